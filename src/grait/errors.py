@@ -1,0 +1,33 @@
+"""The errors a user can meet. Everything else that is raised is a defect of this package.
+
+Each message is one line that says what was expected, what was found, where, and what to do.
+The command line prints it and exits with code 2; ``--debug`` adds the traceback.
+"""
+
+
+class GraitError(Exception):
+    """Base of every error that the user, not this package, has to act on."""
+
+
+class ConfigError(GraitError):
+    """A config key is unknown, has the wrong type or an impossible value."""
+
+
+class DataError(GraitError):
+    """A question file is missing, unreadable or has a bad row."""
+
+
+class ModelError(GraitError):
+    """A model cannot be found, loaded or used for what is asked."""
+
+
+class ArtifactError(GraitError):
+    """A run folder holds something that is truncated, foreign or of another version."""
+
+
+class KnowledgeError(GraitError):
+    """The knowledge state leaves nothing to learn: the model knows everything, or nothing."""
+
+
+class NonFiniteError(GraitError):
+    """So many losses or gradients are infinite or NaN that no result is left."""

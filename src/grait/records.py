@@ -1,0 +1,127 @@
+"""The rows that stages hand to each other. All are frozen; rows are joined by ``id``, never by position.
+
+Symbols as in GRAIT (arXiv 2502.05911) and CRaFT (arXiv 2410.06913).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Label = Literal["ik", "idk", "dropped"]
+"""``ik``: the initial model knows the answer; ``idk``: it does not; ``dropped``: exactly on the threshold."""
+
+Outcome = Literal["correct", "wrong", "refused"]
+"""What a prediction is. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question with its reference answers.
+
+    ``answers``: canonical answer first, then aliases; never empty.
+    ``choices``: the options in order for a multiple-choice question, empty for a free-text one;
+    ``answers[0]`` is then one of them.
+    ``match``: ``normalized`` finds an alias on word boundaries of the normalised output;
+    ``exact`` asks that the whole normalised output is an alias (codes, numbers).
+    ``popularity``: rank within the relation, 0 (rarest) to 1 (best known), or None.
+    """
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    match: Literal["normalized", "exact"] = "normalized"
+    relation: str | None = None
+    subject: str | None = None
+    popularity: float | None = None
+
+    @property
+    def answer_index(self) -> int:
+        """Position of the right option in ``choices``; only for a multiple-choice question."""
+        return self.choices.index(self.answers[0])
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeState:
+    """What the initial model knows about one question.
+
+    ``correctness``: mu in [0, 1]. OEQA: share of correct samples; MCQA: probability of the right option,
+    normalised over the options.
+    ``certainty``: sigma, higher is more certain. MCQA: minus the entropy of the option probabilities (nats,
+    at most 0). OEQA: share of the samples that agree with the most frequent normalised answer, in (0, 1];
+    refusals take no part, and None when every sample refuses.
+    ``option_mass``: MCQA by letter only: probability on all option letters together, a diagnostic.
+    ``answer``: the most frequent sample (OEQA) or the most probable option (MCQA).
+    """
+
+    id: str
+    label: Label
+    correctness: float
+    certainty: float | None
+    option_mass: float | None
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class InfluenceScore:
+    """Influence of learning to refuse one question, from unit gradients at the warm-up adapter.
+
+    ``refusal_influence``: R, mean over the idk set of <u_i, u_j>; higher teaches more refusing of unknowns.
+    ``over_refusal_influence``: O, mean over the ik set; higher teaches more refusing of knowns.
+    ``stable_influence``: S = R - O; higher is better.
+    ``gradient_norm``: norm of the refusal loss gradient before it is made a unit.
+    """
+
+    id: str
+    label: Label
+    refusal_influence: float
+    over_refusal_influence: float
+    stable_influence: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class RaitExample:
+    """One training example of refusal-aware instruction tuning.
+
+    ``sample_weight``: factor of this example's mean token loss; finite, at least 0.
+    """
+
+    id: str
+    label: Label
+    prompt: str
+    completion: str
+    sample_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer of one system, judged.
+
+    ``refusal_logprob``: log-probability of the whole refusal text after the same prompt (nats, at most 0),
+    None where it was not asked for.
+    """
+
+    id: str
+    output: str
+    outcome: Outcome
+    refusal_logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRecord:
+    """Metrics of one method on one data set; shares are fractions in [0, 1], THS in about [-1, 1].
+
+    ``over_refusal_rate``: refused among the questions that the initial model answers right.
+    ``ths_low``, ``ths_high``: 95% percentile bootstrap over questions.
+    """
+
+    method: str
+    dataset: str
+    n: int
+    pc: float
+    pw: float
+    pr: float
+    over_refusal_rate: float
+    ths: float
+    ths_low: float
+    ths_high: float
