@@ -1,0 +1,1 @@
+"""Judging outputs and measuring methods: pure functions, no model and no disk."""

@@ -1,0 +1,40 @@
+"""The outcome of one output: correct, wrong or refused; and, against the initial model, four ways."""
+
+from typing import Literal
+
+from grait.evaluation.matching import is_correct, parse_choice
+from grait.evaluation.refusal import detect_refusal
+from grait.records import Outcome, Question
+
+FourWayOutcome = Literal["correct", "wrong", "right_refusal", "over_refusal"]
+
+
+def judge(output: str, question: Question) -> Outcome:
+    """The outcome of one output: refusal first, then correctness.
+
+    An output that refuses and then answers all the same is judged by its answer (``refusal.detect_refusal``). An MCQA
+    output that names no single option is wrong; ``is_unparsable`` tells it apart.
+    """
+    if detect_refusal(output, question) == "refused":
+        return "refused"
+    if question.choices:
+        return "correct" if parse_choice(output, question.choices) == question.answer_index else "wrong"
+    return "correct" if is_correct(output, question) else "wrong"
+
+
+def is_unparsable(output: str, question: Question) -> bool:
+    """Whether a multiple-choice output neither refuses nor names a single option; False for free-text questions."""
+    if not question.choices or detect_refusal(output, question) == "refused":
+        return False
+    return parse_choice(output, question.choices) is None
+
+
+def four_way(initial: Outcome, tuned: Outcome) -> FourWayOutcome:
+    """The tuned model's outcome seen against the initial model's on the same question.
+
+    A refusal is an ``over_refusal`` where the initial model was correct, else a ``right_refusal`` (the initial model
+    was wrong, or refused by itself).
+    """
+    if tuned != "refused":
+        return tuned
+    return "over_refusal" if initial == "correct" else "right_refusal"

@@ -1,0 +1,238 @@
+"""Answer matching and option parsing: what counts as right, and what must not."""
+
+from string import ascii_uppercase
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grait.evaluation.matching import contains_answer, is_correct, normalize, own_reply, parse_choice
+from grait.records import Question
+
+PLANETS = ("Mars", "Jupiter", "Venus", "Earth")
+
+
+def free_text(*answers: str, match: str = "normalized", question: str = "?") -> Question:
+    return Question("q", question, answers, match=match)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" The  Capital, of FRANCE! ", "capital of france"),
+        ("São Tomé", "sao tome"),
+        ("Straße", "strasse"),
+        ("Łódź", "lodz"),
+        ("Þriðjudagur", "thridjudagur"),
+        ("John\u2019s", "johns"),
+        ("N'Djamena", "ndjamena"),
+        ("Hawai\u02bbi", "hawaii"),
+        ("\ufb01sh", "fish"),
+        ("C\u2081\u2086H\u2081\u2080", "c16h10"),
+        ("U.S.A.", "usa"),
+        ("J. R. R. Tolkien", "jrr tolkien"),
+        ("J.R.R. Tolkien", "jrr tolkien"),
+        ("1,234,567", "1234567"),
+        ("3.14", "3.14"),
+        ("10:30", "10:30"),
+        ("10\u2076", "10^6"),
+        ("2\u00bd", "2 1/2"),
+        ("1939\u20131945", "1939 1945"),
+        ("4/7/1945", "4 7 1945"),
+        ("9/11", "9/11"),
+        ("\u221240 \u00b0C", "-40 c"),
+        ("'.de'", ".de"),
+        ("It is .de.", "it is .de"),
+        ("so...and", "so and"),
+        ("+49", "+49"),
+        ("5+3", "5 3"),
+        ("C#", "c#"),
+        ("C++.", "c++"),
+        ("#1", "1"),
+        ("AT&T", "at and t"),
+        ("50%", "50 percent"),
+        ("vitamin A", "vitamin a"),
+        ("The Who", "the who"),
+        ("Plan B. A dog", "plan b dog"),
+        ("**Paris**", "paris"),
+        ("?!", ""),
+        ("", ""),
+    ],
+)
+def test_normal_form(text: str, expected: str) -> None:
+    assert normalize(text) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=30) | st.text(alphabet="aAtheb12.+-#/:^%&'\u2019, \u00bd\u00b2\u00e9", max_size=14))
+def test_normalizing_twice_changes_nothing(text: str) -> None:
+    once = normalize(text, keep_articles=True)
+    assert normalize(once, keep_articles=True) == once
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=20).filter(lambda text: bool(text.strip())))
+def test_an_answer_is_always_found_in_itself(answer: str) -> None:
+    assert contains_answer(answer, answer)
+    assert is_correct(answer, free_text(answer, match="exact"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 9999), st.integers(0, 99999))
+def test_a_number_is_found_only_as_itself(answer: int, other: int) -> None:
+    assert contains_answer(f"It was {other}.", str(answer)) == (answer == other)
+
+
+@pytest.mark.parametrize(
+    ("output", "answer"),
+    [
+        ("The capital is Paris.", "paris"),
+        ("PARIS", "Paris"),
+        ("It is S\u00e3o Paulo, I think.", "Sao Paulo"),
+        ("Einstein's theory", "Einstein"),
+        ("Einstein\u2019s theory", "Einstein"),
+        ("the shepherds purse", "shepherd's purse"),
+        ("Gambia", "The Gambia"),
+        ("the Gambia", "Gambia"),
+        ("It is The Who.", "The Who"),
+        ("Vitamin A is stored in the liver", "vitamin A"),
+        ("from 1939-1945", "1945"),
+        ("born 4.7.1945", "1945"),
+        ("George H.W. Bush", "George H. W. Bush"),
+        ("Antigua & Barbuda", "Antigua and Barbuda"),
+        ("written in C#", "C#"),
+        ("C#'s syntax", "C#"),
+        ("Dial +49 first", "+49"),
+        ("use .de", ".de"),
+        ("7,500 people", "7500"),
+        ("\u7b54\u6848\u662f\u5317\u4eac\u3002", "\u5317\u4eac"),
+        ("!!!", "!!!"),
+    ],
+)
+def test_found(output: str, answer: str) -> None:
+    assert is_correct(output, free_text(answer))
+
+
+@pytest.mark.parametrize(
+    ("output", "answer"),
+    [
+        ("12", "2"),
+        ("11945", "1945"),
+        ("2.5", "2"),
+        ("1/2", "2"),
+        ("-5", "5"),
+        ("10:30", "10"),
+        ("1,945", "945"),
+        ("C++", "C"),
+        ("C#", "C"),
+        ("C", "C++"),
+        ("de", ".de"),
+        ("Niger", "Nigeria"),
+        ("Nigeria", "Niger"),
+        ("vitamin C", "vitamin A"),
+        ("vitamin", "vitamin A"),
+        ("Who knows?", "The Who"),
+        ("anything else", "!!!"),
+        ("", "Paris"),
+        ("...", "Paris"),
+    ],
+)
+def test_not_found(output: str, answer: str) -> None:
+    assert not is_correct(output, free_text(answer))
+
+
+def test_any_alias_will_do() -> None:
+    assert is_correct("It is the UK.", free_text("United Kingdom", "UK", "Britain"))
+
+
+@pytest.mark.parametrize("output", [".de", "'.de'", " .DE. ", "\u201c.de\u201d", "`.de`", "**.de**"])
+def test_exact_allows_quotes_and_punctuation(output: str) -> None:
+    assert is_correct(output, free_text(".de", match="exact"))
+
+
+@pytest.mark.parametrize(
+    ("output", "answer"),
+    [("It is IT", "IT"), ("no", "NO way"), ("The answer is 18.", "18"), ("18 or 19", "18"), ("", "a")],
+)
+def test_exact_asks_for_the_whole_output(output: str, answer: str) -> None:
+    assert not is_correct(output, free_text(answer, match="exact"))
+
+
+def test_exact_language_code_that_is_an_article() -> None:
+    assert is_correct("an", free_text("an", match="exact"))
+
+
+def test_what_follows_an_invented_next_question_is_not_judged() -> None:
+    output = "Berlin\n\nQuestion: What is the capital of France?\nAnswer: Paris"
+    assert own_reply(output) == "Berlin"
+    assert not is_correct(output, free_text("Paris"))
+    assert own_reply("Question: what?\nParis") == "Question: what?\nParis"
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{L}", "{L}.", "({L})", "{L})", "{l}", "{l})", "({l})", "{L}. {t}", "({L}) {t}", "{L}) {t}", "{L}: {t}", "{L} {t}",
+     "{L} - {t}", "{L}\n{t}", "The answer is {L}", "The answer is {L}.", "Answer: {L}", "answer:{L}", "Answer:\n{L}",
+     "The correct answer is ({L}) {t}.", "The answer is **{L}**.", "The answer is option {L}.", "Option {L}",
+     "Option {L} is correct.", "{L} is correct.", "{L} is the right answer because it is", "{L}, because I say so.",
+     "\\boxed{{{L}}}", "$\\boxed{{{L}}}$", "**{L}**", "I think it's {L}.", "I would go with {L}", "I choose {L}.",
+     "The correct option is: {L}", "A: {t}", "\"{L}\"", "{t}", "{t}.", "It is {t}.", "The largest is {t}, of course.",
+     "The answer is {t}.", "The largest planet is ({L}).", "{L}\n\nQuestion: Next?\nAnswer: D",
+     "The answer is {L}.\n\nQ: Next?\nA: D"],
+)  # fmt: skip
+@pytest.mark.parametrize("index", range(4))
+def test_every_form_of_every_option_is_understood(form: str, index: int) -> None:
+    output = form.format(L=ascii_uppercase[index], l=ascii_uppercase[index].lower(), t=PLANETS[index])
+    assert parse_choice(output, PLANETS) == index
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["", " ", "E", "Z.", "A dog is a pet", "The answer is A dog", "A planet", "A or B", "A and C", "A, B", "B/C",
+     "A. B. C. D.", "B. Mars", "Mars or Venus", "The answer is A. No, the answer is B.", "I have four options.",
+     "It is not Mars.", "Saturn", "None of these", "a planet is big", "42"],
+)  # fmt: skip
+def test_nothing_or_several_options_named_is_unparsable(output: str) -> None:
+    assert parse_choice(output, PLANETS) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 26), st.data())
+def test_any_number_of_options(n: int, data: st.DataObject) -> None:
+    choices = tuple(f"text {i + 100}" for i in range(n))
+    index = data.draw(st.integers(0, 25))
+    letter = ascii_uppercase[index]
+    expected = index if index < n else None
+    for output in (letter, f"{letter}.", f"({letter})", f"The answer is {letter}."):
+        assert parse_choice(output, choices) == expected
+
+
+def test_the_longer_option_is_meant_where_one_holds_the_other() -> None:
+    choices = ("York", "New York", "Boston", "Leeds")
+    assert parse_choice("It must have been New York then", choices) == 1
+    assert parse_choice("It must have been York then", choices) == 0
+
+
+def test_option_text_that_begins_with_an_article() -> None:
+    choices = ("a cat", "a dog", "a bird")
+    assert parse_choice("A dog", choices) == 1
+    assert parse_choice("A cat", choices) == 0
+    assert parse_choice("B. A dog", choices) == 1
+
+
+def test_a_letter_is_a_letter_even_where_it_is_also_an_option_text() -> None:
+    blood = ("O", "A", "B", "AB")
+    assert parse_choice("A", blood) == 0
+    assert parse_choice("O", blood) == 0
+    assert parse_choice("AB", blood) == 3
+
+
+def test_numeric_options() -> None:
+    choices = ("1", "2", "12", "21")
+    assert parse_choice("12", choices) == 2
+    assert parse_choice("The result is 2.", choices) == 1
+    assert parse_choice("3", choices) is None
+
+
+def test_negated_option_does_not_count() -> None:
+    assert parse_choice("It is Venus, not Mars.", PLANETS) == 2

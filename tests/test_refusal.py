@@ -1,0 +1,114 @@
+"""Refusal detection against hand-labelled outputs, and the counting rule."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grait.evaluation.outcomes import four_way, is_unparsable, judge
+from grait.evaluation.refusal import REFUSAL_PHRASES, REFUSAL_REPLIES, detect_refusal
+from grait.records import Question
+
+CAPITAL = Question("q1", "What is the capital of France?", ("Paris",))
+PLANET = Question("q2", "Which planet is the largest?", ("Jupiter",), choices=("Mars", "Jupiter", "Venus", "Earth"))
+FIXTURE = Path(__file__).parent / "fixtures" / "refusals.jsonl"
+
+
+def labelled() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in FIXTURE.read_text(encoding="utf-8").splitlines()]
+
+
+def as_question(row: dict[str, Any]) -> Question:
+    choices = tuple(row.get("choices", ()))
+    return Question("q", row["question"], tuple(row["answers"]), choices, match=row.get("match", "normalized"))
+
+
+def test_precision_and_recall_on_labelled_outputs() -> None:
+    rows = labelled()
+    assert len(rows) >= 120
+    detected = [detect_refusal(row["output"], as_question(row)) for row in rows]
+    pairs = [(found, row["kind"]) for found, row in zip(detected, rows, strict=True)]
+    hits = sum(found == kind == "refused" for found, kind in pairs)
+    assert hits / sum(found == "refused" for found, _ in pairs) >= 0.99
+    assert hits / sum(kind == "refused" for _, kind in pairs) >= 0.99
+    wrong = [(row["output"], found) for found, row in zip(detected, rows, strict=True) if found != row["kind"]]
+    assert len(wrong) <= 0.01 * len(rows), wrong
+
+
+def test_the_published_substring_test_would_fail_these_labels() -> None:
+    """Control: the labels are hard enough to tell a detector from ``"i don't know" in output.lower()``."""
+    rows = labelled()
+    published = [("i don't know" in row["output"].lower(), row["kind"] == "refused") for row in rows]
+    hits = sum(found and kind for found, kind in published)
+    assert hits / sum(kind for _, kind in published) < 0.6
+    assert hits / sum(found for found, _ in published) < 0.7
+
+
+@pytest.mark.parametrize("phrase", REFUSAL_PHRASES)
+def test_each_phrase_refuses_in_any_spelling(phrase: str) -> None:
+    for spelling in (phrase, phrase.upper(), phrase.replace("'", "\u2019"), f"Sorry, {phrase} it."):
+        assert detect_refusal(spelling, CAPITAL) == "refused", spelling
+
+
+@pytest.mark.parametrize("reply", REFUSAL_REPLIES)
+def test_each_short_reply_refuses_alone(reply: str) -> None:
+    assert detect_refusal(f"{reply.capitalize()}.", CAPITAL) == "refused"
+
+
+def test_repeating_a_refusal_changes_nothing() -> None:
+    for n in (1, 2, 10):
+        assert detect_refusal("I don't know. " * n, CAPITAL) == "refused"
+
+
+def test_phrases_can_be_configured() -> None:
+    assert detect_refusal("Je ne sais pas.", CAPITAL) == "none"
+    assert detect_refusal("Je ne sais pas.", CAPITAL, phrases=(*REFUSAL_PHRASES, "je ne sais pas")) == "refused"
+    assert detect_refusal("I don't know.", CAPITAL, phrases=("je ne sais pas",)) == "none"
+
+
+def test_a_phrase_in_the_reference_answer_is_an_answer() -> None:
+    song = Question("q", "Which song opens the album?", ("I Don't Know",))
+    assert judge("I don\u2019t know", song) == "correct"
+    assert judge("I'm not sure.", song) == "refused"
+
+
+def test_an_option_that_reads_like_a_refusal_is_an_option() -> None:
+    question = Question("q", "Who is older?", ("Ann",), choices=("Ann", "Bob", "I cannot tell"))
+    assert judge("C. I cannot tell", question) == "wrong"
+    assert judge("I don't know.", question) == "refused"
+
+
+def test_refused_then_answered_is_judged_by_the_answer() -> None:
+    assert judge("I don't know, but it is Paris.", CAPITAL) == "correct"
+    assert judge("I don't know, but it is Lyon.", CAPITAL) == "wrong"
+    assert judge("I don't know, but B.", PLANET) == "correct"
+    assert judge("I'm not sure, but I think it's Mars.", PLANET) == "wrong"
+
+
+def test_outcome_of_multiple_choice() -> None:
+    assert judge("B", PLANET) == "correct"
+    assert judge("C", PLANET) == "wrong"
+    assert judge("I don't know.", PLANET) == "refused"
+    assert judge("Well...", PLANET) == "wrong"
+
+
+def test_unparsable_is_counted_apart() -> None:
+    assert is_unparsable("Well...", PLANET)
+    assert is_unparsable("A or B", PLANET)
+    assert not is_unparsable("C", PLANET)
+    assert not is_unparsable("I don't know.", PLANET)
+    assert not is_unparsable("Well...", CAPITAL)
+
+
+def test_four_way_outcome() -> None:
+    assert four_way("correct", "refused") == "over_refusal"
+    assert four_way("wrong", "refused") == "right_refusal"
+    assert four_way("refused", "refused") == "right_refusal"
+    assert four_way("correct", "wrong") == "wrong"
+    assert four_way("wrong", "correct") == "correct"
+
+
+def test_long_output_is_read_in_linear_time() -> None:
+    assert detect_refusal("word " * 20_000 + ". I don't know.", CAPITAL) == "refused"
+    assert detect_refusal("'" * 20_000 + '"' * 20_001 + "*" * 20_001, CAPITAL) == "none"
