@@ -109,6 +109,12 @@ def test_four_way_outcome() -> None:
     assert four_way("wrong", "correct") == "correct"
 
 
+def test_repeating_the_question_after_a_refusal_is_no_title() -> None:
+    question = Question("q", "Is coca cola a public or private company?", ("Public",))
+    assert detect_refusal("I do not know is coca cola a public or private company.", question) == "refused"
+    assert detect_refusal("I Don't Know is a song by Ozzy Osbourne.", question) == "none"
+
+
 def test_long_output_is_read_in_linear_time() -> None:
     assert detect_refusal("word " * 20_000 + ". I don't know.", CAPITAL) == "refused"
     assert detect_refusal("'" * 20_000 + '"' * 20_001 + "*" * 20_001, CAPITAL) == "none"

@@ -339,10 +339,15 @@ class _Reader:
 
     def _is_about_something_else(self, texts: tuple[str, ...], start: int, end: int) -> bool:
         after, before = texts[end:], texts[:start]
-        if _starts(after, _OTHER_OBJECTS) and not (self.words[:1] == ("why",) and after[:2] != ("why", "you")):
+        repeats = len(after) > 1 and after[:2] == self.words[:2]  # "I don't know is it a book or a film"
+        if (
+            _starts(after, _OTHER_OBJECTS)
+            and not repeats
+            and not (self.words[:1] == ("why",) and after[1:2] != ("you",))
+        ):
             return True
         if texts[start] == "i":
-            if after and after[0] in _TITLE_VERBS:
+            if after and after[0] in _TITLE_VERBS and not repeats:
                 return True
             if before and before[-1] in _REPORTED and before[-2:-1] != ("i",):
                 return True
