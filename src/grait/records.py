@@ -80,10 +80,22 @@ class InfluenceScore:
 
 
 @dataclass(frozen=True, slots=True)
-class RaitExample:
-    """One training example of refusal-aware instruction tuning.
+class Selected:
+    """One question that a method trains on: a known one with its answer, an unknown one with the refusal.
 
     ``sample_weight``: factor of this example's mean token loss; finite, at least 0.
+    """
+
+    id: str
+    label: Label
+    sample_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class RaitExample:
+    """A selected question as text: one training example of refusal-aware instruction tuning.
+
+    ``completion`` continues ``prompt`` as it stands; the end token is added when it is tokenised.
     """
 
     id: str
@@ -95,16 +107,11 @@ class RaitExample:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer of one system, judged.
-
-    ``refusal_logprob``: log-probability of the whole refusal text after the same prompt (nats, at most 0),
-    None where it was not asked for.
-    """
+    """One answer of one system, judged."""
 
     id: str
     output: str
     outcome: Outcome
-    refusal_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

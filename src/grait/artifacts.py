@@ -1,0 +1,145 @@
+"""The run folder: what finished stages leave behind, so that nothing finished is lost or done twice.
+
+Every stage has one folder. It is written under another name and renamed when it is complete, with a manifest of its
+key (all that decides its content) and of its files; so a folder that exists is finished. Rows are parquet or JSON
+lines, tensors safetensors; nothing is pickled.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from grait.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+Row = TypeVar("Row")
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, 64 hex digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run: its folder, and the key that decides its content."""
+
+    folder: Path
+    key: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the content of this stage in the keys of those that build on it."""
+        return fingerprint(self.key)
+
+    def changes(self) -> list[str] | None:
+        """None when the stage is finished with this very key; else why it has to run, one reason each.
+
+        Raises ArtifactError when the folder is damaged, foreign, or of another version.
+        """
+        if not self.folder.exists():
+            return ["not run yet"]
+        manifest = self._manifest()
+        if manifest["key"] != self.key:
+            return [*_differences(manifest["key"], self.key)]
+        for name, size in manifest["files"].items():
+            path = self.folder / name
+            found = path.stat().st_size if path.is_file() else None
+            if found != size:
+                raise ArtifactError(
+                    f"{path}: expected {size} bytes, found {'no file' if found is None else found}; "
+                    f"delete {self.folder} to run this stage again"
+                )
+        return None
+
+    def _manifest(self) -> dict[str, Any]:
+        path = self.folder / MANIFEST
+        advice = f"if nothing in {self.folder} is needed, delete it to run this stage again"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            version = manifest["schema_version"]
+        except FileNotFoundError as error:
+            raise ArtifactError(f"{self.folder}: not a finished stage (no {MANIFEST}); {advice}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path}: not a readable manifest; {advice}") from error
+        if version != SCHEMA_VERSION:
+            raise ArtifactError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; {advice}")
+        return dict(manifest)
+
+    @contextmanager
+    def writing(self) -> Iterator[Path]:
+        """Yields a folder to write into, which becomes the stage's when the block ends without an error."""
+        partial = self.folder.with_name(f".{self.folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        files = {
+            str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.rglob("*")) if path.is_file()
+        }
+        manifest = {"schema_version": SCHEMA_VERSION, "key": self.key, "files": files}
+        write_json(partial / MANIFEST, manifest)
+        if self.folder.exists():
+            replaced = self.folder.with_name(f".{self.folder.name}.replaced")
+            shutil.rmtree(replaced, ignore_errors=True)
+            self.folder.rename(replaced)
+            partial.rename(self.folder)
+            shutil.rmtree(replaced)
+        else:
+            partial.rename(self.folder)
+
+
+def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(before, str) and isinstance(now, str) and len(before) == len(now) == 64:
+        yield f"{path} changed"
+    else:
+        yield f"{path}: {before!r} -> {now!r}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON, all or nothing."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def write_jsonl(path: Path, rows: Sequence[Any]) -> None:
+    """Write dataclass rows as JSON lines, all or nothing."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def write_rows(path: Path, rows: Sequence[Any]) -> None:
+    """Write dataclass rows as parquet, all or nothing."""
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), partial)
+    partial.replace(path)
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read parquet rows back into dataclasses. Raises ArtifactError when the columns are not those of ``kind``."""
+    expected = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path}: not a readable parquet file; delete its folder to run this stage again") from error
+    if table.column_names != expected:
+        raise ArtifactError(f"{path}: expected the columns {expected}, found {table.column_names}")
+    return [kind(**row) for row in table.to_pylist()]

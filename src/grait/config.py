@@ -1,0 +1,234 @@
+"""The config: one YAML file, one tree, unknown keys refused, everything checked before a model loads."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from grait.errors import ConfigError
+
+
+class Section(BaseModel):
+    """Base of every part of the config: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelConfig(Section):
+    """The initial model M0."""
+
+    name: str = Field("SmolLM2-135M-Instruct", description="Hub id, folder, or the embedded default.")
+    revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
+    dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="Type of the frozen weights.")
+    device: str = Field("auto", description="auto (CUDA, MPS, CPU in this order), cpu, cuda, cuda:1, ...")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off by default.")
+
+
+class DataConfig(Section):
+    """One set of questions: an embedded set, a file, or a data set on the hub."""
+
+    path: str = Field("worldfacts", description="worldfacts, a .jsonl/.json/.csv/.parquet file, or a hub id.")
+    split: str | None = Field(None, description="Split of worldfacts or of a hub data set.")
+    view: Literal["oeqa", "mcqa"] = Field("oeqa", description="worldfacts only: free text or four options.")
+    limit: int | None = Field(None, ge=1, description="Keep only the first so many questions; default all.")
+    name: str | None = Field(None, description="Name in tables and folders; default made from path and split.")
+
+    @property
+    def title(self) -> str:
+        """What tables and folders call this set."""
+        return self.name or "-".join([Path(self.path).stem, *([self.split] if self.split else [])])
+
+
+class PromptConfig(Section):
+    """How questions are put to the model: BASIC to find out what it knows, REFUSE for all the rest."""
+
+    n_shots: int = Field(3, ge=0, description="Solved examples of a knowledge query: the first training questions.")
+    shots_style: Literal["plain", "chat"] = Field(
+        "plain", description="A knowledge query with shots as plain text (the papers' base style) or as chat turns."
+    )
+    refusal: str = Field("I don't know.", min_length=1, description="The refusal text r that the model learns.")
+    system: str | None = Field(None, description="System message; default: what the chat template does by itself.")
+
+
+class KnowledgeConfig(Section):
+    """Stage 1: what the initial model knows (CRaFT section 3, GRAIT section 3)."""
+
+    scoring: Literal["auto", "sampling", "letter", "likelihood"] = Field(
+        "auto", description="auto: sampling for free text, letter for options. likelihood ranks the option texts."
+    )
+    n_samples: int = Field(10, ge=1, description="Samples N per free-text question.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    max_new_tokens: int = Field(50, ge=1, description="Longest sample, in tokens.")
+    correctness_threshold: float = Field(
+        0.5, gt=0, lt=1, description="T_c: above it a question is known (ik), below it unknown (idk), on it dropped."
+    )
+
+
+class LoraSection(Section):
+    """The adapter, as in peft.LoraConfig."""
+
+    r: int = Field(16, ge=1, description="Rank.")
+    alpha: float = Field(32, gt=0, description="Scale is alpha / r.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in training; gradients and evaluation use none.")
+    target_modules: str | list[str] = Field("all-linear", description="Names of linear layers, or all-linear.")
+
+
+class OptimizerSection(Section):
+    """One training run: AdamW with gradient clipping."""
+
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate.")
+    epochs: float = Field(3, gt=0, description="Passes over the examples.")
+    batch_size: int = Field(16, ge=1, description="Examples in one optimizer step.")
+    micro_batch_size: int = Field(16, ge=1, description="Examples in one forward pass; divides batch_size.")
+    scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate schedule.")
+    warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+
+    @model_validator(mode="after")
+    def _micro_batches_fill_a_step(self) -> "OptimizerSection":
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}")
+        return self
+
+
+class WarmupConfig(OptimizerSection):
+    """Rehearsal (CRaFT), warm-up (GRAIT, LESS): a short tuning on what the model answers best. Gives M~."""
+
+    n_examples: int = Field(1000, ge=1, description="Best known questions to train on; fewer if fewer are known.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
+    epochs: float = Field(2, gt=0, description="Passes over the examples.")
+
+
+class InfluenceConfig(Section):
+    """Stage 2: gradients at the warm-up adapter."""
+
+    tokens_per_batch: int = Field(2048, ge=1, description="Tokens, padding included, of one batch; speed only.")
+
+
+class SelectionConfig(Section):
+    """Stage 2: which examples are trained on, and how much each counts (GRAIT section 3)."""
+
+    n_idk: int | None = Field(None, ge=1, description="Unknown questions to select; default: as many as n_ik.")
+    n_ik: int | None = Field(None, ge=1, description="Known questions to select, most correct first; default: all.")
+    tau: float = Field(0.05, gt=0, description="Temperature of the softmax over stable influence.")
+    mean_weight: float = Field(1.0, gt=0, description="Mean sample weight m of the unknown questions.")
+
+
+class TrainingConfig(OptimizerSection):
+    """Stage 3: weighted supervised fine-tuning."""
+
+    methods: list[Literal["cor-rait", "grait"]] = Field(["cor-rait", "grait"], description="What to train.")
+
+
+class EvaluationConfig(Section):
+    """Stage 4: data sets, greedy answers, metrics."""
+
+    datasets: list[DataConfig] = Field(
+        [
+            DataConfig(split="test_id", name="in-domain"),
+            DataConfig(split="test_ood", name="out-of-domain"),
+        ],
+        min_length=1,
+        description="Any number of sets; results are given for each.",
+    )
+    max_new_tokens: int = Field(32, ge=1, description="Longest answer, in tokens.")
+    n_bootstrap: int = Field(10_000, ge=100, description="Resamples for the 95% interval of THS.")
+
+    @model_validator(mode="after")
+    def _titles_differ(self) -> "EvaluationConfig":
+        titles = [dataset.title for dataset in self.datasets]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise ValueError(f"two data sets are called {title!r}; give each a name")
+        return self
+
+
+class Config(Section):
+    """A whole run."""
+
+    seed: int = Field(0, ge=0, description="Seed of sampling, selection, training and bootstrap.")
+    out: str = Field("runs/grait", description="Run folder.")
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = Field(DataConfig(split="train"), description="Training questions.")
+    prompt: PromptConfig = PromptConfig()
+    knowledge: KnowledgeConfig = KnowledgeConfig()
+    lora: LoraSection = LoraSection()
+    warmup: WarmupConfig = WarmupConfig()
+    influence: InfluenceConfig = InfluenceConfig()
+    selection: SelectionConfig = SelectionConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tokens_per_batch: Annotated[int, Field(ge=1)] = Field(
+        4096, description="Tokens, padding included, that inference handles at once; speed and memory only."
+    )
+
+
+def parse_config(tree: dict[str, Any], source: str = "config") -> Config:
+    """The checked config of a plain tree. ConfigError: one line naming key, value and what is allowed."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: " + "; ".join(_explain(detail) for detail in error.errors())) from error
+
+
+def _explain(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "config"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed: {', '.join(_allowed(detail['loc'][:-1]))}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if isinstance(detail["input"], dict):
+        return f"{key}: {message}"
+    return f"{key} = {detail['input']!r}: {message}"
+
+
+def _allowed(path: tuple[int | str, ...]) -> list[str]:
+    section: Any = Config
+    for part in path:
+        if isinstance(part, int):
+            section = DataConfig  # the only list of sections
+        else:
+            annotation = section.model_fields[part].annotation
+            section = annotation if isinstance(annotation, type) else DataConfig
+    return sorted(section.model_fields)
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a YAML file and apply ``section.key=value`` overrides, whose values are YAML, too."""
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such config file") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path}: expected a YAML file, found a folder") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected keys and values, found a {type(tree).__name__}")
+    return parse_config(override(tree, overrides or []), str(path))
+
+
+def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """A copy of the tree with each ``section.key=value`` set."""
+    tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
+    for assignment in overrides:
+        key, separator, text = assignment.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {assignment}: expected section.key=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {assignment}: the value is not valid YAML") from error
+        *sections, last = key.split(".")
+        node = tree
+        for section in sections:
+            node[section] = dict(node[section]) if isinstance(node.get(section), dict) else {}
+            node = node[section]
+        node[last] = value
+    return tree

@@ -1,0 +1,334 @@
+"""Running a model on many short questions: what is common is computed once.
+
+- The tokens that all prompts share (system message, instruction, solved examples) run once; their key-value cache
+  is reused by every batch.
+- The N samples of a question share its prompt: they are decoded side by side in one row of the batch, each seeing
+  the prompt and its own tokens only (a tree-shaped attention mask), so the cache is neither copied nor repeated.
+- The head runs at the last position only, or at the positions that are scored.
+- Batches are formed by length; questions and samples that have ended leave the batch.
+
+A sample depends on the seed and its question's id, not on the batch it ran in (up to rounding of the model's dtype).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from grait.errors import ModelError
+from grait.model import shared_prefix
+from grait.model.completions import last_positions
+from grait.model.shared_prefix import Prefix
+
+Advance = Callable[[int], None]
+
+
+def _silent(_: int) -> None:
+    return None
+
+
+@dataclass
+class _Batch:
+    """Prefilled rows. ``owner``: [rows, columns] of the cache, -1 where every sample may look, -2 where none may."""
+
+    cache: DynamicCache
+    prefix: Prefix
+    owner: Tensor
+    lengths: Tensor  # [rows] true tokens of each prompt, the shared prefix included
+    logits: Tensor  # [rows, vocabulary] at the last prompt token, fp32
+
+
+def common_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all prompts share, leaving each at least one token of its own."""
+    shortest, longest = min(prompts), max(prompts)
+    limit = min(len(prompt) for prompt in prompts) - 1
+    for position in range(limit):
+        if shortest[position] != longest[position]:
+            return position
+    return limit
+
+
+def by_length(lengths: Sequence[int], tokens_per_batch: int, width: int = 0) -> Iterator[list[int]]:
+    """Positions in batches of similar length, longest first, each at most ``tokens_per_batch`` tokens when padded.
+
+    ``width``: tokens that each row adds later (its samples), counted into the budget.
+    """
+    order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens_per_batch // (lengths[order[start]] + width))
+        yield order[start : start + rows]
+        start += rows
+
+
+def uniforms(seed: int, key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Uniform numbers in [0, 1) that depend on the seed and the key only."""
+    digest = hashlib.sha256(f"{seed}\0{key}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32)).random(shape)
+
+
+class InferenceEngine:
+    """Samples, greedy answers and log-probabilities of completions by a transformers model.
+
+    ``tokens_per_batch`` bounds memory and changes speed, not results.
+    """
+
+    def __init__(self, model: PreTrainedModel, pad_token_id: int, tokens_per_batch: int = 8192) -> None:
+        self.model = model
+        self.pad_token_id = pad_token_id
+        self.tokens_per_batch = tokens_per_batch
+        self.shares_attention = shared_prefix.supports(model)
+        config = model.config.get_text_config(decoder=True)
+        window = getattr(config, "sliding_window", None)
+        self.longest = min(window or 2**31, getattr(config, "max_position_embeddings", None) or 2**31)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        keys: Sequence[str],
+        *,
+        n: int,
+        temperature: float,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        seed: int = 0,
+        advance: Advance = _silent,
+    ) -> list[list[list[int]]]:
+        """``n`` answers of each prompt: [prompt][sample][token], each up to and without an end token.
+
+        ``temperature`` 0 is greedy and needs ``n`` = 1. ``keys`` (question ids) seed the samples.
+        """
+        self._check_length(max(map(len, prompts)) + max_new_tokens)
+        shared = common_prefix_length(prompts)
+        prefix = self._prefill_prefix(list(prompts[0][:shared]))
+        answers: list[list[list[int]]] = [[] for _ in prompts]
+        suffix_lengths = [len(prompt) - shared for prompt in prompts]
+        # A row costs its prompt once and one query per sample and step: bound both.
+        for rows in by_length(suffix_lengths, self.tokens_per_batch, width=8 * n):
+            batch = self._prefill(prefix, shared, [prompts[row][shared:] for row in rows])
+            noise = (
+                np.stack([uniforms(seed, keys[row], (max_new_tokens, n)) for row in rows])
+                if temperature > 0
+                else np.zeros((len(rows), max_new_tokens, n))
+            )
+            decoded = self._decode(batch, torch.from_numpy(noise), temperature, end_token_ids)
+            for row, samples in zip(rows, decoded, strict=True):
+                answers[row] = samples
+            advance(len(rows))
+        return answers
+
+    @torch.inference_mode()
+    def completion_logprobs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[Sequence[int]]],
+        *,
+        advance: Advance = _silent,
+    ) -> list[list[list[float]]]:
+        """Log-probability of every token of every completion: [prompt][completion][token], nats, at most 0.
+
+        The completions of one prompt share its forward pass.
+        """
+        longest = max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True))
+        self._check_length(longest)
+        shared = common_prefix_length(prompts)
+        prefix = self._prefill_prefix(list(prompts[0][:shared]))
+        result: list[list[list[float]]] = [[] for _ in prompts]
+        # Only tokens that predict another one are run: all but the last of each completion.
+        lengths = [
+            len(prompt) - shared + sum(len(completion) - 1 for completion in own)
+            for prompt, own in zip(prompts, completions, strict=True)
+        ]
+        for rows in by_length(lengths, self.tokens_per_batch):
+            batch = self._prefill(prefix, shared, [prompts[row][shared:] for row in rows])
+            for row, scored in zip(rows, self._score(batch, [completions[row] for row in rows]), strict=True):
+                result[row] = scored
+            advance(len(rows))
+        return result
+
+    def _check_length(self, length: int) -> None:
+        if length > self.longest:
+            raise ModelError(
+                f"{length} tokens of prompt and answer exceed the {self.longest} that the model attends to; "
+                "shorten the questions, n_shots or max_new_tokens"
+            )
+
+    def _prefill_prefix(self, token_ids: list[int]) -> Prefix:
+        """Keys and values of the shared tokens, [1, heads, tokens, size] for each layer; empty without any."""
+        if not token_ids:
+            return []
+        cache = DynamicCache()
+        self.model(
+            input_ids=torch.tensor([token_ids], device=self.model.device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=last_positions(len(token_ids), 1, self.model.device),
+        )
+        return [(layer.keys, layer.values) for layer in cache.layers]
+
+    def _prefill(self, prefix: Prefix, shared: int, suffixes: list[Sequence[int]]) -> _Batch:
+        rows, width = len(suffixes), max(map(len, suffixes))
+        input_ids = torch.full((rows, width), self.pad_token_id)
+        owner = torch.full((rows, width), -2)
+        for row, suffix in enumerate(suffixes):  # left padding: the last position is the last token of each
+            input_ids[row, width - len(suffix) :] = torch.tensor(suffix)
+            owner[row, width - len(suffix) :] = -1
+        cache = DynamicCache()
+        device = self.model.device
+        owner = owner.to(device)
+        positions = shared + ((owner == -1).cumsum(-1) - 1).clamp(min=0)
+        if prefix and not self.shares_attention:  # every row gets a copy of the prefix
+            for index, (keys, values) in enumerate(prefix):
+                cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)
+            owner = torch.cat([owner.new_full((rows, shared), -1), owner], dim=1)
+        mask = self._visible(owner, owner[:, -width:])
+        later = torch.ones((width, width), dtype=torch.bool, device=device).triu(1)
+        mask[..., -width:].masked_fill_(later, torch.finfo(mask.dtype).min)
+        logits = self._forward(input_ids, mask, positions, cache, prefix, last_positions(width, 1, device))
+        return _Batch(cache, prefix, owner, positions[:, -1] + 1, logits[:, 0])
+
+    def _forward(
+        self,
+        input_ids: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        cache: DynamicCache,
+        prefix: Prefix,
+        logits_to_keep: Tensor | int = 0,
+    ) -> Tensor:
+        """Logits [rows, kept positions, vocabulary] in fp32; the cache grows by the input's columns."""
+        with shared_prefix.use(self.model, prefix) if prefix and self.shares_attention else nullcontext():
+            output = self.model(
+                input_ids=input_ids.to(self.model.device),
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=logits_to_keep,
+            )
+        return cast(Tensor, output.logits).float()
+
+    def _visible(self, owner: Tensor, sample: Tensor) -> Tensor:
+        """Additive mask [rows, 1, queries, columns]: a sample sees the prompt and its own tokens.
+
+        ``owner``: [rows, columns], the queries' own included; ``sample``: [rows, queries], -2 for padding queries,
+        which see the prompt only.
+        """
+        columns = owner[:, None, :]
+        allowed = (columns == -1) | ((columns == sample[:, :, None]) & (columns >= 0))
+        dtype = self.model.dtype
+        return torch.zeros(allowed.shape, dtype=dtype, device=owner.device).masked_fill_(
+            ~allowed, torch.finfo(dtype).min
+        )[:, None]
+
+    def _decode(
+        self,
+        batch: _Batch,
+        noise: Tensor,
+        temperature: float,
+        end_token_ids: frozenset[int],
+    ) -> list[list[list[int]]]:
+        n_rows, max_new_tokens, n = noise.shape
+        device = self.model.device
+        answers: list[list[list[int]]] = [[[] for _ in range(n)] for _ in range(n_rows)]
+        rows = list(range(n_rows))  # original row of each row still in the batch
+        active = [list(range(n)) for _ in rows]  # unfinished samples of each of them
+        owner, lengths, cache = batch.owner, batch.lengths, batch.cache
+        # All samples of a row start from the same distribution.
+        logits = batch.logits[:, None].expand(-1, n, -1)
+        for step in range(max_new_tokens):
+            width = logits.shape[1]
+            samples = torch.full((len(rows), width), 0)
+            for index, own in enumerate(active):
+                samples[index, : len(own)] = torch.tensor(own)
+            draws = noise[torch.tensor(rows)[:, None], step, samples]
+            chosen = choose(logits, draws.to(device), temperature).tolist()
+            survivors = []
+            for index, row in enumerate(rows):
+                kept = []
+                for place, sample in enumerate(active[index]):
+                    token = chosen[index][place]
+                    if token not in end_token_ids:
+                        answers[row][sample].append(token)
+                        kept.append(sample)
+                active[index] = kept
+                if kept:
+                    survivors.append(index)
+            if not survivors or step + 1 == max_new_tokens:
+                break
+            if len(survivors) < len(rows):
+                keep = torch.tensor(survivors, device=device)
+                cache.batch_select_indices(keep)
+                owner, lengths = owner[keep], lengths[keep]
+                rows = [rows[index] for index in survivors]
+                active = [active[index] for index in survivors]
+            width = max(map(len, active))
+            input_ids = torch.full((len(rows), width), self.pad_token_id)
+            sample_of = torch.full((len(rows), width), -2)
+            for index, (row, own) in enumerate(zip(rows, active, strict=True)):
+                input_ids[index, : len(own)] = torch.tensor([answers[row][sample][-1] for sample in own])
+                sample_of[index, : len(own)] = torch.tensor(own)
+            sample_of = sample_of.to(device)
+            owner = torch.cat([owner, sample_of], dim=1)
+            positions = (lengths + step)[:, None].expand(-1, width)
+            logits = self._forward(input_ids, self._visible(owner, sample_of), positions, cache, batch.prefix)
+        return answers
+
+    def _score(self, batch: _Batch, completions: list[Sequence[Sequence[int]]]) -> list[list[list[float]]]:
+        device = self.model.device
+        first = batch.logits.log_softmax(-1)
+        scores = [
+            [[float(first[row, completion[0]])] for completion in own] for row, own in enumerate(completions)
+        ]
+        width = max(sum(len(completion) - 1 for completion in own) for own in completions)
+        if width == 0:
+            return scores
+        input_ids = torch.full((len(completions), width), self.pad_token_id)
+        targets = torch.zeros((len(completions), width), dtype=torch.long)
+        sample_of = torch.full((len(completions), width), -2)
+        depth = torch.zeros((len(completions), width), dtype=torch.long)
+        for row, own in enumerate(completions):
+            column = 0
+            for sample, completion in enumerate(own):
+                end = column + len(completion) - 1
+                input_ids[row, column:end] = torch.tensor(completion[:-1], dtype=torch.long)
+                targets[row, column:end] = torch.tensor(completion[1:], dtype=torch.long)
+                sample_of[row, column:end] = sample
+                depth[row, column:end] = torch.arange(end - column)
+                column = end
+        sample_of, depth = sample_of.to(device), depth.to(device)
+        mask = self._visible(torch.cat([batch.owner, sample_of], dim=1), sample_of)
+        # Within one completion a token sees earlier tokens only.
+        later = depth[:, None, :] > depth[:, :, None]
+        mask[..., -width:].masked_fill_(later[:, None], torch.finfo(mask.dtype).min)
+        logits = self._forward(input_ids, mask, batch.lengths[:, None] + depth, batch.cache, batch.prefix)
+        logprobs = logits.log_softmax(-1).gather(-1, targets.to(device)[..., None])[..., 0].tolist()
+        for row, own in enumerate(completions):
+            column = 0
+            for sample, completion in enumerate(own):
+                end = column + len(completion) - 1
+                scores[row][sample].extend(logprobs[row][column:end])
+                column = end
+        return scores
+
+
+def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
+    """Token ids [rows, samples] from logits [rows, samples, vocabulary]: the mode, or by inverse distribution.
+
+    ``draws`` in [0, 1): the token is the first whose cumulative probability exceeds the draw.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    cumulative = (logits / temperature).softmax(-1).cumsum(-1)
+    draws = draws.to(cumulative.dtype) * cumulative[..., -1]  # rounding may leave the sum a little off 1
+    chosen = torch.searchsorted(cumulative, draws[..., None], right=True)[..., 0]
+    return chosen.clamp(max=logits.shape[-1] - 1)
+
+

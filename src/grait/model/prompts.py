@@ -1,0 +1,131 @@
+"""How questions are put to the model, and how its answers are read: the one place that all stages share.
+
+Two families (CRaFT, GRAIT): BASIC asks for an answer, REFUSE also allows to say "I don't know". Knowledge queries
+and the warm-up use BASIC; gradients, training and the evaluation of tuned models use REFUSE, word for word the same.
+
+A knowledge query puts solved examples (shots) before the question, as plain "Question: ... Answer:" text by default:
+the papers' base-style query. Everything else has no shots and uses the model's chat template, or the same plain text
+when the model has none.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from string import ascii_uppercase
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from grait.config import PromptConfig
+from grait.errors import ModelError
+from grait.records import Question
+
+Family = Literal["basic", "refuse"]
+AnswerForm = Literal["text", "letter"]
+
+_TASK = {"text": "Answer the question in a few words.", "letter": "Answer the question with the letter of one option."}
+_REFUSE = "If you do not know the answer, reply only: {refusal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The text up to where the model's answer begins, and its token ids, special tokens included."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    is_chat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The text that continues a prompt, and its token ids with the end token."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """Questions to prompts, answers to completions.
+
+    ``shots``: solved questions put before the question of a knowledge query.
+    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    config: PromptConfig
+    shots: tuple[Question, ...] = ()
+    answer_form: AnswerForm = "text"
+
+    @property
+    def has_template(self) -> bool:
+        return bool(self.tokenizer.chat_template)
+
+    def request(self, question: Question, family: Family) -> str:
+        """The instruction and the question, as the user says them."""
+        form = self.answer_form if question.choices else "text"
+        lines = [_TASK[form]]
+        if family == "refuse":
+            lines.append(_REFUSE.format(refusal=self.config.refusal))
+        options = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, question.choices, strict=False)]
+        return "\n".join([" ".join(lines), f"Question: {question.question}", *options])
+
+    def reference(self, question: Question) -> str:
+        """The reference answer as the model should give it."""
+        if question.choices and self.answer_form == "letter":
+            return ascii_uppercase[question.answer_index]
+        return question.answers[0]
+
+    def query(self, question: Question) -> Prompt:
+        """A BASIC prompt after the shots: what the initial model is asked to find out what it knows."""
+        is_chat = self.has_template and (self.config.shots_style == "chat" or not self.shots)
+        return self._prompt(question, "basic", self.shots, is_chat)
+
+    def prompt(self, question: Question, family: Family) -> Prompt:
+        """A prompt without shots: what is trained on and evaluated."""
+        return self._prompt(question, family, (), self.has_template)
+
+    def _prompt(self, question: Question, family: Family, shots: tuple[Question, ...], is_chat: bool) -> Prompt:
+        if not is_chat:
+            solved = [f"{self.request(shot, family)}\nAnswer: {self.reference(shot)}\n\n" for shot in shots]
+            text = "".join(solved) + f"{self.request(question, family)}\nAnswer:"
+            return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
+        messages = [{"role": "system", "content": self.config.system}] if self.config.system is not None else []
+        for shot in shots:
+            messages.append({"role": "user", "content": self.request(shot, family)})
+            messages.append({"role": "assistant", "content": self.reference(shot)})
+        messages.append({"role": "user", "content": self.request(question, family)})
+        try:
+            text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception as error:
+            raise ModelError(f"the chat template refuses the prompt: {' '.join(str(error).split())}") from error
+        return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)
+
+    def completion(self, prompt: Prompt, answer: str) -> Completion:
+        """What continues this prompt with this answer. Prompt and completion are tokenised apart."""
+        text = answer if prompt.is_chat else f" {answer}"
+        token_ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        end = self._turn_end if prompt.is_chat else int(self.tokenizer.eos_token_id)
+        return Completion(text, (*token_ids, end))
+
+    def end_token_ids(self, is_chat: bool) -> frozenset[int]:
+        """What ends a generated answer; in plain text a line break, too."""
+        ends = {int(self.tokenizer.eos_token_id)}
+        return frozenset(ends | ({self._turn_end} if is_chat else self._line_breaks))
+
+    @cached_property
+    def _turn_end(self) -> int:
+        """The token that the chat template writes after an answer, else the end-of-text token."""
+        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
+        text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        after = self.tokenizer(text.rpartition("ANSWER")[2].lstrip(), add_special_tokens=False)["input_ids"]
+        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+        return int(after[0] if after and after[0] in special else self.tokenizer.eos_token_id)
+
+    @cached_property
+    def _line_breaks(self) -> frozenset[int]:
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        return frozenset(token for token, text in enumerate(texts) if "\n" in text)
+
+    def decode(self, token_ids: list[int]) -> str:
+        """The answer in generated tokens."""
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True)).strip()

@@ -1,0 +1,467 @@
+"""The whole run, in order. Only this module knows what comes after what.
+
+knowledge -> warm-up -> influence -> selection -> training -> evaluation
+
+Every stage is a plain function in a folder of its own; here their results are kept as artifacts, and a stage whose
+artifact is already there with the same key is not run again.
+"""
+
+import importlib.metadata
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from grait import progress
+from grait.artifacts import Stage, fingerprint, read_rows, write_json, write_jsonl, write_rows
+from grait.config import Config, DataConfig, OptimizerSection
+from grait.data.load import load_questions
+from grait.errors import ArtifactError, DataError
+from grait.evaluation.metrics import summarize
+from grait.evaluation.predict import Asked, predict
+from grait.influence import influence
+from grait.knowledge.query import check_both_sides, query
+from grait.methods import cor_rait, grait
+from grait.methods.selection import most_correct, with_label
+from grait.model.completions import TokenizedExample
+from grait.model.inference import InferenceEngine
+from grait.model.load import load_model, load_tokenizer
+from grait.model.prompts import PromptFormat
+from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Prediction, Question, RaitExample, Selected
+from grait.training.sft import WeightedExample, add_adapter, n_steps, train
+
+INIT_BASIC, INIT_REFUSE = "init-basic", "init-refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredQuestion:
+    """A row of ``influence/scores.parquet``: influence, and what GRAIT made of it."""
+
+    id: str
+    label: str
+    refusal_influence: float
+    over_refusal_influence: float
+    stable_influence: float
+    gradient_norm: float
+    selected: bool
+    sample_weight: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """``predictions``: data set -> system -> predictions in the data set's order."""
+
+    folder: Path
+    metrics: list[MetricRecord]
+    questions: dict[str, list[Question]]
+    predictions: dict[str, dict[str, list[Prediction]]]
+    summary: dict[str, Any]
+
+
+def run(config: Config) -> RunResult:
+    """Run, or continue, everything that ``config`` asks for. Raises a GraitError for what the user has to mend."""
+    this = _Run(config)
+    states = this.knowledge()
+    check_both_sides(states, config.knowledge.correctness_threshold)
+    warmup = this.warmup(states)
+    scores = this.influence(states, warmup)
+    selected = {
+        method: (
+            grait.select(states, scores, config.selection)
+            if method == "grait"
+            else cor_rait.select(states, config.selection, config.seed)
+        )
+        for method in config.training.methods
+    }
+    this.write_selection(states, scores, selected)
+    adapters = {method: this.training(method, chosen) for method, chosen in selected.items()}
+    systems: dict[str, tuple[Asked, Stage | None]] = {
+        INIT_BASIC: ("query", None),
+        INIT_REFUSE: ("refuse", None),
+        **{method: ("refuse", adapter) for method, adapter in adapters.items()},
+    }
+    predictions = {
+        dataset.title: {
+            system: this.evaluation(system, asked, adapter, dataset) for system, (asked, adapter) in systems.items()
+        }
+        for dataset in config.evaluation.datasets
+    }
+    return this.result(predictions)
+
+
+@dataclass
+class _Run:
+    """One run: its folder, the model (loaded when first needed), and what has been noticed on the way."""
+
+    config: Config
+    seconds: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    non_finite: dict[str, list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def folder(self) -> Path:
+        folder = Path(self.config.out)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "config.json", self.config.model_dump())
+        except OSError as error:
+            raise ArtifactError(f"{folder}: cannot write the run folder: {error.strerror}") from error
+        return folder
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        progress.note(f"loading {self.config.model.name} ({self.config.model.dtype})")
+        return load_model(self.config.model)
+
+    @cached_property
+    def prompts(self) -> PromptFormat:
+        letters = self.config.knowledge.scoring in ("auto", "letter")
+        return PromptFormat(
+            tokenizer=load_tokenizer(self.config.model),
+            config=self.config.prompt,
+            shots=tuple(self.training_set[: self.config.prompt.n_shots]),
+            answer_form="letter" if letters else "text",
+        )
+
+    @property
+    def pad_token_id(self) -> int:
+        return int(self.prompts.tokenizer.pad_token_id)
+
+    @cached_property
+    def training_set(self) -> list[Question]:
+        """All training questions, the shots first."""
+        questions = load_questions(self.config.data)
+        if len(questions) <= self.config.prompt.n_shots:
+            raise DataError(
+                f"{self.config.data.path}: expected more than prompt.n_shots = {self.config.prompt.n_shots} "
+                f"training questions, found {len(questions)}"
+            )
+        return questions
+
+    @cached_property
+    def questions(self) -> dict[str, Question]:
+        """Training questions by id, without the shots."""
+        return {question.id: question for question in self.training_set[self.config.prompt.n_shots :]}
+
+    @cached_property
+    def test_sets(self) -> dict[str, list[Question]]:
+        return {dataset.title: load_questions(dataset) for dataset in self.config.evaluation.datasets}
+
+    # -- stages ------------------------------------------------------------------------------------------------
+
+    def knowledge(self) -> list[KnowledgeState]:
+        """Stage 1."""
+        _ = self.test_sets  # bad test data is found before anything is computed
+        config = self.config
+        key = {
+            "model": _model_key(config),
+            "prompt": config.prompt.model_dump(),
+            "knowledge": config.knowledge.model_dump(),
+            "seed": config.seed,
+            "questions": _digest(self.training_set),
+        }
+        stage = Stage(self.folder / "knowledge", key)
+
+        def compute(folder: Path) -> None:
+            kept = self.fitting(list(self.questions.values()), config.knowledge.max_new_tokens, "training")
+            with progress.bar("knowledge query", len(kept), "questions") as advance:
+                states = query(
+                    self.engine(self.model), self.prompts, kept, config.knowledge, seed=config.seed, advance=advance
+                )
+            write_rows(folder / "knowledge.parquet", states)
+
+        self.once("1/4 Knowledge: what does the model know?", stage, compute)
+        states = read_rows(stage.folder / "knowledge.parquet", KnowledgeState)
+        n_ik, n_idk = len(with_label(states, "ik")), len(with_label(states, "idk"))
+        dropped = len(states) - n_ik - n_idk
+        progress.note(f"{len(states)} questions: {n_ik} known (ik), {n_idk} unknown (idk), {dropped} on the threshold")
+        return states
+
+    def warmup(self, states: Sequence[KnowledgeState]) -> Stage:
+        """Stage 2, first half: the adapter of M~."""
+        config = self.config
+        best = most_correct(with_label(states, "ik"), config.warmup.n_examples)
+        examples = [
+            WeightedExample(self.tokenized(state.id, "basic", self.prompts.reference(self.questions[state.id])), 1.0)
+            for state in best
+        ]
+        key = {
+            "model": _model_key(config),
+            "examples": _digest(examples),
+            "lora": config.lora.model_dump(),
+            "warmup": config.warmup.model_dump(exclude={"micro_batch_size"}),
+            "seed": config.seed,
+        }
+        stage = Stage(self.folder / "warmup", key)
+        self.once(
+            f"2/4 Influence: warm-up on {len(examples)} known questions",
+            stage,
+            lambda folder: self.train("warm-up", examples, config.warmup, folder),
+        )
+        return stage
+
+    def influence(self, states: Sequence[KnowledgeState], warmup: Stage) -> list[InfluenceScore]:
+        """Stage 2, second half: R, O and S of every labelled question."""
+        config = self.config
+        refusals = {
+            state.id: self.tokenized(state.id, "refuse", config.prompt.refusal)
+            for state in states
+            if state.label != "dropped"
+        }
+        labels = {state.id: state.label for state in states}
+        sets = {
+            name: [refusals[state.id] for state in with_label(states, name)] for name in ("idk", "ik")  # type: ignore[arg-type]
+        }
+        stage = Stage(
+            self.folder / "influence" / "exact",
+            {"warmup": warmup.fingerprint, "idk": _digest(sets["idk"]), "ik": _digest(sets["ik"])},
+        )
+
+        def compute(folder: Path) -> None:
+            model = self.with_adapter(warmup, is_trainable=True)
+            try:
+                with progress.bar("gradients, two passes", 2 * len(refusals), "examples") as advance:
+                    found = influence(
+                        model,
+                        list(refusals.values()),
+                        sets,
+                        pad_token_id=self.pad_token_id,
+                        tokens_per_batch=config.influence.tokens_per_batch,
+                        advance=advance,
+                    )
+            finally:
+                self.drop_adapter(model)
+            self.report_non_finite("influence", found.non_finite)
+            write_json(folder / "non_finite.json", found.non_finite)
+            rows = [
+                InfluenceScore(
+                    id=example_id,
+                    label=labels[example_id],
+                    refusal_influence=found.scores["idk"][example_id],
+                    over_refusal_influence=found.scores["ik"][example_id],
+                    stable_influence=found.scores["idk"][example_id] - found.scores["ik"][example_id],
+                    gradient_norm=norm,
+                )
+                for example_id, norm in found.gradient_norms.items()
+            ]
+            write_rows(folder / "influence.parquet", sorted(rows, key=lambda row: row.id))
+
+        self.once("2/4 Influence: exact per-example gradients", stage, compute)
+        return read_rows(stage.folder / "influence.parquet", InfluenceScore)
+
+    def write_selection(
+        self,
+        states: Sequence[KnowledgeState],
+        scores: Sequence[InfluenceScore],
+        selected: Mapping[str, Sequence[Selected]],
+    ) -> None:
+        """Results for people: scores with what GRAIT made of them, and its training examples as text."""
+        if "grait" not in selected:
+            return
+        weights = {row.id: row.sample_weight for row in selected["grait"]}
+        write_rows(
+            self.folder / "influence" / "scores.parquet",
+            [
+                ScoredQuestion(**asdict(score), selected=score.id in weights, sample_weight=weights.get(score.id, 0.0))
+                for score in scores
+            ],
+        )
+        write_jsonl(self.folder / "rait.jsonl", self.rait_examples(selected["grait"]))
+
+    def training(self, method: str, selected: Sequence[Selected]) -> Stage:
+        """Stage 3: one method's adapter, in PEFT's format."""
+        config = self.config
+        examples = [
+            WeightedExample(self.tokenized(row.id, "refuse", self.answer(row)), row.sample_weight) for row in selected
+        ]
+        key = {
+            "model": _model_key(config),
+            "examples": _digest(examples),
+            "lora": config.lora.model_dump(),
+            "training": config.training.model_dump(exclude={"micro_batch_size", "methods"}),
+            "seed": config.seed,
+        }
+        stage = Stage(self.folder / "adapters" / method, key)
+        n_idk = sum(row.label == "idk" for row in selected)
+        self.once(
+            f"3/4 Training: {method} on {len(selected) - n_idk} known and {n_idk} unknown questions",
+            stage,
+            lambda folder: self.train(method, examples, config.training, folder),
+        )
+        return stage
+
+    def evaluation(self, system: str, asked: Asked, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:
+        """Stage 4: one system's answers to one data set."""
+        config = self.config
+        questions = self.test_sets[dataset.title]
+        key = {
+            "model": _model_key(config),
+            "adapter": adapter.fingerprint if adapter else None,
+            "asked": asked,
+            "prompt": config.prompt.model_dump(),
+            "shots": _digest(self.prompts.shots) if asked == "query" else None,
+            "answer_form": self.prompts.answer_form,
+            "questions": _digest(questions),
+            "max_new_tokens": config.evaluation.max_new_tokens,
+        }
+        stage = Stage(self.folder / "evaluation" / dataset.title / system, key)
+
+        def compute(folder: Path) -> None:
+            kept = self.fitting(questions, config.evaluation.max_new_tokens, dataset.title)
+            model: PreTrainedModel | PeftModel = self.with_adapter(adapter) if adapter else self.model
+            try:
+                with progress.bar(f"{system}, {dataset.title}", len(kept), "questions") as advance:
+                    predictions = predict(
+                        self.engine(model),
+                        self.prompts,
+                        kept,
+                        asked,
+                        max_new_tokens=config.evaluation.max_new_tokens,
+                        advance=advance,
+                    )
+            finally:
+                if adapter:
+                    self.drop_adapter(model)
+            write_rows(folder / "predictions.parquet", predictions)
+
+        self.once(f"4/4 Evaluation: {system} on {dataset.title}", stage, compute)
+        return read_rows(stage.folder / "predictions.parquet", Prediction)
+
+    def result(self, predictions: dict[str, dict[str, list[Prediction]]]) -> RunResult:
+        """Metrics of all systems on all data sets, against Init-Basic on the same questions."""
+        records = []
+        for dataset, systems in predictions.items():
+            outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in systems.items()}
+            for system in systems:
+                records.append(
+                    summarize(
+                        system,
+                        dataset,
+                        outcomes[INIT_BASIC],
+                        outcomes[system],
+                        resamples=self.config.evaluation.n_bootstrap,
+                        seed=self.config.seed,
+                    )
+                )
+        summary = {
+            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
+            "peak_memory_mb": peak_memory_mb(),
+            "skipped": self.skipped,
+            "non_finite": self.non_finite,
+            "versions": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "accelerate")},
+            },
+        }
+        write_json(self.folder / "metrics.json", [asdict(record) for record in records])
+        write_json(self.folder / "summary.json", summary)
+        return RunResult(self.folder, records, self.test_sets, predictions, summary)
+
+    # -- what the stages share ---------------------------------------------------------------------------------
+
+    def once(self, title: str, stage: Stage, compute: Callable[[Path], None]) -> None:
+        """Run a stage unless it is finished; say which, and why."""
+        reasons = stage.changes()
+        progress.heading(title)
+        if reasons is None:
+            progress.note("finished before, reused")
+            return
+        if stage.folder.exists():
+            progress.note("running again: " + "; ".join(reasons))
+        start = time.monotonic()
+        try:
+            with stage.writing() as folder:
+                compute(folder)
+        except OSError as error:
+            raise ArtifactError(f"{stage.folder}: cannot write: {error.strerror or error}") from error
+        self.seconds[str(stage.folder.relative_to(self.folder))] = time.monotonic() - start
+
+    def engine(self, model: PreTrainedModel | PeftModel) -> InferenceEngine:
+        return InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
+
+    def train(
+        self, title: str, examples: Sequence[WeightedExample], config: OptimizerSection, folder: Path
+    ) -> None:
+        """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``."""
+        model = add_adapter(self.model, self.config.lora, self.config.seed)
+        try:
+            with progress.bar(title, n_steps(len(examples), config), "steps") as advance:
+                log = train(
+                    model, examples, config, pad_token_id=self.pad_token_id, seed=self.config.seed, advance=advance
+                )
+            model.save_pretrained(folder)
+        finally:
+            self.drop_adapter(model)
+        save_file(log.moments, folder / "optimizer_moments.safetensors")
+        write_json(folder / "losses.json", log.losses)
+        self.report_non_finite(title, log.non_finite)
+
+    def with_adapter(self, stage: Stage, is_trainable: bool = False) -> PeftModel:
+        return PeftModel.from_pretrained(self.model, str(stage.folder), is_trainable=is_trainable).eval()
+
+    def drop_adapter(self, model: Any) -> None:
+        self.model = model.unload()
+        self.model.requires_grad_(False)
+
+    def tokenized(self, question_id: str, family: Any, answer: str) -> TokenizedExample:
+        prompt = self.prompts.prompt(self.questions[question_id], family)
+        completion = self.prompts.completion(prompt, answer)
+        return TokenizedExample(question_id, prompt.token_ids, completion.token_ids)
+
+    def answer(self, row: Selected) -> str:
+        """The refusal for an unknown question, the reference answer for a known one."""
+        return self.config.prompt.refusal if row.label == "idk" else self.prompts.reference(self.questions[row.id])
+
+    def rait_examples(self, selected: Sequence[Selected]) -> list[RaitExample]:
+        examples = []
+        for row in selected:
+            prompt = self.prompts.prompt(self.questions[row.id], "refuse")
+            completion = self.prompts.completion(prompt, self.answer(row))
+            examples.append(RaitExample(row.id, row.label, prompt.text, completion.text, row.sample_weight))
+        return examples
+
+    def fitting(self, questions: Sequence[Question], max_new_tokens: int, where: str) -> list[Question]:
+        """The questions whose prompts and answers the model can attend to; the others are named and counted."""
+        longest = self.engine(self.model).longest
+        kept, skipped = [], []
+        for question in questions:
+            n_tokens = max(
+                len(self.prompts.query(question).token_ids), len(self.prompts.prompt(question, "refuse").token_ids)
+            )
+            (kept if n_tokens + max_new_tokens <= longest else skipped).append(question)
+        if skipped:
+            self.skipped[where] = [question.id for question in skipped]
+            named = ", ".join(question.id for question in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+            progress.note(f"{where}: {len(skipped)} questions longer than {longest} tokens skipped: {named}")
+        if not kept:
+            raise DataError(f"{where}: every question is longer than the {longest} tokens that the model attends to")
+        return kept
+
+    def report_non_finite(self, where: str, ids: Sequence[str]) -> None:
+        if ids:
+            self.non_finite[where] = list(ids)
+            named = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+            progress.note(f"{where}: {len(ids)} examples without a finite loss and gradient left out: {named}")
+
+
+def _model_key(config: Config) -> dict[str, Any]:
+    return config.model.model_dump(include={"name", "revision", "dtype"})
+
+
+def _digest(rows: Sequence[Any]) -> str:
+    return fingerprint([asdict(row) for row in rows])
+
+
+def peak_memory_mb() -> int:
+    """Highest resident memory of this process so far, in MB (10^6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)

@@ -1,0 +1,1 @@
+"""Training: the LoRA adapter and weighted supervised fine-tuning."""

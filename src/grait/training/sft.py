@@ -1,0 +1,198 @@
+"""Weighted supervised fine-tuning of a LoRA adapter with the transformers Trainer.
+
+The loss of an optimizer step is (1 / n) * sum_i w_i * l_i over its n examples, l_i the mean token cross-entropy of
+the completion (GRAIT section 3). It is the same for any micro-batch size, accumulation and number of processes.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from grait.config import LoraSection, OptimizerSection
+from grait.errors import ConfigError, NonFiniteError
+from grait.model.completions import TokenizedExample, collate, completion_losses
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedExample:
+    """An example and the factor of its loss."""
+
+    example: TokenizedExample
+    sample_weight: float
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """``losses``: weighted loss of each optimizer step; ``non_finite``: ids left out because their loss was not finite.
+
+    ``moments``: exp_avg and exp_avg_sq of the optimizer by parameter name, with the number of its steps.
+    """
+
+    losses: list[float]
+    non_finite: tuple[str, ...]
+    moments: dict[str, Tensor]
+
+
+def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftModel:
+    """The model with a fresh LoRA adapter (fp32, B = 0), the only trainable part."""
+    set_seed(seed)
+    targets = config.target_modules
+    try:
+        return get_peft_model(  # type: ignore[return-value]
+            model,
+            LoraConfig(
+                r=config.r,
+                lora_alpha=config.alpha,  # type: ignore[arg-type]
+                lora_dropout=config.dropout,
+                target_modules=targets,
+                task_type="CAUSAL_LM",
+            ),
+        )
+    except ValueError as error:
+        raise ConfigError(f"lora.target_modules = {targets!r}: {' '.join(str(error).split())}") from error
+
+
+class _Examples(Dataset[WeightedExample]):
+    def __init__(self, examples: Sequence[WeightedExample]) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> WeightedExample:
+        return self.examples[index]
+
+
+class WeightedTrainer(Trainer):
+    """The transformers Trainer with the weighted loss; nothing else is changed."""
+
+    loss_is_scaled_for_ga = True  # compute_loss already divides by the examples of the whole optimizer step
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor]:
+        """The micro-batches of one optimizer step, and its number of examples over all processes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        n_examples = torch.tensor(sum(len(batch["sample_weight"]) for batch in batches), device=device)
+        return batches, self.accelerator.gather(n_examples).sum()
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Sum of w_i * l_i over the micro-batch, divided by the examples of the optimizer step.
+
+        A row whose loss is not finite is left out and its id kept in ``non_finite``.
+        """
+        if return_outputs or num_items_in_batch is None:
+            raise NotImplementedError("WeightedTrainer trains only")
+        losses = completion_losses(model, inputs)
+        finite = losses.isfinite()
+        if not bool(finite.all()):
+            self.non_finite.update(name for name, ok in zip(inputs["ids"], finite.tolist(), strict=True) if not ok)
+            losses = torch.where(finite, losses, 0.0)
+        # Gradients are averaged over processes afterwards, hence their number.
+        return (inputs["sample_weight"] * losses).sum() / num_items_in_batch * self.accelerator.num_processes
+
+    non_finite: set[str]
+
+
+class _Progress(TrainerCallback):
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self.advance = advance
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.advance(1)
+
+
+def collate_weighted(examples: Sequence[WeightedExample], pad_token_id: int) -> dict[str, Any]:
+    """``collate``, with ids and sample_weight [batch]."""
+    batch: dict[str, Any] = collate([row.example for row in examples], pad_token_id)
+    batch["sample_weight"] = torch.tensor([row.sample_weight for row in examples], dtype=torch.float32)
+    batch["ids"] = [row.example.id for row in examples]
+    return batch
+
+
+def n_steps(n_examples: int, config: OptimizerSection) -> int:
+    """Optimizer steps of a run; the last step of an epoch may be smaller."""
+    per_epoch = -(-n_examples // config.batch_size)
+    return max(1, round(per_epoch * config.epochs))
+
+
+def train(
+    model: PeftModel,
+    examples: Sequence[WeightedExample],
+    config: OptimizerSection,
+    *,
+    pad_token_id: int,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> TrainingLog:
+    """Train the model's adapter in place on the examples.
+
+    Raises NonFiniteError when no example has a finite loss.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            max_steps=n_steps(len(examples), config),
+            learning_rate=config.learning_rate,
+            per_device_train_batch_size=config.micro_batch_size,
+            gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
+            lr_scheduler_type=config.scheduler,
+            warmup_steps=config.warmup_ratio,  # a value below 1 is a share of all steps
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
+            optim="adamw_torch",
+            seed=seed,
+            data_seed=seed,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            use_cpu=model.device.type == "cpu",
+        )
+        trainer = WeightedTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=_Examples(examples),
+            data_collator=lambda rows: collate_weighted(rows, pad_token_id),
+            callbacks=[_Progress(advance)] if advance else [],
+        )
+        trainer.remove_callback(_printer())
+        trainer.non_finite = set()
+        trainer.train()
+    if len(trainer.non_finite) == len(examples):
+        raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
+    model.eval()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return TrainingLog(losses, tuple(sorted(trainer.non_finite)), _moments(model, trainer.optimizer))
+
+
+def _printer() -> type[TrainerCallback]:
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback
+
+
+def _moments(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:
+    state = optimizer.state
+    moments = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                moments[f"{name}.{key}"] = torch.as_tensor(state[parameter][key]).detach().cpu().contiguous()
+    return moments
