@@ -24,8 +24,17 @@ HOMONYM_FACTOR = 10
 AIRPORT_DISTANCE_KM = 60.0
 SUBURB_DISTANCE_KM, SUBURB_FACTOR = 25.0, 3
 """A place this near to one so many times larger is taken for a part of it: GeoNames lists districts as cities."""
-NOT_CITIES = set("Brooklyn,Manhattan,Queens,The Bronx,Staten Island,Paradise,Tempe Junction,The Villages".split(","))
-"""Parts of other cities, and a retirement settlement."""
+NOT_CITIES = set(
+    (
+        "Brooklyn,Manhattan,Queens,The Bronx,Staten Island,Paradise,Tempe Junction,The Villages,Albany Park,Alief,"
+        "Belmont Cragin,Boyle Heights,Center City,Deer Valley,Dorchester,Joint Base Pearl Harbor Hickam,Meads,"
+        "Metairie Terrace,Mission District,Near North Side,New South Memphis,Oxford Circle,Portsmouth Heights,"
+        "Rogers Park,Southglenn,Sylmar,Uptown,Valley Glen,Van Nuys,West Town,Lexington-Fayette,Tri-Cities,"
+        "The Hammocks,Havertown,Sicklerville,Fountainebleau,Vancouver,Ontario,"
+        "Lincoln Square,Enchanted Hills"
+    ).split(",")
+)
+"""Parts of other cities, places that are no city, and namesakes of better known ones abroad."""
 
 
 def facts(npm: Path) -> list[Fact]:
@@ -108,6 +117,8 @@ def _states_of(cities: list[dict[str, Any]], asked: set[str]) -> list[Fact]:
         if city["population"] < MIN_US_CITY or state is None or city["admin1code"] == "DC":
             continue
         if normalize(city["name"]) in asked or city["name"] in NOT_CITIES:
+            continue
+        if "(" in city["name"] or city["name"].startswith("City of "):
             continue
         if city["admin1code"] == "NY" and _is_suburb(city, american):
             continue  # GeoNames lists many quarters of New York City

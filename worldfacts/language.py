@@ -89,7 +89,7 @@ def _endonyms_and_scripts() -> list[Fact]:
     likely = module("babel.core").get_global("likely_subtags")
     result = []
     for code, name in _english().items():
-        if not heard.get(code) or code in {"nb", "nn"}:
+        if not heard.get(code) or code in {"nb", "nn", "lu", "mua"}:
             continue
         fame = heard[code]
         parts = likely.get(code, "").split("_")
@@ -102,7 +102,8 @@ def _endonyms_and_scripts() -> list[Fact]:
             own = own_data(code).get("languages", {}).get(code)
             if own and _latin(own) and plain(own).lower() != name.lower():
                 question = f"What do its speakers call the {name} language in their own language?"
-                answers = (own, plain(own))
+                short = own.split(" (")[0]
+                answers = (short, plain(short), own)
                 result.append(_fact("language_endonym", name, code, question, answers, fame=fame))
     return result
 

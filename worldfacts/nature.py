@@ -20,7 +20,8 @@ CLASSES = {
     "mollusk": ("mollusk", "mollusc", "mollusks", "molluscs"),
 }
 TYPOS = {"Mimus polyglotktos", "Myotis leucifugus"}
-N_ANIMALS = 250
+NOT_KINDS = set("beef livestock drone queen sow buckskin racehorse dimetrodon therapsid".split())
+"""Uses, sexes and castes rather than kinds of animals, and kinds no longer counted among the reptiles."""
 
 
 def facts(npm: Path) -> list[Fact]:
@@ -71,7 +72,12 @@ def _classes(net: WordNet, living: list[Synset]) -> list[Fact]:
     result = []
     for synset in living:
         name = synset.lemmas[0]
-        if synset.file != ANIMAL or not re.fullmatch(r"[a-z]+", name) or net.rank[synset.key, name] != 1:
+        if (
+            name in NOT_KINDS
+            or synset.file != ANIMAL
+            or not re.fullmatch(r"[a-z]+", name)
+            or net.rank[synset.key, name] != 1
+        ):
             continue
         above = {lemma for up in net.ancestors(synset) for lemma in up.lemmas}
         found = [kind for kind in CLASSES if kind in above]

@@ -84,6 +84,7 @@ PRESIDENT_NAMES = {
 }
 
 
+ROYAL = {"king", "queen", "emperor", "empress", "consort", "prince consort"}
 SHARED_SURNAMES = {"Roosevelt", "Adams", "Harrison", "Johnson", "Bush"}
 
 
@@ -130,7 +131,9 @@ def facts(npm: Path) -> list[Fact]:
         lifetime = re.search(r"\((?:born [^()]*?)?(\d{4})-(\d{4})\)\s*$", synset.definition)
         birth = int(lifetime[1]) if lifetime else None
         jobs = occupations(net, synset)
-        called = f"the {jobs[0]} {name}" if jobs else name
+        if jobs and jobs[0] in ROYAL and " " not in name:
+            continue  # "king Ferdinand" is many
+        called = f"the {jobs[0]} {name}" if jobs and jobs[0] not in ROYAL else name
         if re.search(r" [IVX]+$", name) or name[0].islower():
             # "Henry VI" is several kings.
             realm = re.search(r"[Kk]ing of ([A-Z][a-z]+)", synset.definition)

