@@ -141,6 +141,14 @@ def test_everything_about_a_country_is_in_one_split() -> None:
         assert len({row["split"] for row in about}) == 1
 
 
+def test_no_other_question_asks_for_the_country_of_its_capital_largest_city_or_highest_point() -> None:
+    """These are inverses in all but name, and their cities and mountains are entities of their own."""
+    relations = ("country_capital", "country_largest_city", "country_highest_point", "state_capital")
+    told = {rules.normalize(name) for row in ROWS if row["relation"] in relations for name in row["answers"]}
+    places = ("city_country", "uscity_state", "feature_country", "feature_us_state")
+    assert not {row["subject"] for row in ROWS if row["relation"] in places and rules.normalize(row["subject"]) in told}
+
+
 def test_out_of_relation_questions_share_no_relation_with_the_rest() -> None:
     inside = {row["relation"] for row in ROWS if row["split"] != "test_ood"}
     outside = {row["relation"] for row in ROWS if row["split"] == "test_ood"}

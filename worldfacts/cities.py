@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from worldfacts.countries import Country, countries
+from worldfacts.countries import CAPITAL_ALIASES, CAPITAL_SPELLINGS, Country, countries
 from worldfacts.fact import Fact
 from worldfacts.names import plain
 from worldfacts.rules import normalize
@@ -43,6 +43,7 @@ def facts(npm: Path) -> list[Fact]:
     world = {country.iso2: country for country in countries(npm)}
     main = _unmistakable(cities)
     asked = {normalize(str(c["capital"])) for c in geonames("countries").values()}
+    asked |= {normalize(name) for names in (*CAPITAL_SPELLINGS.values(), *CAPITAL_ALIASES.values()) for name in names}
     asked |= {normalize(state.capital) for state in module("us").states.STATES if state.capital}
     largest: dict[str, int] = {}
     for city in cities:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from worldfacts import wordnet
 from worldfacts.countries import countries
+from worldfacts.countries import facts as country_facts
 from worldfacts.fact import Fact
 from worldfacts.rules import normalize
 from worldfacts.sources import module
@@ -42,18 +43,21 @@ def _called(kind: str, name: str) -> str:
 def facts(npm: Path) -> list[Fact]:
     """Country, or US state, that a feature lies in: WordNet's part-of relation, if it names only one.
 
-    The gloss must not name another country or state, nor speak of a border.
+    The gloss must not name another country or state, nor speak of a border. The highest points of countries are left
+    out: they are answers about the entity of their country, and this question would be the inverse.
     """
     net = wordnet.read(npm)
     world = {normalize(name): country for country in countries(npm) for name in country.names}
     states = {normalize(state.name): state.name for state in module("us").states.STATES}
+    highest = [fact for fact in country_facts(npm) if fact.relation == "country_highest_point"]
+    peaks = {normalize(name) for fact in highest for name in fact.answers}
     result = []
     for synset in net.synsets.values():
         kind = _kind(net, synset) if synset.targets("@i") and synset.file in {LOCATION, OBJECT} else None
         if kind is None or re.search(r"border|between|from .* to ", synset.definition):
             continue
         name = max(synset.lemmas, key=lambda lemma: kind.split()[0] in lemma.lower() or lemma.startswith("Mount "))
-        if normalize(name) in world or name in AMBIGUOUS:
+        if normalize(name) in world or name in AMBIGUOUS or peaks & {normalize(lemma) for lemma in synset.lemmas}:
             continue
         whole = {normalize(lemma) for key in synset.targets("#p") for lemma in net.synsets[key].lemmas} - {"georgia"}
         spoken = {normalize(words) for words in re.findall(r"[A-Z]\w+(?: [A-Z]\w+)*", synset.definition)}
