@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grait.evaluation.matching import contains_answer, is_correct, normalize, own_reply, parse_choice
+from grait.judging.matching import contains_answer, is_correct, normalize, own_reply, parse_choice
 from grait.records import Question
 
 PLANETS = ("Mars", "Jupiter", "Venus", "Earth")

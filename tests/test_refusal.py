@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from grait.evaluation.outcomes import four_way, is_unparsable, judge
-from grait.evaluation.refusal import REFUSAL_PHRASES, REFUSAL_REPLIES, detect_refusal
+from grait.judging.outcomes import four_way, is_unparsable, judge
+from grait.judging.refusal import REFUSAL_PHRASES, REFUSAL_REPLIES, detect_refusal
 from grait.records import Question
 
 CAPITAL = Question("q1", "What is the capital of France?", ("Paris",))

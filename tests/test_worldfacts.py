@@ -14,7 +14,7 @@ import pytest
 
 from grait.data.worldfacts import FILE_NAME, SPLITS, VIEWS, load
 from grait.errors import DataError
-from grait.evaluation.matching import is_correct
+from grait.judging.matching import is_correct
 from grait.records import Question
 
 ROOT = Path(__file__).resolve().parents[1]

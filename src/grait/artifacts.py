@@ -77,17 +77,25 @@ class Stage:
             raise ArtifactError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; {advice}")
         return dict(manifest)
 
+    def notes(self) -> dict[str, Any]:
+        """What was noted when the finished stage was written."""
+        return dict(self._manifest()["notes"])
+
     @contextmanager
-    def writing(self) -> Iterator[Path]:
-        """Yields a folder to write into, which becomes the stage's when the block ends without an error."""
+    def writing(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yields a folder to write into, and notes to fill (time, what was left out).
+
+        Both become the stage's when the block ends without an error.
+        """
         partial = self.folder.with_name(f".{self.folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        yield partial
+        notes: dict[str, Any] = {}
+        yield partial, notes
         files = {
             str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.rglob("*")) if path.is_file()
         }
-        manifest = {"schema_version": SCHEMA_VERSION, "key": self.key, "files": files}
+        manifest = {"schema_version": SCHEMA_VERSION, "key": self.key, "notes": notes, "files": files}
         write_json(partial / MANIFEST, manifest)
         if self.folder.exists():
             replaced = self.folder.with_name(f".{self.folder.name}.replaced")
@@ -139,7 +147,9 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path}: not a readable parquet file; delete its folder to run this stage again") from error
+        raise ArtifactError(
+            f"{path}: not a readable parquet file; delete its folder to run this stage again"
+        ) from error
     if table.column_names != expected:
         raise ArtifactError(f"{path}: expected the columns {expected}, found {table.column_names}")
     return [kind(**row) for row in table.to_pylist()]

@@ -39,6 +39,9 @@ from grait.model.prompts import PromptFormat
 from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Prediction, Question, RaitExample, Selected
 from grait.training.sft import WeightedExample, add_adapter, n_steps, train
 
+Notes = dict[str, Any]
+"""What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""
+
 INIT_BASIC, INIT_REFUSE = "init-basic", "init-refuse"
 
 
@@ -74,7 +77,7 @@ def run(config: Config) -> RunResult:
     check_both_sides(states, config.knowledge.correctness_threshold)
     warmup = this.warmup(states)
     scores = this.influence(states, warmup)
-    selected = {
+    selected: dict[str, list[Selected]] = {
         method: (
             grait.select(states, scores, config.selection)
             if method == "grait"
@@ -103,9 +106,8 @@ class _Run:
     """One run: its folder, the model (loaded when first needed), and what has been noticed on the way."""
 
     config: Config
-    seconds: dict[str, float] = field(default_factory=dict)
-    skipped: dict[str, list[str]] = field(default_factory=dict)
-    non_finite: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each stage noted, by its folder: seconds, skipped and non_finite ids."""
 
     @cached_property
     def folder(self) -> Path:
@@ -171,13 +173,14 @@ class _Run:
         }
         stage = Stage(self.folder / "knowledge", key)
 
-        def compute(folder: Path) -> None:
-            kept = self.fitting(list(self.questions.values()), config.knowledge.max_new_tokens, "training")
+        def compute(folder: Path) -> Notes:
+            kept, skipped = self.fitting(list(self.questions.values()), config.knowledge.max_new_tokens, "training")
             with progress.bar("knowledge query", len(kept), "questions") as advance:
                 states = query(
                     self.engine(self.model), self.prompts, kept, config.knowledge, seed=config.seed, advance=advance
                 )
             write_rows(folder / "knowledge.parquet", states)
+            return {"skipped": skipped}
 
         self.once("1/4 Knowledge: what does the model know?", stage, compute)
         states = read_rows(stage.folder / "knowledge.parquet", KnowledgeState)
@@ -218,15 +221,13 @@ class _Run:
             if state.label != "dropped"
         }
         labels = {state.id: state.label for state in states}
-        sets = {
-            name: [refusals[state.id] for state in with_label(states, name)] for name in ("idk", "ik")  # type: ignore[arg-type]
-        }
+        sets = {name: [refusals[state.id] for state in with_label(states, name)] for name in ("idk", "ik")}
         stage = Stage(
             self.folder / "influence" / "exact",
             {"warmup": warmup.fingerprint, "idk": _digest(sets["idk"]), "ik": _digest(sets["ik"])},
         )
 
-        def compute(folder: Path) -> None:
+        def compute(folder: Path) -> Notes:
             model = self.with_adapter(warmup, is_trainable=True)
             try:
                 with progress.bar("gradients, two passes", 2 * len(refusals), "examples") as advance:
@@ -240,8 +241,6 @@ class _Run:
                     )
             finally:
                 self.drop_adapter(model)
-            self.report_non_finite("influence", found.non_finite)
-            write_json(folder / "non_finite.json", found.non_finite)
             rows = [
                 InfluenceScore(
                     id=example_id,
@@ -254,6 +253,7 @@ class _Run:
                 for example_id, norm in found.gradient_norms.items()
             ]
             write_rows(folder / "influence.parquet", sorted(rows, key=lambda row: row.id))
+            return self.left_out("influence", found.non_finite)
 
         self.once("2/4 Influence: exact per-example gradients", stage, compute)
         return read_rows(stage.folder / "influence.parquet", InfluenceScore)
@@ -315,8 +315,8 @@ class _Run:
         }
         stage = Stage(self.folder / "evaluation" / dataset.title / system, key)
 
-        def compute(folder: Path) -> None:
-            kept = self.fitting(questions, config.evaluation.max_new_tokens, dataset.title)
+        def compute(folder: Path) -> Notes:
+            kept, skipped = self.fitting(questions, config.evaluation.max_new_tokens, dataset.title)
             model: PreTrainedModel | PeftModel = self.with_adapter(adapter) if adapter else self.model
             try:
                 with progress.bar(f"{system}, {dataset.title}", len(kept), "questions") as advance:
@@ -332,6 +332,7 @@ class _Run:
                 if adapter:
                     self.drop_adapter(model)
             write_rows(folder / "predictions.parquet", predictions)
+            return {"skipped": skipped}
 
         self.once(f"4/4 Evaluation: {system} on {dataset.title}", stage, compute)
         return read_rows(stage.folder / "predictions.parquet", Prediction)
@@ -353,10 +354,8 @@ class _Run:
                     )
                 )
         summary = {
-            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
             "peak_memory_mb": peak_memory_mb(),
-            "skipped": self.skipped,
-            "non_finite": self.non_finite,
+            "stages": self.notes,
             "versions": {
                 "python": platform.python_version(),
                 **{name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "accelerate")},
@@ -368,29 +367,31 @@ class _Run:
 
     # -- what the stages share ---------------------------------------------------------------------------------
 
-    def once(self, title: str, stage: Stage, compute: Callable[[Path], None]) -> None:
-        """Run a stage unless it is finished; say which, and why."""
+    def once(self, title: str, stage: Stage, compute: Callable[[Path], Notes]) -> None:
+        """Run a stage unless it is finished; say which, and why. Keeps what it notes."""
         reasons = stage.changes()
         progress.heading(title)
         if reasons is None:
             progress.note("finished before, reused")
-            return
+        else:
+            self.compute(stage, reasons, compute)
+        self.notes[str(stage.folder.relative_to(self.folder))] = stage.notes()
+
+    def compute(self, stage: Stage, reasons: Sequence[str], compute: Callable[[Path], Notes]) -> None:
         if stage.folder.exists():
             progress.note("running again: " + "; ".join(reasons))
         start = time.monotonic()
         try:
-            with stage.writing() as folder:
-                compute(folder)
+            with stage.writing() as (folder, notes):
+                notes.update(compute(folder) or {})
+                notes["seconds"] = round(time.monotonic() - start, 1)
         except OSError as error:
             raise ArtifactError(f"{stage.folder}: cannot write: {error.strerror or error}") from error
-        self.seconds[str(stage.folder.relative_to(self.folder))] = time.monotonic() - start
 
     def engine(self, model: PreTrainedModel | PeftModel) -> InferenceEngine:
         return InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
 
-    def train(
-        self, title: str, examples: Sequence[WeightedExample], config: OptimizerSection, folder: Path
-    ) -> None:
+    def train(self, title: str, examples: Sequence[WeightedExample], config: OptimizerSection, folder: Path) -> Notes:
         """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``."""
         model = add_adapter(self.model, self.config.lora, self.config.seed)
         try:
@@ -403,7 +404,7 @@ class _Run:
             self.drop_adapter(model)
         save_file(log.moments, folder / "optimizer_moments.safetensors")
         write_json(folder / "losses.json", log.losses)
-        self.report_non_finite(title, log.non_finite)
+        return self.left_out(title, log.non_finite)
 
     def with_adapter(self, stage: Stage, is_trainable: bool = False) -> PeftModel:
         return PeftModel.from_pretrained(self.model, str(stage.folder), is_trainable=is_trainable).eval()
@@ -429,28 +430,34 @@ class _Run:
             examples.append(RaitExample(row.id, row.label, prompt.text, completion.text, row.sample_weight))
         return examples
 
-    def fitting(self, questions: Sequence[Question], max_new_tokens: int, where: str) -> list[Question]:
-        """The questions whose prompts and answers the model can attend to; the others are named and counted."""
+    def fitting(
+        self, questions: Sequence[Question], max_new_tokens: int, where: str
+    ) -> tuple[list[Question], list[str]]:
+        """The questions whose prompts and answers the model can attend to, and the ids of the others."""
         longest = self.engine(self.model).longest
         kept, skipped = [], []
         for question in questions:
             n_tokens = max(
                 len(self.prompts.query(question).token_ids), len(self.prompts.prompt(question, "refuse").token_ids)
             )
-            (kept if n_tokens + max_new_tokens <= longest else skipped).append(question)
+            if n_tokens + max_new_tokens <= longest:
+                kept.append(question)
+            else:
+                skipped.append(question.id)
         if skipped:
-            self.skipped[where] = [question.id for question in skipped]
-            named = ", ".join(question.id for question in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
-            progress.note(f"{where}: {len(skipped)} questions longer than {longest} tokens skipped: {named}")
+            progress.note(f"{where}: {len(skipped)} questions longer than {longest} tokens skipped: {_named(skipped)}")
         if not kept:
             raise DataError(f"{where}: every question is longer than the {longest} tokens that the model attends to")
-        return kept
+        return kept, skipped
 
-    def report_non_finite(self, where: str, ids: Sequence[str]) -> None:
+    def left_out(self, where: str, ids: Sequence[str]) -> Notes:
         if ids:
-            self.non_finite[where] = list(ids)
-            named = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-            progress.note(f"{where}: {len(ids)} examples without a finite loss and gradient left out: {named}")
+            progress.note(f"{where}: {len(ids)} examples without a finite loss and gradient left out: {_named(ids)}")
+        return {"non_finite": list(ids)}
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
 
 
 def _model_key(config: Config) -> dict[str, Any]:

@@ -226,8 +226,8 @@ def _csv_rows(path: str) -> _Rows:
 
 
 def _parquet_rows(path: str) -> _Rows:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
@@ -248,7 +248,7 @@ def _parquet_rows(path: str) -> _Rows:
 
 def _hub_rows(path: str, name: str, config: str | None, split: str | None) -> _Rows:
     """Rows of a hub data set, streamed. Every failure of the hub library or the network becomes one DataError."""
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     try:
         data = datasets.load_dataset(name, config, split=split, streaming=True)

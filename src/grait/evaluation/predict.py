@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from grait.evaluation.outcomes import judge
+from grait.judging.outcomes import judge
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
 from grait.records import Prediction, Question

@@ -5,14 +5,14 @@ direction of every set, the second takes the products. Cost and memory grow line
 all pairs is formed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from grait.errors import DataError, NonFiniteError
-from grait.influence.gradients import per_example_gradients, trainable_linears
+from grait.influence.gradients import Factors, gradient_factors, trainable_linears
 from grait.model.completions import TokenizedExample, collate
 from grait.model.inference import by_length
 
@@ -33,32 +33,35 @@ class Influence:
     non_finite: tuple[str, ...]
 
 
+Directions = dict[str, Tensor]
+"""By layer: the mean unit gradient of each set, [sets, out * in]."""
+
+
 @dataclass(frozen=True)
-class UnitGradients:
-    """Gradients of one batch, each divided by its norm.
+class GradientPass:
+    """What both passes need: the model with its trainable layers, and how examples are put into batches."""
 
-    ``units``: [batch, parameters], fp32 or better; a row whose loss or gradient is not finite is 0.
-    ``finite``: [batch]; ``losses`` and ``norms``: [batch].
-    """
+    model: nn.Module
+    linears: dict[str, nn.Linear]
+    pad_token_id: int
+    tokens_per_batch: int
+    advance: Callable[[int], None]
 
-    units: Tensor
-    finite: Tensor
-    losses: Tensor
-    norms: Tensor
+    def batches(
+        self, examples: Sequence[TokenizedExample]
+    ) -> Iterator[tuple[list[TokenizedExample], Tensor, dict[str, Factors]]]:
+        """The examples in batches of similar length, with losses [batch] and gradient factors by layer."""
+        device = next(iter(self.linears.values())).weight.device
+        for positions in by_length([example.n_tokens for example in examples], self.tokens_per_batch):
+            rows = [examples[position] for position in positions]
+            batch = {key: value.to(device) for key, value in collate(rows, self.pad_token_id).items()}
+            yield rows, *gradient_factors(self.model, self.linears, batch)
+            self.advance(len(rows))
 
 
-def unit_gradients(
-    model: nn.Module, linears: dict[str, nn.Linear], examples: Sequence[TokenizedExample], pad_token_id: int
-) -> UnitGradients:
-    """Unit gradients of a batch over all layers of ``linears``, in their order."""
-    device = next(iter(linears.values())).weight.device
-    batch = {key: value.to(device) for key, value in collate(examples, pad_token_id).items()}
-    losses, gradients = per_example_gradients(model, linears, batch)
-    flat = torch.cat(list(gradients.values()), dim=1)
-    norms = torch.linalg.vector_norm(flat, dim=1)
-    finite = losses.isfinite() & norms.isfinite() & (norms > 0)
-    units = torch.where(finite[:, None], flat / norms[:, None], 0.0)
-    return UnitGradients(units, finite, losses, norms)
+def _usable(losses: Tensor, norms: Tensor) -> Tensor:
+    """Which rows have a direction: loss and gradient are finite, and the gradient is not 0."""
+    return losses.isfinite() & norms.isfinite() & (norms > 0)
 
 
 def influence(
@@ -87,69 +90,76 @@ def influence(
     linears = trainable_linears(model)
     was_training = model.training
     model.eval()  # no dropout: one gradient for each example
+    run = GradientPass(model, linears, pad_token_id, tokens_per_batch, advance or (lambda _: None))
     try:
-        directions, left_out = mean_directions(
-            model, linears, sets, pad_token_id=pad_token_id, tokens_per_batch=tokens_per_batch, advance=advance
-        )
-        scores: dict[str, dict[str, float]] = {name: {} for name in sets}
-        norms: dict[str, float] = {}
-        losses: dict[str, float] = {}
-        non_finite = set(left_out)
-        for positions in by_length([example.n_tokens for example in examples], tokens_per_batch):
-            rows = [examples[position] for position in positions]
-            batch = unit_gradients(model, linears, rows, pad_token_id)
-            products = (batch.units @ directions.T).tolist()
-            for row, example in enumerate(rows):
-                if not batch.finite[row]:
-                    non_finite.add(example.id)
-                    continue
-                norms[example.id], losses[example.id] = float(batch.norms[row]), float(batch.losses[row])
-                for column, name in enumerate(sets):
-                    scores[name][example.id] = products[row][column]
-            if advance:
-                advance(len(rows))
+        directions, left_out = mean_directions(run, sets)
+        return inner_products(run, examples, directions, list(sets), left_out)
     finally:
         model.train(was_training)
-    if not norms:
-        raise NonFiniteError(f"influence: none of {len(examples)} examples has a finite loss and gradient")
-    return Influence(scores, norms, losses, tuple(sorted(non_finite)))
 
 
-def mean_directions(
-    model: nn.Module,
-    linears: dict[str, nn.Linear],
-    sets: Mapping[str, Sequence[TokenizedExample]],
-    *,
-    pad_token_id: int,
-    tokens_per_batch: int,
-    advance: Callable[[int], None] | None = None,
-) -> tuple[Tensor, list[str]]:
-    """Mean unit gradient of each set, [sets, parameters] in fp32 or better, and the ids that were not finite."""
-    members: dict[TokenizedExample, list[int]] = {}
-    for column, examples in enumerate(sets.values()):
-        for example in examples:
-            members.setdefault(example, []).append(column)
-    distinct = list(members)
-    sums: Tensor | None = None
+def mean_directions(run: GradientPass, sets: Mapping[str, Sequence[TokenizedExample]]) -> tuple[Directions, set[str]]:
+    """First pass: mean_j u_j of each set, and the ids that have no finite gradient. Shared examples are run once."""
+    columns: dict[TokenizedExample, list[int]] = {}
+    for column, members in enumerate(sets.values()):
+        for example in members:
+            columns.setdefault(example, []).append(column)
+    directions: Directions = {}
     counts = [0] * len(sets)
-    non_finite = []
-    for positions in by_length([example.n_tokens for example in distinct], tokens_per_batch):
-        rows = [distinct[position] for position in positions]
-        batch = unit_gradients(model, linears, rows, pad_token_id)
-        membership = torch.zeros((len(sets), len(rows)), dtype=batch.units.dtype, device=batch.units.device)
+    non_finite = set()
+    for rows, losses, factors in run.batches(list(columns)):
+        norms = torch.stack([layer.gradients().square().sum(1) for layer in factors.values()]).sum(0).sqrt()
+        usable = _usable(losses, norms).tolist()
+        coefficients = torch.zeros((len(sets), len(rows)), dtype=norms.dtype)
         for row, example in enumerate(rows):
-            if not batch.finite[row]:
-                non_finite.append(example.id)
+            if not usable[row]:
+                non_finite.add(example.id)
                 continue
-            for column in members[example]:
-                membership[column, row] = 1
+            for column in columns[example]:
+                coefficients[column, row] = 1 / norms[row]
                 counts[column] += 1
-        product = membership @ batch.units
-        sums = product if sums is None else sums.add_(product)
-        if advance:
-            advance(len(rows))
+        coefficients = coefficients.to(norms.device)
+        keep = coefficients.sum(0) > 0
+        for name, layer in factors.items():
+            if not bool(keep.all()):  # 0 * NaN is NaN: rows without a direction must go
+                layer = Factors(layer.inputs[keep], layer.output_gradients[keep])
+            total = layer.weighted_sum(coefficients[:, keep])
+            directions[name] = directions[name].add_(total) if name in directions else total
     for name, count in zip(sets, counts, strict=True):
         if count == 0:
             raise NonFiniteError(f"influence: no example of set {name} has a finite loss and gradient")
-    assert sums is not None
-    return sums / torch.tensor(counts, dtype=sums.dtype, device=sums.device)[:, None], non_finite
+    divisors = torch.tensor(counts, dtype=torch.float32)[:, None]
+    return {name: total / divisors.to(total) for name, total in directions.items()}, non_finite
+
+
+def inner_products(
+    run: GradientPass,
+    examples: Sequence[TokenizedExample],
+    directions: Directions,
+    names: Sequence[str],
+    left_out: set[str],
+) -> Influence:
+    """Second pass: <u_i, direction> of each example with each set's direction."""
+    scores: dict[str, dict[str, float]] = {name: {} for name in names}
+    gradient_norms: dict[str, float] = {}
+    all_losses: dict[str, float] = {}
+    non_finite = set(left_out)
+    for rows, losses, factors in run.batches(examples):
+        squares = torch.zeros_like(losses)
+        products = torch.zeros((len(rows), len(names)), dtype=losses.dtype, device=losses.device)
+        for name, layer in factors.items():
+            gradients = layer.gradients()
+            squares += gradients.square().sum(1)
+            products += gradients @ directions[name].T
+        norms = squares.sqrt()
+        usable, values = _usable(losses, norms).tolist(), (products / norms[:, None]).tolist()
+        for row, example in enumerate(rows):
+            if not usable[row]:
+                non_finite.add(example.id)
+                continue
+            gradient_norms[example.id], all_losses[example.id] = float(norms[row]), float(losses[row])
+            for column, name in enumerate(names):
+                scores[name][example.id] = values[row][column]
+    if not gradient_norms:
+        raise NonFiniteError(f"influence: none of {len(examples)} examples has a finite loss and gradient")
+    return Influence(scores, gradient_norms, all_losses, tuple(sorted(non_finite)))

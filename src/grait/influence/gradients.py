@@ -1,11 +1,14 @@
 """Per-example gradients of an adapter from one batched backward pass.
 
-For a linear layer y = W x, the gradient of example b is dW_b = sum over its tokens of (dl/dy_t) x_t^T: a product of
-two matrices that the batched pass has anyway. LoRA's A and B are such layers, so no batch-size-1 loop is needed.
-Padded positions have dl/dy = 0 and add nothing.
+For a linear layer y = W x, the gradient of example b is dW_b = D_b^T X_b, where X_b [tokens, in] are the layer's inputs
+and D_b [tokens, out] the gradients of the example's loss at its outputs: both are at hand in any batched pass. LoRA's A
+and B are such layers, so no batch-size-1 loop is needed. Padded positions have D = 0 and add nothing.
+
+Norms need dW_b itself, one layer at a time; weighted sums over the batch are one matrix product of the factors. So
+memory does not grow with the number of adapter weights times the batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,10 +19,22 @@ from grait.errors import ModelError
 from grait.model.completions import completion_losses
 
 
-@dataclass
-class _Captured:
-    inputs: Tensor  # [batch, tokens, in]
-    outputs: Tensor  # [batch, tokens, out]
+@dataclass(frozen=True)
+class Factors:
+    """Of one layer: ``inputs`` X [batch, tokens, in], ``output_gradients`` D [batch, tokens, out]; fp32 or better."""
+
+    inputs: Tensor
+    output_gradients: Tensor
+
+    def gradients(self) -> Tensor:
+        """dW of every example, [batch, out * in], row-major like ``weight.flatten()``."""
+        return torch.bmm(self.output_gradients.transpose(1, 2), self.inputs).flatten(1)
+
+    def weighted_sum(self, coefficients: Tensor) -> Tensor:
+        """sum_b c_b dW_b for each row of ``coefficients`` [sums, batch]; [sums, out * in]."""
+        inputs = self.inputs.flatten(0, 1)
+        sums = [(self.output_gradients * row[:, None, None]).flatten(0, 1).T @ inputs for row in coefficients]
+        return torch.stack(sums).flatten(1)
 
 
 def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
@@ -46,14 +61,15 @@ def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 @contextmanager
-def _capture(linears: dict[str, nn.Linear]) -> Iterator[dict[str, _Captured]]:
-    captured: dict[str, _Captured] = {}
+def _capture(linears: dict[str, nn.Linear]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Inputs and outputs of each layer in the forward pass within this context."""
+    captured: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def hook(name: str):  # type: ignore[no-untyped-def]
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def save(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if name in captured:
                 raise ModelError(f"{name}: runs twice in one forward pass; shared layers are not supported")
-            captured[name] = _Captured(inputs[0].detach(), output)
+            captured[name] = inputs[0].detach(), output
 
         return save
 
@@ -65,26 +81,23 @@ def _capture(linears: dict[str, nn.Linear]) -> Iterator[dict[str, _Captured]]:
             handle.remove()
 
 
-def per_example_gradients(
+def gradient_factors(
     model: nn.Module, linears: dict[str, nn.Linear], batch: dict[str, Tensor]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss [batch] and, for each layer, the gradients of each row's own loss [batch, out * in], fp32 or better.
+) -> tuple[Tensor, dict[str, Factors]]:
+    """Loss of each row [batch] and, by layer, the factors of the gradient of each row's own loss.
 
-    Row-major like ``weight.flatten()``. Cost: the batched forward and backward pass, and two matrix products for
-    each layer and row.
+    Cost: one batched forward and backward pass. ``batch`` as made by ``completions.collate``.
     """
     with torch.enable_grad(), _capture(linears) as captured:
         losses = completion_losses(model, batch)
         missing = [name for name in linears if name not in captured]
         if missing:
             raise ModelError(f"{missing[0]}: trainable, but not run in the forward pass (another active adapter?)")
-        # Rows do not interact, so the gradient of the sum holds every row's own gradient in its own slice.
-        # Asking for the layers' outputs only, autograd neither forms summed weight gradients nor goes below
-        # the first adapted layer.
-        output_gradients = torch.autograd.grad(losses.sum(), [captured[name].outputs for name in linears])
-    gradients = {}
-    for name, output_gradient in zip(linears, output_gradients, strict=True):
-        dtype = torch.promote_types(output_gradient.dtype, torch.float32)
-        inputs = captured[name].inputs.to(dtype)
-        gradients[name] = torch.bmm(output_gradient.to(dtype).transpose(1, 2), inputs).flatten(1)
-    return losses.detach(), gradients
+        # Rows do not interact, so the gradient of the sum holds every row's own gradient in its own slice. Asking for
+        # the layers' outputs only, autograd neither forms summed weight gradients nor goes below the first adapter.
+        output_gradients = torch.autograd.grad(losses.sum(), [captured[name][1] for name in linears])
+    factors = {}
+    for name, gradient in zip(linears, output_gradients, strict=True):
+        dtype = torch.promote_types(gradient.dtype, torch.float32)
+        factors[name] = Factors(captured[name][0].to(dtype), gradient.to(dtype))
+    return losses.detach(), factors

@@ -12,8 +12,8 @@ from string import ascii_uppercase
 
 from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
-from grait.evaluation.matching import is_correct, normalize
-from grait.evaluation.refusal import detect_refusal
+from grait.judging.matching import is_correct, normalize
+from grait.judging.refusal import detect_refusal
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
 from grait.records import KnowledgeState, Label, Question

@@ -86,9 +86,7 @@ def convert(gguf: Path, folder: Path) -> None:
         )
         model.to(torch.bfloat16).save_pretrained(partial)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
-        files = {
-            path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(partial.iterdir())
-        }
+        files = {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(partial.iterdir())}
         manifest = {"source": gguf.name, "source_sha256": GGUF_SHA256, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         if folder.exists():

@@ -46,10 +46,10 @@ class _Batch:
 
 def common_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
     """How many leading tokens all prompts share, leaving each at least one token of its own."""
-    shortest, longest = min(prompts), max(prompts)
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))  # all others lie between
     limit = min(len(prompt) for prompt in prompts) - 1
     for position in range(limit):
-        if shortest[position] != longest[position]:
+        if first[position] != last[position]:
             return position
     return limit
 
@@ -284,9 +284,7 @@ class InferenceEngine:
     def _score(self, batch: _Batch, completions: list[Sequence[Sequence[int]]]) -> list[list[list[float]]]:
         device = self.model.device
         first = batch.logits.log_softmax(-1)
-        scores = [
-            [[float(first[row, completion[0]])] for completion in own] for row, own in enumerate(completions)
-        ]
+        scores = [[[float(first[row, completion[0]])] for completion in own] for row, own in enumerate(completions)]
         width = max(sum(len(completion) - 1 for completion in own) for own in completions)
         if width == 0:
             return scores
@@ -330,5 +328,3 @@ def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
     draws = draws.to(cumulative.dtype) * cumulative[..., -1]  # rounding may leave the sum a little off 1
     chosen = torch.searchsorted(cumulative, draws[..., None], right=True)[..., 0]
     return chosen.clamp(max=logits.shape[-1] - 1)
-
-

@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
 
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
@@ -45,11 +46,11 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
     set_seed(seed)
     targets = config.target_modules
     try:
-        return get_peft_model(  # type: ignore[return-value]
+        return get_peft_model(
             model,
             LoraConfig(
                 r=config.r,
-                lora_alpha=config.alpha,  # type: ignore[arg-type]
+                lora_alpha=config.alpha,
                 lora_dropout=config.dropout,
                 target_modules=targets,
                 task_type="CAUSAL_LM",
@@ -172,7 +173,7 @@ def train(
             data_collator=lambda rows: collate_weighted(rows, pad_token_id),
             callbacks=[_Progress(advance)] if advance else [],
         )
-        trainer.remove_callback(_printer())
+        trainer.remove_callback(PrinterCallback)
         trainer.non_finite = set()
         trainer.train()
     if len(trainer.non_finite) == len(examples):
@@ -180,12 +181,6 @@ def train(
     model.eval()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return TrainingLog(losses, tuple(sorted(trainer.non_finite)), _moments(model, trainer.optimizer))
-
-
-def _printer() -> type[TrainerCallback]:
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback
 
 
 def _moments(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from grait.evaluation.matching import is_correct, parse_choice
-from grait.evaluation.refusal import detect_refusal
+from grait.judging.matching import is_correct, parse_choice
+from grait.judging.refusal import detect_refusal
 from grait.records import Outcome, Question
 
 FourWayOutcome = Literal["correct", "wrong", "right_refusal", "over_refusal"]

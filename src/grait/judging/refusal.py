@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from grait.evaluation.matching import contains_answer, is_correct, own_reply, parse_choice, straighten
+from grait.judging.matching import contains_answer, is_correct, own_reply, parse_choice, straighten
 from grait.records import Question
 
 Refusal = Literal["none", "refused", "refused_then_answered"]

@@ -1,0 +1,3 @@
+from grait.cli import main
+
+main()

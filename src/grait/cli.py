@@ -1,0 +1,181 @@
+"""The command line: parses arguments, calls the pipeline, prints results. Nothing is computed here."""
+
+import sys
+import traceback
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from grait.errors import ConfigError, GraitError
+
+app = typer.Typer(
+    name="grait",
+    help="Teach a language model to say “I don't know”: refusal-aware instruction tuning by gradient influence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one config key, such as --set training.epochs=5; may be repeated."),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder; finished stages found there are reused.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line and exit code 2."""
+    # Read before typer does, so that errors from anywhere can be shown either way.
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except GraitError as error:
+        if debug:
+            traceback.print_exc()
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", style="red", markup=False)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues after the last finished stage", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Argument(help="YAML config file; without one, the defaults.")] = None,
+    model: Annotated[str | None, typer.Option(help="Hub id or folder of a causal language model.")] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Training questions: .jsonl, .json, .csv, .parquet or hub id.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option(help="Test questions, in the same formats; may be repeated.")
+    ] = None,
+    overrides: Set = None,
+    out: Out = None,
+    debug: Debug = False,
+) -> None:
+    """Tune a model to refuse what it does not know, and measure it.
+
+    A question file has the columns question, answers (or answer), and optionally choices, id and relation. With
+    --model, --train and --test no config file is needed. Run the same command again to continue after an
+    interruption; a changed config re-runs only what it affects.
+    """
+    from grait.config import load_config, override, parse_config
+
+    tree: dict[str, Any] = {}
+    if model:
+        tree["model"] = {"name": model}
+    if train:
+        tree["data"] = {"path": train}
+    if test:
+        tree["evaluation"] = {"datasets": [{"path": path} for path in test]}
+    elif train:
+        raise ConfigError("--train needs --test: name at least one file of test questions")
+    if config and tree:
+        raise ConfigError("give either a config file or --model/--train/--test; with a file, use --set key=value")
+    assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
+    settings = load_config(config, assignments) if config else parse_config(override(tree, assignments), "options")
+    _run(settings)
+
+
+@app.command()
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="A third of the questions, in about 4 minutes.")] = False,
+    overrides: Set = None,
+    out: Out = None,
+    debug: Debug = False,
+) -> None:
+    """Run everything on the embedded default: SmolLM2-135M-Instruct learns what it does not know of WorldFacts."""
+    from grait.config import load_config
+
+    name = "demo-quick.yaml" if quick else "demo.yaml"
+    assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
+    with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
+        settings = load_config(path, assignments)
+    _run(settings)
+
+
+def _run(settings: Any) -> None:
+    from grait.pipeline import run as run_pipeline
+
+    result = run_pipeline(settings)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(metrics_table(result.metrics))
+    for line in example_lines(result):
+        console.print(line, markup=False)
+    console.print(f"\nEverything is in {result.folder}/", markup=False)
+    for name, what in CONTENTS.items():
+        if (result.folder / name).exists():
+            console.print(f"  {name:28} {what}", markup=False)
+
+
+CONTENTS = {
+    "adapters/grait": "the tuned adapter, in PEFT's format",
+    "rait.jsonl": "its training examples: prompt, completion, sample_weight",
+    "influence/scores.parquet": "influence, selection and weight of every question",
+    "knowledge/knowledge.parquet": "correctness and certainty of every training question",
+    "evaluation": "every answer of every system, judged",
+    "metrics.json": "the table above, as fractions",
+    "summary.json": "times, peak memory, versions, what was left out",
+}
+
+
+def metrics_table(records: list[Any]) -> Table:
+    """One row for each method and data set, in percent."""
+    table = Table(title="Results in percent; THS with its 95% bootstrap interval", title_justify="left")
+    for name in ("data set", "method"):
+        table.add_column(name, no_wrap=True)
+    for name in ("questions", "Pc", "Pw", "Pr", "over-refusal", "THS", "95% interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = None
+    for record in records:
+        if previous not in (None, record.dataset):
+            table.add_section()
+        table.add_row(
+            record.dataset if record.dataset != previous else "",
+            record.method,
+            str(record.n),
+            *(f"{100 * value:.1f}" for value in (record.pc, record.pw, record.pr, record.over_refusal_rate)),
+            f"{100 * record.ths:.1f}",
+            f"{100 * record.ths_low:.1f} to {100 * record.ths_high:.1f}",
+        )
+        previous = record.dataset
+    table.caption = (
+        "Pc, Pw, Pr: answered right, answered wrong, refused. THS: 0 is the initial model, higher is better."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def example_lines(result: Any) -> list[str]:
+    """Up to three test questions before and after: newly refused, still answered, over-refused."""
+    kinds = {
+        ("wrong", "refused"): "newly refused",
+        ("correct", "correct"): "still answered",
+        ("correct", "refused"): "over-refused",
+    }
+    dataset, systems = next(iter(result.predictions.items()))
+    method = list(systems)[-1]
+    questions = {question.id: question for question in result.questions[dataset]}
+    before = {row.id: row for row in systems["init-basic"]}
+    lines = [f"\nExamples from {dataset}, {method} against the initial model:"]
+    for (was, now), kind in kinds.items():
+        for after in systems[method]:
+            if (before[after.id].outcome, after.outcome) == (was, now):
+                question = questions[after.id]
+                lines.append(f"  {kind}: {question.question}  (answer: {question.answers[0]})")
+                lines.append(f"    before: {_short(before[after.id].output)}")
+                lines.append(f"    after:  {_short(after.output)}")
+                break
+        else:
+            lines.append(f"  {kind}: none")
+    return lines
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 100 else flat[:97] + "..."
