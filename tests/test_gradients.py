@@ -130,6 +130,16 @@ def test_a_layer_that_runs_twice_is_refused_by_name() -> None:
         batched(model, EXAMPLES)
 
 
+def test_a_layer_that_runs_on_a_list_of_tokens_is_refused_by_name() -> None:
+    """As in mixtures of experts: which token is of which example is not known there."""
+    model = with_lora(tiny_model(), ["q_proj", "down_proj"])
+    mlp = model.get_base_model().model.layers[0].mlp
+    run = mlp.forward
+    mlp.forward = lambda hidden: run(hidden.flatten(0, 1)).view_as(hidden)
+    with pytest.raises(ModelError, match=r"layers\.0\.mlp\.down_proj\.lora_A\.default: runs on an input of shape"):
+        batched(model, EXAMPLES)
+
+
 def test_a_trainable_layer_that_does_not_run_is_refused_by_name() -> None:
     model = with_lora(tiny_model(), ["q_proj"])
     model.add_module("spare", nn.Linear(2, 2, bias=False))

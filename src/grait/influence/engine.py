@@ -85,8 +85,11 @@ def influence(
     for name, members in (("examples", examples), *sets.items()):
         if not members:
             raise DataError(f"influence: {name} is empty")
-        if len({member.id for member in members}) < len(members):
-            raise DataError(f"influence: {name} holds an id twice")
+        seen: set[str] = set()
+        for member in members:
+            if member.id in seen:
+                raise DataError(f"influence: {name} holds an id twice: {member.id}")
+            seen.add(member.id)
     linears = trainable_linears(model)
     was_training = model.training
     model.eval()  # no dropout: one gradient for each example

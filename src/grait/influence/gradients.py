@@ -69,6 +69,11 @@ def _capture(linears: dict[str, nn.Linear]) -> Iterator[dict[str, tuple[Tensor, 
         def save(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if name in captured:
                 raise ModelError(f"{name}: runs twice in one forward pass; shared layers are not supported")
+            if inputs[0].dim() != 3:  # mixtures of experts hand their layers a list of tokens, of any example
+                raise ModelError(
+                    f"{name}: runs on an input of shape {tuple(inputs[0].shape)}, expected [batch, tokens, in]; "
+                    "adapt other layers (lora.target_modules)"
+                )
             captured[name] = inputs[0].detach(), output
 
         return save
