@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
 from grait.config import LoraSection, OptimizerSection
@@ -53,6 +54,7 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
                 lora_alpha=config.alpha,
                 lora_dropout=config.dropout,
                 target_modules=targets,
+                fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2
                 task_type="CAUSAL_LM",
             ),
         )
@@ -93,17 +95,25 @@ class WeightedTrainer(Trainer):
     ) -> Any:
         """Sum of w_i * l_i over the micro-batch, divided by the examples of the optimizer step.
 
-        A row whose loss is not finite is left out and its id kept in ``non_finite``.
+        A row whose loss is not finite is left out, as if its weight were 0, and its id kept in ``non_finite``.
         """
         if return_outputs or num_items_in_batch is None:
             raise NotImplementedError("WeightedTrainer trains only")
-        losses = completion_losses(model, inputs)
+        losses, weights = completion_losses(model, inputs), inputs["sample_weight"]
         finite = losses.isfinite()
         if not bool(finite.all()):
             self.non_finite.update(name for name, ok in zip(inputs["ids"], finite.tolist(), strict=True) if not ok)
-            losses = torch.where(finite, losses, 0.0)
+            # 0 * NaN is NaN in the backward pass, too: the others run again without these rows.
+            losses, weights = self.losses_of_rows(model, inputs, finite), weights[finite]
         # Gradients are averaged over processes afterwards, hence their number.
-        return (inputs["sample_weight"] * losses).sum() / num_items_in_batch * self.accelerator.num_processes
+        return (weights * losses).sum() / num_items_in_batch * self.accelerator.num_processes
+
+    def losses_of_rows(self, model: nn.Module, inputs: dict[str, Any], rows: Tensor) -> Tensor:
+        """Losses of the rows where ``rows`` [batch] is true; without any a 0 that has a gradient, which is 0."""
+        if not bool(rows.any()):
+            trainable = [parameter.sum() for parameter in model.parameters() if parameter.requires_grad]
+            return 0 * torch.stack(trainable).sum()
+        return completion_losses(model, {key: value[rows] for key, value in inputs.items() if key != "ids"})
 
     non_finite: set[str]
 
@@ -141,7 +151,7 @@ def train(
 ) -> TrainingLog:
     """Train the model's adapter in place on the examples.
 
-    Raises NonFiniteError when no example has a finite loss.
+    Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -178,6 +188,9 @@ def train(
         trainer.train()
     if len(trainer.non_finite) == len(examples):
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not bool(parameter.isfinite().all()):
+            raise NonFiniteError(f"training: {name} is not finite after training; lower learning_rate")
     model.eval()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return TrainingLog(losses, tuple(sorted(trainer.non_finite)), _moments(model, trainer.optimizer))
