@@ -325,6 +325,6 @@ def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = (logits / temperature).softmax(-1).cumsum(-1)
-    draws = draws.to(cumulative.dtype) * cumulative[..., -1]  # rounding may leave the sum a little off 1
-    chosen = torch.searchsorted(cumulative, draws[..., None], right=True)[..., 0]
-    return chosen.clamp(max=logits.shape[-1] - 1)
+    below_one = 1 - torch.finfo(cumulative.dtype).eps / 2  # a draw close to 1 must not round to it
+    draws = draws.to(cumulative.dtype).clamp(max=below_one) * cumulative[..., -1]  # the sum may be a little off 1, too
+    return torch.searchsorted(cumulative, draws[..., None], right=True)[..., 0]
