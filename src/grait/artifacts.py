@@ -67,15 +67,17 @@ class Stage:
         path = self.folder / MANIFEST
         advice = f"if nothing in {self.folder} is needed, delete it to run this stage again"
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = dict(json.loads(path.read_text(encoding="utf-8")))
             version = manifest["schema_version"]
         except FileNotFoundError as error:
             raise ArtifactError(f"{self.folder}: not a finished stage (no {MANIFEST}); {advice}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path}: not a readable manifest; {advice}") from error
         if version != SCHEMA_VERSION:
             raise ArtifactError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; {advice}")
-        return dict(manifest)
+        if not all(isinstance(manifest.get(name), dict) for name in ("key", "notes", "files")):
+            raise ArtifactError(f"{path}: not a readable manifest; {advice}")
+        return manifest
 
     def notes(self) -> dict[str, Any]:
         """What was noted when the finished stage was written."""
@@ -110,8 +112,10 @@ class Stage:
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+            if key not in before or key not in now:
+                yield f"{path}.{key}".lstrip(".") + (" is new" if key in now else " is gone")
+            elif before[key] != now[key]:
+                yield from _differences(before[key], now[key], f"{path}.{key}".lstrip("."))
     elif isinstance(before, str) and isinstance(now, str) and len(before) == len(now) == 64:
         yield f"{path} changed"
     else:
@@ -135,7 +139,7 @@ def write_jsonl(path: Path, rows: Sequence[Any]) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
-    """Write dataclass rows as parquet, all or nothing."""
+    """Write dataclass rows as parquet, all or nothing. Without any row there are no columns either."""
     partial = path.with_name(f".{path.name}.partial")
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), partial)
     partial.replace(path)
@@ -150,6 +154,8 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
         raise ArtifactError(
             f"{path}: not a readable parquet file; delete its folder to run this stage again"
         ) from error
+    if table.num_rows == 0 and not table.column_names:
+        return []
     if table.column_names != expected:
         raise ArtifactError(f"{path}: expected the columns {expected}, found {table.column_names}")
     return [kind(**row) for row in table.to_pylist()]

@@ -1,24 +1,35 @@
 """The config: one YAML file, one tree, unknown keys refused, everything checked before a model loads."""
 
+import copy
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from grait.errors import ConfigError
+from grait.judging.refusal import detect_refusal
+from grait.records import Question
 
 
 class Section(BaseModel):
     """Base of every part of the config: frozen, and strict about unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and annotation is not bool:
+            raise ValueError("should not be true or false")
+        return value
 
 
 class ModelConfig(Section):
     """The initial model M0."""
 
-    name: str = Field("SmolLM2-135M-Instruct", description="Hub id, folder, or the embedded default.")
+    name: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Hub id, folder, or the embedded default.")
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
     dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="Type of the frozen weights.")
     device: str = Field("auto", description="auto (CUDA, MPS, CPU in this order), cpu, cuda, cuda:1, ...")
@@ -28,11 +39,22 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """One set of questions: an embedded set, a file, or a data set on the hub."""
 
-    path: str = Field("worldfacts", description="worldfacts, a .jsonl/.json/.csv/.parquet file, or a hub id.")
+    path: str = Field(
+        "worldfacts", min_length=1, description="worldfacts, a .jsonl/.json/.csv/.parquet file, or a hub id."
+    )
     split: str | None = Field(None, description="Split of worldfacts or of a hub data set.")
     view: Literal["oeqa", "mcqa"] = Field("oeqa", description="worldfacts only: free text or four options.")
     limit: int | None = Field(None, ge=1, description="Keep only the first so many questions; default all.")
-    name: str | None = Field(None, description="Name in tables and folders; default made from path and split.")
+    name: str | None = Field(
+        None, description="Name in tables and folders, without slashes; default made from path and split."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str | None) -> str | None:
+        if name is not None and (not name or name.startswith(".") or "/" in name or "\\" in name):
+            raise ValueError("should be a folder name: no slashes, no dot at its beginning, not empty")
+        return name
 
     @property
     def title(self) -> str:
@@ -49,6 +71,13 @@ class PromptConfig(Section):
     )
     refusal: str = Field("I don't know.", min_length=1, description="The refusal text r that the model learns.")
     system: str | None = Field(None, description="System message; default: what the chat template does by itself.")
+
+    @field_validator("refusal")
+    @classmethod
+    def _is_recognised(cls, refusal: str) -> str:
+        if detect_refusal(refusal, Question("", "", ("",))) != "refused":
+            raise ValueError('answers with this text would not be counted as refusals; word it like "I don\'t know."')
+        return refusal
 
 
 class KnowledgeConfig(Section):
@@ -104,6 +133,9 @@ class WarmupConfig(OptimizerSection):
 class InfluenceConfig(Section):
     """Stage 2: gradients at the warm-up adapter."""
 
+    max_idk: int | None = Field(
+        None, ge=1, description="Unknown questions to consider, drawn at random; their influence only. Default: all."
+    )
     tokens_per_batch: int = Field(2048, ge=1, description="Tokens, padding included, of one batch; speed only.")
 
 
@@ -149,7 +181,7 @@ class Config(Section):
     """A whole run."""
 
     seed: int = Field(0, ge=0, description="Seed of sampling, selection, training and bootstrap.")
-    out: str = Field("runs/grait", description="Run folder.")
+    out: str = Field("runs/grait", min_length=1, description="Run folder.")
     model: ModelConfig = ModelConfig()
     data: DataConfig = Field(DataConfig(split="train"), description="Training questions.")
     prompt: PromptConfig = PromptConfig()
@@ -174,31 +206,58 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> Config:
 
 
 def _explain(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "config"
+    key = _key(detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"{key}: unknown key; allowed: {', '.join(_allowed(detail['loc'][:-1]))}"
-    message = detail["msg"].removeprefix("Value error, ")
-    if isinstance(detail["input"], dict):
-        return f"{key}: {message}"
-    return f"{key} = {detail['input']!r}: {message}"
+        section = _sections(detail["loc"])[-1]
+        return f"{key}: unknown key; allowed: {', '.join(sorted(section.model_fields))}"
+    if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = "should be a section of keys and values"
+    else:
+        message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+        return f"{key}: {message}"  # about several keys of a section, which the message names
+    shown = repr(detail["input"])
+    return f"{key} = {shown if len(shown) <= 60 else shown[:57] + '...'}: {message}"
 
 
-def _allowed(path: tuple[int | str, ...]) -> list[str]:
+def _key(loc: tuple[int | str, ...]) -> str:
+    """The key as the user writes it: without the names that pydantic gives to the members of a union."""
+    sections = _sections(loc)
+    parts = [str(part) for part, section in zip(loc, sections, strict=True) if section or isinstance(part, int)]
+    return ".".join(parts) or "config"
+
+
+def _sections(loc: tuple[int | str, ...]) -> list[Any]:
+    """The section that each part of a location is a key or index of; None below a value that is no section."""
+    sections: list[Any] = []
     section: Any = Config
-    for part in path:
-        if isinstance(part, int):
-            section = DataConfig  # the only list of sections
-        else:
-            annotation = section.model_fields[part].annotation
-            section = annotation if isinstance(annotation, type) else DataConfig
-    return sorted(section.model_fields)
+    for part in loc:
+        sections.append(section)
+        if isinstance(part, str):
+            known = section.model_fields.get(part) if section else None
+            kinds = [known.annotation, *get_args(known.annotation)] if known else []
+            section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
+    return sections
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which no key stands twice: the first one would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """Read a YAML file and apply ``section.key=value`` overrides, whose values are YAML, too."""
     path = Path(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such config file") from error
     except IsADirectoryError as error:
@@ -215,8 +274,8 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 
 def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """A copy of the tree with each ``section.key=value`` set."""
-    tree = {key: dict(value) if isinstance(value, dict) else value for key, value in tree.items()}
+    """A copy of the tree with each ``section.key=value`` set; a part that is a number is a place in a list, from 0."""
+    tree = copy.deepcopy(tree)
     for assignment in overrides:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
@@ -226,9 +285,20 @@ def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {assignment}: the value is not valid YAML") from error
         *sections, last = key.split(".")
-        node = tree
+        node: Any = tree
         for section in sections:
-            node[section] = dict(node[section]) if isinstance(node.get(section), dict) else {}
-            node = node[section]
-        node[last] = value
+            place = _place(node, section, assignment)
+            if isinstance(node, dict) and not isinstance(node.get(place), dict | list):
+                node[place] = {}
+            node = node[place]
+        node[_place(node, last, assignment)] = value
     return tree
+
+
+def _place(node: Any, part: str, assignment: str) -> Any:
+    if isinstance(node, dict):
+        return part
+    if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+        return int(part)
+    allowed = f"expected a place from 0 to {len(node) - 1}" if isinstance(node, list) else "this is no section"
+    raise ConfigError(f"--set {assignment}: {part!r}: {allowed}")

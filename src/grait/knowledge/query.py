@@ -14,8 +14,8 @@ from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
 from grait.judging.matching import is_correct, normalize
 from grait.judging.refusal import detect_refusal
-from grait.model.inference import InferenceEngine
-from grait.model.prompts import PromptFormat
+from grait.model.inference import InferenceEngine, common_prefix_length
+from grait.model.prompts import Prompt, PromptFormat
 from grait.records import KnowledgeState, Label, Question
 
 Advance = Callable[[int], None]
@@ -113,6 +113,16 @@ def softmax(scores: Sequence[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
+def letter_tokens(prompts: PromptFormat, query: Prompt, n: int) -> list[tuple[int, ...]]:
+    """Tokens of the first n option letters as answers, each up to the first that tells them apart.
+
+    One token in most tokenizers; two in those that write the blank before a letter as a token of its own.
+    """
+    letters = [prompts.completion(query, letter).token_ids[:-1] for letter in ascii_uppercase[:n]]
+    shared = common_prefix_length(letters)
+    return [tokens[: shared + 1] for tokens in letters]
+
+
 def score_letters(
     engine: InferenceEngine,
     prompts: PromptFormat,
@@ -121,20 +131,19 @@ def score_letters(
     *,
     advance: Advance,
 ) -> dict[str, KnowledgeState]:
-    """Options by letter: mu = p_gold / sum_o p_o, all from one distribution at the answer position.
+    """Options by letter: mu = p_gold / sum_o p_o, all from one distribution at the position of the letter.
 
     ``option_mass`` = sum_o p_o over the whole vocabulary. The published scripts normalise one option after the
     other, each by a sum that already holds normalised values; this does not.
     """
     queries = [prompts.query(question) for question in questions]
     letters = [
-        [prompts.completion(query, letter).token_ids[:1] for letter in ascii_uppercase[: len(question.choices)]]
-        for question, query in zip(questions, queries, strict=True)
+        letter_tokens(prompts, query, len(question.choices)) for question, query in zip(questions, queries, strict=True)
     ]
     logprobs = engine.completion_logprobs([query.token_ids for query in queries], letters, advance=advance)
     states = {}
     for question, own in zip(questions, logprobs, strict=True):
-        scores = [tokens[0] for tokens in own]
+        scores = [sum(tokens) for tokens in own]
         mass = sum(math.exp(score) for score in scores)
         states[question.id] = _from_option_probabilities(question, softmax(scores), mass, config)
     return states

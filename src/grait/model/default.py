@@ -6,6 +6,7 @@ is converted once into a cache folder as safetensors, and reused after its size 
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import shutil
@@ -57,20 +58,23 @@ def find_gguf() -> Path | None:
 
 def is_complete(folder: Path) -> bool:
     """Whether ``folder`` holds a converted model whose files have the recorded sizes and SHA-256."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return bool(files) and all(
+            (folder / name).stat().st_size == entry["size"] and sha256(folder / name) == entry["sha256"]
+            for name, entry in files.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a file is missing, or this is no manifest
         return False
-    files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    return all(
-        (folder / name).is_file()
-        and (folder / name).stat().st_size == entry["size"]
-        and sha256(folder / name) == entry["sha256"]
-        for name, entry in files.items()
-    )
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """Write the model of ``gguf`` into ``folder`` as bf16 safetensors with its tokenizer, all or nothing."""
+    """Write the model of ``gguf`` into ``folder`` as bf16 safetensors with its tokenizer, all or nothing.
+
+    Raises ModelError when the reader of GGUF files is not installed.
+    """
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError(f"{NAME}: the package gguf, which reads {gguf.name}, is not installed: pip install gguf")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -106,5 +110,12 @@ def resolve() -> str:
         return HUB_ID
     folder = cache_folder() / f"{NAME}-{GGUF_SHA256[:12]}"
     if not is_complete(folder):
-        convert(gguf, folder)
+        try:
+            convert(gguf, folder)
+        except OSError as error:
+            if not is_complete(folder):  # else another process has put it there meanwhile
+                raise ModelError(
+                    f"{folder}: cannot write the converted model ({error.strerror or error}); "
+                    "set GRAIT_CACHE to a folder with 300 MB of room"
+                ) from error
     return str(folder)

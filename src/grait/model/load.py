@@ -24,8 +24,11 @@ def resolve_device(device: str) -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError(f"model.device: {device} was asked for, but torch finds no CUDA device; use auto or cpu")
-    return torch.device(device)
+        raise ModelError(f"model.device = {device!r}: torch finds no CUDA device; use auto or cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except Exception as error:
+        raise ModelError(f"model.device = {device!r}: torch cannot use it; take auto, cpu, cuda or mps") from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,487 @@
+"""The whole run on a tiny random model: what it leaves behind, and what runs again when something has changed."""
+
+import copy
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from peft import PeftModel
+from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_half_known, write_jsonl
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import grait
+from grait import pipeline
+from grait.artifacts import MANIFEST, read_rows
+from grait.errors import ArtifactError, DataError, KnowledgeError
+from grait.pipeline import RunResult
+from grait.records import KnowledgeState, MetricRecord, Prediction
+
+SYSTEMS = ["init-basic", "init-refuse", "cor-rait", "grait"]
+STAGES = {
+    "knowledge",
+    "warmup",
+    "influence/exact",
+    "adapters/cor-rait",
+    "adapters/grait",
+    *(f"evaluation/own/{system}" for system in SYSTEMS),
+}
+REFUSAL = "I don't know."
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished run: never written to by a test, only copied."""
+
+    model: str
+    files: Files
+    tree: dict[str, Any]
+    result: RunResult
+
+    def tree_at(self, out: Path, **changes: Any) -> dict[str, Any]:
+        """The config with another run folder; ``section__key`` names a change."""
+        tree = copy.deepcopy(self.tree) | {"out": str(out)}
+        for name, value in changes.items():
+            section, _, key = name.partition("__")
+            if key:
+                tree.setdefault(section, {})[key] = value
+            else:
+                tree[section] = value
+        return tree
+
+    def copied_to(self, folder: Path) -> Path:
+        shutil.copytree(self.result.folder, folder / "run")
+        return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("tiny")
+    model = save_tiny(folder / "model")
+    files = write_half_known(model, folder)
+    tree = tiny_tree(model, files, folder / "run")
+    return Done(model, files, tree, grait.run(tree))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The same sums in the same order on any machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """When each finished stage was written, and which folder it is."""
+    found = {}
+    for manifest in sorted(folder.rglob(MANIFEST)):
+        stage = manifest.parent
+        found[stage.relative_to(folder).as_posix()] = (stage.stat().st_mtime_ns, stage.stat().st_ino)
+    return found
+
+
+def rerun(tree: dict[str, Any]) -> tuple[RunResult, set[str]]:
+    """The result, and the stages that ran."""
+    folder = Path(tree["out"])
+    before = stamps(folder)
+    result = grait.run(tree)
+    after = stamps(folder)
+    return result, {stage for stage in after if after[stage] != before.get(stage)}
+
+
+def rows_of(path: str | Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+# -- what a run leaves behind --------------------------------------------------------------------------------------
+
+
+def test_both_labels_occur(done: Done) -> None:
+    states = read_rows(done.result.folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    assert {state.label for state in states} >= {"ik", "idk"}
+    asked = {row["id"]: row for row in rows_of(done.files.train)}
+    shots = list(asked)[:N_SHOTS]
+    assert {state.id for state in states} == set(asked) - set(shots)
+    for state in states:
+        assert 0 <= state.correctness <= 1
+        if asked[state.id]["answers"] == [UNKNOWN]:
+            assert (state.label, state.correctness) == ("idk", 0)
+
+
+def test_all_stages_are_finished(done: Done) -> None:
+    assert set(stamps(done.result.folder)) == STAGES
+    assert not list(done.result.folder.rglob("*.partial"))
+
+
+def test_metrics_are_whole(done: Done) -> None:
+    records = json.loads((done.result.folder / "metrics.json").read_text())
+    assert [record["method"] for record in records] == SYSTEMS
+    for record in records:
+        assert list(record) == [
+            "method", "dataset", "n", "pc", "pw", "pr", "over_refusal_rate", "ths", "ths_low", "ths_high",
+        ]  # fmt: skip
+        assert record["dataset"] == "own"
+        assert record["n"] == len(rows_of(done.files.test))
+        assert record["pc"] + record["pw"] + record["pr"] == pytest.approx(1)
+        assert all(0 <= record[name] <= 1 for name in ("pc", "pw", "pr", "over_refusal_rate"))
+        assert record["ths_low"] <= record["ths_high"]
+    assert [MetricRecord(**record) for record in records] == done.result.metrics
+
+
+def test_the_initial_model_is_the_zero_of_ths(done: Done) -> None:
+    base = done.result.metrics[0]
+    assert base.method == "init-basic"
+    assert (base.ths, base.ths_low, base.ths_high, base.over_refusal_rate) == (0, 0, 0, 0)
+    assert base.pc > 0
+    assert base.pw > 0
+
+
+def test_metrics_are_those_of_the_predictions(done: Done) -> None:
+    for record in done.result.metrics:
+        path = done.result.folder / "evaluation" / "own" / record.method / "predictions.parquet"
+        predictions = read_rows(path, Prediction)
+        assert predictions == done.result.predictions["own"][record.method]
+        assert [row.id for row in predictions] == [row["id"] for row in rows_of(done.files.test)]
+        assert record.pc == sum(row.outcome == "correct" for row in predictions) / len(predictions)
+
+
+def test_scores_hold_every_labelled_question(done: Done) -> None:
+    folder = done.result.folder
+    table = pq.read_table(folder / "influence" / "scores.parquet")
+    documented = {
+        "id", "label", "refusal_influence", "over_refusal_influence", "stable_influence", "selected", "sample_weight",
+    }  # fmt: skip
+    assert documented <= set(table.column_names)
+    rows = table.to_pylist()
+    states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    assert {row["id"]: row["label"] for row in rows} == {s.id: s.label for s in states if s.label != "dropped"}
+    for row in rows:
+        assert row["stable_influence"] == row["refusal_influence"] - row["over_refusal_influence"]
+        assert -1 - 1e-6 <= row["refusal_influence"] <= 1 + 1e-6
+        assert (row["sample_weight"] > 0) == row["selected"]
+
+
+def test_the_weighted_examples_are_the_selected_ones(done: Done) -> None:
+    """The unknown questions of highest R, with the weights of scores.parquet, are what is trained on."""
+    scores = pq.read_table(done.result.folder / "influence" / "scores.parquet").to_pylist()
+    asked = {row["id"]: row for row in rows_of(done.files.train)}
+    examples = rows_of(done.result.folder / "rait.jsonl")
+    unknown = {row["id"]: row for row in scores if row["label"] == "idk"}
+    n_known = len(scores) - len(unknown)
+    highest = sorted(unknown.values(), key=lambda row: (-row["refusal_influence"], row["id"]))[:n_known]
+    trained = {row["id"]: row for row in examples if row["label"] == "idk"}
+    assert set(trained) == {row["id"] for row in highest}
+    known = [row for row in examples if row["label"] == "ik"]
+    assert {row["id"] for row in known} == {row["id"] for row in scores if row["label"] == "ik"}
+    for row in known:
+        assert (row["completion"], row["sample_weight"]) == (asked[row["id"]]["answers"][0], 1)
+    for row in trained.values():
+        assert row["completion"] == REFUSAL
+        assert row["sample_weight"] == unknown[row["id"]]["sample_weight"]
+    weights = [row["sample_weight"] for row in trained.values()]
+    assert sum(weights) / len(weights) == pytest.approx(1)
+    by_stability = sorted(trained, key=lambda name: unknown[name]["stable_influence"])
+    assert by_stability == sorted(trained, key=lambda name: trained[name]["sample_weight"])
+    assert all(asked[row["id"]]["question"] in row["prompt"] and REFUSAL in row["prompt"] for row in examples)
+
+
+def test_selected_questions_are_unknown(done: Done) -> None:
+    rows = pq.read_table(done.result.folder / "influence" / "scores.parquet").to_pylist()
+    selected = [row for row in rows if row["selected"] and row["label"] == "idk"]
+    assert selected
+    assert all(row["sample_weight"] == 1 for row in rows if row["selected"] and row["label"] == "ik")
+
+
+@pytest.mark.parametrize("method", ["cor-rait", "grait"])
+def test_the_adapter_loads_with_peft_alone(done: Done, method: str) -> None:
+    """And it gives the answers of the evaluation."""
+    tokenizer = AutoTokenizer.from_pretrained(done.model)
+    plain = AutoModelForCausalLM.from_pretrained(done.model, dtype=torch.float32)
+    question = done.result.questions["own"][0]
+    prompt = (
+        "Answer the question in a few words. If you do not know the answer, reply only: "
+        f"{REFUSAL}\nQuestion: {question.question}"
+    )
+    chat = [{"role": "user", "content": prompt}]
+    inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    untuned = plain(**inputs).logits
+    tuned = PeftModel.from_pretrained(plain, str(done.result.folder / "adapters" / method)).eval()
+    assert not torch.equal(tuned(**inputs).logits, untuned)
+    n_new = done.tree["evaluation"]["max_new_tokens"]
+    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end|>")]
+    output = tuned.generate(**inputs, max_new_tokens=n_new, do_sample=False, eos_token_id=ends)
+    answer = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+    assert answer == done.result.predictions["own"][method][0].output
+
+
+def test_the_summary_counts_what_was_left_out(done: Done) -> None:
+    summary = json.loads((done.result.folder / "summary.json").read_text())
+    assert set(summary["stages"]) == STAGES
+    assert summary["stages"]["knowledge"]["skipped"] == []
+    assert summary["stages"]["adapters/grait"]["non_finite"] == []
+    assert summary["peak_memory_mb"] > 0
+    assert "torch" in summary["versions"]
+
+
+# -- what runs again -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_config_runs_nothing_again(done: Done, tmp_path: Path) -> None:
+    result, ran = rerun(done.tree_at(done.copied_to(tmp_path)))
+    assert ran == set()
+    assert result.metrics == done.result.metrics
+
+
+def test_another_folder_gives_the_same_metrics(done: Done, tmp_path: Path) -> None:
+    result, ran = rerun(done.tree_at(tmp_path / "run"))
+    assert ran == STAGES
+    assert result.metrics == done.result.metrics
+    for name in ("rait.jsonl", "influence/scores.parquet"):
+        assert (tmp_path / "run" / name).read_bytes() == (done.result.folder / name).read_bytes()
+
+
+TUNED = {f"{kind}/{method}" for kind in ("adapters", "evaluation/own") for method in ("cor-rait", "grait")}
+
+
+def test_another_learning_rate_trains_and_evaluates_again(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path))
+    tree["training"]["learning_rate"] = 0.01
+    result, ran = rerun(tree)
+    assert ran == TUNED
+    assert result.metrics[:2] == done.result.metrics[:2]
+    assert rerun(tree)[1] == set()
+
+
+def test_another_number_of_resamples_changes_the_intervals_only(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path))
+    tree["evaluation"]["n_bootstrap"] = 300
+    result, ran = rerun(tree)
+    assert ran == set()
+    for record, before in zip(result.metrics, done.result.metrics, strict=True):
+        for field in fields(record):
+            if field.name not in ("ths_low", "ths_high"):
+                assert getattr(record, field.name) == getattr(before, field.name)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["evaluation"]["n_bootstrap"] == 300
+
+
+def test_another_tau_changes_grait_only(done: Done, tmp_path: Path) -> None:
+    _, ran = rerun(done.tree_at(done.copied_to(tmp_path), selection={"tau": 0.5}))
+    assert ran == {"adapters/grait", "evaluation/own/grait"}
+
+
+def test_another_warm_up_keeps_the_knowledge_and_what_needs_no_influence(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path))
+    tree["warmup"]["learning_rate"] = 0.05
+    _, ran = rerun(tree)
+    assert (
+        {"warmup", "influence/exact"} <= ran <= {"warmup", "influence/exact", "adapters/grait", "evaluation/own/grait"}
+    )
+
+
+def test_speed_settings_run_nothing_again(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path), tokens_per_batch=512, influence={"tokens_per_batch": 256})
+    tree["training"]["micro_batch_size"] = 4
+    assert rerun(tree)[1] == set()
+
+
+def test_one_more_data_set_is_the_only_one_evaluated(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path))
+    tree["evaluation"]["datasets"].append({"path": done.files.test, "name": "again", "limit": 6})
+    result, ran = rerun(tree)
+    assert ran == {f"evaluation/again/{system}" for system in SYSTEMS}
+    assert [record.dataset for record in result.metrics] == ["own"] * 4 + ["again"] * 4
+    assert result.metrics[:4] == done.result.metrics
+
+
+def test_changed_training_questions_are_noticed(done: Done, tmp_path: Path) -> None:
+    rows = rows_of(done.files.train)
+    rows[-1]["question"] += " Say it."
+    tree = done.tree_at(done.copied_to(tmp_path), data={"path": write_jsonl(tmp_path / "train.jsonl", rows)})
+    assert "knowledge" in rerun(tree)[1]
+
+
+@pytest.mark.parametrize(
+    ("function", "calls", "kept"),
+    [
+        ("query", 0, set()),
+        ("train", 0, {"knowledge"}),
+        ("influence", 0, {"knowledge", "warmup"}),
+        ("train", 2, {"knowledge", "warmup", "influence/exact", "adapters/cor-rait"}),
+        ("predict", 3, STAGES - {"evaluation/own/grait"}),
+    ],
+)
+def test_an_interrupted_run_continues(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, calls: int, kept: set[str]
+) -> None:
+    tree = done.tree_at(tmp_path / "run")
+    original = getattr(pipeline, function)
+    made = 0
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made > calls:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, function, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            grait.run(tree)
+    assert set(stamps(tmp_path / "run")) == kept
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    result, ran = rerun(tree)
+    assert ran == STAGES - kept
+    assert result.metrics == done.result.metrics
+
+
+def test_a_damaged_stage_stops_the_run(done: Done, tmp_path: Path) -> None:
+    folder = done.copied_to(tmp_path)
+    damaged = folder / "warmup" / "adapter_model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(ArtifactError) as caught:
+        grait.run(done.tree_at(folder))
+    assert f"{damaged}: expected " in str(caught.value)
+    assert f"delete {folder / 'warmup'}" in str(caught.value)
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(done: Done, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot write the run folder"):
+        grait.run(done.tree_at(tmp_path / "file" / "run"))
+
+
+# -- questions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_question_longer_than_the_context_is_named_skipped_and_counted(
+    done: Done, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    too_long = {"question": "Why? " * 200, "answers": ["because"]}
+    train, test = rows_of(done.files.train), rows_of(done.files.test)
+    train.insert(5, {"id": "long-train", **too_long})
+    test.insert(3, {"id": "long-test", **too_long})
+    files = Files(write_jsonl(tmp_path / "train.jsonl", train), write_jsonl(tmp_path / "test.jsonl", test))
+    tree = done.tree_at(tmp_path / "run", data={"path": files.train})
+    tree["evaluation"]["datasets"][0]["path"] = files.test
+    result = grait.run(tree)
+    told = capfd.readouterr().err
+    assert "long-train" in told
+    assert "long-test" in told
+    stages = json.loads((tmp_path / "run" / "summary.json").read_text())["stages"]
+    assert stages["knowledge"]["skipped"] == ["long-train"]
+    assert all(stages[f"evaluation/own/{system}"]["skipped"] == ["long-test"] for system in SYSTEMS)
+    assert result.metrics == done.result.metrics
+
+
+def test_an_answer_that_does_not_fit_is_skipped_too(done: Done, tmp_path: Path) -> None:
+    """Its question is short, but training on it would run past the last position that the model knows."""
+    train = rows_of(done.files.train)
+    train.insert(5, {"id": "long-answer", "question": "Why?", "answers": ["because " * 200]})
+    tree = done.tree_at(tmp_path / "run", data={"path": write_jsonl(tmp_path / "train.jsonl", train)})
+    result = grait.run(tree)
+    assert result.summary["stages"]["knowledge"]["skipped"] == ["long-answer"]
+
+
+def test_when_no_question_fits_the_run_stops(done: Done, tmp_path: Path) -> None:
+    rows = [{"question": f"{i} why? " * 200, "answers": ["because"]} for i in range(5)]
+    tree = done.tree_at(tmp_path / "run", data={"path": write_jsonl(tmp_path / "train.jsonl", rows)})
+    with pytest.raises(DataError, match="every question is longer than"):
+        grait.run(tree)
+
+
+def test_as_few_questions_as_shots_stop_the_run(done: Done, tmp_path: Path) -> None:
+    rows = rows_of(done.files.train)[:N_SHOTS]
+    tree = done.tree_at(tmp_path / "run", data={"path": write_jsonl(tmp_path / "train.jsonl", rows)})
+    with pytest.raises(DataError, match=r"expected more than prompt\.n_shots = 2 training questions, found 2"):
+        grait.run(tree)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("side", "advice"), [("nothing", "easier questions"), ("everything", "harder questions")])
+def test_a_model_that_knows_everything_or_nothing_stops_the_run(
+    done: Done, tmp_path: Path, side: str, advice: str
+) -> None:
+    states = read_rows(done.result.folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    kept = {state.id for state in states if state.label == ("idk" if side == "nothing" else "ik")}
+    train = rows_of(done.files.train)
+    rows = [*train[:N_SHOTS], *(row for row in train if row["id"] in kept)]
+    tree = done.tree_at(tmp_path / "run", data={"path": write_jsonl(tmp_path / "train.jsonl", rows)})
+    with pytest.raises(KnowledgeError) as caught:
+        grait.run(tree)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert advice in message
+    assert "knowledge.correctness_threshold (now 0.5)" in message
+
+
+def test_more_selected_than_there_are_stops_the_run(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path), selection={"n_ik": 1000})
+    with pytest.raises(KnowledgeError, match=r"selection\.n_ik = 1000: the training set has only"):
+        grait.run(tree)
+
+
+def test_a_model_without_a_chat_template_is_asked_in_plain_text(done: Done, tmp_path: Path) -> None:
+    model = save_tiny(tmp_path / "model", chat=False)
+    tree = done.tree_at(tmp_path / "run")
+    tree["model"]["name"] = model
+    result = grait.run(tree)
+    assert [record.method for record in result.metrics] == SYSTEMS
+    assert result.metrics[0].pc == done.result.metrics[0].pc  # a query with shots is plain text in both
+    for row in rows_of(tmp_path / "run" / "rait.jsonl"):
+        assert row["prompt"].endswith("\nAnswer:")
+        assert row["completion"].startswith(" ")
+
+
+@pytest.mark.parametrize("scoring", ["letter", "likelihood", "sampling"])
+def test_multiple_choice_questions(done: Done, tmp_path: Path, scoring: str) -> None:
+    """In the tiny tokenizer " A" is a blank and a letter: by its first token alone, all letters are equally likely."""
+    words = ["red", "green", "blue", "yellow", "black", "white", "brown"]
+
+    def row(i: int) -> dict[str, Any]:
+        choices = [words[(i + k) % len(words)] for k in range(4)]
+        return {
+            "id": f"m{i}", "question": f"What colour has box {i * i}?", "choices": choices, "answer": choices[i % 3],
+        }  # fmt: skip
+
+    rows = [row(i) for i in range(30)]
+    files = Files(write_jsonl(tmp_path / "train.jsonl", rows[:20]), write_jsonl(tmp_path / "test.jsonl", rows[20:]))
+    tree = done.tree_at(tmp_path / "run", data={"path": files.train})
+    tree["evaluation"]["datasets"][0]["path"] = files.test
+    # A random model is near chance; free samples of it are never right.
+    tree["knowledge"] |= {"scoring": scoring, "correctness_threshold": 0.25}
+    if scoring == "sampling":
+        with pytest.raises(KnowledgeError, match="nothing to keep"):
+            grait.run(tree)
+        return
+    result = grait.run(tree)
+    assert [record.method for record in result.metrics] == SYSTEMS
+    states = read_rows(tmp_path / "run" / "knowledge" / "knowledge.parquet", KnowledgeState)
+    asked = {row["id"]: row for row in rows}
+    assert {state.label for state in states} >= {"ik", "idk"}
+    for state in states:
+        assert 0 < state.correctness < 1
+        assert state.certainty is not None
+        assert state.certainty <= 0
+        assert state.answer in asked[state.id]["choices"]
+        assert (state.option_mass is not None) == (scoring == "letter")
+    for example in rows_of(tmp_path / "run" / "rait.jsonl"):
+        own = asked[example["id"]]
+        if example["label"] == "ik":
+            letter = "ABCD"[own["choices"].index(own["answer"])]
+            assert example["completion"] == (letter if scoring == "letter" else own["answer"])
+        assert f"D. {own['choices'][3]}" in example["prompt"]
+
+
+@pytest.mark.parametrize("scoring", ["letter", "likelihood"])
+def test_questions_without_options_cannot_be_scored_by_options(done: Done, tmp_path: Path, scoring: str) -> None:
+    tree = done.tree_at(tmp_path / "run")
+    tree["knowledge"]["scoring"] = scoring
+    with pytest.raises(KnowledgeError, match=f"knowledge.scoring = {scoring}: question q0.. has no choices"):
+        grait.run(tree)
