@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from grait.errors import ConfigError, GraitError
 
@@ -39,9 +40,6 @@ def main() -> None:
             traceback.print_exc()
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", style="red", markup=False)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues after the last finished stage", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 @app.command()
@@ -102,7 +100,11 @@ def demo(
 def _run(settings: Any) -> None:
     from grait.pipeline import run as run_pipeline
 
-    result = run_pipeline(settings)
+    try:
+        result = run_pipeline(settings)
+    except KeyboardInterrupt:  # here, because typer would end without a word
+        print("interrupted; the same command continues after the last finished stage", file=sys.stderr)
+        raise SystemExit(130) from None
     console = Console(soft_wrap=True, highlight=False)
     console.print(metrics_table(result.metrics))
     for line in example_lines(result):
@@ -136,7 +138,7 @@ def metrics_table(records: list[Any]) -> Table:
         if previous not in (None, record.dataset):
             table.add_section()
         table.add_row(
-            record.dataset if record.dataset != previous else "",
+            Text(record.dataset if record.dataset != previous else ""),
             record.method,
             str(record.n),
             *(f"{100 * value:.1f}" for value in (record.pc, record.pw, record.pr, record.over_refusal_rate)),

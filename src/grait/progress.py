@@ -32,7 +32,7 @@ def bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], Non
     """Yields a function to be told how many more ``unit`` are done."""
     if sys.stderr.isatty():
         columns = (
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
@@ -67,7 +67,7 @@ def bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], Non
 
 def heading(text: str) -> None:
     """A stage heading on stderr."""
-    Console(stderr=True, highlight=False).print(f"[bold]{text}[/bold]")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="bold", markup=False)
 
 
 def note(text: str) -> None:
