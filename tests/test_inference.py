@@ -99,12 +99,6 @@ def test_greedy_answers_are_those_of_the_library(architecture: str, shares: bool
     assert greedy(engine_of(model, shares=shares), prompts) == expected
 
 
-def test_greedy_answers_of_a_model_with_capped_scores_are_those_of_the_library() -> None:
-    model = tiny_model("gemma2", attn_logit_softcapping=2.0)
-    prompts = random_prompts()
-    assert greedy(engine_of(model), prompts) == [library_greedy(model, prompt) for prompt in prompts]
-
-
 def test_greedy_answers_through_an_adapter_are_those_of_the_library() -> None:
     model = with_lora(tiny_model())
     prompts = random_prompts()
@@ -266,6 +260,25 @@ def test_logprobs_are_those_of_a_plain_forward_pass(architecture: str, shares: b
         for completion, tokens in zip(own, found, strict=True):
             assert tokens == pytest.approx(plain_logprobs(model, prompt, completion), abs=1e-5)
             assert all(value <= 0 for value in tokens)
+
+
+def test_logprobs_of_a_model_that_caps_attention_scores_are_those_of_a_plain_forward_pass() -> None:
+    """Gemma 2, with scores that are well beyond the cap."""
+    prompts = random_prompts()
+    completions = some_completions(len(prompts))
+    found = {}
+    for cap in (0.5, 1000.0):
+        model = tiny_model("gemma2", attn_logit_softcapping=cap, query_pre_attn_scalar=1)
+        scored = engine_of(model).completion_logprobs(prompts, completions)
+        found[cap] = [value for own in scored for tokens in own for value in tokens]
+        expected = [
+            value
+            for prompt, own in zip(prompts, completions, strict=True)
+            for completion in own
+            for value in plain_logprobs(model, prompt, completion)
+        ]
+        assert found[cap] == pytest.approx(expected, abs=1e-5)
+    assert max(abs(one - other) for one, other in zip(found[0.5], found[1000.0], strict=True)) > 0.1
 
 
 def test_logprobs_do_not_depend_on_batches_order_and_the_other_completions() -> None:
