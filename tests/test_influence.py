@@ -83,9 +83,9 @@ def test_two_passes_equal_the_matrix_of_all_pairs(architecture: str, dtype: torc
     for name, expected in (("idk", refusal), ("ik", over_refusal)):
         error = torch.tensor([found.scores[name][key] for key in ids], dtype=dtype) - expected
         assert float(error.norm() / expected.norm()) < tolerance
-    # S is a difference of near numbers: its error is measured against what it is made of.
-    error = torch.tensor([stable(found)[key] for key in ids], dtype=dtype) - (refusal - over_refusal)
-    assert float(error.norm() / refusal.norm()) < tolerance
+    stable_influence = refusal - over_refusal
+    error = torch.tensor([stable(found)[key] for key in ids], dtype=dtype) - stable_influence
+    assert float(error.norm() / stable_influence.norm()) < tolerance
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(FLOAT64, 1e-12), (FLOAT32, 1e-5)])
