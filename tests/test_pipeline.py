@@ -12,13 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import PeftModel
+from tiny import loop_gradients
 from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_half_known, write_jsonl
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait
 from grait import pipeline
 from grait.artifacts import MANIFEST, read_rows
+from grait.config import ModelConfig, PromptConfig
+from grait.data.files import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
+from grait.model.completions import TokenizedExample
+from grait.model.load import load_model, load_tokenizer
+from grait.model.prompts import PromptFormat
 from grait.pipeline import RunResult
 from grait.records import KnowledgeState, MetricRecord, Prediction
 
@@ -149,6 +155,12 @@ def test_metrics_are_those_of_the_predictions(done: Done) -> None:
         assert predictions == done.result.predictions["own"][record.method]
         assert [row.id for row in predictions] == [row["id"] for row in rows_of(done.files.test)]
         assert record.pc == sum(row.outcome == "correct" for row in predictions) / len(predictions)
+        base = done.result.metrics[0]  # Init-Basic, for all systems
+        assert record.ths == pytest.approx(record.pc - record.pw * base.pc / base.pw)
+        right = {row.id for row in done.result.predictions["own"]["init-basic"] if row.outcome == "correct"}
+        refused = [row.id for row in predictions if row.outcome == "refused" and row.id in right]
+        assert record.over_refusal_rate == len(refused) / len(right)
+    assert any(record.ths != 0 for record in done.result.metrics)
 
 
 def test_scores_hold_every_labelled_question(done: Done) -> None:
@@ -189,6 +201,65 @@ def test_the_weighted_examples_are_the_selected_ones(done: Done) -> None:
     by_stability = sorted(trained, key=lambda name: unknown[name]["stable_influence"])
     assert by_stability == sorted(trained, key=lambda name: trained[name]["sample_weight"])
     assert all(asked[row["id"]]["question"] in row["prompt"] and REFUSAL in row["prompt"] for row in examples)
+
+
+def test_training_gets_the_weights_that_were_written(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published script overwrites its weights with 1 on the way to training, and nothing noticed."""
+    seen = {}
+    original = pipeline.train
+
+    def spy(model: Any, examples: Any, *arguments: Any, **options: Any) -> Any:
+        seen[len(seen)] = {row.example.id: (row.sample_weight, row.example.completion_ids) for row in examples}
+        return original(model, examples, *arguments, **options)
+
+    monkeypatch.setattr(pipeline, "train", spy)
+    grait.run(done.tree_at(tmp_path / "run"))
+    warmup, cor_rait, weighted = seen.values()
+    written = {row["id"]: row for row in rows_of(tmp_path / "run" / "rait.jsonl")}
+    tokenizer = AutoTokenizer.from_pretrained(done.model)
+    assert set(weighted) == set(written)
+    for name, (sample_weight, completion_ids) in weighted.items():
+        assert sample_weight == written[name]["sample_weight"]
+        assert tokenizer.decode(completion_ids, skip_special_tokens=True) == written[name]["completion"]
+    assert len({sample_weight for sample_weight, _ in weighted.values()}) > 2
+    assert {sample_weight for sample_weight, _ in (warmup | cor_rait).values()} == {1}
+
+
+def test_influence_is_that_of_a_loop_at_the_warm_up_adapter(done: Done) -> None:
+    """R, O and S from one backward pass for each question and all pairs of unit gradients."""
+    labels = {
+        state.id: state.label
+        for state in read_rows(done.result.folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    }
+    config = ModelConfig(name=done.model, dtype="float32", device="cpu")
+    prompts = PromptFormat(load_tokenizer(config), PromptConfig(n_shots=N_SHOTS))
+    examples = []
+    for question in read_questions(done.files.train):
+        if question.id in labels:
+            prompt = prompts.prompt(question, "refuse")
+            completion = prompts.completion(prompt, REFUSAL)
+            examples.append(TokenizedExample(question.id, prompt.token_ids, completion.token_ids))
+    adapted = PeftModel.from_pretrained(load_model(config), str(done.result.folder / "warmup"), is_trainable=True)
+    _, gradients = loop_gradients(adapted.eval(), examples)
+    units = torch.stack([gradient / gradient.norm() for gradient in gradients]).double()
+    pairwise = units @ units.T
+    known = torch.tensor([labels[example.id] == "ik" for example in examples])
+    refusal, over_refusal = pairwise[:, ~known].mean(1), pairwise[:, known].mean(1)
+    expected = {
+        example.id: (float(r), float(o), float(r - o), float(gradient.norm()))
+        for example, r, o, gradient in zip(examples, refusal, over_refusal, gradients, strict=True)
+    }
+    found = {
+        row["id"]: (
+            row["refusal_influence"], row["over_refusal_influence"], row["stable_influence"], row["gradient_norm"]
+        )
+        for row in pq.read_table(done.result.folder / "influence" / "scores.parquet").to_pylist()
+    }  # fmt: skip
+    assert set(found) == set(expected)
+    for name, values in found.items():
+        assert values == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
 
 
 def test_selected_questions_are_unknown(done: Done) -> None:
