@@ -31,7 +31,7 @@ from grait.evaluation.predict import Asked, predict
 from grait.influence import influence
 from grait.knowledge.query import check_both_sides, query
 from grait.methods import cor_rait, grait
-from grait.methods.selection import most_correct, with_label
+from grait.methods.selection import most_correct, sample_ids, with_label
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
@@ -162,7 +162,8 @@ class _Run:
 
     def knowledge(self) -> list[KnowledgeState]:
         """Stage 1."""
-        _ = self.test_sets  # bad test data is found before anything is computed
+        # Bad data is found before the model is looked for, and an unknown model before anything is computed.
+        _ = self.test_sets, self.training_set, self.prompts
         config = self.config
         key = {
             "model": _model_key(config),
@@ -174,7 +175,9 @@ class _Run:
         stage = Stage(self.folder / "knowledge", key)
 
         def compute(folder: Path) -> Notes:
-            kept, skipped = self.fitting(list(self.questions.values()), config.knowledge.max_new_tokens, "training")
+            kept, skipped = self.fitting(
+                list(self.questions.values()), config.knowledge.max_new_tokens, "training", is_trained_on=True
+            )
             with progress.bar("knowledge query", len(kept), "questions") as advance:
                 states = query(
                     self.engine(self.model), self.prompts, kept, config.knowledge, seed=config.seed, advance=advance
@@ -215,13 +218,16 @@ class _Run:
     def influence(self, states: Sequence[KnowledgeState], warmup: Stage) -> list[InfluenceScore]:
         """Stage 2, second half: R, O and S of every labelled question."""
         config = self.config
-        refusals = {
-            state.id: self.tokenized(state.id, "refuse", config.prompt.refusal)
-            for state in states
-            if state.label != "dropped"
-        }
         labels = {state.id: state.label for state in states}
-        sets = {name: [refusals[state.id] for state in with_label(states, name)] for name in ("idk", "ik")}
+        members = {
+            "idk": sample_ids(with_label(states, "idk"), config.influence.max_idk, config.seed),
+            "ik": [state.id for state in with_label(states, "ik")],
+        }
+        sets = {
+            name: [self.tokenized(question_id, "refuse", config.prompt.refusal) for question_id in ids]
+            for name, ids in members.items()
+        }
+        examples = [*sets["idk"], *sets["ik"]]
         stage = Stage(
             self.folder / "influence" / "exact",
             {"warmup": warmup.fingerprint, "idk": _digest(sets["idk"]), "ik": _digest(sets["ik"])},
@@ -230,10 +236,10 @@ class _Run:
         def compute(folder: Path) -> Notes:
             model = self.with_adapter(warmup, is_trainable=True)
             try:
-                with progress.bar("gradients, two passes", 2 * len(refusals), "examples") as advance:
+                with progress.bar("gradients, two passes", 2 * len(examples), "examples") as advance:
                     found = influence(
                         model,
-                        list(refusals.values()),
+                        examples,
                         sets,
                         pad_token_id=self.pad_token_id,
                         tokens_per_batch=config.influence.tokens_per_batch,
@@ -431,16 +437,20 @@ class _Run:
         return examples
 
     def fitting(
-        self, questions: Sequence[Question], max_new_tokens: int, where: str
+        self, questions: Sequence[Question], max_new_tokens: int, where: str, is_trained_on: bool = False
     ) -> tuple[list[Question], list[str]]:
-        """The questions whose prompts and answers the model can attend to, and the ids of the others."""
+        """The questions whose prompts and answers the model can attend to, and the ids of the others.
+
+        Answers have ``max_new_tokens``; of questions that are trained on, the given answers have to fit, too.
+        """
         longest = self.engine(self.model).longest
         kept, skipped = [], []
         for question in questions:
-            n_tokens = max(
-                len(self.prompts.query(question).token_ids), len(self.prompts.prompt(question, "refuse").token_ids)
-            )
-            if n_tokens + max_new_tokens <= longest:
+            asked, prompt = self.prompts.query(question), self.prompts.prompt(question, "refuse")
+            given = [self.config.prompt.refusal, self.prompts.reference(question), *question.choices]
+            answers = [self.prompts.completion(prompt, text) for text in given] if is_trained_on else []
+            n_answer = max([max_new_tokens, *(len(answer.token_ids) for answer in answers)])
+            if max(len(asked.token_ids), len(prompt.token_ids)) + n_answer <= longest:
                 kept.append(question)
             else:
                 skipped.append(question.id)
@@ -461,7 +471,13 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def _model_key(config: Config) -> dict[str, Any]:
-    return config.model.model_dump(include={"name", "revision", "dtype"})
+    """Names the model in stage keys; a folder by its files, too, so that other weights in it are another model."""
+    key = config.model.model_dump(include={"name", "revision", "dtype"})
+    folder = Path(config.model.name)
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        key["files"] = fingerprint([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    return key
 
 
 def _digest(rows: Sequence[Any]) -> str:

@@ -1,5 +1,6 @@
 """What methods have in common: taking the first n of a ranking, and how many n is."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,6 +23,12 @@ class Counts:
 def with_label(states: Sequence[KnowledgeState], label: Label) -> list[KnowledgeState]:
     """The states of one label, in their order."""
     return [state for state in states if state.label == label]
+
+
+def sample_ids(states: Sequence[KnowledgeState], n: int | None, seed: int) -> list[str]:
+    """n random ids, all of them by default or when there are no more, sorted; the order of ``states`` is irrelevant."""
+    ids = sorted(state.id for state in states)
+    return ids if n is None or n >= len(ids) else sorted(random.Random(seed).sample(ids, n))
 
 
 def counts(config: SelectionConfig, n_known: int, n_unknown: int) -> Counts:
