@@ -1,5 +1,5 @@
 # make install: everything the demo needs, in .venv    make demo: the whole method on a real model
-# make test: lint, types, tests                        make test-slow: also the tests on the real model
+# make test: lint, types, tests                        make test-slow: the tests on the real model
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -17,7 +17,7 @@ test: $(VENV)/.installed-dev
 	$(VENV)/bin/pytest
 
 test-slow: $(VENV)/.installed-dev
-	$(VENV)/bin/pytest -m "slow or not slow"
+	$(VENV)/bin/pytest -m slow
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -127,30 +129,38 @@ CONTENTS = {
 
 
 def metrics_table(records: list[Any]) -> Table:
-    """One row for each method and data set, in percent."""
-    table = Table(title="Results in percent; THS with its 95% bootstrap interval", title_justify="left")
+    """One row for each method and data set, in percent; fits into 80 columns."""
+    table = Table(
+        title="Results in percent, and THS with its 95% bootstrap interval",
+        caption="n: questions. Pc, Pw, Pr: answered right, answered wrong, refused. THS: 0 is the initial\n"
+        "model, higher is better. Over-refusal: refused, of what the initial model answers right.",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for name in ("data set", "method"):
         table.add_column(name, no_wrap=True)
-    for name in ("questions", "Pc", "Pw", "Pr", "over-refusal", "THS", "95% interval"):
+    for name in ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS", "95% interval"):
         table.add_column(name, justify="right", no_wrap=True)
     previous = None
     for record in records:
         if previous not in (None, record.dataset):
             table.add_section()
         table.add_row(
-            Text(record.dataset if record.dataset != previous else ""),
+            escape(record.dataset) if record.dataset != previous else "",
             record.method,
             str(record.n),
-            *(f"{100 * value:.1f}" for value in (record.pc, record.pw, record.pr, record.over_refusal_rate)),
-            f"{100 * record.ths:.1f}",
-            f"{100 * record.ths_low:.1f} to {100 * record.ths_high:.1f}",
+            *(_percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate, record.ths)),
+            f"{_percent(record.ths_low)} to {_percent(record.ths_high)}",
         )
         previous = record.dataset
-    table.caption = (
-        "Pc, Pw, Pr: answered right, answered wrong, refused. THS: 0 is the initial model, higher is better."
-    )
-    table.caption_justify = "left"
     return table
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
 
 
 def example_lines(result: Any) -> list[str]:

@@ -391,6 +391,7 @@ class _Run:
             with stage.writing() as (folder, notes):
                 notes.update(compute(folder) or {})
                 notes["seconds"] = round(time.monotonic() - start, 1)
+                notes["peak_memory_mb"] = peak_memory_mb()
         except OSError as error:
             raise ArtifactError(f"{stage.folder}: cannot write: {error.strerror or error}") from error
 
