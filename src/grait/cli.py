@@ -11,7 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from grait.errors import ConfigError, GraitError
 
@@ -132,8 +131,8 @@ def metrics_table(records: list[Any]) -> Table:
     """One row for each method and data set, in percent; fits into 80 columns."""
     table = Table(
         title="Results in percent, and THS with its 95% bootstrap interval",
-        caption="n: questions. Pc, Pw, Pr: answered right, answered wrong, refused. THS: 0 is the initial\n"
-        "model, higher is better. Over-refusal: refused, of what the initial model answers right.",
+        caption="n: questions. Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what "
+        "the initial model answers right. THS: 0 is the initial model, higher is better.",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
