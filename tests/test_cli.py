@@ -314,7 +314,7 @@ def test_a_model_and_two_files_are_enough(grait: Call, tmp_path: Path, tiny: tup
         assert heading in err
     for method in ("init-basic", "init-refuse", "cor-rait", "grait"):
         assert re.search(rf"\b{method}\b", out)
-    for column in ("questions", "Pc", "Pw", "Pr", "over-refusal", "THS", "95% interval"):
+    for column in ("n: questions", "Pc", "Pw", "Pr", "refusal", "THS", "95% interval"):
         assert column in out
     for kind in ("newly refused", "still answered", "over-refused"):
         assert f"  {kind}: " in out
@@ -360,7 +360,7 @@ def test_brackets_in_names_and_answers_are_no_markup(grait: Call, tmp_path: Path
     assert_one_error(grait("run", bad), f"error: {bad}: no such config file")
 
 
-@pytest.mark.parametrize(("flags", "limit"), [([], 400), (["--quick"], 300)])
+@pytest.mark.parametrize(("flags", "limit"), [([], 600), (["--quick"], 300)])
 def test_the_demo_takes_the_shipped_config(
     grait: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], limit: int
 ) -> None:

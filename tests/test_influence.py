@@ -57,6 +57,20 @@ def assert_same(found: Influence, expected: Influence, tolerance: float) -> None
         assert one == pytest.approx(other, rel=tolerance, abs=tolerance)
 
 
+def test_a_transform_acts_on_every_gradient_before_it_is_made_a_unit() -> None:
+    model = adapted()
+
+    def root(gradients: Tensor) -> Tensor:
+        return gradients.sign() * gradients.abs().sqrt()
+
+    found = influence(model, EXAMPLES, SETS, pad_token_id=PAD, transform=lambda _, gradients: root(gradients))
+    rows = torch.stack([root(gradient) / root(gradient).norm() for gradient in loop_gradients(model, EXAMPLES)[1]])
+    for name, members in SETS.items():
+        in_set = torch.tensor([example in members for example in EXAMPLES])
+        expected = (rows @ rows.T)[:, in_set].mean(1).tolist()
+        assert [found.scores[name][example.id] for example in EXAMPLES] == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("architecture", "dtype", "tolerance"),
     [

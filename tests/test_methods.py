@@ -45,7 +45,7 @@ def state(name: str, correctness: float, certainty: float | None = 0.5) -> Knowl
 
 
 def score(name: str, refusal: float, over_refusal: float, of: Label = "idk") -> InfluenceScore:
-    return InfluenceScore(name, of, refusal, over_refusal, refusal - over_refusal, 1.0)
+    return InfluenceScore(name, of, refusal, over_refusal, refusal - over_refusal, 0.0, 1.0)
 
 
 def some_states(n: int = 60, seed: int = 0) -> list[KnowledgeState]:

@@ -235,25 +235,31 @@ def test_influence_is_that_of_a_loop_at_the_warm_up_adapter(done: Done) -> None:
     }
     config = ModelConfig(name=done.model, dtype="float32", device="cpu")
     prompts = PromptFormat(load_tokenizer(config), PromptConfig(n_shots=N_SHOTS))
-    examples = []
+    examples, answers = [], []
     for question in read_questions(done.files.train):
         if question.id in labels:
             prompt = prompts.prompt(question, "refuse")
             completion = prompts.completion(prompt, REFUSAL)
             examples.append(TokenizedExample(question.id, prompt.token_ids, completion.token_ids))
+        if labels.get(question.id) == "ik":
+            completion = prompts.completion(prompt, question.answers[0])
+            answers.append(TokenizedExample(question.id, prompt.token_ids, completion.token_ids))
     adapted = PeftModel.from_pretrained(load_model(config), str(done.result.folder / "warmup"), is_trainable=True)
     _, gradients = loop_gradients(adapted.eval(), examples)
     units = torch.stack([gradient / gradient.norm() for gradient in gradients]).double()
     pairwise = units @ units.T
     known = torch.tensor([labels[example.id] == "ik" for example in examples])
+    kept = torch.stack([gradient / gradient.norm() for gradient in loop_gradients(adapted, answers)[1]]).double()
+    retention = (units @ kept.T).mean(1)
     refusal, over_refusal = pairwise[:, ~known].mean(1), pairwise[:, known].mean(1)
     expected = {
-        example.id: (float(r), float(o), float(r - o), float(gradient.norm()))
-        for example, r, o, gradient in zip(examples, refusal, over_refusal, gradients, strict=True)
+        example.id: (float(r), float(o), float(r - o), float(k), float(gradient.norm()))
+        for example, r, o, k, gradient in zip(examples, refusal, over_refusal, retention, gradients, strict=True)
     }
     found = {
         row["id"]: (
-            row["refusal_influence"], row["over_refusal_influence"], row["stable_influence"], row["gradient_norm"]
+            row["refusal_influence"], row["over_refusal_influence"], row["stable_influence"],
+            row["retention_influence"], row["gradient_norm"],
         )
         for row in pq.read_table(done.result.folder / "influence" / "scores.parquet").to_pylist()
     }  # fmt: skip
@@ -313,8 +319,16 @@ def test_another_folder_gives_the_same_metrics(done: Done, tmp_path: Path) -> No
     result, ran = rerun(done.tree_at(tmp_path / "run"))
     assert ran == STAGES
     assert result.metrics == done.result.metrics
-    for name in ("rait.jsonl", "influence/scores.parquet"):
-        assert (tmp_path / "run" / name).read_bytes() == (done.result.folder / name).read_bytes()
+    # Not byte by byte: matrix products may round differently where their operands lie differently in memory.
+    again, before = (
+        {row["id"]: row for row in pq.read_table(folder / "influence" / "scores.parquet").to_pylist()}
+        for folder in (result.folder, done.result.folder)
+    )
+    assert again.keys() == before.keys()
+    for name, row in again.items():
+        numbers = {key: value for key, value in row.items() if isinstance(value, float)}
+        assert numbers == pytest.approx({key: before[name][key] for key in numbers}, rel=1e-5, abs=1e-7)
+        assert (row["label"], row["selected"]) == (before[name]["label"], before[name]["selected"])
 
 
 TUNED = {f"{kind}/{method}" for kind in ("adapters", "evaluation/own") for method in ("cor-rait", "grait")}

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +102,8 @@ def demo(
 def _run(settings: Any) -> None:
     from grait.pipeline import run as run_pipeline
 
+    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property); nothing a user can act on.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     try:
         result = run_pipeline(settings)
     except KeyboardInterrupt:  # here, because typer would end without a word

@@ -136,6 +136,9 @@ class InfluenceConfig(Section):
     max_idk: int | None = Field(
         None, ge=1, description="Unknown questions to consider, drawn at random; their influence only. Default: all."
     )
+    transform: Literal["none", "adam", "adam-less"] = Field(
+        "none", description="Compare plain gradients, Adam's steps as torch.optim takes them, or as LESS's code does."
+    )
     tokens_per_batch: int = Field(2048, ge=1, description="Tokens, padding included, of one batch; speed only.")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from grait import progress
@@ -28,7 +28,8 @@ from grait.data.load import load_questions
 from grait.errors import ArtifactError, DataError
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import Asked, predict
-from grait.influence import influence
+from grait.influence import AdamTransform, influence, read_moments
+from grait.influence.gradients import trainable_linears
 from grait.knowledge.query import check_both_sides, query
 from grait.methods import cor_rait, grait
 from grait.methods.selection import most_correct, sample_ids, with_label
@@ -42,6 +43,7 @@ from grait.training.sft import WeightedExample, add_adapter, n_steps, train
 Notes = dict[str, Any]
 """What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""
 
+MOMENTS = "optimizer_moments.safetensors"
 INIT_BASIC, INIT_REFUSE = "init-basic", "init-refuse"
 
 
@@ -54,6 +56,7 @@ class ScoredQuestion:
     refusal_influence: float
     over_refusal_influence: float
     stable_influence: float
+    retention_influence: float
     gradient_norm: float
     selected: bool
     sample_weight: float
@@ -216,7 +219,7 @@ class _Run:
         return stage
 
     def influence(self, states: Sequence[KnowledgeState], warmup: Stage) -> list[InfluenceScore]:
-        """Stage 2, second half: R, O and S of every labelled question."""
+        """Stage 2, second half: R, O, S and K of the labelled questions."""
         config = self.config
         labels = {state.id: state.label for state in states}
         members = {
@@ -228,21 +231,32 @@ class _Run:
             for name, ids in members.items()
         }
         examples = [*sets["idk"], *sets["ik"]]
+        sets["ik answers"] = [
+            self.tokenized(question_id, "refuse", self.prompts.reference(self.questions[question_id]))
+            for question_id in members["ik"]
+        ]
         stage = Stage(
             self.folder / "influence" / "exact",
-            {"warmup": warmup.fingerprint, "idk": _digest(sets["idk"]), "ik": _digest(sets["ik"])},
+            {
+                "warmup": warmup.fingerprint,
+                "transform": config.influence.transform,
+                **{name: _digest(rows) for name, rows in sets.items()},
+            },
         )
 
         def compute(folder: Path) -> Notes:
             model = self.with_adapter(warmup, is_trainable=True)
             try:
-                with progress.bar("gradients, two passes", 2 * len(examples), "examples") as advance:
+                with progress.bar(
+                    "gradients, two passes", sum(map(len, sets.values())) + len(examples), "examples"
+                ) as advance:
                     found = influence(
                         model,
                         examples,
                         sets,
                         pad_token_id=self.pad_token_id,
                         tokens_per_batch=config.influence.tokens_per_batch,
+                        transform=self.gradient_transform(warmup, model),
                         advance=advance,
                     )
             finally:
@@ -254,6 +268,7 @@ class _Run:
                     refusal_influence=found.scores["idk"][example_id],
                     over_refusal_influence=found.scores["ik"][example_id],
                     stable_influence=found.scores["idk"][example_id] - found.scores["ik"][example_id],
+                    retention_influence=found.scores["ik answers"][example_id],
                     gradient_norm=norm,
                 )
                 for example_id, norm in found.gradient_norms.items()
@@ -409,12 +424,20 @@ class _Run:
             model.save_pretrained(folder)
         finally:
             self.drop_adapter(model)
-        save_file(log.moments, folder / "optimizer_moments.safetensors")
+        save_file(log.moments, folder / MOMENTS)
         write_json(folder / "losses.json", log.losses)
         return self.left_out(title, log.non_finite)
 
     def with_adapter(self, stage: Stage, is_trainable: bool = False) -> PeftModel:
         return PeftModel.from_pretrained(self.model, str(stage.folder), is_trainable=is_trainable).eval()
+
+    def gradient_transform(self, warmup: Stage, model: PeftModel) -> AdamTransform | None:
+        if self.config.influence.transform == "none":
+            return None
+        path = warmup.folder / MOMENTS
+        shapes = {name: layer.weight.shape for name, layer in trainable_linears(model).items()}
+        moments = read_moments(load_file(path, device=str(model.device)), shapes, str(path))
+        return AdamTransform(moments, form="torch" if self.config.influence.transform == "adam" else "less")
 
     def drop_adapter(self, model: Any) -> None:
         self.model = model.unload()

@@ -68,6 +68,8 @@ class InfluenceScore:
     ``refusal_influence``: R, mean over the idk set of <u_i, u_j>; higher teaches more refusing of unknowns.
     ``over_refusal_influence``: O, mean over the ik set; higher teaches more refusing of knowns.
     ``stable_influence``: S = R - O; higher is better.
+    ``retention_influence``: K, mean over the ik set of <u_i, u_j^ans> with the gradients of the reference answers;
+    higher does less harm to known answers. A diagnostic: GRAIT does not use it.
     ``gradient_norm``: norm of the refusal loss gradient before it is made a unit.
     """
 
@@ -76,6 +78,7 @@ class InfluenceScore:
     refusal_influence: float
     over_refusal_influence: float
     stable_influence: float
+    retention_influence: float
     gradient_norm: float
 
 

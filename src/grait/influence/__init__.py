@@ -1,5 +1,6 @@
 """Influence of training examples on sets of examples, from exact per-example adapter gradients."""
 
-from grait.influence.engine import Influence, influence
+from grait.influence.engine import Influence, influence, over_checkpoints
+from grait.influence.transforms import AdamTransform, read_moments
 
-__all__ = ["Influence", "influence"]
+__all__ = ["AdamTransform", "Influence", "influence", "over_checkpoints", "read_moments"]

@@ -33,8 +33,36 @@ class Influence:
     non_finite: tuple[str, ...]
 
 
+Transform = Callable[[str, Tensor], Tensor]
+"""From a layer's name and its gradients [batch, out * in] to what is compared instead, of the same shape."""
+
 Directions = dict[str, Tensor]
 """By layer: the mean unit gradient of each set, [sets, out * in]."""
+
+
+def over_checkpoints(results: Sequence[tuple[float, Influence]]) -> Influence:
+    """Influence over several warm-up checkpoints: the sum of their scores, each times its learning rate.
+
+    LESS eq. 4, TracIn. ``results``: learning rate and influence at each checkpoint, of the same examples and sets.
+    Norms and losses are those of the last checkpoint; an example that was not finite at any of them is left out.
+    """
+    if not results:
+        raise DataError("influence: no checkpoint to sum over")
+    last = results[-1][1]
+    non_finite = sorted({example_id for _, result in results for example_id in result.non_finite})
+    kept = [example_id for example_id in last.gradient_norms if example_id not in set(non_finite)]
+    for _, result in results:
+        if result.scores.keys() != last.scores.keys() or not result.gradient_norms.keys() >= set(kept):
+            raise DataError("influence: the checkpoints were not asked about the same examples and sets")
+    return Influence(
+        scores={
+            name: {key: sum(rate * result.scores[name][key] for rate, result in results) for key in kept}
+            for name in last.scores
+        },
+        gradient_norms={key: last.gradient_norms[key] for key in kept},
+        losses={key: last.losses[key] for key in kept},
+        non_finite=tuple(non_finite),
+    )
 
 
 @dataclass(frozen=True)
@@ -46,6 +74,18 @@ class GradientPass:
     pad_token_id: int
     tokens_per_batch: int
     advance: Callable[[int], None]
+    transform: Transform | None = None
+
+    def gradients(self, name: str, layer: Factors) -> Tensor:
+        """Every example's gradient of one layer, transformed, [batch, out * in]."""
+        gradients = layer.gradients()
+        return self.transform(name, gradients) if self.transform else gradients
+
+    def weighted_sum(self, name: str, layer: Factors, coefficients: Tensor) -> Tensor:
+        """Their sum for each row of ``coefficients`` [sums, batch]; [sums, out * in]."""
+        if self.transform is None:
+            return layer.weighted_sum(coefficients)
+        return coefficients @ self.gradients(name, layer)
 
     def batches(
         self, examples: Sequence[TokenizedExample]
@@ -71,6 +111,7 @@ def influence(
     *,
     pad_token_id: int,
     tokens_per_batch: int = 2048,
+    transform: Transform | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Influence:
     """How much a step on each of ``examples`` lowers the mean loss of each of ``sets``, to first order.
@@ -78,6 +119,8 @@ def influence(
     Influence of i on a set = mean over j in the set of <u_i, u_j>, u = gradient / norm, over all trainable weights
     of ``model`` (GRAIT section 3; LESS eq. 3 for one checkpoint and plain SGD). Positive: learning i lowers the
     set's loss. Ids name examples within ``examples`` and within each set and must be unique there.
+
+    ``transform`` replaces the gradients before they are made units, as ``transforms.AdamTransform`` does.
 
     The result does not depend on the batches up to rounding. ``advance`` is told the examples done; in all
     ``sum(len(set)) + len(examples)``, where an example that is in several sets is run once.
@@ -93,7 +136,7 @@ def influence(
     linears = trainable_linears(model)
     was_training = model.training
     model.eval()  # no dropout: one gradient for each example
-    run = GradientPass(model, linears, pad_token_id, tokens_per_batch, advance or (lambda _: None))
+    run = GradientPass(model, linears, pad_token_id, tokens_per_batch, advance or (lambda _: None), transform)
     try:
         directions, left_out = mean_directions(run, sets)
         return inner_products(run, examples, directions, list(sets), left_out)
@@ -111,7 +154,10 @@ def mean_directions(run: GradientPass, sets: Mapping[str, Sequence[TokenizedExam
     counts = [0] * len(sets)
     non_finite = set()
     for rows, losses, factors in run.batches(list(columns)):
-        norms = torch.stack([layer.gradients().square().sum(1) for layer in factors.values()]).sum(0).sqrt()
+        squares = torch.zeros_like(losses)
+        for name, layer in factors.items():
+            squares += run.gradients(name, layer).square().sum(1)
+        norms = squares.sqrt()
         usable = _usable(losses, norms).tolist()
         coefficients = torch.zeros((len(sets), len(rows)), dtype=norms.dtype)
         for row, example in enumerate(rows):
@@ -126,7 +172,7 @@ def mean_directions(run: GradientPass, sets: Mapping[str, Sequence[TokenizedExam
         for name, layer in factors.items():
             if not bool(keep.all()):  # 0 * NaN is NaN: rows without a direction must go
                 layer = Factors(layer.inputs[keep], layer.output_gradients[keep])
-            total = layer.weighted_sum(coefficients[:, keep])
+            total = run.weighted_sum(name, layer, coefficients[:, keep])
             directions[name] = directions[name].add_(total) if name in directions else total
     for name, count in zip(sets, counts, strict=True):
         if count == 0:
@@ -151,7 +197,7 @@ def inner_products(
         squares = torch.zeros_like(losses)
         products = torch.zeros((len(rows), len(names)), dtype=losses.dtype, device=losses.device)
         for name, layer in factors.items():
-            gradients = layer.gradients()
+            gradients = run.gradients(name, layer)
             squares += gradients.square().sum(1)
             products += gradients @ directions[name].T
         norms = squares.sqrt()
