@@ -24,7 +24,7 @@ def main(
     json: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
 ) -> None:
     """Time ten samples for each question, ours and by ``generate`` in batches of 16 questions."""
-    n_questions, repetitions = (48, 1) if quick else (96, 3)
+    n_questions, repetitions = (16, 1) if quick else (48, 3)
     tokenizer, model = load_tokenizer(ModelConfig()), load_model(ModelConfig())
     questions = worldfacts.load("train")[: n_questions + N_SHOTS]
     prompts = PromptFormat(tokenizer, PromptConfig(), tuple(questions[:N_SHOTS]))

@@ -570,3 +570,22 @@ def test_questions_without_options_cannot_be_scored_by_options(done: Done, tmp_p
     tree["knowledge"]["scoring"] = scoring
     with pytest.raises(KnowledgeError, match=f"knowledge.scoring = {scoring}: question q0.. has no choices"):
         grait.run(tree)
+
+
+@pytest.mark.parametrize("transform", ["adam", "adam-less"])
+def test_a_gradient_transform_uses_the_moments_of_the_warm_up(done: Done, tmp_path: Path, transform: str) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path))
+    tree["influence"] = {**tree.get("influence", {}), "transform": transform}
+    result, ran = rerun(tree)
+    assert "influence/exact" in ran and not ran & {"knowledge", "warmup"}
+
+    def refusal_influence(folder: Path) -> dict[str, float]:
+        rows = pq.read_table(folder / "influence" / "scores.parquet").to_pylist()
+        return {row["id"]: row["refusal_influence"] for row in rows}
+
+    plain, transformed = refusal_influence(done.result.folder), refusal_influence(result.folder)
+    assert plain.keys() == transformed.keys()
+    assert plain != pytest.approx(transformed, rel=1e-2)
+    (result.folder / "warmup" / pipeline.MOMENTS).unlink()
+    with pytest.raises(ArtifactError, match="optimizer_moments"):
+        rerun({**tree, "seed": tree.get("seed", 0)})
