@@ -101,11 +101,21 @@ class PromptFormat:
         return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
-        """What continues this prompt with this answer. Prompt and completion are tokenised apart."""
-        text = answer if prompt.is_chat else f" {answer}"
-        token_ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        end = self._turn_end if prompt.is_chat else int(self.tokenizer.eos_token_id)
-        return Completion(text, (*token_ids, end))
+        """What continues this prompt with this answer.
+
+        After a chat prompt it is tokenised apart. Plain text is tokenised together with its prompt, as a model would
+        write it, where that leaves the prompt's own tokens as they are: a tokenizer that begins every text with a
+        blank would else begin " Paris" with two.
+        """
+        if prompt.is_chat:
+            return Completion(answer, (*self.tokenizer(answer, add_special_tokens=False)["input_ids"], self._turn_end))
+        text, n_prompt = f" {answer}", len(prompt.token_ids)
+        joined = self.tokenizer(prompt.text + text)["input_ids"]
+        if tuple(joined[:n_prompt]) == prompt.token_ids:
+            token_ids = joined[n_prompt:]
+        else:
+            token_ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return Completion(text, (*token_ids, int(self.tokenizer.eos_token_id)))
 
     def end_token_ids(self, is_chat: bool) -> frozenset[int]:
         """What ends a generated answer; in plain text a line break, too."""

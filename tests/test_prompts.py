@@ -1,0 +1,62 @@
+"""Prompts and completions as tokens."""
+
+import pytest
+from tiny import tiny_tokenizer
+from tokenizers import Tokenizer, models, normalizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from grait.config import PromptConfig
+from grait.model.prompts import PromptFormat
+from grait.records import Question
+
+QUESTION = Question("q", "What is the capital of France?", ("Paris",))
+SHOT = Question("s", "What is the capital of Italy?", ("Rome",))
+
+
+def tokenizer_that_begins_with_a_blank() -> PreTrainedTokenizerFast:
+    """As Llama 2's: every text begins with a blank of its own, and blanks are letters of the words they precede."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    words = "Answer: Paris Rome Question: What is the capital of France?".split() * 20
+    tokenizer.train_from_iterator(words, trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>", "</s>"]))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>", unk_token="<unk>")
+
+
+def test_an_answer_in_plain_text_has_the_tokens_that_a_model_would_write() -> None:
+    """Tokenised apart, " Paris" began with two blanks, which no model writes after "Answer:"."""
+    tokenizer = tokenizer_that_begins_with_a_blank()
+    prompts = PromptFormat(tokenizer, PromptConfig())
+    prompt = prompts.prompt(QUESTION, "refuse")
+    completion = prompts.completion(prompt, "Paris")
+    together = tokenizer(prompt.text + " Paris")["input_ids"]
+    assert [*prompt.token_ids, *completion.token_ids] == [*together, tokenizer.eos_token_id]
+    apart = tokenizer(" Paris", add_special_tokens=False)["input_ids"]
+    assert list(completion.token_ids[:-1]) != apart  # the control: this tokenizer does have the trait
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("answer", ["Paris", "I don't know.", "42"])
+def test_prompt_and_completion_together_are_the_text(chat: bool, answer: str) -> None:
+    tokenizer = tiny_tokenizer(chat=chat)
+    prompts = PromptFormat(tokenizer, PromptConfig())
+    prompt = prompts.prompt(QUESTION, "refuse")
+    completion = prompts.completion(prompt, answer)
+    assert prompt.is_chat == chat
+    assert completion.token_ids[-1] in prompts.end_token_ids(chat)
+    assert prompts.decode(list(completion.token_ids[:-1])) == answer
+    assert tokenizer.decode([*prompt.token_ids, *completion.token_ids[:-1]]) == prompt.text + completion.text
+
+
+def test_only_a_query_has_shots_and_only_refuse_allows_to_refuse() -> None:
+    prompts = PromptFormat(tiny_tokenizer(chat=True), PromptConfig(), shots=(SHOT,))
+    query, basic, refuse = (
+        prompts.query(QUESTION),
+        prompts.prompt(QUESTION, "basic"),
+        prompts.prompt(QUESTION, "refuse"),
+    )
+    assert "Rome" in query.text and not query.is_chat
+    assert "Rome" not in basic.text + refuse.text
+    assert "I don't know." in refuse.text
+    assert "I don't know" not in query.text + basic.text
+    as_chat = PromptFormat(prompts.tokenizer, PromptConfig(shots_style="chat"), shots=(SHOT,)).query(QUESTION)
+    assert as_chat.is_chat and "Rome" in as_chat.text
