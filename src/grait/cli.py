@@ -84,7 +84,7 @@ def run(
 
 @app.command()
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="A third of the questions, in about 4 minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, in about 6 minutes.")] = False,
     overrides: Set = None,
     out: Out = None,
     debug: Debug = False,
