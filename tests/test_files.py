@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grait.data import files
+from grait.data import rows as rows_module
 from grait.data.files import read_questions
 from grait.errors import DataError
 from grait.records import Question
@@ -372,7 +373,7 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "data.jsonl"
     path.write_bytes(json.dumps(GOOD).encode() + b"\n\xff\xff not JSON\n")
     assert len(read_questions(str(path), limit=1)) == 1
-    monkeypatch.setattr(files, "_PARQUET_BATCH", 2)
+    monkeypatch.setattr(rows_module, "PARQUET_BATCH", 2)
     rows = [{"id": str(i), **GOOD} for i in range(5)]
     assert [question.id for question in read_questions(write(tmp_path, ".parquet", rows))] == list("01234")
 
@@ -380,8 +381,8 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def on_hub(monkeypatch: pytest.MonkeyPatch, result: Any) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
 
-    def load_dataset(name: str, config: str | None, split: str | None, streaming: bool) -> Any:
-        calls.append((name, config, split, streaming))
+    def load_dataset(name: str, config: str | None, split: str | None, revision: str | None, streaming: bool) -> Any:
+        calls.append((name, config, split, revision, streaming))
         if isinstance(result, Exception):
             raise result
         return result if split is None or not isinstance(result, dict) else result[split]
@@ -395,7 +396,7 @@ def test_hub_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = on_hub(monkeypatch, {"train": data})
     assert [question.id for question in read_questions("owner/quiz")] == ["quiz-1", "quiz-2", "quiz-3"]
     assert len(read_questions("owner/quiz:easy", split="train", limit=2)) == 2
-    assert calls == [("owner/quiz", None, None, True), ("owner/quiz", "easy", "train", True)]
+    assert calls == [("owner/quiz", None, None, None, True), ("owner/quiz", "easy", "train", None, True)]
 
 
 def test_hub_data_set_with_several_splits_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:

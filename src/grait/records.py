@@ -22,7 +22,11 @@ class Question:
     ``answers[0]`` is then one of them.
     ``match``: ``normalized`` finds an alias on word boundaries of the normalised output;
     ``exact`` asks that the whole normalised output is an alias (codes, numbers).
-    ``popularity``: rank within the relation, 0 (rarest) to 1 (best known), or None.
+    ``popularity``: rank within the relation (WorldFacts) or the set (PopQA), 0 (rarest) to 1 (best known), or None.
+    ``topic``: the school subject of an MMLU question in words; prompts name it and shots are of the same one.
+    ``group``: what results are broken down by, such as MMLU's subject groups.
+    ``answer_place``: place of the right option in ``choices`` where the set gives it, from 0. Needed because a few
+    benchmark questions have options of equal text; without it the first option that is ``answers[0]`` is meant.
     """
 
     id: str
@@ -37,7 +41,11 @@ class Question:
     @property
     def answer_index(self) -> int:
         """Position of the right option in ``choices``; only for a multiple-choice question."""
-        return self.choices.index(self.answers[0])
+        return self.choices.index(self.answers[0]) if self.answer_place is None else self.answer_place
+
+    def is_right(self, index: int) -> bool:
+        """Whether this option is the right one, or one of the same text: a reply cannot be wrong in between."""
+        return self.choices[index] == self.choices[self.answer_index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,9 @@ class KnowledgeState:
     label: Label
     correctness: float
     certainty: float | None
+    topic: str | None = None
+    group: str | None = None
+    answer_place: int | None = None
     option_mass: float | None
     answer: str
 
@@ -135,3 +146,27 @@ class MetricRecord:
     ths: float
     ths_low: float
     ths_high: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """Metrics of one method on the questions of one group; shares are fractions in [0, 1].
+
+    ``group``: None for all questions together. ``pc0``, ``pw0``: the initial model's shares on the same questions,
+    which are this group's own base of THS. ``ths`` and its 95% interval are None where the initial model answers
+    nothing of the group wrong: THS is undefined there.
+    """
+
+    method: str
+    dataset: str
+    group: str | None
+    n: int
+    pc: float
+    pw: float
+    pr: float
+    over_refusal_rate: float
+    pc0: float
+    pw0: float
+    ths: float | None
+    ths_low: float | None
+    ths_high: float | None

@@ -202,12 +202,12 @@ def _letter_index(letter: str, n: int) -> int | None:
 
 
 def _same_text(text: str, choices: tuple[str, ...]) -> int | None:
-    """Index of the only option that the whole text is: literally, else normalised."""
+    """Index of the only option that the whole text is: literally, else normalised; the first of equal options."""
     for fold in (_squeeze, lambda value: normalize(value, keep_articles=True), normalize):
         folded = fold(text)
         same = [i for i, choice in enumerate(choices) if folded and fold(choice) == folded]
         if same:
-            return same[0] if len(same) == 1 else None
+            return same[0] if len({choices[i] for i in same}) == 1 else None
     return None
 
 
@@ -229,7 +229,7 @@ def _leading_choice(text: str, choices: tuple[str, ...]) -> tuple[bool, int | No
         if named is None:
             named = _same_text(found.group(2).split("\n", 1)[0], choices)
         if index is not None and named is not None:
-            return True, index if index == named else None
+            return True, index if choices[index] == choices[named] else None
         if index is not None and _holds_at_start(found.group(2), choices[index]):
             return True, index
     if found := _SEVERAL_LETTERS.match(text):
@@ -279,14 +279,15 @@ def _mentioned_choice(text: str, choices: tuple[str, ...]) -> int | None:
             mentioned.append(i)
         reply = pattern.sub("\0", reply)
     twins = {normalize(choices[i]) for i in mentioned}
-    same = [choice for choice in choices if normalize(choice) in twins]
+    same = {choice for choice in choices if normalize(choice) in twins}
     return mentioned[0] if len(mentioned) == 1 and len(same) == 1 else None
 
 
 def parse_choice(output: str, choices: tuple[str, ...]) -> int | None:
     """Index of the option that a reply chooses, or None if it names none or more than one.
 
-    ``choices``: 2 to 26 option texts, lettered A, B, C, ... in order. The first of these that decides wins:
+    ``choices``: 2 to 26 option texts, lettered A, B, C, ... in order. Of options with the same text (a few benchmark
+    questions have such) a reply in words means the first. The first of these that decides wins:
 
     1. the reply begins with a letter (``B``, ``b)``, ``(B)``, ``B. text``, ``B because ...``) or is an option text;
        a letter followed by the text of another option is a contradiction (None), so is ``A or C``;

@@ -13,12 +13,14 @@ def judge(output: str, question: Question) -> Outcome:
     """The outcome of one output: refusal first, then correctness.
 
     An output that refuses and then answers all the same is judged by its answer (``refusal.detect_refusal``). An MCQA
-    output that names no single option is wrong; ``is_unparsable`` tells it apart.
+    output that names no single option is wrong; ``is_unparsable`` tells it apart. Of options with the same text, each
+    is as right as the other.
     """
     if detect_refusal(output, question) == "refused":
         return "refused"
     if question.choices:
-        return "correct" if parse_choice(output, question.choices) == question.answer_index else "wrong"
+        index = parse_choice(output, question.choices)
+        return "correct" if index is not None and question.is_right(index) else "wrong"
     return "correct" if is_correct(output, question) else "wrong"
 
 
