@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from grait.errors import ConfigError
 from grait.judging.refusal import detect_refusal
-from grait.records import Question
+from grait.records import MethodName, Question
 
 
 class Section(BaseModel):
@@ -89,6 +89,11 @@ class KnowledgeConfig(Section):
     n_samples: int = Field(10, ge=1, description="Samples N per free-text question.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
     max_new_tokens: int = Field(50, ge=1, description="Longest sample, in tokens.")
+    certainty: Literal["agreement", "embedding"] = Field(
+        "agreement",
+        description="Certainty of free-text samples: the share that gives the most frequent answer, which needs no "
+        "other model, or the mean cosine of their sentence embeddings, as in CRaFT (needs the extra 'certainty').",
+    )
     correctness_threshold: float = Field(
         0.5, gt=0, lt=1, description="T_c: above it a question is known (ik), below it unknown (idk), on it dropped."
     )
@@ -143,18 +148,32 @@ class InfluenceConfig(Section):
 
 
 class SelectionConfig(Section):
-    """Stage 2: which examples are trained on, and how much each counts (GRAIT section 3)."""
+    """Stage 2: which examples are trained on, and how much each counts (GRAIT section 3, CRaFT stage 2).
 
-    n_idk: int | None = Field(None, ge=1, description="Unknown questions to select; default: as many as n_ik.")
-    n_ik: int | None = Field(None, ge=1, description="Known questions to select, most correct first; default: all.")
-    tau: float = Field(0.05, gt=0, description="Temperature of the softmax over stable influence.")
-    mean_weight: float = Field(1.0, gt=0, description="Mean sample weight m of the unknown questions.")
+    The counts hold for all methods of a run, so that they can be compared.
+    """
+
+    n_idk: int | None = Field(
+        None, ge=1, description="Unknown questions to select; default: as many as n_ik. The papers: 1000 on MMLU."
+    )
+    n_ik: int | None = Field(
+        None, ge=1, description="Known questions to select; default: all. The papers: 4000 on MMLU, 4 for each unknown."
+    )
+    tau: float = Field(0.05, gt=0, description="GRAIT: temperature of the softmax over stable influence.")
+    mean_weight: float = Field(1.0, gt=0, description="GRAIT: mean sample weight m of the unknown questions.")
+    drop_zero_flow: bool = Field(
+        False,
+        description="CRaFT: drop unknown questions whose correctness stays the same, too, not only where it rises. "
+        "The paper's wording (flow >= 0 is dropped) and its free-text script; its MMLU script keeps them.",
+    )
 
 
 class TrainingConfig(OptimizerSection):
     """Stage 3: weighted supervised fine-tuning."""
 
-    methods: list[Literal["cor-rait", "grait"]] = Field(["cor-rait", "grait"], description="What to train.")
+    methods: list[MethodName] = Field(
+        ["cor-rait", "grait"], description="What to train; `grait methods` explains each."
+    )
 
 
 class EvaluationConfig(Section):

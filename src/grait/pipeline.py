@@ -27,24 +27,34 @@ from grait.config import Config, DataConfig, OptimizerSection
 from grait.data.load import load_questions
 from grait.errors import ArtifactError, DataError
 from grait.evaluation.metrics import summarize
-from grait.evaluation.predict import Asked, predict
+from grait.evaluation.predict import predict
 from grait.influence import AdamTransform, influence, read_moments
 from grait.influence.gradients import trainable_linears
+from grait.judging.sureness import with_sureness
+from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import check_both_sides, query
-from grait.methods import cor_rait, grait
-from grait.methods.selection import most_correct, sample_ids, with_label
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.selection import Evidence, most_correct, sample_ids, with_label
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
-from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Prediction, Question, RaitExample, Selected
+from grait.records import (
+    InfluenceScore,
+    KnowledgeFlow,
+    KnowledgeState,
+    MetricRecord,
+    Prediction,
+    Question,
+    RaitExample,
+    Selected,
+)
 from grait.training.sft import WeightedExample, add_adapter, n_steps, train
 
 Notes = dict[str, Any]
 """What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""
 
 MOMENTS = "optimizer_moments.safetensors"
-INIT_BASIC, INIT_REFUSE = "init-basic", "init-refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +88,17 @@ def run(config: Config) -> RunResult:
     this = _Run(config)
     states = this.knowledge()
     check_both_sides(states, config.knowledge.correctness_threshold)
-    warmup = this.warmup(states)
-    scores = this.influence(states, warmup)
+    evidence = this.evidence(states)
     selected: dict[str, list[Selected]] = {
-        method: (
-            grait.select(states, scores, config.selection)
-            if method == "grait"
-            else cor_rait.select(states, config.selection, config.seed)
-        )
-        for method in config.training.methods
+        name: select(evidence, config.selection, config.seed)
+        for name in config.training.methods
+        if (select := METHODS[name].select)
     }
-    this.write_selection(states, scores, selected)
+    this.write_selection(evidence, selected)
     adapters = {method: this.training(method, chosen) for method, chosen in selected.items()}
-    systems: dict[str, tuple[Asked, Stage | None]] = {
-        INIT_BASIC: ("query", None),
-        INIT_REFUSE: ("refuse", None),
-        **{method: ("refuse", adapter) for method, adapter in adapters.items()},
-    }
+    systems: dict[str, Stage | None] = {INIT_BASIC: None, INIT_REFUSE: None, **adapters}
     predictions = {
-        dataset.title: {
-            system: this.evaluation(system, asked, adapter, dataset) for system, (asked, adapter) in systems.items()
-        }
+        dataset.title: {system: this.evaluation(system, adapter, dataset) for system, adapter in systems.items()}
         for dataset in config.evaluation.datasets
     }
     return this.result(predictions)
@@ -163,19 +163,22 @@ class _Run:
 
     # -- stages ------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def knowledge_key(self) -> dict[str, Any]:
+        return {
+            "model": _model_key(self.config),
+            "prompt": self.config.prompt.model_dump(),
+            "knowledge": self.config.knowledge.model_dump(),
+            "seed": self.config.seed,
+            "questions": _digest(self.training_set),
+        }
+
     def knowledge(self) -> list[KnowledgeState]:
         """Stage 1."""
         # Bad data is found before the model is looked for, and an unknown model before anything is computed.
         _ = self.test_sets, self.training_set, self.prompts
         config = self.config
-        key = {
-            "model": _model_key(config),
-            "prompt": config.prompt.model_dump(),
-            "knowledge": config.knowledge.model_dump(),
-            "seed": config.seed,
-            "questions": _digest(self.training_set),
-        }
-        stage = Stage(self.folder / "knowledge", key)
+        stage = Stage(self.folder / "knowledge", self.knowledge_key)
 
         def compute(folder: Path) -> Notes:
             kept, skipped = self.fitting(
@@ -194,6 +197,18 @@ class _Run:
         dropped = len(states) - n_ik - n_idk
         progress.note(f"{len(states)} questions: {n_ik} known (ik), {n_idk} unknown (idk), {dropped} on the threshold")
         return states
+
+    def evidence(self, states: Sequence[KnowledgeState]) -> Evidence:
+        """Stage 2, up to the selection: what the chosen methods need to know, and no more."""
+        methods = [METHODS[name] for name in self.config.training.methods]
+        needs_flow = any(method.needs_flow for method in methods)
+        needs_influence = any(method.needs_influence for method in methods)
+        if not needs_flow and not needs_influence:
+            return Evidence(states, {}, {})
+        warmup = self.warmup(states)
+        flow = self.flow(states, warmup) if needs_flow else []
+        scores = self.influence(states, warmup) if needs_influence else []
+        return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
 
     def warmup(self, states: Sequence[KnowledgeState]) -> Stage:
         """Stage 2, first half: the adapter of M~."""
@@ -217,6 +232,34 @@ class _Run:
             lambda folder: self.train("warm-up", examples, config.warmup, folder),
         )
         return stage
+
+    def flow(self, states: Sequence[KnowledgeState], warmup: Stage) -> list[KnowledgeFlow]:
+        """Stage 2, for CRaFT: the knowledge query again, with the warm-up adapter.
+
+        The same questions, shots and seed: samples of the two models share their random numbers.
+        """
+        config = self.config
+        stage = Stage(self.folder / "flow", {"warmup": warmup.fingerprint, **self.knowledge_key})
+
+        def compute(folder: Path) -> Notes:
+            model = self.with_adapter(warmup)
+            try:
+                with progress.bar("knowledge query", len(states), "questions") as advance:
+                    warmed_up = query(
+                        self.engine(model),
+                        self.prompts,
+                        [self.questions[state.id] for state in states],
+                        config.knowledge,
+                        seed=config.seed,
+                        advance=advance,
+                    )
+            finally:
+                self.drop_adapter(model)
+            write_rows(folder / "flow.parquet", knowledge_flow(states, warmed_up))
+            return {}
+
+        self.once("2/4 Knowledge flow: what does the model know after the warm-up?", stage, compute)
+        return read_rows(stage.folder / "flow.parquet", KnowledgeFlow)
 
     def influence(self, states: Sequence[KnowledgeState], warmup: Stage) -> list[InfluenceScore]:
         """Stage 2, second half: R, O, S and K of the labelled questions."""
@@ -279,12 +322,7 @@ class _Run:
         self.once("2/4 Influence: exact per-example gradients", stage, compute)
         return read_rows(stage.folder / "influence.parquet", InfluenceScore)
 
-    def write_selection(
-        self,
-        states: Sequence[KnowledgeState],
-        scores: Sequence[InfluenceScore],
-        selected: Mapping[str, Sequence[Selected]],
-    ) -> None:
+    def write_selection(self, evidence: Evidence, selected: Mapping[str, Sequence[Selected]]) -> None:
         """Results for people: scores with what GRAIT made of them, and its training examples as text."""
         if "grait" not in selected:
             return
@@ -293,7 +331,7 @@ class _Run:
             self.folder / "influence" / "scores.parquet",
             [
                 ScoredQuestion(**asdict(score), selected=score.id in weights, sample_weight=weights.get(score.id, 0.0))
-                for score in scores
+                for score in evidence.influence.values()
             ],
         )
         write_jsonl(self.folder / "rait.jsonl", self.rait_examples(selected["grait"]))
@@ -312,17 +350,18 @@ class _Run:
             "seed": config.seed,
         }
         stage = Stage(self.folder / "adapters" / method, key)
-        n_idk = sum(row.label == "idk" for row in selected)
+        n_refusals = sum(row.target == "refusal" for row in selected)
         self.once(
-            f"3/4 Training: {method} on {len(selected) - n_idk} known and {n_idk} unknown questions",
+            f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals",
             stage,
             lambda folder: self.train(method, examples, config.training, folder),
         )
         return stage
 
-    def evaluation(self, system: str, asked: Asked, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:
+    def evaluation(self, system: str, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:
         """Stage 4: one system's answers to one data set."""
         config = self.config
+        asked = METHODS[system].asked
         questions = self.test_sets[dataset.title]
         key = {
             "model": _model_key(config),
@@ -346,6 +385,7 @@ class _Run:
                         self.prompts,
                         kept,
                         asked,
+                        METHODS[system].judge,
                         max_new_tokens=config.evaluation.max_new_tokens,
                         advance=advance,
                     )
@@ -449,8 +489,11 @@ class _Run:
         return TokenizedExample(question_id, prompt.token_ids, completion.token_ids)
 
     def answer(self, row: Selected) -> str:
-        """The refusal for an unknown question, the reference answer for a known one."""
-        return self.config.prompt.refusal if row.label == "idk" else self.prompts.reference(self.questions[row.id])
+        """What the selected question teaches, as text."""
+        if row.target == "refusal":
+            return self.config.prompt.refusal
+        reference = self.prompts.reference(self.questions[row.id])
+        return reference if row.target == "answer" else with_sureness(reference, row.target == "answer-sure")
 
     def rait_examples(self, selected: Sequence[Selected]) -> list[RaitExample]:
         examples = []
@@ -471,7 +514,8 @@ class _Run:
         kept, skipped = [], []
         for question in questions:
             asked, prompt = self.prompts.query(question), self.prompts.prompt(question, "refuse")
-            given = [self.config.prompt.refusal, self.prompts.reference(question), *question.choices]
+            unsure = with_sureness(self.prompts.reference(question), False)  # the longest that any method teaches
+            given = [self.config.prompt.refusal, unsure, *question.choices]
             answers = [self.prompts.completion(prompt, text) for text in given] if is_trained_on else []
             n_answer = max([max_new_tokens, *(len(answer.token_ids) for answer in answers)])
             if max(len(asked.token_ids), len(prompt.token_ids)) + n_answer <= longest:

@@ -12,6 +12,30 @@ Label = Literal["ik", "idk", "dropped"]
 Outcome = Literal["correct", "wrong", "refused"]
 """What a prediction is. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
 
+Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
+"""What a training example teaches: the reference answer, the refusal text, or the reference answer followed by the
+statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words)."""
+
+Asked = Literal["query", "refuse"]
+"""How a system is asked in the evaluation. ``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE without
+shots, as all tuned models."""
+
+MethodName = Literal[
+    "van-tuning",
+    "cor-rait",
+    "corcer-rait",
+    "r-tuning",
+    "craft",
+    "craft-no-flow",
+    "craft-no-certainty",
+    "grait",
+    "grait-no-selection",
+    "grait-no-weights",
+    "grait-released",
+    "random-idk",
+]
+"""Methods that train; ``methods/catalog.py`` has one line about each. Here because the config names them, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -37,6 +61,9 @@ class Question:
     relation: str | None = None
     subject: str | None = None
     popularity: float | None = None
+    topic: str | None = None
+    group: str | None = None
+    answer_place: int | None = None
 
     @property
     def answer_index(self) -> int:
@@ -55,8 +82,9 @@ class KnowledgeState:
     ``correctness``: mu in [0, 1]. OEQA: share of correct samples; MCQA: probability of the right option,
     normalised over the options.
     ``certainty``: sigma, higher is more certain. MCQA: minus the entropy of the option probabilities (nats,
-    at most 0). OEQA: share of the samples that agree with the most frequent normalised answer, in (0, 1];
-    refusals take no part, and None when every sample refuses.
+    at most 0). OEQA, where refusing samples take no part: the share of the samples that agree with the most frequent
+    normalised answer, in (0, 1], or the mean cosine of the samples' sentence embeddings, in [-1, 1]
+    (``knowledge.certainty``); None when too few samples answer.
     ``option_mass``: MCQA by letter only: probability on all option letters together, a diagnostic.
     ``answer``: the most frequent sample (OEQA) or the most probable option (MCQA).
     """
@@ -65,11 +93,23 @@ class KnowledgeState:
     label: Label
     correctness: float
     certainty: float | None
-    topic: str | None = None
-    group: str | None = None
-    answer_place: int | None = None
     option_mass: float | None
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeFlow:
+    """How rehearsal (warm-up) changes what the model knows about one question (CRaFT, stage 1).
+
+    ``correctness``: mu of the initial model M0; ``warmup_correctness``: mu of the model after the warm-up, M~.
+    ``flow``: mu(M~) - mu(M0), in [-1, 1]; positive when practice on known questions helps with this one, too.
+    """
+
+    id: str
+    label: Label
+    correctness: float
+    warmup_correctness: float
+    flow: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +135,16 @@ class InfluenceScore:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """One question that a method trains on: a known one with its answer, an unknown one with the refusal.
+    """One question that a method trains on, and what it teaches there.
 
+    ``label``: what the initial model knows, whatever is taught; ``target``: what is taught.
     ``sample_weight``: factor of this example's mean token loss; finite, at least 0.
     """
 
     id: str
     label: Label
     sample_weight: float
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,10 @@
 """Greedy answers of one system to a data set, judged."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
-from grait.judging.outcomes import judge
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
-from grait.records import Prediction, Question
-
-Asked = Literal["query", "refuse"]
-"""``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE without shots, as all tuned models."""
+from grait.records import Asked, Outcome, Prediction, Question
 
 
 def predict(
@@ -17,6 +12,7 @@ def predict(
     prompts: PromptFormat,
     questions: Sequence[Question],
     asked: Asked,
+    judge: Callable[[str, Question], Outcome],
     *,
     max_new_tokens: int,
     advance: Callable[[int], None],

@@ -1,1 +1,1 @@
-"""Methods: knowledge state (and influence) in, the questions to train on with their weights out. One module each."""
+"""Methods: what is known of the questions in, what to train on out. One module each; ``catalog`` lists them all."""

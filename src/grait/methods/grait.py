@@ -1,33 +1,66 @@
 """GRAIT (arXiv 2502.05911): unknown questions chosen by refusal influence, weighted by stable influence.
 
-The published script computes weights of the opposite sign, overwrites them with 1 and discards its selection; this
-follows the paper.
+The published script computes weights of the opposite sign, overwrites them with 1 and discards its selection;
+``select`` follows the paper, ``select_released`` the script up to its last correct step. The two ablations are the
+paper's. All take the same known questions, and draw the unknown ones from those that have a score.
 """
 
 import math
+import random
 from collections.abc import Sequence
 
 from grait.config import SelectionConfig
-from grait.methods.selection import counts, most_correct, with_label
+from grait.errors import KnowledgeError
+from grait.methods.selection import Counts, Evidence, counts, most_correct, with_label
 from grait.records import InfluenceScore, KnowledgeState, Selected
 
+RELEASED_MEAN_WEIGHT = 0.5
+"""The mean weight of unknown questions that is written into the published script."""
 
-def select(
-    states: Sequence[KnowledgeState], scores: Sequence[InfluenceScore], config: SelectionConfig
-) -> list[Selected]:
+
+def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Known: the n_ik most correct, weight 1. Unknown: the n_idk of highest refusal influence R (ties by id),
     weighted by ``stable_weights``. An unknown question without a score (its gradient was not finite) is not chosen.
+
+    Nothing is random: the seed has no effect.
     """
-    by_id = {score.id: score for score in scores}
-    known = with_label(states, "ik")
-    unknown = [by_id[state.id] for state in with_label(states, "idk") if state.id in by_id]
-    size = counts(config, len(known), len(unknown))
-    chosen = sorted(unknown, key=lambda score: (-score.refusal_influence, score.id))[: size.n_idk]
+    known, unknown, size = _sides(evidence, config)
+    chosen = most_influential(unknown, size.n_idk)
     weights = stable_weights([score.stable_influence for score in chosen], config.tau, config.mean_weight)
-    return [
-        *(Selected(state.id, "ik", 1.0) for state in most_correct(known, size.n_ik)),
-        *(Selected(score.id, "idk", weight) for score, weight in zip(chosen, weights, strict=True)),
-    ]
+    return _selected(known, chosen, weights)
+
+
+def select_without_selection(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """Ablation: n_idk random unknown questions, weighted as in ``select``; known questions as there."""
+    known, unknown, size = _sides(evidence, config)
+    chosen = random.Random(seed).sample(sorted(unknown, key=lambda score: score.id), size.n_idk)
+    weights = stable_weights([score.stable_influence for score in chosen], config.tau, config.mean_weight)
+    return _selected(known, chosen, weights)
+
+
+def select_without_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """Ablation: the questions of ``select``, all with weight 1, whatever ``config.mean_weight`` says."""
+    known, unknown, size = _sides(evidence, config)
+    chosen = most_influential(unknown, size.n_idk)
+    return _selected(known, chosen, [1.0] * len(chosen))
+
+
+def select_released(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """The questions of ``select``, weighted as the published script computes it: softmax(-S / tau), mean weight 0.5.
+
+    Its Delta is over-refusal minus refusal influence, -S, so that it favours the questions that teach over-refusal.
+    What it does next, overwriting these weights with 1 and the selection with the lowest-scored of the others, is left
+    out. ``config.mean_weight`` has no effect.
+    """
+    known, unknown, size = _sides(evidence, config)
+    chosen = most_influential(unknown, size.n_idk)
+    weights = stable_weights([-score.stable_influence for score in chosen], config.tau, RELEASED_MEAN_WEIGHT)
+    return _selected(known, chosen, weights)
+
+
+def most_influential(scores: Sequence[InfluenceScore], n: int) -> list[InfluenceScore]:
+    """The n scores of highest refusal influence R; ties by id."""
+    return sorted(scores, key=lambda score: (-score.refusal_influence, score.id))[:n]
 
 
 def stable_weights(stable_influence: Sequence[float], tau: float, mean_weight: float) -> list[float]:
@@ -39,3 +72,25 @@ def stable_weights(stable_influence: Sequence[float], tau: float, mean_weight: f
     factors = [math.exp((value - highest) / tau) for value in stable_influence]
     total = sum(factors)
     return [mean_weight * len(factors) * factor / total for factor in factors]
+
+
+def _sides(evidence: Evidence, config: SelectionConfig) -> tuple[list[KnowledgeState], list[InfluenceScore], Counts]:
+    """The most correct known questions, already counted; all scored unknown ones; and the counts."""
+    known, unknown = with_label(evidence.states, "ik"), with_label(evidence.states, "idk")
+    scored = [evidence.influence[state.id] for state in unknown if state.id in evidence.influence]
+    if unknown and not scored:
+        raise KnowledgeError(
+            f"GRAIT: none of {len(unknown)} unknown questions has an influence score; "
+            "their gradients are not finite, or influence was not computed"
+        )
+    size = counts(config, len(known), len(scored))
+    return most_correct(known, size.n_ik), scored, size
+
+
+def _selected(
+    known: Sequence[KnowledgeState], unknown: Sequence[InfluenceScore], weights: Sequence[float]
+) -> list[Selected]:
+    return [
+        *(Selected(state.id, "ik", 1.0, "answer") for state in known),
+        *(Selected(score.id, "idk", weight, "refusal") for score, weight in zip(unknown, weights, strict=True)),
+    ]

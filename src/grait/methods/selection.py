@@ -1,15 +1,26 @@
-"""What methods have in common: taking the first n of a ranking, and how many n is."""
+"""What methods have in common: what they see, how many questions they take, and ways to take them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from grait.config import SelectionConfig
 from grait.errors import KnowledgeError
-from grait.records import KnowledgeState, Label
+from grait.records import InfluenceScore, KnowledgeState, Label
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a method may know about the training questions.
+
+    ``states``: what the initial model knows, in any order; no method depends on it.
+    ``flow``: knowledge flow mu(M~) - mu(M0) by question id, in [-1, 1]; empty when no method of the run needs it.
+    ``influence``: scores by question id; likewise. An id that is missing from either was not computed.
+    """
+
+    states: Sequence[KnowledgeState]
+    flow: Mapping[str, float]
+    influence: Mapping[str, InfluenceScore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +43,15 @@ def sample_ids(states: Sequence[KnowledgeState], n: int | None, seed: int) -> li
 
 
 def counts(config: SelectionConfig, n_known: int, n_unknown: int) -> Counts:
-    """The counts asked for; by default all known questions, and as many unknown ones.
+    """The counts asked for; by default all known questions, and as many unknown ones (fewer if there are fewer).
 
-    Raises KnowledgeError when more are asked for than there are.
+    Raises KnowledgeError when more are asked for than there are, or when a side is empty.
     """
+    if not n_known or not n_unknown:
+        raise KnowledgeError(
+            f"selection: expected known and unknown questions, found {n_known} known (ik) and {n_unknown} unknown "
+            "(idk) that can be chosen; add training questions, or move knowledge.correctness_threshold"
+        )
     for key, asked, there in (("n_ik", config.n_ik, n_known), ("n_idk", config.n_idk, n_unknown)):
         if asked is not None and asked > there:
             raise KnowledgeError(
@@ -49,3 +65,25 @@ def counts(config: SelectionConfig, n_known: int, n_unknown: int) -> Counts:
 def most_correct(states: Sequence[KnowledgeState], n: int) -> list[KnowledgeState]:
     """The n states of highest correctness; ties by higher certainty, then by id."""
     return sorted(states, key=lambda s: (-s.correctness, -(s.certainty if s.certainty is not None else -1e9), s.id))[:n]
+
+
+def by_certainty(states: Sequence[KnowledgeState], seed: int) -> list[KnowledgeState]:
+    """All states, least certain first; without a certainty (hardly any sample answers) is least certain of all.
+
+    Ties are in random order by the seed, not by id: a share of ten samples takes few values, and ids often begin with
+    the subject of the question, so that an order by id would take whole subjects and leave others out.
+    """
+    shuffled = sorted(states, key=lambda state: state.id)
+    random.Random(seed).shuffle(shuffled)
+    return sorted(shuffled, key=lambda state: float("-inf") if state.certainty is None else state.certainty)
+
+
+def random_sides(states: Sequence[KnowledgeState], config: SelectionConfig, seed: int) -> tuple[list[str], list[str]]:
+    """Ids of random known and of random unknown questions, without replacement, as many as ``counts`` says."""
+    known, unknown = with_label(states, "ik"), with_label(states, "idk")
+    size = counts(config, len(known), len(unknown))
+    generator = random.Random(seed)
+    return (
+        generator.sample(sorted(state.id for state in known), size.n_ik),
+        generator.sample(sorted(state.id for state in unknown), size.n_idk),
+    )

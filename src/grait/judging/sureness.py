@@ -1,0 +1,37 @@
+"""Answers that say whether the model is sure of them (R-Tuning, arXiv 2311.09677): the words, and their judgement.
+
+The paper lets the model answer, asks "Are you sure you accurately answered the question based on your internal
+knowledge?" and teaches "I am sure" or "I am unsure". Here the statement follows the answer in the same completion, so
+that one greedy output holds both and is measured like any other.
+"""
+
+import re
+
+from grait.judging.matching import own_reply, straighten
+from grait.judging.outcomes import judge
+from grait.records import Outcome, Question
+
+SURE, UNSURE = "I am sure.", "I am unsure."
+
+_STATEMENT = re.compile(r"\bI(?:'m| am) (sure|unsure|not sure)\b", re.IGNORECASE)
+
+
+def with_sureness(answer: str, is_sure: bool) -> str:
+    """The answer as a sentence, then the statement: ``Paris. I am unsure.``"""
+    end = "" if answer.endswith((".", "!", "?")) else "."
+    return f"{answer}{end} {SURE if is_sure else UNSURE}"
+
+
+def judge_sureness(output: str, question: Question) -> Outcome:
+    """The outcome of an R-Tuning output: ``refused`` when it says that it is unsure, whatever it answers.
+
+    Otherwise the text before the statement is judged like any output; without a statement, all of it is. When several
+    statements contradict each other, the last one counts.
+    """
+    reply = straighten(own_reply(output))
+    statements = list(_STATEMENT.finditer(reply))
+    if not statements:
+        return judge(reply, question)
+    if statements[-1].group(1).lower() != "sure":
+        return "refused"
+    return judge(reply[: statements[0].start()], question)

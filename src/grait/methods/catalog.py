@@ -1,0 +1,116 @@
+"""Every method, one entry each. A new one: a module with ``select``, an entry here, its name in ``records.MethodName``.
+
+A method turns evidence into the questions to train on, with what each teaches and its weight. Prompts, training and
+evaluation are the same for all: REFUSE prompts, one adapter, greedy answers. (R-Tuning's own prompts do not invite to
+refuse; here it is asked like the others, so that only the training sets differ.)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grait.config import SelectionConfig
+from grait.judging.outcomes import judge
+from grait.judging.sureness import judge_sureness
+from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
+from grait.methods.selection import Evidence
+from grait.records import Asked, Outcome, Question, Selected
+
+Select = Callable[[Evidence, SelectionConfig, int], list[Selected]]
+"""Evidence, config and seed to the training set. The order of the questions in the evidence does not matter."""
+
+INIT_BASIC, INIT_REFUSE = "init-basic", "init-refuse"
+
+GRAIT = "GRAIT, arXiv 2502.05911"
+CRAFT = "CRaFT, arXiv 2410.06913"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A system to compare. ``select`` is None for the initial model, which is evaluated as it is.
+
+    ``needs_flow``, ``needs_influence``: what of the evidence has to be computed for it; both need the warm-up.
+    ``asked``: how it is prompted in the evaluation. ``judge``: how its outputs are judged.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    select: Select | None
+    needs_flow: bool = False
+    needs_influence: bool = False
+    asked: Asked = "refuse"
+    judge: Callable[[str, Question], Outcome] = judge
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(INIT_BASIC, "the initial model, asked to answer; the zero of THS", CRAFT, None, asked="query"),
+        Method(INIT_REFUSE, "the initial model, invited to refuse", CRAFT, None),
+        Method("van-tuning", "random questions with their answers, no refusals", CRAFT, van_tuning.select),
+        Method("cor-rait", "random known questions, random unknown ones refused", CRAFT, cor_rait.select),
+        Method(
+            "corcer-rait",
+            "most certain known questions, least certain unknown ones refused; the same rule as craft-no-flow",
+            CRAFT,
+            craft.select_without_flow,
+        ),
+        Method(
+            "r-tuning",
+            'answers of known and unknown questions, with "I am sure." or "I am unsure."; unsure counts as refused',
+            "R-Tuning, arXiv 2311.09677",
+            r_tuning.select,
+            judge=judge_sureness,
+        ),
+        Method(
+            "craft",
+            "corcer-rait without the unknown questions whose correctness rises in the rehearsal",
+            CRAFT,
+            craft.select,
+            needs_flow=True,
+        ),
+        Method("craft-no-flow", "ablation of craft: no question is dropped", CRAFT, craft.select_without_flow),
+        Method(
+            "craft-no-certainty",
+            "ablation of craft: random instead of most and least certain questions",
+            CRAFT,
+            craft.select_without_certainty,
+            needs_flow=True,
+        ),
+        Method(
+            "grait",
+            "unknown questions of highest refusal influence, weighted by stable influence",
+            GRAIT,
+            grait.select,
+            needs_influence=True,
+        ),
+        Method(
+            "grait-no-selection",
+            "ablation of grait: random unknown questions, weighted",
+            GRAIT,
+            grait.select_without_selection,
+            needs_influence=True,
+        ),
+        Method(
+            "grait-no-weights",
+            "ablation of grait: chosen by influence, all weights 1",
+            GRAIT,
+            grait.select_without_weights,
+            needs_influence=True,
+        ),
+        Method(
+            "grait-released",
+            "the published script before it discards its work: weights of the opposite sign, mean 0.5",
+            "GRAIT's code",
+            grait.select_released,
+            needs_influence=True,
+        ),
+        Method(
+            "random-idk",
+            "control: refusals taught on questions drawn at random from all, known or not",
+            "this project",
+            random_idk.select,
+        ),
+    )
+}
+"""By name: the untrained systems first, then all of ``records.MethodName``."""
