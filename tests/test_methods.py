@@ -2,17 +2,17 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import PAD, tiny_model, tiny_tokenizer
 
-from grait.config import KnowledgeConfig, PromptConfig, SelectionConfig
+from grait.config import KnowledgeConfig, PromptConfig, SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
 from grait.knowledge.query import (
     check_both_sides,
@@ -23,12 +23,13 @@ from grait.knowledge.query import (
     score_options,
     softmax,
 )
-from grait.methods import cor_rait, grait
+from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Select
 from grait.methods.grait import stable_weights
-from grait.methods.selection import counts, most_correct
+from grait.methods.selection import Evidence, counts, most_correct
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import Family, PromptFormat
-from grait.records import InfluenceScore, KnowledgeState, Label, Question, Selected
+from grait.records import InfluenceScore, KnowledgeState, Label, MethodName, Question
 
 PLAIN = SelectionConfig()
 
@@ -66,20 +67,36 @@ STATES = some_states()
 SCORES = some_scores(STATES)
 KNOWN = {row.id for row in STATES if row.label == "ik"}
 UNKNOWN = {row.id for row in STATES if row.label == "idk"}
+LABELS = {row.id: row.label for row in STATES}
 
-Method = Callable[[Sequence[KnowledgeState], SelectionConfig], list[Selected]]
-METHODS: dict[str, Method] = {
-    "grait": lambda states, config: grait.select(states, SCORES, config),
-    "cor-rait": lambda states, config: cor_rait.select(states, config, seed=0),
-}
+FLOW = {row.id: random.Random(row.id).choice([-0.2, -0.1, 0.0, 0.0, 0.1]) for row in STATES}
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def evidence(
+    states: Sequence[KnowledgeState] = STATES,
+    scores: Sequence[InfluenceScore] = SCORES,
+    flow: Mapping[str, float] = FLOW,
+) -> Evidence:
+    return Evidence(states, flow, {row.id: row for row in scores})
+
+
+def select_of(name: str) -> Select:
+    select = METHODS[name].select
+    assert select is not None
+    return select
+
+
+TRAINED = get_args(MethodName)
+SPLIT = [name for name in TRAINED if name not in ("van-tuning", "random-idk")]
+"""Methods that follow the labels: answers of known questions, refusals (or "unsure") of unknown ones."""
+ALL_UNKNOWN = [name for name in SPLIT if name not in ("craft", "craft-no-certainty")]
+"""Of these, the methods that may take any unknown question."""
+
+
+@pytest.mark.parametrize("name", ALL_UNKNOWN)
 @pytest.mark.parametrize(("n_ik", "n_idk"), [(5, 3), (1, 20), (len(KNOWN), len(UNKNOWN))])
-def test_as_many_are_selected_as_asked_for_and_each_is_of_the_right_label(
-    method: Method, n_ik: int, n_idk: int
-) -> None:
-    chosen = method(STATES, SelectionConfig(n_ik=n_ik, n_idk=n_idk))
+def test_as_many_are_selected_as_asked_for_and_each_is_of_the_right_label(name: str, n_ik: int, n_idk: int) -> None:
+    chosen = select_of(name)(evidence(), SelectionConfig(n_ik=n_ik, n_idk=n_idk), 0)
     known = [row.id for row in chosen if row.label == "ik"]
     unknown = [row.id for row in chosen if row.label == "idk"]
     assert (len(set(known)), len(set(unknown))) == (len(known), len(unknown)) == (n_ik, n_idk)
@@ -88,34 +105,323 @@ def test_as_many_are_selected_as_asked_for_and_each_is_of_the_right_label(
     assert len(chosen) == n_ik + n_idk
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_by_default_all_known_and_at_most_as_many_unknown_are_selected(method: Method) -> None:
-    chosen = method(STATES, PLAIN)
+@pytest.mark.parametrize("name", ALL_UNKNOWN)
+def test_by_default_all_known_and_at_most_as_many_unknown_are_selected(name: str) -> None:
+    chosen = select_of(name)(evidence(), PLAIN, 0)
     assert {row.id for row in chosen if row.label == "ik"} == KNOWN
     assert sum(row.label == "idk" for row in chosen) == min(len(KNOWN), len(UNKNOWN))
     mostly_unknown = [row for row in STATES if row.label != "ik" or row.id in sorted(KNOWN)[:4]]
-    assert sum(row.label == "idk" for row in method(mostly_unknown, PLAIN)) == 4
+    assert sum(row.label == "idk" for row in select_of(name)(evidence(mostly_unknown), PLAIN, 0)) == 4
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_the_order_of_the_questions_does_not_matter(method: Method) -> None:
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_order_of_the_questions_does_not_matter(name: str) -> None:
     config = SelectionConfig(n_ik=7, n_idk=6)
-    assert sorted(map(repr, method(STATES[::-1], config))) == sorted(map(repr, method(STATES, config)))
+    backwards = evidence(STATES[::-1], SCORES[::-1], dict([*FLOW.items()][::-1]))
+    first, second = select_of(name)(evidence(), config, 0), select_of(name)(backwards, config, 0)
+    assert sorted(map(repr, first)) == sorted(map(repr, second))
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_questions_exactly_on_the_threshold_are_never_selected(method: Method) -> None:
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_same_seed_gives_the_same_set_and_no_question_twice(name: str) -> None:
+    config = SelectionConfig(n_ik=7, n_idk=6)
+    first = select_of(name)(evidence(), config, 3)
+    assert first == select_of(name)(evidence(), config, 3)
+    assert len({row.id for row in first}) == len(first)
+    assert all(row.label == LABELS[row.id] for row in first)
+    assert all(math.isfinite(row.sample_weight) and row.sample_weight > 0 for row in first)
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_questions_exactly_on_the_threshold_are_never_selected(name: str) -> None:
     dropped = {row.id for row in STATES if row.label == "dropped"}
     assert dropped
-    assert not dropped & {row.id for row in method(STATES, PLAIN)}
+    assert not dropped & {row.id for row in select_of(name)(evidence(), PLAIN, 0)}
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_more_than_there_are_is_an_error_that_names_the_key(method: Method) -> None:
+@pytest.mark.parametrize("name", SPLIT)
+def test_the_target_is_that_of_the_label(name: str) -> None:
+    taught = {"ik": "answer-sure", "idk": "answer-unsure"} if name == "r-tuning" else {"ik": "answer", "idk": "refusal"}
+    for row in select_of(name)(evidence(), PLAIN, 0):
+        assert row.target == taught[row.label]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_more_than_there_are_is_an_error_that_names_the_key(name: str) -> None:
+    select = select_of(name)
     with pytest.raises(KnowledgeError, match=rf"selection\.n_ik = 999: the training set has only {len(KNOWN)} such"):
-        method(STATES, SelectionConfig(n_ik=999))
+        select(evidence(), SelectionConfig(n_ik=999), 0)
     with pytest.raises(KnowledgeError, match=rf"selection\.n_idk = 999: the training set has only {len(UNKNOWN)} such"):
-        method(STATES, SelectionConfig(n_idk=999))
+        select(evidence(), SelectionConfig(n_idk=999), 0)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("side", ["ik", "idk"])
+def test_an_empty_side_is_an_error_of_one_line(name: str, side: Label) -> None:
+    with pytest.raises(KnowledgeError) as caught:
+        select_of(name)(evidence([row for row in STATES if row.label != side]), PLAIN, 0)
+    assert "\n" not in str(caught.value)
+    assert f"found {0 if side == 'ik' else len(KNOWN)} known (ik) and {0 if side == 'idk' else len(UNKNOWN)}" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_method_uses_only_the_evidence_that_it_says_it_needs(name: str) -> None:
+    """Without flow, or without scores, a method gives the same set, or one clear error if it needs them."""
+    method, config = METHODS[name], SelectionConfig(n_ik=7, n_idk=3)
+    expected = select_of(name)(evidence(), config, 0)
+    for needed, without in ((method.needs_flow, evidence(flow={})), (method.needs_influence, evidence(scores=[]))):
+        if needed:
+            with pytest.raises(KnowledgeError, match=f"none of {len(UNKNOWN)} unknown questions"):
+                select_of(name)(without, config, 0)
+        else:
+            assert select_of(name)(without, config, 0) == expected
+
+
+def test_the_papers_proportion_is_a_matter_of_counts() -> None:
+    states = [state(f"q{index:03d}", index % 2, 0.5) for index in range(60)]
+    scores, flow = some_scores(states), {row.id: 0.0 for row in states}
+    for name in TRAINED:
+        chosen = select_of(name)(evidence(states, scores, flow), SelectionConfig(n_ik=20, n_idk=5), 0)
+        assert len(chosen) == 25
+        if name not in ("van-tuning", "r-tuning"):
+            assert [row.target for row in chosen].count("refusal") == 5
+
+
+# -- the catalog --------------------------------------------------------------------------------------------------
+
+
+def test_the_catalog_lists_the_initial_model_and_every_method_that_the_config_knows() -> None:
+    assert list(METHODS) == [INIT_BASIC, INIT_REFUSE, *TRAINED]
+    assert all(name == method.name for name, method in METHODS.items())
+    assert [name for name, method in METHODS.items() if method.select is None] == [INIT_BASIC, INIT_REFUSE]
+    assert TrainingConfig(methods=list(TRAINED)).methods == list(TRAINED)
+
+
+def test_each_method_has_one_line_and_a_source() -> None:
+    assert len({method.summary for method in METHODS.values()}) == len(METHODS)
+    for method in METHODS.values():
+        assert method.paper
+        assert "\n" not in method.summary
+
+
+def test_only_init_basic_is_asked_without_being_invited_to_refuse() -> None:
+    assert [name for name, method in METHODS.items() if method.asked == "query"] == [INIT_BASIC]
+
+
+# -- one method after the other -----------------------------------------------------------------------------------
+
+HAND_MADE = [
+    state("sure", 1.0, 0.9),
+    state("surest", 0.6, 1.0),
+    state("known", 0.8, 0.4),
+    state("edge", 0.5, 0.1),
+    state("rises", 0.3, 0.1),
+    state("falls", 0.2, 0.6),
+    state("stays", 0.0, 0.2),
+    state("silent", 0.0, None),
+    state("silent and rises", 0.0, None),
+]
+HAND_FLOW = {
+    "rises": 0.1,
+    "falls": -0.2,
+    "stays": 0.0,
+    "silent": 0.0,
+    "silent and rises": 0.3,
+    "sure": 0.4,
+    "edge": 0.1,
+}
+HAND_SCORES = [
+    score("rises", 0.9, 0.8),
+    score("falls", 0.1, 0.0),
+    score("stays", 0.5, 0.1),
+    score("silent", 0.6, 0.5),
+    score("silent and rises", 0.4, -0.4),
+]
+
+
+def hand_made(name: str, seed: int = 0, **settings: Any) -> dict[str, tuple[str, float]]:
+    """Target and weight by id, for two known and two unknown questions."""
+    config = SelectionConfig(**{"n_ik": 2, "n_idk": 2} | settings)
+    chosen = select_of(name)(evidence(HAND_MADE, HAND_SCORES, HAND_FLOW), config, seed)
+    return {row.id: (row.target, row.sample_weight) for row in chosen}
+
+
+def taught(targets: dict[str, str]) -> dict[str, tuple[str, float]]:
+    return {name: (target, 1.0) for name, target in targets.items()}
+
+
+@pytest.mark.parametrize("name", ["corcer-rait", "craft-no-flow"])
+def test_corcer_rait_takes_the_most_certain_known_and_the_least_certain_unknown(name: str) -> None:
+    answers, silent = {"surest": "answer", "sure": "answer"}, {"silent", "silent and rises"}
+    assert hand_made(name) == taught(answers | dict.fromkeys(silent, "refusal"))
+    assert hand_made(name, n_idk=3) == taught(answers | dict.fromkeys([*silent, "rises"], "refusal"))
+    assert hand_made(name, n_ik=3, n_idk=4) == taught(
+        answers | {"known": "answer"} | dict.fromkeys([*silent, "rises", "stays"], "refusal")
+    )
+
+
+def test_craft_drops_the_unknown_whose_correctness_rises_before_it_chooses_by_certainty() -> None:
+    answers = {"surest": "answer", "sure": "answer"}
+    assert hand_made("craft", n_idk=1) == taught(answers | {"silent": "refusal"})
+    assert hand_made("craft") == taught(answers | dict.fromkeys(["silent", "stays"], "refusal"))
+    assert hand_made("craft", n_idk=3) == taught(answers | dict.fromkeys(["silent", "stays", "falls"], "refusal"))
+
+
+@pytest.mark.parametrize("name", ["craft", "craft-no-certainty"])
+def test_craft_takes_all_that_the_flow_leaves_when_more_are_asked_for(name: str) -> None:
+    chosen = hand_made(name, n_idk=5)
+    assert {name for name, (target, _) in chosen.items() if target == "refusal"} == {"silent", "stays", "falls"}
+    assert sum(target == "answer" for target, _ in chosen.values()) == 2
+
+
+@pytest.mark.parametrize("name", ["craft", "craft-no-certainty"])
+def test_craft_in_the_papers_wording_drops_what_stays_the_same_too(name: str) -> None:
+    chosen = hand_made(name, drop_zero_flow=True)
+    assert {name for name, (target, _) in chosen.items() if target == "refusal"} == {"falls"}
+
+
+@pytest.mark.parametrize("name", ["craft", "craft-no-certainty"])
+def test_craft_stops_when_the_flow_leaves_nothing(name: str) -> None:
+    rising = dict.fromkeys(UNKNOWN, 0.1)
+    with pytest.raises(KnowledgeError, match=rf"leaves none of {len(UNKNOWN)} unknown questions.*{len(UNKNOWN)} rise"):
+        select_of(name)(evidence(flow=rising), PLAIN, 0)
+
+
+def test_craft_does_not_choose_unknown_questions_without_a_flow() -> None:
+    flow = {name: value for name, value in HAND_FLOW.items() if name != "silent"}
+    chosen = craft.select(evidence(HAND_MADE, flow=flow), SelectionConfig(n_ik=1, n_idk=3), 0)
+    assert {row.id for row in chosen if row.label == "idk"} == {"stays", "falls"}
+
+
+def test_craft_without_certainty_draws_at_random_from_what_the_flow_leaves() -> None:
+    drawn = [hand_made("craft-no-certainty", seed, n_ik=1, n_idk=1) for seed in range(60)]
+    answered = {name for chosen in drawn for name, (target, _) in chosen.items() if target == "answer"}
+    refused = {name for chosen in drawn for name, (target, _) in chosen.items() if target == "refusal"}
+    assert (answered, refused) == ({"sure", "surest", "known"}, {"falls", "stays", "silent"})
+
+
+def test_equally_certain_questions_are_taken_at_random_and_not_by_id() -> None:
+    """Ids often begin with the subject: by id, the ties of one subject would all come before those of the next."""
+    states = [state(f"{subject}{index}", known, 0.1) for subject in "ab" for index in range(20) for known in (0, 1)]
+    states = [replace(row, id=f"{row.id}-{row.label}") for row in states]
+    for seed in range(5):
+        chosen = craft.select_without_flow(evidence(states), SelectionConfig(n_ik=20, n_idk=20), seed)
+        for label_ in ("ik", "idk"):
+            of_a = sum(row.id.startswith("a") for row in chosen if row.label == label_)
+            assert 4 <= of_a <= 16
+    sets = {frozenset(row.id for row in craft.select_without_flow(evidence(states), PLAIN, seed)) for seed in range(3)}
+    assert len(sets) == 1  # where all are taken, the seed has no say
+
+
+def test_r_tuning_keeps_every_answer_and_says_how_sure_it_is() -> None:
+    config = SelectionConfig(n_ik=7, n_idk=6)
+    chosen = r_tuning.select(evidence(), config, 4)
+    assert {row.id: row.target for row in chosen} == {
+        row.id: "answer-sure" if row.label == "ik" else "answer-unsure"
+        for row in cor_rait.select(evidence(), config, 4)
+    }
+    assert {row.sample_weight for row in chosen} == {1.0}
+
+
+def test_van_tuning_keeps_the_answers_of_random_questions_of_all_labels() -> None:
+    config = SelectionConfig(n_ik=7, n_idk=6)
+    seen = {row.id for seed in range(40) for row in van_tuning.select(evidence(), config, seed)}
+    assert seen == set(LABELS)
+    chosen = van_tuning.select(evidence(), config, 0)
+    assert len(chosen) == 13
+    assert {(row.target, row.sample_weight) for row in chosen} == {("answer", 1.0)}
+
+
+def test_random_idk_refuses_questions_of_every_label_in_their_proportion() -> None:
+    config = SelectionConfig(n_ik=5, n_idk=10)
+    refused = [
+        row.label
+        for seed in range(200)
+        for row in random_idk.select(evidence(), config, seed)
+        if row.target == "refusal"
+    ]
+    for label_ in ("ik", "idk", "dropped"):
+        share = sum(row.label == label_ for row in STATES) / len(STATES)
+        assert refused.count(label_) / len(refused) == pytest.approx(share, abs=0.05)
+    for seed in range(20):
+        chosen = random_idk.select(evidence(), config, seed)
+        assert sum(row.target == "refusal" for row in chosen) == 10
+        assert [row.label for row in chosen if row.target == "answer"] == ["ik"] * 5
+        assert {row.sample_weight for row in chosen} == {1.0}
+
+
+def test_random_idk_teaches_no_question_both_ways() -> None:
+    for seed in range(20):
+        chosen = random_idk.select(evidence(), PLAIN, seed)
+        refused = {row.id for row in chosen if row.target == "refusal"}
+        assert len(refused) == min(len(KNOWN), len(UNKNOWN))
+        assert {row.id for row in chosen if row.target == "answer"} == KNOWN - refused
+
+
+def test_random_idk_stops_when_no_known_question_is_left() -> None:
+    states = [state("known", 1.0), state("unknown", 0.0)]
+    found = set()
+    for seed in range(20):
+        try:
+            found.add(tuple(row.id for row in random_idk.select(evidence(states), PLAIN, seed)))
+        except KnowledgeError as error:
+            found.add(str(error).partition(";")[0])
+    assert found == {("known", "unknown"), "random-idk: the 1 random refusals took all 1 known questions"}
+
+
+def test_grait_and_its_variants_on_five_questions() -> None:
+    """R chooses; S, or its opposite, weighs: S of rises is 0.1, of silent 0.1, of stays 0.4."""
+    answers = {"sure": ("answer", 1.0), "known": ("answer", 1.0)}
+    weights = [math.exp(stable / 0.1) for stable in (0.1, 0.1, 0.4)]
+    ids = ("rises", "silent", "stays")
+    expected = {name: 3 * weight / sum(weights) for name, weight in zip(ids, weights, strict=True)}
+    found = {name: hand_made(name, n_idk=3, tau=0.1) for name in TRAINED if name.startswith("grait")}
+    assert set(found["grait"]) == {*answers, *ids}
+    for name, weight in expected.items():
+        assert found["grait"][name] == ("refusal", pytest.approx(weight))
+    assert found["grait-no-weights"] == answers | dict.fromkeys(ids, ("refusal", 1.0))
+    opposite = [math.exp(-stable / 0.1) for stable in (0.1, 0.1, 0.4)]
+    for name, weight in zip(ids, opposite, strict=True):
+        assert found["grait-released"][name] == ("refusal", pytest.approx(0.5 * 3 * weight / sum(opposite)))
+    assert all(found[name].items() >= answers.items() for name in found)
+
+
+@pytest.mark.parametrize(("name", "mean"), [("grait", 0.7), ("grait-no-selection", 0.7), ("grait-no-weights", 1.0)])
+def test_mean_weights_of_the_ablations(name: str, mean: float) -> None:
+    chosen = select_of(name)(evidence(), SelectionConfig(n_ik=5, n_idk=10, mean_weight=0.7), 0)
+    assert sum(row.sample_weight for row in chosen if row.label == "idk") / 10 == pytest.approx(mean)
+    assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
+
+
+def test_the_released_weights_have_the_mean_of_the_script_whatever_the_config_says() -> None:
+    for mean_weight in (0.5, 1.0, 3.0):
+        chosen = grait.select_released(evidence(), SelectionConfig(n_idk=10, mean_weight=mean_weight), 0)
+        assert sum(row.sample_weight for row in chosen if row.label == "idk") / 10 == pytest.approx(0.5)
+
+
+def test_the_variants_of_grait_differ_in_what_they_say_and_in_nothing_else() -> None:
+    config = SelectionConfig(n_ik=5, n_idk=10)
+    sets = {name: {row.id: row for row in select_of(name)(evidence(), config, 0)} for name in TRAINED}
+    assert set(sets["grait"]) == set(sets["grait-no-weights"]) == set(sets["grait-released"])
+    known = {name: {row.id for row in sets[name].values() if row.label == "ik"} for name in TRAINED}
+    assert known["grait"] == known["grait-no-selection"]
+    stable = {row.id: row.stable_influence for row in SCORES}
+
+    def by_weight(name: str) -> list[str]:
+        rows = [row for row in sets[name].values() if row.label == "idk"]
+        return [row.id for row in sorted(rows, key=lambda row: row.sample_weight)]
+
+    assert by_weight("grait") == sorted(by_weight("grait"), key=stable.__getitem__)
+    assert by_weight("grait-released") == by_weight("grait")[::-1]
+    drawn = {
+        row.id
+        for seed in range(60)
+        for row in grait.select_without_selection(evidence(), config, seed)
+        if row.label == "idk"
+    }
+    assert drawn == UNKNOWN
 
 
 def test_exactly_as_many_as_there_are_is_no_error() -> None:
@@ -125,7 +431,7 @@ def test_exactly_as_many_as_there_are_is_no_error() -> None:
 
 def test_grait_takes_the_unknown_of_highest_refusal_influence() -> None:
     """Greedy equals brute force: nobody left out has a higher R than anybody chosen."""
-    chosen = {row.id for row in grait.select(STATES, SCORES, SelectionConfig(n_ik=1, n_idk=8)) if row.label == "idk"}
+    chosen = {row.id for row in grait.select(evidence(), SelectionConfig(n_ik=1, n_idk=8), 0) if row.label == "idk"}
     refusal = {row.id: row.refusal_influence for row in SCORES if row.id in UNKNOWN}
     assert min(refusal[name] for name in chosen) >= max(refusal[name] for name in UNKNOWN - chosen)
 
@@ -133,7 +439,9 @@ def test_grait_takes_the_unknown_of_highest_refusal_influence() -> None:
 def test_grait_breaks_ties_by_id() -> None:
     states = [state(name, 0.0) for name in "dbcae"] + [state("known", 1.0)]
     scores = [score("c", 0.9, 0.1), *(score(name, 0.2, 0.1) for name in "ebda")]
-    chosen = [row.id for row in grait.select(states, scores, SelectionConfig(n_idk=3)) if row.label == "idk"]
+    chosen = [
+        row.id for row in grait.select(evidence(states, scores), SelectionConfig(n_idk=3), 0) if row.label == "idk"
+    ]
     assert sorted(chosen) == ["a", "b", "c"]
 
 
@@ -141,14 +449,15 @@ def test_grait_ranks_by_refusal_influence_and_weighs_by_stable_influence() -> No
     """What teaches most refusing is chosen even if it also teaches over-refusing; the weight then tells them apart."""
     states = [state("known", 1.0), state("high", 0.0), state("second", 0.0), state("low", 0.0)]
     scores = [score("high", 0.9, 0.8), score("second", 0.6, 0.1), score("low", 0.5, -0.5)]
-    weights = {row.id: row.sample_weight for row in grait.select(states, scores, SelectionConfig(n_idk=2))}
+    chosen = grait.select(evidence(states, scores), SelectionConfig(n_idk=2), 0)
+    weights = {row.id: row.sample_weight for row in chosen}
     assert set(weights) == {"known", "high", "second"}
     assert weights["second"] > weights["high"] > 0
 
 
 def test_grait_weighs_known_questions_one_and_unknown_ones_as_their_scores_say_by_id() -> None:
     config = SelectionConfig(n_ik=5, n_idk=10, tau=0.1, mean_weight=0.5)
-    chosen = grait.select(STATES, random.Random(1).sample(SCORES, len(SCORES)), config)
+    chosen = grait.select(evidence(scores=random.Random(1).sample(SCORES, len(SCORES))), config, 0)
     unknown = [row for row in chosen if row.label == "idk"]
     stable = {row.id: row.stable_influence for row in SCORES}
     assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
@@ -161,10 +470,10 @@ def test_grait_weighs_known_questions_one_and_unknown_ones_as_their_scores_say_b
 def test_grait_does_not_choose_unknown_questions_without_a_score() -> None:
     without = sorted(UNKNOWN)[:3]
     scores = [row for row in SCORES if row.id not in without]
-    chosen = {row.id for row in grait.select(STATES, scores, SelectionConfig(n_idk=len(UNKNOWN) - 3))}
+    chosen = {row.id for row in grait.select(evidence(scores=scores), SelectionConfig(n_idk=len(UNKNOWN) - 3), 0)}
     assert chosen & UNKNOWN == UNKNOWN - set(without)
     with pytest.raises(KnowledgeError, match=rf"selection\.n_idk = {len(UNKNOWN)}"):
-        grait.select(STATES, scores, SelectionConfig(n_idk=len(UNKNOWN)))
+        grait.select(evidence(scores=scores), SelectionConfig(n_idk=len(UNKNOWN)), 0)
 
 
 def test_most_correct_breaks_ties_by_certainty_then_by_id() -> None:
@@ -182,15 +491,15 @@ def test_most_correct_breaks_ties_by_certainty_then_by_id() -> None:
 
 def test_cor_rait_depends_on_the_seed_only_and_weighs_all_equally() -> None:
     config = SelectionConfig(n_ik=7, n_idk=6)
-    first = cor_rait.select(STATES, config, seed=0)
-    assert first == cor_rait.select(STATES, config, seed=0)
-    assert {row.id for row in first} != {row.id for row in cor_rait.select(STATES, config, seed=1)}
+    first = cor_rait.select(evidence(), config, seed=0)
+    assert first == cor_rait.select(evidence(), config, seed=0)
+    assert {row.id for row in first} != {row.id for row in cor_rait.select(evidence(), config, seed=1)}
     assert {row.sample_weight for row in first} == {1.0}
 
 
 def test_cor_rait_gives_every_question_the_same_chance() -> None:
     config = SelectionConfig(n_ik=1, n_idk=5)
-    chosen = [row.id for seed in range(300) for row in cor_rait.select(STATES, config, seed) if row.label == "idk"]
+    chosen = [row.id for seed in range(300) for row in cor_rait.select(evidence(), config, seed) if row.label == "idk"]
     expected = len(chosen) / len(UNKNOWN)
     for name in UNKNOWN:
         assert abs(chosen.count(name) - expected) < 5 * math.sqrt(expected)
