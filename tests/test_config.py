@@ -76,7 +76,8 @@ def test_an_unknown_key_of_a_section_is_named_with_its_path() -> None:
 
 def test_an_unknown_key_of_a_data_set_is_named_with_its_place() -> None:
     tree = {"evaluation": {"datasets": [{"path": "a.jsonl"}, {"path": "b.jsonl", "file": "x"}]}}
-    assert error_of(tree) == "evaluation.datasets.1.file: unknown key; allowed: limit, name, path, split, view"
+    allowed = "folder, limit, name, path, revision, split, view"
+    assert error_of(tree) == f"evaluation.datasets.1.file: unknown key; allowed: {allowed}"
 
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from grait.data.catalog import View
 from grait.errors import ConfigError
 from grait.judging.refusal import detect_refusal
 from grait.records import MethodName, Question
@@ -40,7 +41,20 @@ class DataConfig(Section):
     """One set of questions: an embedded set, a file, or a data set on the hub."""
 
     path: str = Field(
-        "worldfacts", min_length=1, description="worldfacts, a .jsonl/.json/.csv/.parquet file, or a hub id."
+        "worldfacts",
+        min_length=1,
+        description="A known set (worldfacts, mmlu, ...), a .jsonl/.json/.csv/.parquet file, or a hub id.",
+    )
+    split: str | None = Field(None, description="Split of a known set or of a hub data set.")
+    folder: str | None = Field(
+        None, min_length=1, description="Known sets: folder with local copies of their files; default: the hub."
+    )
+    revision: str | None = Field(
+        None, min_length=1, description="Commit, tag or branch on the hub; default of a known set: a pinned commit."
+    )
+    view: View | None = Field(
+        None,
+        description="Known sets that can be asked both ways (worldfacts, sciq): oeqa (free text) or mcqa (options).",
     )
     split: str | None = Field(None, description="Split of worldfacts or of a hub data set.")
     view: Literal["oeqa", "mcqa"] = Field("oeqa", description="worldfacts only: free text or four options.")

@@ -1,16 +1,93 @@
-"""The questions that a config names: the embedded set, a file, or a data set on the hub."""
+"""The questions that a config names: a known set, a file, or a data set on the hub."""
+
+from collections.abc import Sequence
 
 from grait.config import DataConfig
-from grait.data import worldfacts
+from grait.data import arc, mmlu, open_qa, sciq, worldfacts
+from grait.data.catalog import KNOWN_SETS, KnownSet, View
 from grait.data.files import read_questions
+from grait.data.sources import shuffled
 from grait.errors import DataError
 from grait.records import Question
 
 
 def load_questions(config: DataConfig) -> list[Question]:
     """The questions of ``config``, in the set's order, at most ``limit``. Raises DataError with one line."""
-    if config.path != "worldfacts":
-        return read_questions(config.path, config.split, config.limit)
-    if config.split is None:
-        raise DataError(f"worldfacts: no split named; take one of {', '.join(worldfacts.SPLITS)}")
-    return worldfacts.load(config.split, config.view)[: config.limit]
+    known = KNOWN_SETS.get(config.path)
+    if known is None:
+        for option, value in (("folder", config.folder), ("view", config.view)):
+            if value is not None:
+                raise DataError(
+                    f"{config.path}: `{option}` is only for the sets that `grait datasets` lists; leave it out"
+                )
+        return read_questions(config.path, config.split, config.limit, config.revision)
+    return _load(known, _split(known, config.split), _view(known, config.view), config)[: config.limit]
+
+
+def _load(known: KnownSet, split: str, view: View, config: DataConfig) -> list[Question]:
+    if known.hub is None and (config.folder or config.revision):
+        raise DataError(f"{known.title} ships with this package; leave out `folder` and `revision`")
+    if config.folder is not None and config.revision is not None:
+        raise DataError(f"{known.name}: `revision` is only for the hub; leave it out, or `folder`")
+    where = (config.folder, config.revision)
+    match known.name:
+        case "worldfacts":
+            return worldfacts.load(split, view)
+        case "mmlu":
+            return mmlu.load(split, *where)
+        case "arc-c" | "arc-e":
+            return arc.load(known, split, *where)
+        case "triviaqa":
+            return open_qa.load_triviaqa(split, *where)
+        case "nq":
+            return open_qa.load_nq(split, *where)
+        case "sciq":
+            return sciq.load(split, view, *where)
+        case "popqa":
+            return open_qa.load_popqa(split, *where)
+    raise AssertionError(f"no reader for {known.name}")
+
+
+def _split(known: KnownSet, split: str | None) -> str:
+    names = ", ".join(known.splits)
+    if split is None and len(known.splits) > 1:
+        raise DataError(f"{known.name}: no split named; take one of {names}")
+    if split is not None and split not in known.splits:
+        raise DataError(f"{known.title} has no split {split!r}: take one of {names}.")
+    return split or next(iter(known.splits))
+
+
+def _view(known: KnownSet, view: View | None) -> View:
+    if view is not None and view not in known.views:
+        raise DataError(f"{known.title} has no view {view!r}: take {known.views[0]}, or leave `view` out")
+    return view or known.views[0]
+
+
+def load_shots(config: DataConfig) -> list[Question]:
+    """Solved examples that the set keeps apart for knowledge queries, in a mixed order; empty for most sets."""
+    return shuffled(_shots(config))
+
+
+def load_topic_shots(configs: Sequence[DataConfig], n_shots: int) -> dict[str, tuple[Question, ...]]:
+    """The first ``n_shots`` solved examples of each topic, from all sets that keep such; of two sets the first counts.
+
+    Raises DataError when a topic has fewer.
+    """
+    shots: dict[str, tuple[Question, ...]] = {}
+    for config in configs:
+        by_topic: dict[str, list[Question]] = {}
+        for shot in _shots(config):
+            assert shot.topic is not None
+            by_topic.setdefault(shot.topic, []).append(shot)
+        for topic, own in by_topic.items():
+            if len(own) < n_shots:
+                raise DataError(
+                    f"{config.path}: prompt.n_shots is {n_shots}, but there are only {len(own)} solved examples of "
+                    f"{topic}; set prompt.n_shots to {len(own)} or less"
+                )
+            shots.setdefault(topic, tuple(own[:n_shots]))
+    return shots
+
+
+def _shots(config: DataConfig) -> list[Question]:
+    return mmlu.load_shots(config.folder, config.revision) if config.path == "mmlu" else []

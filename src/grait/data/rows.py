@@ -7,7 +7,7 @@ failure is a DataError of one line.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from grait.errors import DataError
@@ -206,6 +206,15 @@ def hub_rows(
             raise DataError(f"{path}, after row {number}: reading from the hub failed ({one_line(error)})") from None
         number += 1
         yield number, row
+
+
+def needed(row: object, column: str, where: str) -> Any:
+    """The value of a column that a row has to have."""
+    if not isinstance(row, Mapping):
+        raise DataError(f"{where}: expected an object with `{column}`, found {type_name(row)}")
+    if row.get(column) is None:
+        raise DataError(f"{where}: has no `{column}`; found {column_names(list(row))}")
+    return row[column]
 
 
 def checked_text(value: Any, column: str, where: str) -> str:

@@ -1,0 +1,158 @@
+"""MMLU (Hendrycks et al., arXiv 2009.03300): exam questions of 57 subjects with four options.
+
+A folder holds one CSV file for each subject and split, either as the authors publish them (no header: question, four
+options, letter) or as GRAIT and CRaFT preprocess them (header: id, lang, question, A, B, C, D, target). A few
+questions have options of equal text, and in some of these one of them is the key; they are kept, with the key's place.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from grait.data.catalog import KNOWN_SETS
+from grait.data.rows import checked_text, column_names, csv_cells, named_cells, needed, shown, type_name
+from grait.data.sources import gather, rows_from_hub, shuffled
+from grait.errors import DataError
+from grait.records import Question
+
+LETTERS = ("A", "B", "C", "D")
+SHOTS_SPLIT = "dev"
+
+# Subject groups of the authors' evaluation (categories.py of their repository).
+GROUPS = MappingProxyType(
+    {
+        "STEM": (
+            "abstract_algebra astronomy college_biology college_chemistry college_computer_science college_mathematics "
+            "college_physics computer_security conceptual_physics electrical_engineering elementary_mathematics "
+            "high_school_biology high_school_chemistry high_school_computer_science high_school_mathematics "
+            "high_school_physics high_school_statistics machine_learning"
+        ).split(),
+        "humanities": (
+            "formal_logic high_school_european_history high_school_us_history high_school_world_history "
+            "international_law jurisprudence logical_fallacies moral_disputes moral_scenarios philosophy prehistory "
+            "professional_law world_religions"
+        ).split(),
+        "social sciences": (
+            "econometrics high_school_geography high_school_government_and_politics high_school_macroeconomics "
+            "high_school_microeconomics high_school_psychology human_sexuality professional_psychology "
+            "public_relations security_studies sociology us_foreign_policy"
+        ).split(),
+        "other": (
+            "anatomy business_ethics clinical_knowledge college_medicine global_facts human_aging management marketing "
+            "medical_genetics miscellaneous nutrition professional_accounting professional_medicine virology"
+        ).split(),
+    }
+)
+GROUP_OF = MappingProxyType({subject: group for group, subjects in GROUPS.items() for subject in subjects})
+SUBJECTS = tuple(sorted(GROUP_OF))
+
+
+def load(split: str, folder: str | None = None, revision: str | None = None) -> list[Question]:
+    """Questions of ``val`` or ``test``, all subjects mixed in a fixed shuffled order."""
+    known = KNOWN_SETS["mmlu"]
+    return shuffled(_load(split, known.splits[split], folder, revision))
+
+
+def load_shots(folder: str | None = None, revision: str | None = None) -> list[Question]:
+    """The solved examples: the ``dev`` split, five questions of each subject, in its order."""
+    return _load(SHOTS_SPLIT, SHOTS_SPLIT, folder, revision)
+
+
+def topic_of(subject: str) -> str:
+    """A subject as prompts name it."""
+    return " ".join("US" if word == "us" else word for word in subject.split("_"))
+
+
+def _load(split: str, hub_split: str, folder: str | None, revision: str | None) -> list[Question]:
+    if folder is not None:
+        return gather(folder, _from_folder(Path(folder) / split, split))
+    questions = gather("mmlu", _from_hub(split, hub_split, revision))
+    missing = {topic_of(subject) for subject in SUBJECTS} - {question.topic for question in questions}
+    if missing:
+        raise DataError(f"mmlu, {split}: {len(missing)} subjects are not there: {column_names(sorted(missing))}")
+    return questions
+
+
+def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, Question]]:
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: no such folder; expected the {split} files of MMLU's {len(SUBJECTS)} subjects in it"
+        )
+    files = {path.name for path in folder.iterdir() if path.suffix == ".csv" and not path.name.startswith(".")}
+    expected = {f"{subject}_{split}.csv": subject for subject in SUBJECTS}
+    missing, unknown = sorted(expected.keys() - files), sorted(files - expected.keys())
+    if missing:
+        raise DataError(
+            f"{folder}: has {len(expected) - len(missing)} of the {len(expected)} subjects; missing "
+            f"{column_names(missing)}"
+        )
+    if unknown:
+        raise DataError(f"{folder}: {column_names(unknown)} is no subject of MMLU; remove it or correct its name")
+    for name, subject in expected.items():
+        yield from _from_file(folder / name, subject, split)
+
+
+def _from_file(path: Path, subject: str, split: str) -> Iterator[tuple[str, Question]]:
+    header: list[str] | None = None
+    columns = ["question", *LETTERS, "target"]
+    number = 0
+    for line, cells in csv_cells(str(path)):
+        where = f"{path}, line {line}"
+        if header is None:
+            names = [cell.strip() for cell in cells]
+            if set(columns) <= set(names):
+                header = names
+                continue
+            if len(cells) != len(columns):
+                raise DataError(
+                    f"{where}: expected the header id, {', '.join(columns)}, or no header and {len(columns)} cells; "
+                    f"found {column_names(names)}"
+                )
+            header = columns
+        row = named_cells(where, header, cells)
+        made_id = f"{subject}/{split}/{number}"
+        number += 1
+        letter = checked_text(needed(row, "target", where), "target", where)
+        if letter not in LETTERS:
+            raise DataError(f"{where}: `target` is {shown(letter)}; expected one of {', '.join(LETTERS)}")
+        options = [needed(row, name, where) for name in LETTERS]
+        question_id = made_id if row.get("id") is None else checked_text(row["id"], "id", where)
+        yield (
+            where,
+            _question(question_id, subject, needed(row, "question", where), options, LETTERS.index(letter), where),
+        )
+    if number == 0:
+        raise DataError(f"{path}: holds no question")
+
+
+def _from_hub(split: str, hub_split: str, revision: str | None) -> Iterator[tuple[str, Question]]:
+    counted: Counter[str] = Counter()
+    for where, row in rows_from_hub(KNOWN_SETS["mmlu"], hub_split, revision):
+        subject = checked_text(needed(row, "subject", where), "subject", where)
+        if subject not in GROUP_OF:
+            raise DataError(f"{where}: `subject` is {shown(subject)}, which is no subject of MMLU")
+        options, place = needed(row, "choices", where), needed(row, "answer", where)
+        if not isinstance(options, list) or len(options) != len(LETTERS):
+            raise DataError(f"{where}: `choices` has to be a list of {len(LETTERS)} options, found {shown(options)}")
+        if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(LETTERS):
+            raise DataError(f"{where}: `answer` has to be a place from 0 to 3, found {type_name(place)} {shown(place)}")
+        question_id = f"{subject}/{split}/{counted[subject]}"
+        counted[subject] += 1
+        yield where, _question(question_id, subject, needed(row, "question", where), options, place, where)
+
+
+def _question(question_id: str, subject: str, text: Any, options: list[Any], place: int, where: str) -> Question:
+    choices = tuple(
+        checked_text(option, f"option {letter}", where) for letter, option in zip(LETTERS, options, strict=True)
+    )
+    return Question(
+        id=question_id,
+        question=checked_text(text, "question", where),
+        answers=(choices[place],),
+        choices=choices,
+        topic=topic_of(subject),
+        group=GROUP_OF[subject],
+        answer_place=place,
+    )
