@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from grait import progress
 from grait.artifacts import Stage, fingerprint, read_rows, write_json, write_jsonl, write_rows
 from grait.config import Config, DataConfig, OptimizerSection
-from grait.data.load import load_questions
+from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import ArtifactError, DataError
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
@@ -132,8 +132,12 @@ class _Run:
         letters = self.config.knowledge.scoring in ("auto", "letter")
         return PromptFormat(
             tokenizer=load_tokenizer(self.config.model),
+            # The shots first: bad data is found before the model is looked for.
+            shots=self.shots,
+            topic_shots=load_topic_shots(
+                [self.config.data, *self.config.evaluation.datasets], self.config.prompt.n_shots
+            ),
             config=self.config.prompt,
-            shots=tuple(self.training_set[: self.config.prompt.n_shots]),
             answer_form="letter" if letters else "text",
         )
 
@@ -143,7 +147,7 @@ class _Run:
 
     @cached_property
     def training_set(self) -> list[Question]:
-        """All training questions, the shots first."""
+        """All training questions; the shots come first where the set has none of its own."""
         questions = load_questions(self.config.data)
         if len(questions) <= self.config.prompt.n_shots:
             raise DataError(
@@ -153,9 +157,15 @@ class _Run:
         return questions
 
     @cached_property
+    @cached_property
+    def shots(self) -> tuple[Question, ...]:
+        """Solved examples: those that the training set keeps apart, else its first questions."""
+        return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
+
     def questions(self) -> dict[str, Question]:
         """Training questions by id, without the shots."""
-        return {question.id: question for question in self.training_set[self.config.prompt.n_shots :]}
+        shots = {shot.id for shot in self.shots}
+        return {question.id: question for question in self.training_set if question.id not in shots}
 
     @cached_property
     def test_sets(self) -> dict[str, list[Question]]:
@@ -172,6 +182,7 @@ class _Run:
             "seed": self.config.seed,
             "questions": _digest(self.training_set),
         }
+            "shots": _digest(self.prompts.shots_of(list(self.questions.values()))),
 
     def knowledge(self) -> list[KnowledgeState]:
         """Stage 1."""
@@ -368,7 +379,7 @@ class _Run:
             "adapter": adapter.fingerprint if adapter else None,
             "asked": asked,
             "prompt": config.prompt.model_dump(),
-            "shots": _digest(self.prompts.shots) if asked == "query" else None,
+            "shots": _digest(self.prompts.shots_of(questions)) if asked == "query" else None,
             "answer_form": self.prompts.answer_form,
             "questions": _digest(questions),
             "max_new_tokens": config.evaluation.max_new_tokens,

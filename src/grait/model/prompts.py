@@ -8,7 +8,8 @@ the papers' base-style query. Everything else has no shots and uses the model's 
 when the model has none.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from string import ascii_uppercase
 from typing import Literal
@@ -23,6 +24,7 @@ Family = Literal["basic", "refuse"]
 AnswerForm = Literal["text", "letter"]
 
 _TASK = {"text": "Answer the question in a few words.", "letter": "Answer the question with the letter of one option."}
+_TOPIC = "This is a multiple-choice question about {topic}."
 _REFUSE = "If you do not know the answer, reply only: {refusal}"
 
 
@@ -47,7 +49,8 @@ class Completion:
 class PromptFormat:
     """Questions to prompts, answers to completions.
 
-    ``shots``: solved questions put before the question of a knowledge query.
+    ``shots``: solved questions put before the question of a knowledge query. ``topic_shots``: by topic, those that
+    questions of this topic have instead.
     ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``.
     """
 
@@ -55,6 +58,7 @@ class PromptFormat:
     config: PromptConfig
     shots: tuple[Question, ...] = ()
     answer_form: AnswerForm = "text"
+    topic_shots: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
 
     @property
     def has_template(self) -> bool:
@@ -64,6 +68,8 @@ class PromptFormat:
         """The instruction and the question, as the user says them."""
         form = self.answer_form if question.choices else "text"
         lines = [_TASK[form]]
+        if question.topic is not None:
+            lines.insert(0, _TOPIC.format(topic=question.topic))
         if family == "refuse":
             lines.append(_REFUSE.format(refusal=self.config.refusal))
         options = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, question.choices, strict=False)]
@@ -77,8 +83,24 @@ class PromptFormat:
 
     def query(self, question: Question) -> Prompt:
         """A BASIC prompt after the shots: what the initial model is asked to find out what it knows."""
-        is_chat = self.has_template and (self.config.shots_style == "chat" or not self.shots)
-        return self._prompt(question, "basic", self.shots, is_chat)
+        shots = self.shots_for(question)
+        is_chat = self.has_template and (self.config.shots_style == "chat" or not shots)
+        return self._prompt(question, "basic", shots, is_chat)
+
+    def shots_for(self, question: Question) -> tuple[Question, ...]:
+        """The solved questions before this one in its knowledge query."""
+        return self.shots if question.topic is None else self.topic_shots.get(question.topic, self.shots)
+
+    def by_shots(self, questions: Sequence[Question]) -> list[list[Question]]:
+        """The questions in parts that have the same shots, so that the queries of a part have a long common prefix."""
+        parts: dict[tuple[str, ...], list[Question]] = {}
+        for question in questions:
+            parts.setdefault(tuple(shot.id for shot in self.shots_for(question)), []).append(question)
+        return list(parts.values())
+
+    def shots_of(self, questions: Sequence[Question]) -> list[Question]:
+        """All solved questions that the knowledge queries of these questions show."""
+        return [shot for part in self.by_shots(questions) for shot in self.shots_for(part[0])]
 
     def prompt(self, question: Question, family: Family) -> Prompt:
         """A prompt without shots: what is trained on and evaluated."""
