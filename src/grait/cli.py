@@ -99,6 +99,26 @@ def demo(
     _run(settings)
 
 
+@app.command()
+def datasets(debug: Debug = False) -> None:
+    """List the question sets that go by a short name, such as --set data.path=mmlu."""
+    from grait.data.catalog import KNOWN_SETS
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for known in KNOWN_SETS.values():
+        console.print(f"{known.name:12}{known.summary}")
+        place = "in this package" if known.hub is None else f"hub {known.hub}, or folder with {known.files}"
+        for what, text in (
+            ("splits", ", ".join(known.splits)),
+            ("view", ", ".join(known.views)),
+            ("papers", known.papers),
+            ("from", place),
+            ("licence", f"{known.licence}; {known.source}"),
+        ):
+            if text:
+                console.print(f"            {what:9}{text}")
+
+
 def _run(settings: Any) -> None:
     from grait.pipeline import run as run_pipeline
 

@@ -17,21 +17,27 @@ def predict(
     max_new_tokens: int,
     advance: Callable[[int], None],
 ) -> list[Prediction]:
-    """One prediction for each question, in their order."""
-    asked_prompts = [
-        prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in questions
+    """One prediction for each question, in their order.
+
+    Questions with the same shots are asked together, so that their common prefix runs once.
+    """
+    parts = prompts.by_shots(questions) if asked == "query" else [list(questions)]
+    outputs: dict[str, str] = {}
+    for part in parts:
+        asked_prompts = [
+            prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in part
+        ]
+        answers = engine.generate(
+            [prompt.token_ids for prompt in asked_prompts],
+            [question.id for question in part],
+            n=1,
+            temperature=0,
+            max_new_tokens=max_new_tokens,
+            end_token_ids=prompts.end_token_ids(asked_prompts[0].is_chat),
+            advance=advance,
+        )
+        for question, (tokens,) in zip(part, answers, strict=True):
+            outputs[question.id] = prompts.decode(tokens)
+    return [
+        Prediction(question.id, outputs[question.id], judge(outputs[question.id], question)) for question in questions
     ]
-    answers = engine.generate(
-        [prompt.token_ids for prompt in asked_prompts],
-        [question.id for question in questions],
-        n=1,
-        temperature=0,
-        max_new_tokens=max_new_tokens,
-        end_token_ids=prompts.end_token_ids(asked_prompts[0].is_chat),
-        advance=advance,
-    )
-    predictions = []
-    for question, (tokens,) in zip(questions, answers, strict=True):
-        output = prompts.decode(tokens)
-        predictions.append(Prediction(question.id, output, judge(output, question)))
-    return predictions
