@@ -3,6 +3,7 @@
 import sys
 import traceback
 import warnings
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,6 +98,34 @@ def demo(
     with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
         settings = load_config(path, assignments)
     _run(settings)
+
+
+@app.command()
+def methods(debug: Debug = False) -> None:
+    """List the methods that training.methods may name, and the untrained systems they are compared with."""
+    from grait.methods.catalog import METHODS
+
+    console = Console(highlight=False)
+    console.print(methods_table(METHODS.values()))
+
+
+def methods_table(rows: Iterable[Any]) -> Table:
+    """One row for each method: what it does, what is computed for it, where it comes from."""
+    table = Table(
+        caption="needs: what is computed for a method after the warm-up. Choose with "
+        + escape("--set training.methods=[cor-rait,grait]; the init systems are always evaluated."),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("method", no_wrap=True)
+    for name in ("what it does", "needs", "from"):
+        table.add_column(name)
+    for row in rows:
+        needs = [name for name, needed in (("flow", row.needs_flow), ("influence", row.needs_influence)) if needed]
+        table.add_row(*(escape(text) for text in (row.name, row.summary, ", ".join(needs), row.paper)))
+    return table
 
 
 @app.command()

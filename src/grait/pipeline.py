@@ -37,8 +37,9 @@ from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import Evidence, most_correct, sample_ids, with_label
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
-from grait.model.load import load_model, load_tokenizer
+from grait.model.load import load_model, load_tokenizer, resolve_device
 from grait.model.prompts import PromptFormat
+from grait.model.sentences import Embed, load_embedder
 from grait.records import (
     InfluenceScore,
     KnowledgeFlow,
@@ -131,12 +132,12 @@ class _Run:
     def prompts(self) -> PromptFormat:
         letters = self.config.knowledge.scoring in ("auto", "letter")
         return PromptFormat(
-            tokenizer=load_tokenizer(self.config.model),
             # The shots first: bad data is found before the model is looked for.
             shots=self.shots,
             topic_shots=load_topic_shots(
                 [self.config.data, *self.config.evaluation.datasets], self.config.prompt.n_shots
             ),
+            tokenizer=load_tokenizer(self.config.model),
             config=self.config.prompt,
             answer_form="letter" if letters else "text",
         )
@@ -157,11 +158,11 @@ class _Run:
         return questions
 
     @cached_property
-    @cached_property
     def shots(self) -> tuple[Question, ...]:
         """Solved examples: those that the training set keeps apart, else its first questions."""
         return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
 
+    @cached_property
     def questions(self) -> dict[str, Question]:
         """Training questions by id, without the shots."""
         shots = {shot.id for shot in self.shots}
@@ -181,8 +182,8 @@ class _Run:
             "knowledge": self.config.knowledge.model_dump(),
             "seed": self.config.seed,
             "questions": _digest(self.training_set),
-        }
             "shots": _digest(self.prompts.shots_of(list(self.questions.values()))),
+        }
 
     def knowledge(self) -> list[KnowledgeState]:
         """Stage 1."""
@@ -192,12 +193,19 @@ class _Run:
         stage = Stage(self.folder / "knowledge", self.knowledge_key)
 
         def compute(folder: Path) -> Notes:
+            embed = self.embedder()
             kept, skipped = self.fitting(
                 list(self.questions.values()), config.knowledge.max_new_tokens, "training", is_trained_on=True
             )
             with progress.bar("knowledge query", len(kept), "questions") as advance:
                 states = query(
-                    self.engine(self.model), self.prompts, kept, config.knowledge, seed=config.seed, advance=advance
+                    self.engine(self.model),
+                    self.prompts,
+                    kept,
+                    config.knowledge,
+                    seed=config.seed,
+                    advance=advance,
+                    embed=embed,
                 )
             write_rows(folder / "knowledge.parquet", states)
             return {"skipped": skipped}
@@ -263,6 +271,7 @@ class _Run:
                         config.knowledge,
                         seed=config.seed,
                         advance=advance,
+                        embed=self.embedder(),
                     )
             finally:
                 self.drop_adapter(model)
@@ -463,6 +472,12 @@ class _Run:
 
     def engine(self, model: PreTrainedModel | PeftModel) -> InferenceEngine:
         return InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
+
+    def embedder(self) -> Embed | None:
+        """Sentence embeddings, where the certainty of free text is measured by them."""
+        if self.config.knowledge.certainty == "agreement":
+            return None
+        return load_embedder(resolve_device(self.config.model.device))
 
     def train(self, title: str, examples: Sequence[WeightedExample], config: OptimizerSection, folder: Path) -> Notes:
         """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``."""

@@ -12,10 +12,12 @@ from string import ascii_uppercase
 
 from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
-from grait.judging.matching import is_correct, normalize
+from grait.judging.matching import is_correct
 from grait.judging.refusal import detect_refusal
+from grait.knowledge.certainty import agreement, embedding_certainty
 from grait.model.inference import InferenceEngine, common_prefix_length
 from grait.model.prompts import Prompt, PromptFormat
+from grait.model.sentences import Embed
 from grait.records import KnowledgeState, Label, Question
 
 Advance = Callable[[int], None]
@@ -36,8 +38,14 @@ def query(
     *,
     seed: int,
     advance: Advance,
+    embed: Embed | None = None,
 ) -> list[KnowledgeState]:
-    """The knowledge state of each question, in the questions' order. ``advance`` is told finished questions."""
+    """The knowledge state of each question, in the questions' order. ``advance`` is told finished questions.
+
+    ``embed``: sentence embeddings for the certainty of free text; given if and only if ``config.certainty`` asks for
+    them.
+    """
+    assert (embed is not None) == (config.certainty == "embedding")
     free_text = [question for question in questions if not question.choices or config.scoring == "sampling"]
     with_options = [question for question in questions if question.choices and config.scoring != "sampling"]
     states: dict[str, KnowledgeState] = {}
@@ -46,7 +54,7 @@ def query(
             raise KnowledgeError(
                 f"knowledge.scoring = {config.scoring}: question {free_text[0].id} has no choices; use auto or sampling"
             )
-        states |= sample_answers(engine, prompts, free_text, config, seed=seed, advance=advance)
+        states |= sample_answers(engine, prompts, free_text, config, seed=seed, advance=advance, embed=embed)
     if with_options:
         score = score_options if config.scoring == "likelihood" else score_letters
         states |= score(engine, prompts, with_options, config, advance=advance)
@@ -61,8 +69,12 @@ def sample_answers(
     *,
     seed: int,
     advance: Advance,
+    embed: Embed | None = None,
 ) -> dict[str, KnowledgeState]:
-    """Free text: mu is the share of correct samples; a refusing sample counts as incorrect."""
+    """Free text: mu is the share of correct samples; a refusing sample counts as incorrect.
+
+    Certainty of the samples that answer: by ``embedding_certainty`` with ``embed``, else by ``agreement``.
+    """
     queries = [prompts.query(question) for question in questions]
     answers = engine.generate(
         [query.token_ids for query in queries],
@@ -74,17 +86,20 @@ def sample_answers(
         seed=seed,
         advance=advance,
     )
+    samples = [[prompts.decode(tokens) for tokens in own] for own in answers]
+    given = [
+        [output for output in own if detect_refusal(output, question) != "refused"]
+        for question, own in zip(questions, samples, strict=True)
+    ]
+    certainties = embedding_certainty(given, embed) if embed else [agreement(own) for own in given]
     states = {}
-    for question, own in zip(questions, answers, strict=True):
-        outputs = [prompts.decode(tokens) for tokens in own]
+    for question, outputs, certainty in zip(questions, samples, certainties, strict=True):
         correctness = sum(is_correct(output, question) for output in outputs) / len(outputs)
-        given = Counter(normalize(output) for output in outputs if detect_refusal(output, question) != "refused")
-        most_common = given.most_common(1)
         states[question.id] = KnowledgeState(
             id=question.id,
             label=label(correctness, config.correctness_threshold),
             correctness=correctness,
-            certainty=most_common[0][1] / given.total() if most_common else None,
+            certainty=certainty,
             option_mass=None,
             answer=Counter(outputs).most_common(1)[0][0],
         )
