@@ -13,7 +13,8 @@ from torch import Tensor
 
 from grait.errors import DataError, ModelError, NonFiniteError
 from grait.influence import Influence, influence
-from grait.influence.engine import GradientPass, inner_products, mean_directions
+from grait.influence.batches import GradientPass
+from grait.influence.engine import inner_products, mean_directions
 from grait.influence.gradients import trainable_linears
 from grait.model.completions import TokenizedExample
 

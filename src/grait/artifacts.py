@@ -52,7 +52,7 @@ class Stage:
             return ["not run yet"]
         manifest = self._manifest()
         if manifest["key"] != self.key:
-            return [*_differences(manifest["key"], self.key)]
+            return [*differences(manifest["key"], self.key)]
         for name, size in manifest["files"].items():
             path = self.folder / name
             found = path.stat().st_size if path.is_file() else None
@@ -109,13 +109,14 @@ class Stage:
             partial.rename(self.folder)
 
 
-def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """What differs between two trees of settings, one phrase each: ``section.key: before -> now``."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             if key not in before or key not in now:
                 yield f"{path}.{key}".lstrip(".") + (" is new" if key in now else " is gone")
             elif before[key] != now[key]:
-                yield from _differences(before[key], now[key], f"{path}.{key}".lstrip("."))
+                yield from differences(before[key], now[key], f"{path}.{key}".lstrip("."))
     elif isinstance(before, str) and isinstance(now, str) and len(before) == len(now) == 64:
         yield f"{path} changed"
     else:

@@ -18,23 +18,50 @@ from torch import Tensor, nn
 from grait.errors import ModelError
 from grait.model.completions import completion_losses
 
+FP16_LOSS_SCALE = 1024.0
+"""Losses of an fp16 model are multiplied by this before the backward pass, in which small gradients would become 0."""
+
 
 @dataclass(frozen=True)
 class Factors:
-    """Of one layer: ``inputs`` X [batch, tokens, in], ``output_gradients`` D [batch, tokens, out]; fp32 or better."""
+    """Of one layer: ``inputs`` X [batch, tokens, in], ``output_gradients`` D [batch, tokens, out]; fp32 or better.
+
+    Where all examples begin with the same tokens, these are apart: their inputs are the same for every example, so
+    ``prefix_inputs`` is [prefix, in], and ``prefix_output_gradients`` [batch, prefix, out].
+    """
 
     inputs: Tensor
     output_gradients: Tensor
+    prefix_inputs: Tensor | None = None
+    prefix_output_gradients: Tensor | None = None
 
     def gradients(self) -> Tensor:
         """dW of every example, [batch, out * in], row-major like ``weight.flatten()``."""
-        return torch.bmm(self.output_gradients.transpose(1, 2), self.inputs).flatten(1)
+        own = torch.bmm(self.output_gradients.transpose(1, 2), self.inputs)
+        if self.prefix_inputs is not None and self.prefix_output_gradients is not None:
+            own += self.prefix_output_gradients.transpose(1, 2) @ self.prefix_inputs
+        return own.flatten(1)
 
     def weighted_sum(self, coefficients: Tensor) -> Tensor:
         """sum_b c_b dW_b for each row of ``coefficients`` [sums, batch]; [sums, out * in]."""
         inputs = self.inputs.flatten(0, 1)
-        sums = [(self.output_gradients * row[:, None, None]).flatten(0, 1).T @ inputs for row in coefficients]
-        return torch.stack(sums).flatten(1)
+        sums = torch.stack(
+            [(self.output_gradients * row[:, None, None]).flatten(0, 1).T @ inputs for row in coefficients]
+        )
+        if self.prefix_inputs is not None and self.prefix_output_gradients is not None:
+            shared = torch.einsum("sb,bpo->sop", coefficients, self.prefix_output_gradients)
+            sums += shared @ self.prefix_inputs
+        return sums.flatten(1)
+
+    def rows(self, keep: Tensor) -> "Factors":
+        """Those of the examples where ``keep`` [batch] is true."""
+        prefix = self.prefix_output_gradients
+        return Factors(
+            self.inputs[keep],
+            self.output_gradients[keep],
+            self.prefix_inputs,
+            prefix[keep] if prefix is not None else None,
+        )
 
 
 def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
@@ -60,10 +87,14 @@ def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
     return linears
 
 
+Captured = dict[str, tuple[Tensor, Tensor]]
+"""Inputs and outputs of each layer in one forward pass."""
+
+
 @contextmanager
-def _capture(linears: dict[str, nn.Linear]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+def capture(linears: dict[str, nn.Linear]) -> Iterator[Captured]:
     """Inputs and outputs of each layer in the forward pass within this context."""
-    captured: dict[str, tuple[Tensor, Tensor]] = {}
+    captured: Captured = {}
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def save(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -84,6 +115,41 @@ def _capture(linears: dict[str, nn.Linear]) -> Iterator[dict[str, tuple[Tensor, 
     finally:
         for handle in handles:
             handle.remove()
+    missing = [name for name in linears if name not in captured]
+    if missing:
+        raise ModelError(f"{missing[0]}: trainable, but not run in the forward pass (another active adapter?)")
+
+
+@contextmanager
+def for_gradients(model: nn.Module) -> Iterator[None]:
+    """The model without dropout, so that an example has one gradient; gradient checkpointing stays on where it is.
+
+    Layers run under checkpointing only in training mode, so their own flag is set, not that of the modules in them.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    for module in checkpointed(model):
+        module.training = True
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def checkpointed(model: nn.Module) -> list[nn.Module]:
+    """The layers that gradient checkpointing is enabled for."""
+    return [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+
+
+def as_factor(tensor: Tensor) -> Tensor:
+    """In fp32 or better, in which products and norms are summed."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def loss_scale(model: nn.Module) -> float:
+    """What losses are multiplied by before, and gradients divided by after, the backward pass."""
+    return FP16_LOSS_SCALE if any(p.dtype == torch.float16 for p in model.parameters()) else 1.0
 
 
 def gradient_factors(
@@ -93,16 +159,16 @@ def gradient_factors(
 
     Cost: one batched forward and backward pass. ``batch`` as made by ``completions.collate``.
     """
-    with torch.enable_grad(), _capture(linears) as captured:
-        losses = completion_losses(model, batch)
-        missing = [name for name in linears if name not in captured]
-        if missing:
-            raise ModelError(f"{missing[0]}: trainable, but not run in the forward pass (another active adapter?)")
+    with torch.enable_grad():
+        # The hooks are gone before the backward pass, in which checkpointed layers run again.
+        with capture(linears) as captured:
+            losses = completion_losses(model, batch)
         # Rows do not interact, so the gradient of the sum holds every row's own gradient in its own slice. Asking for
         # the layers' outputs only, autograd neither forms summed weight gradients nor goes below the first adapter.
-        output_gradients = torch.autograd.grad(losses.sum(), [captured[name][1] for name in linears])
-    factors = {}
-    for name, gradient in zip(linears, output_gradients, strict=True):
-        dtype = torch.promote_types(gradient.dtype, torch.float32)
-        factors[name] = Factors(captured[name][0].to(dtype), gradient.to(dtype))
+        scale = loss_scale(model)
+        output_gradients = torch.autograd.grad(scale * losses.sum(), [captured[name][1] for name in linears])
+    factors = {
+        name: Factors(as_factor(captured[name][0]), as_factor(gradient) / scale)
+        for name, gradient in zip(linears, output_gradients, strict=True)
+    }
     return losses.detach(), factors

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 IGNORED = -100
 
@@ -59,10 +60,11 @@ def collate(examples: Sequence[TokenizedExample], pad_token_id: int) -> dict[str
     }
 
 
-def completion_losses(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def completion_losses(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None = None) -> Tensor:
     """l(q, y; theta) of each row: mean cross-entropy over its completion's tokens (nats), [batch], fp32.
 
-    Prompt tokens carry no loss. The head runs at answer positions only.
+    Prompt tokens carry no loss. The head runs at answer positions only. ``cache`` holds keys and values of tokens
+    before those of the batch, whose attention mask and positions then cover them.
     """
     targets = batch["targets"]
     width = batch["input_ids"].shape[1]
@@ -70,7 +72,8 @@ def completion_losses(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
         position_ids=batch["position_ids"],
-        use_cache=False,
+        past_key_values=cache,
+        use_cache=cache is not None,
         logits_to_keep=last_positions(width, targets.shape[1], targets.device),
     ).logits
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,136 @@
+"""One pass over examples: their gradients batch by batch, as exact influence and the sketch both need them."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from grait.artifacts import fingerprint
+from grait.influence.gradients import Factors, for_gradients, gradient_factors, trainable_linears
+from grait.influence.prefix import SharedPrefix
+from grait.influence.transforms import AdamTransform
+from grait.model.completions import TokenizedExample, collate
+from grait.model.inference import by_length
+
+Transform = Callable[[str, Tensor], Tensor]
+"""From a layer's name and its gradients [batch, out * in] to what is compared instead, of the same shape."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``positions`` of its rows among the examples, their ``losses`` [rows], and gradient factors by layer."""
+
+    positions: list[int]
+    losses: Tensor
+    factors: dict[str, Factors]
+
+
+@dataclass(frozen=True)
+class GradientPass:
+    """What every pass needs: the model with its trainable layers, and how examples are put into batches."""
+
+    model: nn.Module
+    linears: dict[str, nn.Linear]
+    pad_token_id: int
+    tokens_per_batch: int
+    advance: Callable[[int], None]
+    transform: Transform | None = None
+    prefix: SharedPrefix | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.linears.values())).weight.device
+
+    def gradients(self, name: str, layer: Factors) -> Tensor:
+        """Every example's gradient of one layer, transformed, [batch, out * in]."""
+        gradients = layer.gradients()
+        return self.transform(name, gradients) if self.transform else gradients
+
+    def weighted_sum(self, name: str, layer: Factors, coefficients: Tensor) -> Tensor:
+        """Their sum for each row of ``coefficients`` [sums, batch]; [sums, out * in]."""
+        if self.transform is None:
+            return layer.weighted_sum(coefficients)
+        return coefficients @ self.gradients(name, layer)
+
+    def batches(
+        self, examples: Sequence[TokenizedExample], is_done: Callable[[int, list[int]], bool] | None = None
+    ) -> Iterator[Batch]:
+        """The examples in batches of similar length. Those that are done, by number and positions, are only counted."""
+        lengths = [example.n_tokens for example in examples]
+        for number, positions in enumerate(by_length(lengths, self.tokens_per_batch)):
+            if is_done is None or not is_done(number, positions):
+                yield Batch(positions, *self._gradient_factors([examples[position] for position in positions]))
+            self.advance(len(positions))
+
+    def _gradient_factors(self, rows: list[TokenizedExample]) -> tuple[Tensor, dict[str, Factors]]:
+        make = self.prefix.collate if self.prefix else collate
+        batch = {key: value.to(self.device) for key, value in make(rows, self.pad_token_id).items()}
+        if self.prefix:
+            return self.prefix.gradient_factors(batch)
+        return gradient_factors(self.model, self.linears, batch)
+
+
+@contextmanager
+def gradient_pass(
+    model: nn.Module,
+    examples: Sequence[TokenizedExample],
+    pad_token_id: int,
+    tokens_per_batch: int,
+    transform: Transform | None,
+    advance: Callable[[int], None] | None,
+) -> Iterator[GradientPass]:
+    """Passes over any of ``examples``, whose prompts' common beginning runs once. No dropout within."""
+    linears = trainable_linears(model)
+    with for_gradients(model):
+        yield GradientPass(
+            model,
+            linears,
+            pad_token_id,
+            tokens_per_batch,
+            advance or (lambda _: None),
+            transform,
+            SharedPrefix.of(model, linears, examples),
+        )
+
+
+def settings_of(run: GradientPass, examples: Mapping[str, Sequence[TokenizedExample]]) -> dict[str, Any]:
+    """All that decides the numbers of a pass, to tell whether kept results may be used: JSON values.
+
+    Weights count by their content (adapter) or by a sample of it (the frozen model), examples by their tokens.
+    """
+    return {
+        "torch": torch.__version__.split("+")[0],
+        "device": run.device.type,
+        "frozen_model": _digest_of_weights(run.model, is_trainable=False),
+        "adapter": _digest_of_weights(run.model, is_trainable=True),
+        "transform": _transform_settings(run.transform),
+        "tokens_per_batch": run.tokens_per_batch,
+        **{name: fingerprint([asdict(member) for member in members]) for name, members in examples.items()},
+    }
+
+
+def _digest_of_weights(model: nn.Module, is_trainable: bool) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad == is_trainable:
+            values = parameter.detach().flatten()
+            sampled = values if is_trainable else values[:: max(1, len(values) // 64)]
+            digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+            digest.update(sampled.double().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _transform_settings(transform: Transform | None) -> Any:
+    if transform is None:
+        return "none"
+    if not isinstance(transform, AdamTransform):
+        return getattr(transform, "__qualname__", type(transform).__qualname__)
+    digest = hashlib.sha256()
+    for name, moments in transform.moments.items():
+        digest.update(f"{name} {moments.step}".encode())
+        digest.update(moments.exp_avg.cpu().numpy().tobytes() + moments.exp_avg_sq.cpu().numpy().tobytes())
+    return {"adam": transform.form, "betas": list(transform.betas), "eps": transform.eps, "moments": digest.hexdigest()}

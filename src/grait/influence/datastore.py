@@ -1,0 +1,251 @@
+"""Gradients as a datastore: one pass stores a projection of every unit gradient; then any sets can be asked about.
+
+The rows lie on disk and are mapped into memory, so their number is bounded by the disk alone. A query reads them
+once, in blocks, and needs no model.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor, nn
+
+from grait.artifacts import write_json
+from grait.errors import ArtifactError, DataError, NonFiniteError
+from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
+from grait.influence.engine import check_examples
+from grait.influence.projection import SparseProjection
+from grait.influence.resume import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
+from grait.influence.scores import Influence
+from grait.model.completions import TokenizedExample
+
+SCHEMA_VERSION = 1
+IDS, UNIT_GRADIENTS, NORMS, LOSSES, DONE = "ids.json", "unit_gradients.npy", "norms.npy", "losses.npy", "done.npy"
+ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class GradientDatastore:
+    """Projected unit gradients of examples, row by row, in a folder.
+
+    ``unit_gradients`` [examples, dimensions]: projection of u = gradient / norm, fp16 on disk, summed up in fp32; an
+    example without a finite gradient has a row of zeros and the norm NaN. ``norms``, ``losses`` [examples]: of the
+    gradients before projection, exact.
+    """
+
+    folder: Path
+    ids: tuple[str, ...]
+    unit_gradients: np.ndarray
+    norms: np.ndarray
+    losses: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path) -> "GradientDatastore":
+        """A finished datastore, for reading. Raises ArtifactError when it is unfinished, damaged or foreign."""
+        try:
+            settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            ids = tuple(json.loads((folder / IDS).read_text(encoding="utf-8")))
+            arrays = [
+                np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (UNIT_GRADIENTS, NORMS, LOSSES)
+            ]
+            done = np.load(folder / DONE, allow_pickle=False)
+            version, dimensions = settings["schema_version"], settings["dimensions"]
+        except FileNotFoundError as error:
+            raise ArtifactError(f"{folder}: no gradient datastore (no {Path(error.filename).name})") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder}: not a readable gradient datastore ({error}); delete it") from error
+        if version != SCHEMA_VERSION:
+            raise ArtifactError(f"{folder}: schema version {version}, expected {SCHEMA_VERSION}; make it again")
+        if arrays[0].shape != (len(ids), dimensions) or any(
+            array.shape != (len(ids),) for array in (*arrays[1:], done)
+        ):
+            raise ArtifactError(f"{folder}: its files do not belong together; delete it and make it again")
+        if not done.all():
+            raise ArtifactError(
+                f"{folder}: unfinished, {int(done.sum())} of {len(ids)} examples are there; make it again to go on"
+            )
+        return cls(folder, ids, *arrays)
+
+    @property
+    def dimensions(self) -> int:
+        return int(self.unit_gradients.shape[1])
+
+    def influence(self, sets: Mapping[str, Sequence[str]], examples: Sequence[str] | None = None) -> Influence:
+        """Influence of ``examples`` (default: all) on each of ``sets``, both named by id; as ``engine.influence``.
+
+        Exact but for the projection. Two readings of the rows; the model is not needed.
+        """
+        own = self._rows("examples", self.ids if examples is None else examples)
+        means = torch.stack([self._mean(name, self._rows(name, members)) for name, members in sets.items()])
+        products = torch.cat([block @ means.T for block in self._blocks(own)])
+        left_out = {
+            self.ids[row]
+            for name, members in sets.items()
+            for row in self._rows(name, members)
+            if not self._usable[row]
+        }
+        return Influence.of_columns(
+            [self.ids[row] for row in own],
+            {name: products[:, column].tolist() for column, name in enumerate(sets)},
+            norms=self.norms[own].tolist(),
+            losses=self.losses[own].tolist(),
+            left_out=left_out,
+        )
+
+    def most_alike_mean(self, candidates: Sequence[str], toward: Sequence[str], n: int) -> list[str]:
+        """``n`` of the candidates whose mean unit gradient comes near that of the set ``toward``, in order of choice.
+
+        Greedy (herding): each choice is the one that brings the mean of those chosen nearest to the set's mean, so
+        a near-duplicate of what is already there adds little and a new direction much. Ties by the candidates' order.
+        """
+        own = [row for row in self._rows("candidates", candidates) if self._usable[row]]
+        if not 1 <= n <= len(own):
+            raise DataError(f"influence: {n} of {len(own)} candidates with a finite gradient asked for")
+        target = self._mean("toward", self._rows("toward", toward))
+        gradients = torch.cat(list(self._blocks(own)))
+        on_target, squares = gradients @ target, gradients.square().sum(1)
+        on_sum = torch.zeros_like(squares)
+        free = torch.ones(len(own), dtype=torch.bool)
+        chosen: list[int] = []
+        while len(chosen) < n:
+            k = len(chosen) + 1
+            # |target - (sum + u) / k|^2 but for what is the same for all candidates
+            distance = (2 * on_sum + squares) / k**2 - 2 * on_target / k
+            pick = int(torch.where(free, distance, torch.inf).argmin())
+            on_sum += gradients @ gradients[pick]
+            free[pick] = False
+            chosen.append(pick)
+        return [self.ids[own[pick]] for pick in chosen]
+
+    @property
+    def _usable(self) -> np.ndarray:
+        return np.asarray(np.isfinite(self.norms))
+
+    def _rows(self, name: str, ids: Sequence[str]) -> list[int]:
+        places = {example_id: row for row, example_id in enumerate(self.ids)}
+        unknown = [example_id for example_id in ids if example_id not in places]
+        if unknown:
+            raise DataError(f"influence: {name}: {unknown[0]} is not in {self.folder}")
+        if not ids or len(set(ids)) < len(ids):
+            raise DataError(f"influence: {name} is empty or holds an id twice")
+        return [places[example_id] for example_id in ids]
+
+    def _blocks(self, rows: Sequence[int]) -> Iterator[Tensor]:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            yield torch.from_numpy(self.unit_gradients[rows[start : start + ROWS_AT_ONCE]].astype(np.float32))
+
+    def _mean(self, name: str, rows: Sequence[int]) -> Tensor:
+        usable = [row for row in rows if self._usable[row]]
+        if not usable:
+            raise NonFiniteError(f"influence: no example of set {name} has a finite loss and gradient")
+        return torch.stack([block.sum(0) for block in self._blocks(usable)]).sum(0) / len(usable)
+
+
+def sketch(
+    model: nn.Module,
+    examples: Sequence[TokenizedExample],
+    folder: Path,
+    *,
+    pad_token_id: int,
+    dimensions: int = 8192,
+    seed: int = 0,
+    tokens_per_batch: int = 2048,
+    transform: Transform | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> GradientDatastore:
+    """One pass over ``examples``: the projection of every unit gradient into a datastore in ``folder``.
+
+    Ids must be unique; where a question stands with two completions, give each an id of its own. Influence read from
+    the datastore has a standard error of about 1 / sqrt(dimensions) from the projection. ``seed``: of the projection.
+
+    Finished rows of a folder made with the same settings are kept, so a killed call goes on where it was; a folder
+    made with other settings is refused with ArtifactError, which names the difference. Disk: 2 bytes times
+    ``dimensions`` per example, taken at the beginning.
+    """
+    check_examples("examples", examples)
+    with gradient_pass(model, examples, pad_token_id, tokens_per_batch, transform, advance) as run:
+        settings = {
+            "schema_version": SCHEMA_VERSION,
+            "dimensions": dimensions,
+            "seed": seed,
+            **settings_of(run, {"examples": examples}),
+        }
+        if folder.exists():
+            check_settings(folder, settings)
+        else:
+            _create(folder, settings, [example.id for example in examples])
+        _fill(run, examples, folder, SparseProjection(dimensions, seed, _sizes(run), run.device))
+    return GradientDatastore.open(folder)
+
+
+def _sizes(run: GradientPass) -> dict[str, int]:
+    return {name: layer.weight.numel() for name, layer in run.linears.items()}
+
+
+def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:
+    """An empty datastore whose place on the disk is taken, so that a full disk is noticed now."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        write_json(partial / IDS, ids)
+        shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
+            UNIT_GRADIENTS: (np.float16, (len(ids), settings["dimensions"])),
+            NORMS: (np.float64, (len(ids),)),
+            LOSSES: (np.float64, (len(ids),)),
+            DONE: (np.bool_, (len(ids),)),
+        }
+        for name, (dtype, shape) in shapes.items():
+            open_memmap(partial / name, mode="w+", dtype=dtype, shape=shape).flush()
+            with open(partial / name, "r+b") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+        write_json(partial / SETTINGS, settings)
+        partial.rename(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise ArtifactError(f"{folder}: cannot write the gradient datastore: {error.strerror or error}") from error
+
+
+def _fill(run: GradientPass, examples: Sequence[TokenizedExample], folder: Path, projection: SparseProjection) -> None:
+    try:
+        rows, norms, losses, done = (
+            np.load(folder / name, mmap_mode="r+", allow_pickle=False) for name in (UNIT_GRADIENTS, NORMS, LOSSES, DONE)
+        )
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{folder}: not a readable gradient datastore ({error}); delete it") from error
+    clock = Clock(SECONDS_BETWEEN_WRITES)
+    waiting: list[int] = []
+
+    def write() -> None:
+        for array in (rows, norms, losses):
+            array.flush()
+        done[waiting] = True  # only after what it speaks of is on the disk
+        done.flush()
+        waiting.clear()
+
+    finished = done.copy()
+    for batch in run.batches(examples, lambda _, positions: bool(finished[positions].all())):
+        projected = torch.zeros((len(batch.positions), projection.dimensions), device=run.device)
+        squares = torch.zeros_like(batch.losses)
+        for name, layer in batch.factors.items():
+            gradients = run.gradients(name, layer)
+            squares += gradients.square().sum(1)
+            projection.add(projected, name, gradients.to(projected))
+        length = squares.sqrt()
+        usable = batch.losses.isfinite() & length.isfinite() & (length > 0)
+        unit = torch.where(usable[:, None], projected / length[:, None], 0.0)
+        rows[batch.positions] = unit.to(torch.float16).cpu().numpy()
+        norms[batch.positions] = torch.where(usable, length, torch.nan).double().cpu().numpy()
+        losses[batch.positions] = batch.losses.double().cpu().numpy()
+        waiting.extend(batch.positions)
+        if clock.is_due():
+            write()
+    write()

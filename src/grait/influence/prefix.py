@@ -1,0 +1,130 @@
+"""Per-example gradients where all examples begin with the same tokens (system message, instruction).
+
+The forward pass over these tokens is the same for every example, so it runs once, with its graph kept. An example's
+loss reaches them through their keys and values alone: the batch runs on its own tokens with the prefix' keys and
+values as leaves, and the gradients at these go, all examples at once, through the one graph of the prefix.
+
+The gradients are those without sharing, up to rounding; of a frozen model's forward pass only the examples' own
+tokens remain.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import DynamicCache
+
+from grait.influence.gradients import Captured, Factors, as_factor, capture, checkpointed, loss_scale
+from grait.model.completions import TokenizedExample, collate, completion_losses, last_positions
+from grait.model.inference import common_prefix_length
+
+SHORTEST = 8
+"""A shorter common beginning is not worth a graph of its own."""
+
+
+@contextmanager
+def _plain_attention(model: nn.Module) -> Iterator[None]:
+    """Attention made of plain operations, whose backward pass can run for many examples at once."""
+    before = model.config._attn_implementation  # type: ignore[union-attr]
+    if before != "eager":
+        model.set_attn_implementation("sdpa")  # type: ignore[operator]
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        model.set_attn_implementation(before)  # type: ignore[operator]
+
+
+def can_share(model: nn.Module) -> bool:
+    """Whether a forward pass may be parted: not under gradient checkpointing, which keeps no keys and values."""
+    return not checkpointed(model) and hasattr(model, "set_attn_implementation")
+
+
+@dataclass(frozen=True)
+class SharedPrefix:
+    """The common beginning of all examples after its one forward pass.
+
+    ``keys_values``: of each layer, its keys and its values [1, heads, tokens, size], with their graph. ``captured``:
+    inputs and outputs of the trainable layers.
+    """
+
+    model: nn.Module
+    linears: dict[str, nn.Linear]
+    token_ids: tuple[int, ...]
+    keys_values: list[tuple[Tensor, Tensor]]
+    captured: Captured
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, linears: dict[str, nn.Linear], examples: Sequence[TokenizedExample]
+    ) -> "SharedPrefix | None":
+        """Run the prompts' common beginning; None where there is none, or the model's layers cannot be parted."""
+        prompts = {example.prompt_ids for example in examples}
+        length = common_prefix_length(sorted(prompts)) if can_share(model) else 0
+        if length < SHORTEST:
+            return None
+        token_ids = examples[0].prompt_ids[:length]
+        device = next(iter(linears.values())).weight.device
+        with torch.enable_grad(), _plain_attention(model), capture(linears) as captured:
+            cache = DynamicCache()
+            model(
+                input_ids=torch.tensor([token_ids], device=device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=last_positions(length, 1, device),
+            )
+        return cls(model, linears, token_ids, [(layer.keys, layer.values) for layer in cache.layers], captured)
+
+    def collate(self, examples: Sequence[TokenizedExample], pad_token_id: int) -> dict[str, Tensor]:
+        """``completions.collate`` of what comes after the prefix; the attention mask covers the prefix, too."""
+        length = len(self.token_ids)
+        batch = collate([replace(row, prompt_ids=row.prompt_ids[length:]) for row in examples], pad_token_id)
+        ones = torch.ones((len(examples), length), dtype=torch.long)
+        return {
+            **batch,
+            "attention_mask": torch.cat([ones, batch["attention_mask"]], dim=1),
+            "position_ids": batch["position_ids"] + length,
+        }
+
+    def gradient_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors]]:
+        """As ``gradients.gradient_factors``, of a batch made by ``collate`` above."""
+        n = len(batch["input_ids"])
+        scale = loss_scale(self.model)
+        cache, leaves = DynamicCache(), []
+        reached = [tensor for pair in self.keys_values for tensor in pair if tensor.requires_grad]
+        with torch.enable_grad():
+            for layer, pair in enumerate(self.keys_values):
+                copies = []
+                for tensor in pair:
+                    copy = tensor.detach().expand(n, *tensor.shape[1:])
+                    if tensor.requires_grad:
+                        copy.requires_grad_()
+                        leaves.append(copy)
+                    copies.append(copy)
+                cache.update(*copies, layer)
+            with capture(self.linears) as captured:
+                losses = completion_losses(self.model, batch, cache)
+            outputs = [captured[name][1] for name in self.linears]
+            found = torch.autograd.grad(scale * losses.sum(), [*outputs, *leaves])
+            own, at_leaves = found[: len(outputs)], found[len(outputs) :]
+            prefix = torch.autograd.grad(
+                reached,
+                [self.captured[name][1] for name in self.linears],
+                [gradient[:, None] for gradient in at_leaves],
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=True,
+            )
+        factors = {}
+        for name, gradient, prefix_gradient in zip(self.linears, own, prefix, strict=True):
+            factors[name] = Factors(as_factor(captured[name][0]), as_factor(gradient) / scale)
+            if prefix_gradient is not None:  # after the last keys and values, the prefix reaches no example
+                factors[name] = replace(
+                    factors[name],
+                    prefix_inputs=as_factor(self.captured[name][0][0]),
+                    prefix_output_gradients=as_factor(prefix_gradient[:, 0]) / scale,
+                )
+        return losses.detach(), factors
