@@ -84,6 +84,8 @@ def test_mmlu_questions_with_options_of_equal_text(split: str, twins: int, key_t
 
 
 def test_reference_answers_of_triviaqa_can_be_read() -> None:
-    unreadable = [question for question in load("triviaqa", "dev") if not any(map(str.isalnum, question.answers[0]))]
-    assert all(not any(map(str.isalnum, answer)) for question in unreadable for answer in question.answers)
-    assert len(unreadable) < 5
+    """38 alias lists begin with a pictogram or another sign."""
+    questions = load("triviaqa", "dev")
+    assert all(any(map(str.isalnum, question.answers[0])) for question in questions)
+    signs = [answer for question in questions for answer in question.answers if not any(map(str.isalnum, answer))]
+    assert len(signs) >= 38  # still among the aliases

@@ -1,10 +1,11 @@
 """Subjects of MMLU: shots of the same subject, prompts that name it, results by group with each group's own base."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from set_files import arc_row, write_lines, write_mmlu
-from tiny import tiny_tokenizer
+from tiny import tiny_model, tiny_tokenizer
 from tiny_folder import save_tiny
 
 from grait.config import Config, DataConfig, PromptConfig, parse_config
@@ -12,8 +13,10 @@ from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import DataError, GraitError
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
+from grait.evaluation.predict import predict
 from grait.judging.matching import parse_choice
 from grait.judging.outcomes import is_unparsable, judge
+from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
 from grait.pipeline import _Run
 from grait.records import Outcome, Question
@@ -217,3 +220,19 @@ def test_outcomes_of_other_questions_are_an_error() -> None:
 
 def test_config_defaults_keep_worldfacts() -> None:
     assert Config().data == DataConfig(path="worldfacts", split="train", folder=None, revision=None, view=None)
+
+
+def test_answers_come_back_in_order_and_as_if_asked_alone() -> None:
+    """Subjects are asked one after the other; the predictions still belong to their questions."""
+    tokenizer = tiny_tokenizer(chat=False)
+    other = replace(SHOT, id="o", question="Of plants?", topic="botany")
+    asked = [replace(ASKED, id=f"q{i}", question=f"Number {i}?", topic=("virology", "botany")[i % 2]) for i in range(5)]
+    both = PromptFormat(tokenizer, PromptConfig(), topic_shots={"virology": (SHOT,), "botany": (other,)})
+    model = tiny_model("llama", vocab_size=len(tokenizer), max_position_embeddings=512)
+    engine = InferenceEngine(model, int(tokenizer.pad_token_id))
+    advanced: list[int] = []
+    together = predict(engine, both, asked, "query", judge, max_new_tokens=4, advance=advanced.append)
+    alone = [predict(engine, both, [one], "query", judge, max_new_tokens=4, advance=advanced.append) for one in asked]
+    assert together == [prediction for (prediction,) in alone]
+    assert [prediction.id for prediction in together] == [question.id for question in asked]
+    assert sum(advanced) == 10
