@@ -98,6 +98,8 @@ def capture(linears: dict[str, nn.Linear]) -> Iterator[Captured]:
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def save(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not torch.is_grad_enabled():
+                return
             if name in captured:
                 raise ModelError(f"{name}: runs twice in one forward pass; shared layers are not supported")
             if inputs[0].dim() != 3:  # mixtures of experts hand their layers a list of tokens, of any example

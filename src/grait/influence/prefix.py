@@ -38,9 +38,15 @@ def _plain_attention(model: nn.Module) -> Iterator[None]:
         model.set_attn_implementation(before)  # type: ignore[operator]
 
 
-def can_share(model: nn.Module) -> bool:
-    """Whether a forward pass may be parted: not under gradient checkpointing, which keeps no keys and values."""
-    return not checkpointed(model) and hasattr(model, "set_attn_implementation")
+def can_share(model: nn.Module, n_tokens: int) -> bool:
+    """Whether forward passes over up to ``n_tokens`` may be parted.
+
+    Not under gradient checkpointing, which keeps no keys and values; nor where attention looks back less far: in a
+    batch, padding stands between the prefix and an example's own tokens, and would fill a sliding window.
+    """
+    config = model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
+    windows = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
+    return not checkpointed(model) and all(window is None or window >= n_tokens for window in windows)
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,8 @@ class SharedPrefix:
         cls, model: nn.Module, linears: dict[str, nn.Linear], examples: Sequence[TokenizedExample]
     ) -> "SharedPrefix | None":
         """Run the prompts' common beginning; None where there is none, or the model's layers cannot be parted."""
-        prompts = {example.prompt_ids for example in examples}
-        length = common_prefix_length(sorted(prompts)) if can_share(model) else 0
-        if length < SHORTEST:
+        length = common_prefix_length([example.prompt_ids for example in examples])
+        if length < SHORTEST or not can_share(model, max(example.n_tokens for example in examples)):
             return None
         token_ids = examples[0].prompt_ids[:length]
         device = next(iter(linears.values())).weight.device
@@ -89,6 +94,23 @@ class SharedPrefix:
             "position_ids": batch["position_ids"] + length,
         }
 
+    def _through_prefix(self, reached: list[Tensor], gradients: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """From gradients [batch, ...] at the keys and values to those at the layers' outputs, [batch, 1, prefix, out].
+
+        None for a layer from which no key or value is reached.
+        """
+        if not reached:  # such as adapted queries of the last layer alone
+            return [None] * len(self.linears)
+        found: Sequence[Tensor | None] = torch.autograd.grad(
+            reached,
+            [self.captured[name][1] for name in self.linears],
+            [gradient[:, None] for gradient in gradients],
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=True,
+        )
+        return found
+
     def gradient_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors]]:
         """As ``gradients.gradient_factors``, of a batch made by ``collate`` above."""
         n = len(batch["input_ids"])
@@ -110,14 +132,7 @@ class SharedPrefix:
             outputs = [captured[name][1] for name in self.linears]
             found = torch.autograd.grad(scale * losses.sum(), [*outputs, *leaves])
             own, at_leaves = found[: len(outputs)], found[len(outputs) :]
-            prefix = torch.autograd.grad(
-                reached,
-                [self.captured[name][1] for name in self.linears],
-                [gradient[:, None] for gradient in at_leaves],
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=True,
-            )
+            prefix = self._through_prefix(reached, at_leaves)
         factors = {}
         for name, gradient, prefix_gradient in zip(self.linears, own, prefix, strict=True):
             factors[name] = Factors(as_factor(captured[name][0]), as_factor(gradient) / scale)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
 IGNORED = -100
+LOGITS_AT_ONCE = 2**25
+"""More logits than these (0.4 GB with what the backward pass needs) are made in chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +66,94 @@ def collate(examples: Sequence[TokenizedExample], pad_token_id: int) -> dict[str
 def completion_losses(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None = None) -> Tensor:
     """l(q, y; theta) of each row: mean cross-entropy over its completion's tokens (nats), [batch], fp32.
 
-    Prompt tokens carry no loss. The head runs at answer positions only. ``cache`` holds keys and values of tokens
-    before those of the batch, whose attention mask and positions then cover them.
+    Prompt tokens carry no loss. The head runs at answer positions only; where their logits are more than
+    ``LOGITS_AT_ONCE`` it runs in chunks. ``cache`` holds keys and values of tokens before those of the batch, whose
+    attention mask and positions then cover them.
     """
     targets = batch["targets"]
-    width = batch["input_ids"].shape[1]
-    logits = model(
+    chunked = None
+    if targets.numel() * model.config.get_text_config(decoder=True).vocab_size > LOGITS_AT_ONCE:  # type: ignore
+        chunked = _ChunkedHead.of(model)
+    token_losses = chunked.losses(batch, cache) if chunked else _cross_entropy(_forward(model, batch, cache), targets)
+    return token_losses.sum(-1) / (targets != IGNORED).sum(-1)
+
+
+def _forward(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None) -> Tensor:
+    """Logits at the answer positions, [batch, answer tokens, vocabulary]."""
+    targets = batch["targets"]
+    logits: Tensor = model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
         position_ids=batch["position_ids"],
         past_key_values=cache,
         use_cache=cache is not None,
-        logits_to_keep=last_positions(width, targets.shape[1], targets.device),
+        logits_to_keep=last_positions(batch["input_ids"].shape[1], targets.shape[1], targets.device),
     ).logits
+    return logits
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of every token, 0 where the target is ``IGNORED``; the shape of ``targets``, fp32 or better."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    token_losses = nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+    return nn.functional.cross_entropy(
+        logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="none"
     ).view_as(targets)
-    return token_losses.sum(-1) / (targets != IGNORED).sum(-1)
+
+
+@dataclass(frozen=True)
+class _ChunkedHead:
+    """A model's head, run a chunk of positions at a time, in the backward pass once more.
+
+    ``soft_cap``: what the model does with the head's output, None for nothing.
+    """
+
+    model: nn.Module
+    head: nn.Linear
+    soft_cap: float | None
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "_ChunkedHead | None":
+        """None where only the model itself can do it: the head is no frozen linear layer, or its output is changed.
+
+        A trained head is left alone because its gradient needs all positions in one run.
+        """
+        head = model.get_output_embeddings()  # type: ignore[operator]
+        if not isinstance(head, nn.Linear) or any(parameter.requires_grad for parameter in head.parameters()):
+            return None
+        raw: list[Tensor] = []
+        handle = head.register_forward_hook(lambda _module, _inputs, output: raw.append(output))
+        try:
+            with torch.no_grad():
+                given = model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=head.weight.device)).logits
+        finally:
+            handle.remove()
+        cap = getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)  # type: ignore
+        found = cls(model, head, cap)
+        return found if torch.equal(found.capped(raw[0]), given) else None
+
+    def capped(self, logits: Tensor) -> Tensor:
+        return logits if self.soft_cap is None else torch.tanh(logits / self.soft_cap) * self.soft_cap
+
+    def losses(self, batch: dict[str, Tensor], cache: DynamicCache | None) -> Tensor:
+        """Token losses [batch, answer tokens]; the model itself makes the logits of one position only."""
+        hidden: list[Tensor] = []
+
+        def one_position(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            hidden.append(inputs[0])
+            return (inputs[0][:1, -1:], *inputs[1:])
+
+        handle = self.head.register_forward_pre_hook(one_position)
+        try:
+            _forward(self.model, batch, cache)
+        finally:
+            handle.remove()
+        rows, targets = hidden[0].flatten(0, 1), batch["targets"].flatten()
+        size = max(1, LOGITS_AT_ONCE // self.head.weight.shape[0])
+        losses = [
+            checkpoint(self._chunk, rows[start : start + size], targets[start : start + size], use_reentrant=False)
+            for start in range(0, len(targets), size)
+        ]
+        return torch.cat(losses).view_as(batch["targets"])
+
+    def _chunk(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        return _cross_entropy(self.capped(self.head(hidden)), targets)
