@@ -281,7 +281,7 @@ def commands() -> dict[str, Any]:
 def test_the_help_names_every_command(grait: Call) -> None:
     code, out, _ = grait("--help")
     assert code == 0
-    assert set(commands()) == {"run", "demo"}
+    assert set(commands()) == {"run", "demo", "methods", "datasets"}
     assert all(re.search(rf"\b{name}\b", out) for name in commands())
 
 
