@@ -1,14 +1,15 @@
 """Per-example gradients from one batched pass are those of a batch-size-1 loop."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, ATTENTION, MLP, PAD, loop_gradients, random_examples, tiny_model, with_lora
+from tiny import ARCHITECTURES, ATTENTION, END, MLP, PAD, loop_gradients, random_examples, tiny_model, with_lora
 from torch import Tensor, nn
 
 from grait.errors import ModelError
-from grait.influence.gradients import Factors, gradient_factors, trainable_linears
+from grait.influence.gradients import Factors, for_gradients, gradient_factors, trainable_linears
 from grait.model.completions import TokenizedExample, collate
 
 EXAMPLES = random_examples(7)
@@ -88,6 +89,39 @@ def test_gradients_of_half_precision_models_are_given_in_float32() -> None:
     losses, factors = batched(model, EXAMPLES)
     assert losses.dtype == torch.float32
     assert {layer.gradients().dtype for layer in factors.values()} == {torch.float32}
+
+
+def test_gradient_checkpointing_changes_nothing_and_runs_layers_twice() -> None:
+    model = with_lora(tiny_model(dtype=torch.float64), lora_dropout=0.3)
+    expected_losses, expected = batched(model, EXAMPLES)
+    runs: list[int] = []
+    model.get_base_model().model.layers[0].input_layernorm.register_forward_hook(lambda *_: runs.append(1))
+    model.get_base_model().activation_checkpointing_enable()
+    model.train()
+    with for_gradients(model):
+        losses, factors = batched(model, EXAMPLES)
+    assert len(runs) == 2
+    assert model.training and all(module.training for module in model.modules())
+    torch.testing.assert_close(losses, expected_losses, rtol=0, atol=1e-12)
+    torch.testing.assert_close(flat(factors), flat(expected), rtol=0, atol=1e-12)
+
+
+def test_gradients_of_fp16_models_do_not_vanish() -> None:
+    """Without a scaled loss, gradients below 6e-8 are 0 in fp16: those of confident answers."""
+    model = with_lora(tiny_model(dtype=torch.float16))
+    exact = with_lora(tiny_model(dtype=torch.float64))
+    with torch.no_grad():
+        for parameter, rounded in zip(exact.parameters(), model.parameters(), strict=True):
+            parameter.copy_(rounded)
+        for half in (model, exact):  # a head so sure of token 1 that the loss of END is tiny
+            half.get_base_model().lm_head.weight[END] += 0.5
+    confident = [replace(example, completion_ids=(END,)) for example in EXAMPLES]
+    losses, factors = batched(model, confident)
+    found, expected = flat(factors).double(), torch.stack(loop_gradients(exact, confident)[1])
+    assert losses.dtype == torch.float32
+    cosines = nn.functional.cosine_similarity(found, expected)
+    assert float(cosines.min()) > 0.99
+    assert (found.norm(dim=1) / expected.norm(dim=1)).tolist() == pytest.approx([1] * len(EXAMPLES), rel=0.05)
 
 
 def test_layers_are_found_in_the_order_of_the_parameters() -> None:

@@ -123,8 +123,8 @@ class _ChunkedHead:
         raw: list[Tensor] = []
         handle = head.register_forward_hook(lambda _module, _inputs, output: raw.append(output))
         try:
-            with torch.no_grad():
-                given = model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=head.weight.device)).logits
+            with torch.no_grad():  # a few tokens to see it by; not only padding, whose logits may all be 0
+                given = model(input_ids=torch.arange(4, device=head.weight.device)[None]).logits
         finally:
             handle.remove()
         cap = getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)  # type: ignore
