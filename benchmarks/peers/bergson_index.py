@@ -31,7 +31,7 @@ from bergson.data import allocate_batches, load_gradients
 from bergson.utils.utils import numpy_to_tensor
 from bergson.utils.worker_utils import processor_for, setup_model_and_peft
 from datasets import Dataset
-from peft import PeftModel
+from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
 from benchmarks.peers.setting import LabelledTokens, peak_memory_mb, print_record, read_examples, versions
 
@@ -45,6 +45,8 @@ def load(config: IndexConfig, mixed: bool) -> tuple[PeftModel, set[str]]:
             if "lora_" in name:
                 weight.data = weight.data.float()
                 weight.requires_grad_(True)
+        # bergson gives the adapter the base model's type, so its values were rounded to bf16.
+        set_peft_model_state_dict(model, load_peft_weights(config.model, device="cpu"))
     return model.eval(), layers
 
 
