@@ -16,6 +16,7 @@ from tiny_folder import Files, save_tiny, tiny_tree, write_half_known, write_jso
 from grait import cli, pipeline
 from grait.config import Config
 from grait.errors import GraitError
+from grait.methods.catalog import METHODS
 
 GOOD: list[dict[str, Any]] = [{"id": f"g{i}", "question": f"Question {i}?", "answers": ["yes"]} for i in range(6)]
 
@@ -328,6 +329,18 @@ def test_a_model_and_two_files_are_enough(grait: Call, tmp_path: Path, tiny: tup
     code, again, err = grait(*arguments, *sets)
     assert (code, again) == (0, out)
     assert err.count("finished before, reused") == 9
+
+
+def test_the_methods_are_listed_with_what_they_need_and_their_papers(grait: Call) -> None:
+    code, out, _ = grait("methods")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    for name, method in METHODS.items():
+        assert method.summary in lines[name]
+        rest = lines[name].partition(method.summary)[2]
+        needs = ["flow"] * method.needs_flow + ["influence"] * method.needs_influence
+        assert rest.split() == [*needs, *method.paper.split()]
+    assert "training.methods=[cor-rait,grait]" in out  # brackets are no markup
 
 
 def test_a_config_file_does_the_same(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:

@@ -1,20 +1,24 @@
 """Knowledge flow: joined by id, never by position; and whole runs of the methods that need more than Cor-RAIT does."""
 
 import json
-import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from transformers import AutoTokenizer
 
 import grait
+from grait import pipeline
 from grait.artifacts import MANIFEST, read_rows
 from grait.errors import KnowledgeError
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import label
+from grait.methods.catalog import METHODS
 from grait.records import KnowledgeFlow, KnowledgeState, MethodName
 
 
@@ -84,12 +88,29 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
 def tree_of(tiny: tuple[str, Files], out: Path, methods: list[str]) -> dict[str, Any]:
     tree = tiny_tree(*tiny, out)
     tree["training"]["methods"] = methods
-    tree["warmup"]["learning_rate"] = 0.02  # enough to change some answers
+    tree["warmup"] |= {"epochs": 4, "learning_rate": 0.02}  # enough to change some answers
     return tree
 
 
 def stages(folder: Path) -> set[str]:
     return {path.parent.relative_to(folder).as_posix() for path in folder.rglob(MANIFEST)}
+
+
+def test_every_system_is_asked_and_judged_as_the_catalog_says(
+    tiny: tuple[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    original = pipeline.predict
+
+    def spy(engine: Any, prompts: Any, questions: Any, asked: Any, judge: Any, **options: Any) -> Any:
+        seen.append((asked, judge))
+        return original(engine, prompts, questions, asked, judge, **options)
+
+    monkeypatch.setattr(pipeline, "predict", spy)
+    names = ["init-basic", "init-refuse", "cor-rait", "r-tuning"]
+    grait.run(tree_of(tiny, tmp_path / "run", names[2:]))
+    assert seen == [(METHODS[name].asked, METHODS[name].judge) for name in names]
+    assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize(
@@ -119,9 +140,11 @@ def test_all_methods_run_side_by_side(
     result = grait.run(tree)
     assert [record.method for record in result.metrics] == ["init-basic", "init-refuse", *names]
     told = capfd.readouterr().err
-    assert "3/4 Training: van-tuning on 16 answers and 0 refusals" in told
-    assert "3/4 Training: r-tuning on 16 answers and 0 refusals" in told
-    assert "3/4 Training: cor-rait on 8 answers and 8 refusals" in told
+    states = read_rows(result.folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    n = sum(row.label == "ik" for row in states)
+    assert f"3/4 Training: van-tuning on {2 * n} answers and 0 refusals" in told
+    assert f"3/4 Training: r-tuning on {2 * n} answers and 0 refusals" in told
+    assert f"3/4 Training: cor-rait on {n} answers and {n} refusals" in told
     grait.run(tree)
     assert "running again" not in capfd.readouterr().err
 
@@ -143,7 +166,7 @@ def test_the_flow_of_a_run_compares_the_two_models_on_the_same_questions(
 def test_a_warm_up_that_changes_nothing_gives_a_flow_of_exactly_zero(tiny: tuple[str, Files], tmp_path: Path) -> None:
     """The two models share shots, seed and random numbers: what is left is the effect of the adapter alone."""
     tree = tree_of(tiny, tmp_path / "run", ["craft"])
-    tree["knowledge"]["temperature"] = 0.7
+    tree["knowledge"] |= {"temperature": 0.1, "n_samples": 8, "correctness_threshold": 0.4}
     tree["warmup"]["learning_rate"] = 1e-12
     result = grait.run(tree)
     flow = read_rows(result.folder / "flow" / "flow.parquet", KnowledgeFlow)
@@ -151,13 +174,24 @@ def test_a_warm_up_that_changes_nothing_gives_a_flow_of_exactly_zero(tiny: tuple
     assert len({row.correctness for row in flow}) > 1
 
 
+def test_certainty_by_embeddings_is_measured_where_the_config_asks_for_it(
+    tiny: tuple[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([[float(len(text)), 1.0] for text in texts])
+
+    monkeypatch.setattr(pipeline, "load_embedder", lambda device: embed)
+    tree = tree_of(tiny, tmp_path / "run", ["craft"])
+    tree["knowledge"] |= {"certainty": "embedding", "n_samples": 2}
+    tree["knowledge"]["temperature"] = 0.2
+    result = grait.run(tree)
+    states = read_rows(result.folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    assert not {state.certainty for state in states} <= {0.5, 1.0, None}  # no shares of two samples
+
+
 def test_r_tuning_learns_answers_with_their_sureness(
     tiny: tuple[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformers import AutoTokenizer
-
-    from grait import pipeline
-
     tokenizer = AutoTokenizer.from_pretrained(tiny[0])
     trained: dict[str, str] = {}
     original = pipeline.train
@@ -176,5 +210,5 @@ def test_r_tuning_learns_answers_with_their_sureness(
         answer = asked[row.id]["answers"][0]
         answer += "" if answer.endswith((".", "!", "?")) else "."
         expected[row.id] = f"{answer} I am {'sure' if row.label == 'ik' else 'unsure'}."
-    assert random.Random(0).sample(sorted(trained), 3)
-    assert trained == expected
+    assert len(trained) == 2 * sum(row.label == "ik" for row in states)
+    assert trained == {name: expected[name] for name in trained}

@@ -210,6 +210,12 @@ def test_only_init_basic_is_asked_without_being_invited_to_refuse() -> None:
     assert [name for name, method in METHODS.items() if method.asked == "query"] == [INIT_BASIC]
 
 
+def test_only_r_tuning_is_judged_by_what_it_says_of_its_answer() -> None:
+    question = Question("q", "What is the capital of Italy?", ("Rome",))
+    outcomes = {name: method.judge("Rome. I am unsure.", question) for name, method in METHODS.items()}
+    assert outcomes == dict.fromkeys(METHODS, "correct") | {"r-tuning": "refused"}
+
+
 # -- one method after the other -----------------------------------------------------------------------------------
 
 HAND_MADE = [
