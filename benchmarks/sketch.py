@@ -49,7 +49,8 @@ def main(
         knowledge = KnowledgeConfig(temperature=0.5, max_new_tokens=16)
         states = query(InferenceEngine(base, pad, 4096), prompts, questions, knowledge, seed=0, advance=advance)
     known = with_label(states, "ik")
-    warm = [WeightedExample(tokenized(s.id, "basic", prompts.reference(by_id[s.id])), 1.0) for s in most_correct(known, 200)]
+    best = [state.id for state in most_correct(known, 200)]
+    warm = [WeightedExample(tokenized(name, "basic", prompts.reference(by_id[name])), 1.0) for name in best]
     model = add_adapter(base, LoraSection(), seed=0)
     with progress.bar("warm-up", n_steps(len(warm), WarmupConfig()), "steps") as advance:
         train(model, warm, WarmupConfig(), pad_token_id=pad, seed=0, advance=advance)
@@ -57,32 +58,34 @@ def main(
     is_known = torch.tensor([state.label == "ik" for state in states if state.label != "dropped"])
 
     # Exact products need the unit gradients' mean over each set, so there are two passes; the second also projects.
-    with progress.bar("gradients", 2 * len(examples), "examples") as advance:
-        with gradient_pass(model, examples, pad, 1024, None, advance) as run:
-            sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}
-            projections = {m: SparseProjection(m, 0, sizes, run.device) for m in DIMENSIONS}
-            means = {name: torch.zeros(2, size) for name, size in sizes.items()}
-            sketches = {m: torch.zeros(len(examples), m) for m in DIMENSIONS}
-            exact = torch.zeros(len(examples), 2)
-            norms = torch.zeros(len(examples))
-            for batch in run.batches(examples):
-                gradients = {name: layer.gradients() for name, layer in batch.factors.items()}
-                length = torch.stack([g.square().sum(1) for g in gradients.values()]).sum(0).sqrt()
-                norms[batch.positions] = length
-                side = is_known[batch.positions]
-                for name, g in gradients.items():
-                    unit = g / length[:, None]
-                    means[name][0] += unit[~side].sum(0)
-                    means[name][1] += unit[side].sum(0)
-                    for m, projection in projections.items():
-                        rows = torch.zeros(len(batch.positions), m)
-                        projection.add(rows, name, unit)
-                        sketches[m][batch.positions] += rows
-            sizes_of_sets = torch.stack([(~is_known).sum(), is_known.sum()])[:, None]
-            for batch in run.batches(examples):
-                for name, layer in batch.factors.items():
-                    unit = layer.gradients() / norms[batch.positions][:, None]
-                    exact[batch.positions] += unit @ (means[name] / sizes_of_sets).T
+    with (
+        progress.bar("gradients", 2 * len(examples), "examples") as advance,
+        gradient_pass(model, examples, pad, 1024, None, advance) as run,
+    ):
+        sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}
+        projections = {m: SparseProjection(m, 0, sizes, run.device) for m in DIMENSIONS}
+        means = {name: torch.zeros(2, size) for name, size in sizes.items()}
+        sketches = {m: torch.zeros(len(examples), m) for m in DIMENSIONS}
+        exact = torch.zeros(len(examples), 2)
+        norms = torch.zeros(len(examples))
+        for batch in run.batches(examples):
+            gradients = {name: layer.gradients() for name, layer in batch.factors.items()}
+            length = torch.stack([g.square().sum(1) for g in gradients.values()]).sum(0).sqrt()
+            norms[batch.positions] = length
+            side = is_known[batch.positions]
+            for name, g in gradients.items():
+                unit = g / length[:, None]
+                means[name][0] += unit[~side].sum(0)
+                means[name][1] += unit[side].sum(0)
+                for m, projection in projections.items():
+                    rows = torch.zeros(len(batch.positions), m)
+                    projection.add(rows, name, unit)
+                    sketches[m][batch.positions] += rows
+        sizes_of_sets = torch.stack([(~is_known).sum(), is_known.sum()])[:, None]
+        for batch in run.batches(examples):
+            for name, layer in batch.factors.items():
+                unit = layer.gradients() / norms[batch.positions][:, None]
+                exact[batch.positions] += unit @ (means[name] / sizes_of_sets).T
 
     rows, records = [], []
     for m, sketch in sketches.items():

@@ -22,6 +22,7 @@ from grait.artifacts import MANIFEST, read_rows
 from grait.config import ModelConfig, PromptConfig
 from grait.data.files import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
+from grait.influence import GradientDatastore, batches, datastore, resume
 from grait.model.completions import TokenizedExample
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
@@ -570,6 +571,62 @@ def test_questions_without_options_cannot_be_scored_by_options(done: Done, tmp_p
     tree["knowledge"]["scoring"] = scoring
     with pytest.raises(KnowledgeError, match=f"knowledge.scoring = {scoring}: question q0.. has no choices"):
         grait.run(tree)
+
+
+def test_influence_from_a_sketch_leaves_a_datastore_that_can_be_asked_again(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path))
+    tree["influence"] = {**tree.get("influence", {}), "mode": "sketch", "dimensions": 32768}
+    result, ran = rerun(tree)
+    assert "influence/sketch" in ran and not ran & {"knowledge", "warmup", "influence/exact"}
+    exact, sketched = (
+        {row["id"]: row for row in pq.read_table(folder / "influence" / "scores.parquet").to_pylist()}
+        for folder in (done.result.folder, result.folder)
+    )
+    assert exact.keys() == sketched.keys()
+    for name in ("refusal_influence", "over_refusal_influence", "retention_influence"):
+        assert [row[name] for row in sketched.values()] == pytest.approx(
+            [row[name] for row in exact.values()], abs=0.03
+        )
+    store = GradientDatastore.open(result.folder / "influence" / "sketch" / "datastore")
+    unknown = [key for key, row in exact.items() if row["label"] == "idk"]
+    again = store.influence({"idk": unknown}, examples=list(exact))
+    assert again.scores["idk"] == pytest.approx({key: row["refusal_influence"] for key, row in sketched.items()})
+
+
+@pytest.mark.parametrize("mode", ["exact", "sketch"])
+def test_a_run_killed_within_the_gradient_passes_goes_on_there(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(resume, "SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(datastore, "SECONDS_BETWEEN_WRITES", 0.0)
+    tree = done.tree_at(done.copied_to(tmp_path))
+    tree["influence"] = {**tree.get("influence", {}), "mode": mode, "tokens_per_batch": 128, "transform": "adam"}
+    original = batches.GradientPass._gradient_factors
+    calls: list[int] = []
+
+    def killed_in_the_fifth(self: Any, rows: Any) -> Any:
+        calls.append(len(rows))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return original(self, rows)
+
+    monkeypatch.setattr(batches.GradientPass, "_gradient_factors", killed_in_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        grait.run(tree)
+    assert list((tmp_path / "run" / "influence").glob(f".{mode}.*.unfinished"))
+    rerun(tree)
+    resumed, kept = len(calls) - 5, tmp_path / "run" / "influence"
+    assert not list(kept.glob(".*.unfinished"))
+    scores = pq.read_table(kept / "scores.parquet").to_pylist()
+    calls.extend([0] * 5)
+    tree["out"] = str(done.copied_to(tmp_path / "whole"))
+    before = len(calls)
+    rerun(tree)
+    assert len(calls) - before == resumed + 4
+    whole = pq.read_table(tmp_path / "whole" / "run" / "influence" / "scores.parquet").to_pylist()
+    for row, other in zip(scores, whole, strict=True):
+        assert row["id"] == other["id"]
+        assert row["refusal_influence"] == pytest.approx(other["refusal_influence"], abs=1e-6)
 
 
 @pytest.mark.parametrize("transform", ["adam", "adam-less"])

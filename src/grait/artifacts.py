@@ -83,6 +83,13 @@ class Stage:
         """What was noted when the finished stage was written."""
         return dict(self._manifest()["notes"])
 
+    def unfinished(self) -> Path:
+        """Where a long stage keeps what it has done so far, to go on after a kill; gone when the stage is finished.
+
+        Named by the stage's key, so that a stage with another key begins anew.
+        """
+        return self.folder.with_name(f".{self.folder.name}.{self.fingerprint[:16]}.unfinished")
+
     @contextmanager
     def writing(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Yields a folder to write into, and notes to fill (time, what was left out).
@@ -107,6 +114,8 @@ class Stage:
             shutil.rmtree(replaced)
         else:
             partial.rename(self.folder)
+        for leftover in self.folder.parent.glob(f".{self.folder.name}.*.unfinished"):
+            shutil.rmtree(leftover)
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:

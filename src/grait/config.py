@@ -33,12 +33,18 @@ class ModelConfig(Section):
     name: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Hub id, folder, or the embedded default.")
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
     dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="Type of the frozen weights.")
+    quantization: Literal["none", "nf4"] = Field(
+        "none", description="nf4: frozen weights in 4 bits (bitsandbytes, double quantisation), as in QLoRA."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Run layers again in the backward pass instead of keeping them: less memory, more time."
+    )
     device: str = Field("auto", description="auto (CUDA, MPS, CPU in this order), cpu, cuda, cuda:1, ...")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off by default.")
 
 
 class DataConfig(Section):
-    """One set of questions: an embedded set, a file, or a data set on the hub."""
+    """One set of questions: a known set (``grait datasets`` lists them), a file, or a data set on the hub."""
 
     path: str = Field(
         "worldfacts",
@@ -56,8 +62,6 @@ class DataConfig(Section):
         None,
         description="Known sets that can be asked both ways (worldfacts, sciq): oeqa (free text) or mcqa (options).",
     )
-    split: str | None = Field(None, description="Split of worldfacts or of a hub data set.")
-    view: Literal["oeqa", "mcqa"] = Field("oeqa", description="worldfacts only: free text or four options.")
     limit: int | None = Field(None, ge=1, description="Keep only the first so many questions; default all.")
     name: str | None = Field(
         None, description="Name in tables and folders, without slashes; default made from path and split."
@@ -158,6 +162,12 @@ class InfluenceConfig(Section):
     transform: Literal["none", "adam", "adam-less"] = Field(
         "none", description="Compare plain gradients, Adam's steps as torch.optim takes them, or as LESS's code does."
     )
+    mode: Literal["exact", "sketch"] = Field(
+        "exact",
+        description="exact: two passes. sketch: one pass into a datastore of projected gradients, which can be asked "
+        "about other sets later.",
+    )
+    dimensions: int = Field(8192, ge=1, description="Of a projected gradient (sketch); disk: 2 bytes each per example.")
     tokens_per_batch: int = Field(2048, ge=1, description="Tokens, padding included, of one batch; speed only.")
 
 

@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import ArtifactError, DataError
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
-from grait.influence import AdamTransform, influence, read_moments
+from grait.influence import AdamTransform, Influence, influence, read_moments, sketch
 from grait.influence.gradients import trainable_linears
 from grait.judging.sureness import with_sureness
 from grait.knowledge.flow import knowledge_flow
@@ -294,36 +294,31 @@ class _Run:
             for name, ids in members.items()
         }
         examples = [*sets["idk"], *sets["ik"]]
-        sets["ik answers"] = [
+        answers = [
             self.tokenized(question_id, "refuse", self.prompts.reference(self.questions[question_id]))
             for question_id in members["ik"]
         ]
+        sets["ik answers"] = [replace(answer, id=f"{answer.id}/answer") for answer in answers]
+        sketched = {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
         stage = Stage(
-            self.folder / "influence" / "exact",
+            self.folder / "influence" / config.influence.mode,
             {
                 "warmup": warmup.fingerprint,
                 "transform": config.influence.transform,
                 **{name: _digest(rows) for name, rows in sets.items()},
+                **(sketched if config.influence.mode == "sketch" else {}),
             },
         )
 
         def compute(folder: Path) -> Notes:
             model = self.with_adapter(warmup, is_trainable=True)
             try:
-                with progress.bar(
-                    "gradients, two passes", sum(map(len, sets.values())) + len(examples), "examples"
-                ) as advance:
-                    found = influence(
-                        model,
-                        examples,
-                        sets,
-                        pad_token_id=self.pad_token_id,
-                        tokens_per_batch=config.influence.tokens_per_batch,
-                        transform=self.gradient_transform(warmup, model),
-                        advance=advance,
-                    )
+                passes = self.exact_influence if config.influence.mode == "exact" else self.sketched_influence
+                found = passes(model, examples, sets, self.gradient_transform(warmup, model), stage.unfinished())
             finally:
                 self.drop_adapter(model)
+            if config.influence.mode == "sketch":
+                stage.unfinished().rename(folder / "datastore")
             rows = [
                 InfluenceScore(
                     id=example_id,
@@ -339,8 +334,53 @@ class _Run:
             write_rows(folder / "influence.parquet", sorted(rows, key=lambda row: row.id))
             return self.left_out("influence", found.non_finite)
 
-        self.once("2/4 Influence: exact per-example gradients", stage, compute)
+        self.once(f"2/4 Influence: {config.influence.mode}, from per-example gradients", stage, compute)
         return read_rows(stage.folder / "influence.parquet", InfluenceScore)
+
+    def exact_influence(
+        self,
+        model: PeftModel,
+        examples: Sequence[TokenizedExample],
+        sets: Mapping[str, Sequence[TokenizedExample]],
+        transform: AdamTransform | None,
+        passes: Path,
+    ) -> Influence:
+        n = sum(map(len, sets.values())) + len(examples)
+        with progress.bar("gradients, two passes", n, "examples") as advance:
+            return influence(
+                model,
+                examples,
+                sets,
+                pad_token_id=self.pad_token_id,
+                tokens_per_batch=self.config.influence.tokens_per_batch,
+                transform=transform,
+                advance=advance,
+                resume=passes,
+            )
+
+    def sketched_influence(
+        self,
+        model: PeftModel,
+        examples: Sequence[TokenizedExample],
+        sets: Mapping[str, Sequence[TokenizedExample]],
+        transform: AdamTransform | None,
+        passes: Path,
+    ) -> Influence:
+        everything = {row.id: row for rows in (examples, *sets.values()) for row in rows}
+        with progress.bar("gradients, one pass", len(everything), "examples") as advance:
+            store = sketch(
+                model,
+                list(everything.values()),
+                passes,
+                pad_token_id=self.pad_token_id,
+                dimensions=self.config.influence.dimensions,
+                seed=self.config.seed,
+                tokens_per_batch=self.config.influence.tokens_per_batch,
+                transform=transform,
+                advance=advance,
+            )
+        ids = {name: [row.id for row in rows] for name, rows in sets.items()}
+        return store.influence(ids, examples=[row.id for row in examples])
 
     def write_selection(self, evidence: Evidence, selected: Mapping[str, Sequence[Selected]]) -> None:
         """Results for people: scores with what GRAIT made of them, and its training examples as text."""
@@ -566,7 +606,7 @@ def _named(ids: Sequence[str]) -> str:
 
 def _model_key(config: Config) -> dict[str, Any]:
     """Names the model in stage keys; a folder by its files, too, so that other weights in it are another model."""
-    key = config.model.model_dump(include={"name", "revision", "dtype"})
+    key = config.model.model_dump(include={"name", "revision", "dtype", "quantization"})
     folder = Path(config.model.name)
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.is_file())

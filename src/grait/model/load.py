@@ -1,10 +1,17 @@
 """Loading a causal language model and its tokenizer from a hub id, a folder, or the embedded default."""
 
+import importlib.util
 import inspect
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from grait.config import ModelConfig
@@ -65,8 +72,12 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
             source,
             revision=config.revision,
             dtype=getattr(torch, config.dtype),
+            quantization_config=quantization(config),
+            device_map={"": device} if config.quantization != "none" else None,
             trust_remote_code=config.trust_remote_code,
         )
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(not_found(config.name, source, error)) from error
     if "logits_to_keep" not in inspect.signature(model.forward).parameters or getattr(model, "_is_stateful", False):
@@ -75,7 +86,25 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
             "whose forward takes logits_to_keep and a key-value cache"
         )
     model.requires_grad_(False)
-    return model.to(device).eval()
+    if config.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    return model.eval() if config.quantization != "none" else model.to(device).eval()
+
+
+def quantization(config: ModelConfig) -> BitsAndBytesConfig | None:
+    """What ``model.quantization`` asks for; ModelError with one line when bitsandbytes is not installed."""
+    if config.quantization == "none":
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"model.quantization = {config.quantization}: needs bitsandbytes: pip install 'grait[quantization]'"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, config.dtype),
+    )
 
 
 def not_found(name: str, source: str, error: Exception) -> str:
