@@ -1,93 +1,155 @@
-"""How much exact per-example gradients and exact influence cost beside a plain training pass over the same batches.
+"""Influence beside what it cannot do without (a plain training pass) and beside other programs for the same.
 
-python -m benchmarks.influence [--quick] [--json FILE]
+python -m benchmarks.influence [--quick] [--json FILE] [--markdown FILE] [--scaling]
+    [--less-python BIN --less-repo DIR] [--bergson-python BIN]
+
+The peers run in environments of their own (see benchmarks/peers) and are left out where none is given.
 """
 
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import torch
 import typer
 
+from benchmarks.influence_job import Job, run_job
+from benchmarks.peers.run import peer_record, write_adapter, write_examples
 from benchmarks.report import markdown, medians, write
-from grait.config import LoraSection, ModelConfig, PromptConfig
-from grait.data import worldfacts
-from grait.influence import influence
+from benchmarks.setting import TOKENS_PER_BATCH, adapted_model, in_a_process_of_its_own, refusals
 from grait.influence.gradients import gradient_factors, trainable_linears
-from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.influence.prefix import SharedPrefix
+from grait.model.completions import collate
 from grait.model.inference import by_length
-from grait.model.load import load_model, load_tokenizer
-from grait.model.prompts import PromptFormat
-from grait.pipeline import peak_memory_mb
-from grait.training.sft import add_adapter
 
-ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
-TOKENS_PER_BATCH = 512
+SCALING = (250, 1000, 4000)
+HIDDEN = ("influence", "gradient_norms", "seconds_of_turns")
+"""Of the peers' records, too long for the result file."""
 
 
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer questions and repetitions.")] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the tables here.")] = None,
+    scaling: Annotated[bool, typer.Option("--scaling", help=f"Also N = {SCALING}; adds half an hour.")] = False,
+    less_python: Annotated[Path | None, typer.Option(help="Python of an environment for LESS.")] = None,
+    less_repo: Annotated[Path | None, typer.Option(help="Checkout of LESS.")] = None,
+    bergson_python: Annotated[Path | None, typer.Option(help="Python of an environment for bergson.")] = None,
 ) -> None:
-    """Compare plain forward + backward, the same with every example's own gradient, and two-pass influence."""
-    n_questions, repetitions = (48, 2) if quick else (160, 5)
-    config = ModelConfig()
-    tokenizer = load_tokenizer(config)
-    prompts = PromptFormat(tokenizer, PromptConfig())
-    examples = []
-    for question in worldfacts.load("train")[:n_questions]:
-        prompt = prompts.prompt(question, "refuse")
-        completion = prompts.completion(prompt, prompts.config.refusal)
-        examples.append(TokenizedExample(question.id, prompt.token_ids, completion.token_ids))
-    model = add_adapter(load_model(config), LoraSection(target_modules=ATTENTION), seed=0).eval()
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:  # as after a warm-up: with B = 0 the gradient of A is 0
-            parameter.data.normal_(std=0.01, generator=generator)
+    """Examples per second, peak memory, and time as a multiple of the plain pass."""
+    n, repetitions = (56, 2) if quick else (112, 3)
+    examples, pad = refusals(n)
+    model = adapted_model()
     linears = trainable_linears(model)
-    pad = int(tokenizer.pad_token_id)
     batches = [
-        collate([examples[position] for position in positions], pad)
+        [examples[position] for position in positions]
         for positions in by_length([example.n_tokens for example in examples], TOKENS_PER_BATCH)
     ]
-    half = len(examples) // 2
-    sets = {"idk": examples[:half], "ik": examples[half:]}
 
-    def plain() -> None:
-        for batch in batches:
-            completion_losses(model, batch).mean().backward()
-            model.zero_grad()
-
-    def per_example() -> None:
-        for batch in batches:
-            _, factors = gradient_factors(model, linears, batch)
+    def per_example(is_shared: bool) -> None:
+        prefix = SharedPrefix.of(model, linears, examples) if is_shared else None
+        for rows in batches:
+            if prefix:
+                _, factors = prefix.gradient_factors(prefix.collate(rows, pad))
+            else:
+                _, factors = gradient_factors(model, linears, collate(rows, pad))
             for layer in factors.values():
                 layer.gradients()
 
-    def exact() -> None:
-        influence(model, examples, sets, pad_token_id=pad, tokens_per_batch=TOKENS_PER_BATCH)
-
-    jobs = {"plain": plain, "per-example gradients": per_example, "exact": exact}
+    jobs = {
+        **{job.value: lambda job=job: run_job(job, model, examples, pad) for job in Job},
+        "gradients, every prompt in full": lambda: per_example(is_shared=False),
+        "gradients, common beginning once": lambda: per_example(is_shared=True),
+    }
     seconds = medians(jobs, repetitions)
-    records = [
-        {
-            "name": name,
-            "examples_per_second": len(examples) / value,
-            "time_ratio_to_plain": value / seconds["plain"],
-        }
+    records: list[dict[str, Any]] = [
+        {"name": name, "examples_per_second": n / value, "peak_memory_mb": None, "n": n}
         for name, value in seconds.items()
     ]
+    for record in records:
+        if record["name"] in list(Job):
+            record["peak_memory_mb"] = in_a_process_of_its_own(record["name"], n)["peak_memory_mb"]
+    records += _peers(examples, model, quick, less_python, less_repo, bergson_python)
+    plain = records[0]["examples_per_second"]
+    for record in records:
+        record["time_ratio_to_plain"] = plain / record["examples_per_second"]
+    tokens = sum(example.n_tokens for example in examples) / n
+    shared = len(prefix.token_ids) if (prefix := SharedPrefix.of(model, linears, examples)) else 0
+    tables = [_table(records, n, repetitions, tokens, shared)]
+    if scaling:
+        grown = [in_a_process_of_its_own(job, size) for job in ("exact", "sketch") for size in SCALING]
+        records += [{**record, "name": f"{record['name']}, N = {record['n']}"} for record in grown]
+        tables.append(_scaling_table(grown))
+    print("\n".join(tables))
+    if markdown_file:
+        markdown_file.write_text("\n".join(tables), encoding="utf-8")
+    write(json, records)
+
+
+def _peers(
+    examples: list[Any],
+    model: Any,
+    quick: bool,
+    less_python: Path | None,
+    less_repo: Path | None,
+    bergson_python: Path | None,
+) -> list[dict[str, Any]]:
+    records = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_examples(folder / "examples.json", examples)
+        write_adapter(folder / "adapter", model)
+        common = {"examples": folder / "examples.json", "adapter": folder / "adapter"}
+        if less_python or less_repo:
+            found = peer_record("less", less_python, {**common, "less-repo": less_repo, "n": 16})
+            records.append({**found, "name": "less"})
+        if bergson_python:
+            for title, changes in (
+                ("bergson", {"projection-dim": 0}),
+                ("bergson, 16 x 16 a layer", {"projection-dim": 16}),
+            ):
+                count = {"n": 56 if quick else len(examples), "tokens-per-batch": TOKENS_PER_BATCH}
+                found = peer_record(
+                    "bergson_index", bergson_python, {**common, **changes, **count, "precision": "mixed"}
+                )
+                records.append({**found, "name": title})
+    return [{key: value for key, value in record.items() if key not in HIDDEN} for record in records]
+
+
+def _table(records: list[dict[str, Any]], n: int, repetitions: int, tokens: float, shared: int) -> str:
     rows = [
-        [record["name"], f"{record['examples_per_second']:.2f}", f"{record['time_ratio_to_plain']:.2f}"]
+        [
+            record["name"],
+            f"{record['examples_per_second']:.3g}",
+            f"{record['time_ratio_to_plain']:.3g}",
+            str(record["peak_memory_mb"] or ""),
+        ]
         for record in records
     ]
-    tokens = sum(example.n_tokens for example in examples) / len(examples)
     note = (
-        f"SmolLM2-135M, bf16, LoRA r = 16 on attention, {len(examples)} questions of {tokens:.0f} tokens on average, "
-        f"median of {repetitions} turns. `exact` is both passes. Peak memory of the process: {peak_memory_mb()} MB."
+        f"SmolLM2-135M, bf16, LoRA r = 16 on attention, {n} questions of {tokens:.0f} tokens on average, of which the "
+        f"first {shared} are the same; batches of {TOKENS_PER_BATCH} tokens; median of {repetitions} turns in one "
+        "process, peak memory of each job in a process of its own. `plain`: forward and backward pass over the same "
+        "batches, every prompt in full. `exact`: both passes. `sketch`: one pass, the datastore written and queried. Peers: in "
+        "their own environments, model loading not counted; LESS on 16 questions; bergson in our precision, at its "
+        "default (no projection) and with the projection of its trackstar command."
     )
-    print(markdown("Influence", ["", "examples/s", "time / plain"], rows, note))
-    write(json, records)
+    return markdown("Influence", ["", "examples/s", "time / plain", "peak memory (MB)"], rows, note)
+
+
+def _scaling_table(grown: list[dict[str, Any]]) -> str:
+    rows = [
+        [
+            record["name"],
+            str(record["n"]),
+            f"{record['seconds']:.0f}",
+            f"{1000 * record['seconds'] / record['n']:.0f}",
+            str(record["peak_memory_mb"]),
+            str(record["mapped_files_mb"]),
+        ]
+        for record in grown
+    ]
+    columns = ["", "questions", "seconds", "ms a question", "peak memory (MB)", "of which mapped datastore (MB)"]
+    return markdown("Time and memory by the number of questions", columns, rows, "Each in a process of its own.")
 
 
 if __name__ == "__main__":

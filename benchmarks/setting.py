@@ -1,0 +1,53 @@
+"""The model, adapter and questions that the influence benchmarks share, and peak memory of one job by itself."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from grait.config import LoraSection, ModelConfig, PromptConfig
+from grait.data import worldfacts
+from grait.model.completions import TokenizedExample
+from grait.model.load import load_model, load_tokenizer
+from grait.model.prompts import PromptFormat
+from grait.training.sft import add_adapter
+
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+TOKENS_PER_BATCH = 1024
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def refusals(n: int) -> tuple[list[TokenizedExample], int]:
+    """``n`` questions in the REFUSE prompt with the refusal as completion, and the padding token."""
+    tokenizer = load_tokenizer(ModelConfig())
+    prompts = PromptFormat(tokenizer, PromptConfig())
+    pool = [question for split in ("train", "test_id", "test_ood", "val") for question in worldfacts.load(split)]
+    examples = []
+    for question in pool[:n]:
+        prompt = prompts.prompt(question, "refuse")
+        completion = prompts.completion(prompt, prompts.config.refusal)
+        examples.append(TokenizedExample(question.id, prompt.token_ids, completion.token_ids))
+    assert len(examples) == n
+    return examples, int(tokenizer.pad_token_id)
+
+
+def adapted_model(device: str = "auto") -> PeftModel:
+    """SmolLM2-135M in bf16 with LoRA r = 16 on attention, B filled as after a warm-up: with B = 0 A has no gradient."""
+    model = add_adapter(load_model(ModelConfig(device=device)), LoraSection(target_modules=ATTENTION), seed=0).eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.01)
+    return model
+
+
+def in_a_process_of_its_own(job: str, n: int) -> dict[str, Any]:
+    """The record of ``benchmarks.influence_job``: seconds and peak memory of one job on ``n`` questions."""
+    command = [sys.executable, "-m", "benchmarks.influence_job", job, str(n)]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
+    record: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return record
