@@ -1,6 +1,6 @@
 """Influence beside what it cannot do without (a plain training pass) and beside other programs for the same.
 
-python -m benchmarks.influence [--quick] [--json FILE] [--markdown FILE] [--scaling]
+python -m benchmarks.influence [--quick] [--json FILE] [--markdown FILE]
     [--less-python BIN --less-repo DIR] [--bergson-python BIN]
 
 The peers run in environments of their own (see benchmarks/peers) and are left out where none is given.
@@ -21,7 +21,6 @@ from grait.influence.prefix import SharedPrefix
 from grait.model.completions import collate
 from grait.model.inference import by_length
 
-SCALING = (250, 1000, 4000)
 HIDDEN = ("influence", "gradient_norms", "seconds_of_turns")
 """Of the peers' records, too long for the result file."""
 
@@ -30,7 +29,6 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer questions and repetitions.")] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the tables here.")] = None,
-    scaling: Annotated[bool, typer.Option("--scaling", help=f"Also N = {SCALING}; adds half an hour.")] = False,
     less_python: Annotated[Path | None, typer.Option(help="Python of an environment for LESS.")] = None,
     less_repo: Annotated[Path | None, typer.Option(help="Checkout of LESS.")] = None,
     bergson_python: Annotated[Path | None, typer.Option(help="Python of an environment for bergson.")] = None,
@@ -74,14 +72,10 @@ def main(
         record["time_ratio_to_plain"] = plain / record["examples_per_second"]
     tokens = sum(example.n_tokens for example in examples) / n
     shared = len(prefix.token_ids) if (prefix := SharedPrefix.of(model, linears, examples)) else 0
-    tables = [_table(records, n, repetitions, tokens, shared)]
-    if scaling:
-        grown = [in_a_process_of_its_own(job, size) for job in ("exact", "sketch") for size in SCALING]
-        records += [{**record, "name": f"{record['name']}, N = {record['n']}"} for record in grown]
-        tables.append(_scaling_table(grown))
-    print("\n".join(tables))
+    table = _table(records, n, repetitions, tokens, shared)
+    print(table)
     if markdown_file:
-        markdown_file.write_text("\n".join(tables), encoding="utf-8")
+        markdown_file.write_text(table, encoding="utf-8")
     write(json, records)
 
 
@@ -129,27 +123,11 @@ def _table(records: list[dict[str, Any]], n: int, repetitions: int, tokens: floa
         f"SmolLM2-135M, bf16, LoRA r = 16 on attention, {n} questions of {tokens:.0f} tokens on average, of which the "
         f"first {shared} are the same; batches of {TOKENS_PER_BATCH} tokens; median of {repetitions} turns in one "
         "process, peak memory of each job in a process of its own. `plain`: forward and backward pass over the same "
-        "batches, every prompt in full. `exact`: both passes. `sketch`: one pass, the datastore written and queried. Peers: in "
-        "their own environments, model loading not counted; LESS on 16 questions; bergson in our precision, at its "
-        "default (no projection) and with the projection of its trackstar command."
+        "batches, every prompt in full. `exact`: both passes. `sketch`: one pass, the datastore written and queried. "
+        "Peers: in their own environments, model loading not counted; LESS on 16 questions; bergson in our precision, "
+        "at its default (no projection) and with the projection of its trackstar command."
     )
     return markdown("Influence", ["", "examples/s", "time / plain", "peak memory (MB)"], rows, note)
-
-
-def _scaling_table(grown: list[dict[str, Any]]) -> str:
-    rows = [
-        [
-            record["name"],
-            str(record["n"]),
-            f"{record['seconds']:.0f}",
-            f"{1000 * record['seconds'] / record['n']:.0f}",
-            str(record["peak_memory_mb"]),
-            str(record["mapped_files_mb"]),
-        ]
-        for record in grown
-    ]
-    columns = ["", "questions", "seconds", "ms a question", "peak memory (MB)", "of which mapped datastore (MB)"]
-    return markdown("Time and memory by the number of questions", columns, rows, "Each in a process of its own.")
 
 
 if __name__ == "__main__":

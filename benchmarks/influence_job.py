@@ -1,6 +1,6 @@
 """One job of the influence benchmark in a process of its own, for its time and its peak memory.
 
-python -m benchmarks.influence_job plain|exact|sketch N
+python -m benchmarks.influence_job plain|exact|sketch N [--short]
 """
 
 import json
@@ -59,12 +59,14 @@ def run_job(job: Job, model: PeftModel, examples: list[TokenizedExample], pad_to
 
 
 def main(
-    job: Annotated[Job, typer.Argument(help="What to run.")], n: Annotated[int, typer.Argument(help="Questions.")]
+    job: Annotated[Job, typer.Argument(help="What to run.")],
+    n: Annotated[int, typer.Argument(help="Questions.")],
+    short: Annotated[bool, typer.Option("--short", help="Questions without a prompt around them.")] = False,
 ) -> None:
-    """Print seconds and peak memory as a line of JSON; model loading and one small batch come before."""
-    examples, pad_token_id = refusals(n)
+    """Print seconds and peak memory as a line of JSON; model loading and one full batch come before."""
+    examples, pad_token_id = refusals(n, is_short=short)
     model = adapted_model()
-    run_job(job, model, examples[:8], pad_token_id)
+    run_job(job, model, examples[:64], pad_token_id)
     start = time.perf_counter()
     run_job(job, model, examples, pad_token_id)
     record = {

@@ -21,8 +21,11 @@ TOKENS_PER_BATCH = 1024
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def refusals(n: int) -> tuple[list[TokenizedExample], int]:
-    """``n`` questions in the REFUSE prompt with the refusal as completion, and the padding token."""
+def refusals(n: int, is_short: bool = False) -> tuple[list[TokenizedExample], int]:
+    """``n`` questions in the REFUSE prompt with the refusal as completion, and the padding token.
+
+    ``is_short``: the question alone instead of the prompt, for runs over many questions.
+    """
     tokenizer = load_tokenizer(ModelConfig())
     prompts = PromptFormat(tokenizer, PromptConfig())
     pool = [question for split in ("train", "test_id", "test_ood", "val") for question in worldfacts.load(split)]
@@ -30,7 +33,8 @@ def refusals(n: int) -> tuple[list[TokenizedExample], int]:
     for question in pool[:n]:
         prompt = prompts.prompt(question, "refuse")
         completion = prompts.completion(prompt, prompts.config.refusal)
-        examples.append(TokenizedExample(question.id, prompt.token_ids, completion.token_ids))
+        own = tuple(tokenizer(question.question)["input_ids"]) if is_short else prompt.token_ids
+        examples.append(TokenizedExample(question.id, own, completion.token_ids))
     assert len(examples) == n
     return examples, int(tokenizer.pad_token_id)
 
@@ -45,9 +49,9 @@ def adapted_model(device: str = "auto") -> PeftModel:
     return model
 
 
-def in_a_process_of_its_own(job: str, n: int) -> dict[str, Any]:
+def in_a_process_of_its_own(job: str, n: int, is_short: bool = False) -> dict[str, Any]:
     """The record of ``benchmarks.influence_job``: seconds and peak memory of one job on ``n`` questions."""
-    command = [sys.executable, "-m", "benchmarks.influence_job", job, str(n)]
+    command = [sys.executable, "-m", "benchmarks.influence_job", job, str(n), *(["--short"] if is_short else [])]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     record: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return record

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 from tiny import loop_gradients, with_lora
 from tiny_folder import save_tiny
 from transformers import PreTrainedModel
 
 from grait.config import ModelConfig, PromptConfig
+from grait.data import worldfacts
 from grait.errors import ModelError
+from grait.influence import influence, sketch
 from grait.influence.gradients import gradient_factors, trainable_linears
+from grait.influence.prefix import SharedPrefix
 from grait.model import default, load
 from grait.model.completions import TokenizedExample, collate
 from grait.model.inference import InferenceEngine
@@ -305,3 +309,31 @@ def test_gradients_of_the_real_model_equal_a_one_example_loop(real: tuple[PreTra
     for row, gradient in enumerate(expected):
         assert gradient.norm() > 0
         assert (found[row] - gradient).norm() < 1e-4 * gradient.norm()
+
+
+@pytest.mark.slow
+def test_influence_on_the_real_model_shares_the_instruction_and_the_sketch_ranks_alike(
+    real: tuple[PreTrainedModel, PromptFormat], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, format_ = real
+    pad = int(format_.tokenizer.pad_token_id)
+    examples = []
+    for question in worldfacts.load("train")[:24]:
+        prompt = format_.prompt(question, "refuse")
+        completion = format_.completion(prompt, "I don't know.")
+        examples.append(TokenizedExample(question.id, prompt.token_ids, completion.token_ids))
+    sets = {"idk": examples[:14], "ik": examples[14:]}
+    adapted = with_lora(model, ["q_proj", "k_proj", "v_proj", "o_proj"])
+    try:
+        shared = influence(adapted, examples, sets, pad_token_id=pad)
+        store = sketch(adapted, examples, tmp_path / "datastore", pad_token_id=pad)
+        with monkeypatch.context() as patched:
+            patched.setattr(SharedPrefix, "of", lambda *_: None)
+            in_full = influence(adapted, examples, sets, pad_token_id=pad)
+    finally:
+        adapted.unload()
+    sketched = store.influence({name: [row.id for row in rows] for name, rows in sets.items()})
+    for name in sets:
+        assert shared.scores[name] == pytest.approx(in_full.scores[name], abs=1e-4)
+        exact, found = ([scores[name][row.id] for row in examples] for scores in (shared.scores, sketched.scores))
+        assert spearmanr(exact, found).statistic > 0.95

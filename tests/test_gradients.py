@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from tiny import ARCHITECTURES, ATTENTION, END, MLP, PAD, loop_gradients, random_examples, tiny_model, with_lora
 from torch import Tensor, nn
 
+from grait.config import ModelConfig
 from grait.errors import ModelError
 from grait.influence.gradients import Factors, for_gradients, gradient_factors, trainable_linears
 from grait.model.completions import TokenizedExample, collate
+from grait.model.load import load_model
 
 EXAMPLES = random_examples(7)
 
@@ -122,6 +125,17 @@ def test_gradients_of_fp16_models_do_not_vanish() -> None:
     cosines = nn.functional.cosine_similarity(found, expected)
     assert float(cosines.min()) > 0.99
     assert (found.norm(dim=1) / expected.norm(dim=1)).tolist() == pytest.approx([1] * len(EXAMPLES), rel=0.05)
+
+
+def test_gradients_on_a_4_bit_model_equal_a_loop_over_single_examples(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    folder = tmp_path / "model"
+    tiny_model(hidden_size=128, intermediate_size=128, num_key_value_heads=4, head_dim=32).save_pretrained(folder)
+    config = ModelConfig(name=str(folder), quantization="nf4", dtype="bfloat16", device="cpu")
+    model = with_lora(load_model(config))
+    assert type(model.get_base_model().model.layers[0].mlp.up_proj.base_layer).__name__ == "Linear4bit"
+    found, expected = flat(batched(model, EXAMPLES)[1]), torch.stack(loop_gradients(model, EXAMPLES)[1])
+    assert float(nn.functional.cosine_similarity(found, expected.float()).min()) > 0.998
 
 
 def test_layers_are_found_in_the_order_of_the_parameters() -> None:

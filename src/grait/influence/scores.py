@@ -1,7 +1,7 @@
 """What influence is: scores by example and set, and their sum over several checkpoints."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from grait.errors import DataError, NonFiniteError
@@ -48,23 +48,25 @@ class Influence:
         )
 
 
-def over_checkpoints(results: Sequence[tuple[float, Influence]]) -> Influence:
+def over_checkpoints(results: Iterable[tuple[float, Influence]]) -> Influence:
     """Influence over several warm-up checkpoints: the sum of their scores, each times its learning rate.
 
-    LESS eq. 4, TracIn. ``results``: learning rate and influence at each checkpoint, of the same examples and sets.
-    Norms and losses are those of the last checkpoint; an example that was not finite at any of them is left out.
+    LESS eq. 4, TracIn. ``results``: learning rate and influence at each checkpoint, of the same examples and sets; from
+    a generator they are made one after the other, so that one checkpoint's weights are in memory at a time. Norms and
+    losses are those of the last checkpoint; an example that was not finite at any of them is left out.
     """
-    if not results:
+    found = list(results)
+    if not found:
         raise DataError("influence: no checkpoint to sum over")
-    last = results[-1][1]
-    non_finite = sorted({example_id for _, result in results for example_id in result.non_finite})
+    last = found[-1][1]
+    non_finite = sorted({example_id for _, result in found for example_id in result.non_finite})
     kept = [example_id for example_id in last.gradient_norms if example_id not in set(non_finite)]
-    for _, result in results:
+    for _, result in found:
         if result.scores.keys() != last.scores.keys() or not result.gradient_norms.keys() >= set(kept):
             raise DataError("influence: the checkpoints were not asked about the same examples and sets")
     return Influence(
         scores={
-            name: {key: sum(rate * result.scores[name][key] for rate, result in results) for key in kept}
+            name: {key: sum(rate * result.scores[name][key] for rate, result in found) for key in kept}
             for name in last.scores
         },
         gradient_norms={key: last.gradient_norms[key] for key in kept},

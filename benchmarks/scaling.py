@@ -1,0 +1,48 @@
+"""Time and peak memory of influence by the number of questions: both should be straight lines, memory a flat one.
+
+python -m benchmarks.scaling [--quick] [--json FILE] [--markdown FILE]
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.report import markdown, write
+from benchmarks.setting import in_a_process_of_its_own
+
+COLUMNS = ["", "questions", "seconds", "ms a question", "peak memory (MB)", "of which mapped datastore (MB)"]
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Up to 1,000 questions.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
+) -> None:
+    """Exact influence and the sketch on 250 to 10,000 questions, each in a process of its own."""
+    sizes = (250, 1000) if quick else (250, 1000, 4000, 10_000)
+    records = [in_a_process_of_its_own(job, n, is_short=True) for job in ("sketch", "exact") for n in sizes]
+    rows = [
+        [
+            record["name"],
+            f"{record['n']:,}",
+            f"{record['seconds']:.0f}",
+            f"{1000 * record['seconds'] / record['n']:.1f}",
+            f"{record['peak_memory_mb']:,}",
+            str(record["mapped_files_mb"]),
+        ]
+        for record in records
+    ]
+    note = (
+        "SmolLM2-135M, bf16, LoRA r = 16 on attention; questions without a prompt around them (nothing is shared), "
+        "with the refusal as completion; influence of all on two halves. Seconds after loading and one batch."
+    )
+    table = markdown("Time and memory by the number of questions", COLUMNS, rows, note)
+    print(table)
+    if markdown_file:
+        markdown_file.write_text(table, encoding="utf-8")
+    write(json, records)
+
+
+if __name__ == "__main__":
+    typer.run(main)
