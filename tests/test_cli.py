@@ -17,6 +17,7 @@ from grait import cli, pipeline
 from grait.config import Config
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
+from grait.pipeline import workbench
 
 GOOD: list[dict[str, Any]] = [{"id": f"g{i}", "question": f"Question {i}?", "answers": ["yes"]} for i in range(6)]
 
@@ -49,8 +50,8 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: Any) -> Any:
         raise AssertionError("the model was loaded before the fault was found")
 
-    monkeypatch.setattr(pipeline, "load_model", load)
-    monkeypatch.setattr(pipeline, "load_tokenizer", load)
+    monkeypatch.setattr(workbench, "load_model", load)
+    monkeypatch.setattr(workbench, "load_tokenizer", load)
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
 from transformers import AutoTokenizer
 
 import grait
-from grait import pipeline
 from grait.artifacts import MANIFEST, read_rows
 from grait.errors import KnowledgeError
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import label
 from grait.methods.catalog import METHODS
+from grait.pipeline import evaluation, knowledge, training
 from grait.records import KnowledgeFlow, KnowledgeState, MethodName
 
 
@@ -100,13 +100,13 @@ def test_every_system_is_asked_and_judged_as_the_catalog_says(
     tiny: tuple[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = pipeline.predict
+    original = evaluation.predict
 
     def spy(engine: Any, prompts: Any, questions: Any, asked: Any, judge: Any, **options: Any) -> Any:
         seen.append((asked, judge))
         return original(engine, prompts, questions, asked, judge, **options)
 
-    monkeypatch.setattr(pipeline, "predict", spy)
+    monkeypatch.setattr(evaluation, "predict", spy)
     names = ["init-basic", "init-refuse", "cor-rait", "r-tuning"]
     grait.run(tree_of(tiny, tmp_path / "run", names[2:]))
     assert seen == [(METHODS[name].asked, METHODS[name].judge) for name in names]
@@ -180,7 +180,7 @@ def test_certainty_by_embeddings_is_measured_where_the_config_asks_for_it(
     def embed(texts: Sequence[str]) -> torch.Tensor:
         return torch.tensor([[float(len(text)), 1.0] for text in texts])
 
-    monkeypatch.setattr(pipeline, "load_embedder", lambda device: embed)
+    monkeypatch.setattr(knowledge, "load_embedder", lambda device: embed)
     tree = tree_of(tiny, tmp_path / "run", ["craft"])
     tree["knowledge"] |= {"certainty": "embedding", "n_samples": 2}
     tree["knowledge"]["temperature"] = 0.2
@@ -194,14 +194,14 @@ def test_r_tuning_learns_answers_with_their_sureness(
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny[0])
     trained: dict[str, str] = {}
-    original = pipeline.train
+    original = training.train
 
     def spy(model: Any, examples: Any, *arguments: Any, **options: Any) -> Any:
         for row in examples:
             trained[row.example.id] = tokenizer.decode(row.example.completion_ids, skip_special_tokens=True)
         return original(model, examples, *arguments, **options)
 
-    monkeypatch.setattr(pipeline, "train", spy)
+    monkeypatch.setattr(training, "train", spy)
     result = grait.run(tree_of(tiny, tmp_path / "run", ["r-tuning"]))
     asked = {row["id"]: row for row in map(json.loads, Path(tiny[1].train).read_text().splitlines())}
     states = read_rows(result.folder / "knowledge" / "knowledge.parquet", KnowledgeState)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,7 +18,6 @@ from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_hal
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait
-from grait import pipeline
 from grait.artifacts import MANIFEST, read_rows
 from grait.config import ModelConfig, PromptConfig
 from grait.data.files import read_questions
@@ -26,7 +26,7 @@ from grait.influence import GradientDatastore, batches, datastore, resume
 from grait.model.completions import TokenizedExample
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
-from grait.pipeline import RunResult
+from grait.pipeline import RunResult, evaluation, influence, knowledge, training
 from grait.records import KnowledgeState, MetricRecord, Prediction
 
 SYSTEMS = ["init-basic", "init-refuse", "cor-rait", "grait"]
@@ -209,13 +209,13 @@ def test_training_gets_the_weights_that_were_written(
 ) -> None:
     """The published script overwrites its weights with 1 on the way to training, and nothing noticed."""
     seen = {}
-    original = pipeline.train
+    original = training.train
 
     def spy(model: Any, examples: Any, *arguments: Any, **options: Any) -> Any:
         seen[len(seen)] = {row.example.id: (row.sample_weight, row.example.completion_ids) for row in examples}
         return original(model, examples, *arguments, **options)
 
-    monkeypatch.setattr(pipeline, "train", spy)
+    monkeypatch.setattr(training, "train", spy)
     grait.run(done.tree_at(tmp_path / "run"))
     warmup, cor_rait, weighted = seen.values()
     written = {row["id"]: row for row in rows_of(tmp_path / "run" / "rait.jsonl")}
@@ -393,20 +393,26 @@ def test_changed_training_questions_are_noticed(done: Done, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("function", "calls", "kept"),
+    ("module", "function", "calls", "kept"),
     [
-        ("query", 0, set()),
-        ("train", 0, {"knowledge"}),
-        ("influence", 0, {"knowledge", "warmup"}),
-        ("train", 2, {"knowledge", "warmup", "influence/exact", "adapters/cor-rait"}),
-        ("predict", 3, STAGES - {"evaluation/own/grait"}),
+        (knowledge, "query", 0, set()),
+        (training, "train", 0, {"knowledge"}),
+        (influence, "influence", 0, {"knowledge", "warmup"}),
+        (training, "train", 2, {"knowledge", "warmup", "influence/exact", "adapters/cor-rait"}),
+        (evaluation, "predict", 3, STAGES - {"evaluation/own/grait"}),
     ],
 )
 def test_an_interrupted_run_continues(
-    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, calls: int, kept: set[str]
+    done: Done,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    function: str,
+    calls: int,
+    kept: set[str],
 ) -> None:
     tree = done.tree_at(tmp_path / "run")
-    original = getattr(pipeline, function)
+    original = getattr(module, function)
     made = 0
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
@@ -417,7 +423,7 @@ def test_an_interrupted_run_continues(
         return original(*arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, function, interrupted)
+        patched.setattr(module, function, interrupted)
         with pytest.raises(KeyboardInterrupt):
             grait.run(tree)
     assert set(stamps(tmp_path / "run")) == kept
@@ -643,6 +649,6 @@ def test_a_gradient_transform_uses_the_moments_of_the_warm_up(done: Done, tmp_pa
     plain, transformed = refusal_influence(done.result.folder), refusal_influence(result.folder)
     assert plain.keys() == transformed.keys()
     assert plain != pytest.approx(transformed, rel=1e-2)
-    (result.folder / "warmup" / pipeline.MOMENTS).unlink()
+    (result.folder / "warmup" / training.MOMENTS).unlink()
     with pytest.raises(ArtifactError, match="optimizer_moments"):
         rerun({**tree, "seed": tree.get("seed", 0)})

@@ -18,7 +18,8 @@ from grait.judging.matching import parse_choice
 from grait.judging.outcomes import is_unparsable, judge
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
-from grait.pipeline import _Run
+from grait.pipeline.knowledge import knowledge_key
+from grait.pipeline.workbench import Workbench
 from grait.records import Outcome, Question
 
 # -- shots ---------------------------------------------------------------------------------------------------------
@@ -47,9 +48,9 @@ def test_other_sets_have_no_shots_of_their_own() -> None:
     assert load_topic_shots([config], 3) == {}
 
 
-def tiny_run(folder: Path, **sections: object) -> _Run:
+def tiny_run(folder: Path, **sections: object) -> Workbench:
     tree = {"model": {"name": save_tiny(folder / "model"), "device": "cpu"}, "prompt": {"n_shots": 2}, **sections}
-    return _Run(parse_config(tree))
+    return Workbench(parse_config(tree))
 
 
 def test_a_run_on_mmlu_asks_each_subject_after_its_own_shots(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_other_shots_are_another_knowledge_query(tmp_path: Path) -> None:
             path = Path(folder) / "dev" / "virology_dev.csv"
             path.write_text(path.read_text(encoding="utf-8").replace("number 0", "no. 0"), encoding="utf-8")
         data = {"path": "mmlu", "split": "val", "folder": folder}
-        keys.append(tiny_run(tmp_path, data=data, evaluation={"datasets": [data]}).knowledge_key)
+        keys.append(knowledge_key(tiny_run(tmp_path, data=data, evaluation={"datasets": [data]})))
     assert keys[0]["questions"] == keys[1]["questions"]
     assert keys[0]["shots"] != keys[1]["shots"]
 

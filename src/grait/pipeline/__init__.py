@@ -1,0 +1,11 @@
+"""The stages in order, and what they keep: the only package that knows what comes after what.
+
+``order`` is the page to read first; ``workbench`` is what the stages share; each other module holds the stages of one
+part of the run. The work itself is done by plain functions elsewhere, which know nothing of each other.
+"""
+
+from grait.pipeline.evaluation import RunResult
+from grait.pipeline.order import run
+from grait.pipeline.workbench import peak_memory_mb
+
+__all__ = ["RunResult", "peak_memory_mb", "run"]

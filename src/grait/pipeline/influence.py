@@ -1,0 +1,129 @@
+"""Stage 2, second half: influence at the warm-up adapter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from grait import progress
+from grait.artifacts import Stage, read_rows, write_rows
+from grait.influence import AdamTransform, Influence, influence, read_moments, sketch
+from grait.influence.gradients import trainable_linears
+from grait.methods.selection import sample_ids, with_label
+from grait.model.completions import TokenizedExample
+from grait.pipeline.training import MOMENTS
+from grait.pipeline.workbench import Notes, Workbench, digest, left_out
+from grait.records import InfluenceScore, KnowledgeState
+
+
+def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: Stage) -> list[InfluenceScore]:
+    """R, O, S and K of the labelled questions."""
+    config = bench.config
+    labels = {state.id: state.label for state in states}
+    members = {
+        "idk": sample_ids(with_label(states, "idk"), config.influence.max_idk, config.seed),
+        "ik": [state.id for state in with_label(states, "ik")],
+    }
+    sets = {
+        name: [bench.tokenized(question_id, "refuse", config.prompt.refusal) for question_id in ids]
+        for name, ids in members.items()
+    }
+    examples = [*sets["idk"], *sets["ik"]]
+    answers = [
+        bench.tokenized(question_id, "refuse", bench.prompts.reference(bench.questions[question_id]))
+        for question_id in members["ik"]
+    ]
+    sets["ik answers"] = [replace(answer, id=f"{answer.id}/answer") for answer in answers]
+    sketched = {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
+    stage = Stage(
+        bench.folder / "influence" / config.influence.mode,
+        {
+            "warmup": warmed_up.fingerprint,
+            "transform": config.influence.transform,
+            **{name: digest(rows) for name, rows in sets.items()},
+            **(sketched if config.influence.mode == "sketch" else {}),
+        },
+    )
+
+    def compute(folder: Path) -> Notes:
+        passes = _exact if config.influence.mode == "exact" else _sketched
+        with bench.adapted(warmed_up, is_trainable=True) as model:
+            transform = _gradient_transform(bench, warmed_up, model)
+            found = passes(bench, model, examples, sets, transform, stage.unfinished())
+        if config.influence.mode == "sketch":
+            stage.unfinished().rename(folder / "datastore")
+        rows = [
+            InfluenceScore(
+                id=example_id,
+                label=labels[example_id],
+                refusal_influence=found.scores["idk"][example_id],
+                over_refusal_influence=found.scores["ik"][example_id],
+                stable_influence=found.scores["idk"][example_id] - found.scores["ik"][example_id],
+                retention_influence=found.scores["ik answers"][example_id],
+                gradient_norm=norm,
+            )
+            for example_id, norm in found.gradient_norms.items()
+        ]
+        write_rows(folder / "influence.parquet", sorted(rows, key=lambda row: row.id))
+        return left_out("influence", found.non_finite)
+
+    bench.once(f"2/4 Influence: {config.influence.mode}, from per-example gradients", stage, compute)
+    return read_rows(stage.folder / "influence.parquet", InfluenceScore)
+
+
+def _exact(
+    bench: Workbench,
+    model: PeftModel,
+    examples: Sequence[TokenizedExample],
+    sets: Mapping[str, Sequence[TokenizedExample]],
+    transform: AdamTransform | None,
+    unfinished: Path,
+) -> Influence:
+    n = sum(map(len, sets.values())) + len(examples)
+    with progress.bar("gradients, two passes", n, "examples") as advance:
+        return influence(
+            model,
+            examples,
+            sets,
+            pad_token_id=bench.pad_token_id,
+            tokens_per_batch=bench.config.influence.tokens_per_batch,
+            transform=transform,
+            advance=advance,
+            resume=unfinished,
+        )
+
+
+def _sketched(
+    bench: Workbench,
+    model: PeftModel,
+    examples: Sequence[TokenizedExample],
+    sets: Mapping[str, Sequence[TokenizedExample]],
+    transform: AdamTransform | None,
+    unfinished: Path,
+) -> Influence:
+    everything = {row.id: row for rows in (examples, *sets.values()) for row in rows}
+    with progress.bar("gradients, one pass", len(everything), "examples") as advance:
+        store = sketch(
+            model,
+            list(everything.values()),
+            unfinished,
+            pad_token_id=bench.pad_token_id,
+            dimensions=bench.config.influence.dimensions,
+            seed=bench.config.seed,
+            tokens_per_batch=bench.config.influence.tokens_per_batch,
+            transform=transform,
+            advance=advance,
+        )
+    ids = {name: [row.id for row in rows] for name, rows in sets.items()}
+    return store.influence(ids, examples=[row.id for row in examples])
+
+
+def _gradient_transform(bench: Workbench, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
+    if bench.config.influence.transform == "none":
+        return None
+    path = warmed_up.folder / MOMENTS
+    shapes = {name: layer.weight.shape for name, layer in trainable_linears(model).items()}
+    moments = read_moments(load_file(path, device=str(model.device)), shapes, str(path))
+    return AdamTransform(moments, form="torch" if bench.config.influence.transform == "adam" else "less")

@@ -1,0 +1,97 @@
+"""Stage 1, and again after the warm-up: what the model knows, and how that changes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grait import progress
+from grait.artifacts import Stage, read_rows, write_rows
+from grait.knowledge.flow import knowledge_flow
+from grait.knowledge.query import query
+from grait.methods.selection import with_label
+from grait.model.load import resolve_device
+from grait.model.sentences import Embed, load_embedder
+from grait.pipeline.workbench import Notes, Workbench, digest, model_key
+from grait.records import KnowledgeFlow, KnowledgeState
+
+
+def knowledge_key(bench: Workbench) -> dict[str, Any]:
+    """All that decides the knowledge state."""
+    config = bench.config
+    return {
+        "model": model_key(config),
+        "prompt": config.prompt.model_dump(),
+        "knowledge": config.knowledge.model_dump(),
+        "seed": config.seed,
+        "questions": digest(bench.training_set),
+        "shots": digest(bench.prompts.shots_of(list(bench.questions.values()))),
+    }
+
+
+def initial_knowledge(bench: Workbench) -> list[KnowledgeState]:
+    """What the initial model knows of each training question."""
+    # Bad data is found before the model is looked for, and an unknown model before anything is computed.
+    _ = bench.test_sets, bench.training_set, bench.prompts
+    config = bench.config
+    stage = Stage(bench.folder / "knowledge", knowledge_key(bench))
+
+    def compute(folder: Path) -> Notes:
+        embed = _embedder(bench)
+        kept, skipped = bench.fitting(
+            list(bench.questions.values()), config.knowledge.max_new_tokens, "training", is_trained_on=True
+        )
+        with progress.bar("knowledge query", len(kept), "questions") as advance:
+            states = query(
+                bench.engine(bench.model),
+                bench.prompts,
+                kept,
+                config.knowledge,
+                seed=config.seed,
+                advance=advance,
+                embed=embed,
+            )
+        write_rows(folder / "knowledge.parquet", states)
+        return {"skipped": skipped}
+
+    bench.once("1/4 Knowledge: what does the model know?", stage, compute)
+    states = read_rows(stage.folder / "knowledge.parquet", KnowledgeState)
+    n_ik, n_idk = len(with_label(states, "ik")), len(with_label(states, "idk"))
+    dropped = len(states) - n_ik - n_idk
+    progress.note(f"{len(states)} questions: {n_ik} known (ik), {n_idk} unknown (idk), {dropped} on the threshold")
+    return states
+
+
+def warmup_flow(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: Stage) -> list[KnowledgeFlow]:
+    """For CRaFT: the knowledge query again, with the warm-up adapter.
+
+    The same questions, shots and seed: samples of the two models share their random numbers.
+    """
+    config = bench.config
+    stage = Stage(bench.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(bench)})
+
+    def compute(folder: Path) -> Notes:
+        with (
+            bench.adapted(warmed_up) as model,
+            progress.bar("knowledge query", len(states), "questions") as advance,
+        ):
+            states_after = query(
+                bench.engine(model),
+                bench.prompts,
+                [bench.questions[state.id] for state in states],
+                config.knowledge,
+                seed=config.seed,
+                advance=advance,
+                embed=_embedder(bench),
+            )
+        write_rows(folder / "flow.parquet", knowledge_flow(states, states_after))
+        return {}
+
+    bench.once("2/4 Knowledge flow: what does the model know after the warm-up?", stage, compute)
+    return read_rows(stage.folder / "flow.parquet", KnowledgeFlow)
+
+
+def _embedder(bench: Workbench) -> Embed | None:
+    """Sentence embeddings, where the certainty of free text is measured by them."""
+    if bench.config.knowledge.certainty == "agreement":
+        return None
+    return load_embedder(resolve_device(bench.config.model.device))

@@ -1,0 +1,52 @@
+"""The whole run, in order.
+
+knowledge -> warm-up -> influence -> selection -> training -> evaluation
+
+A stage whose artifact is already there with the same key is not run again.
+"""
+
+from grait.artifacts import Stage
+from grait.config import Config
+from grait.knowledge.query import check_both_sides
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.selection import Evidence
+from grait.pipeline.evaluation import RunResult, evaluation, result
+from grait.pipeline.influence import influence_scores
+from grait.pipeline.knowledge import initial_knowledge, warmup_flow
+from grait.pipeline.training import training, warmup, write_selection
+from grait.pipeline.workbench import Workbench
+from grait.records import KnowledgeState, Selected
+
+
+def run(config: Config) -> RunResult:
+    """Run, or continue, everything that ``config`` asks for. Raises a GraitError for what the user has to mend."""
+    bench = Workbench(config)
+    states = initial_knowledge(bench)
+    check_both_sides(states, config.knowledge.correctness_threshold)
+    evidence = _evidence(bench, states)
+    selected: dict[str, list[Selected]] = {
+        name: select(evidence, config.selection, config.seed)
+        for name in config.training.methods
+        if (select := METHODS[name].select)
+    }
+    write_selection(bench, evidence, selected)
+    adapters = {method: training(bench, method, chosen) for method, chosen in selected.items()}
+    systems: dict[str, Stage | None] = {INIT_BASIC: None, INIT_REFUSE: None, **adapters}
+    predictions = {
+        dataset.title: {system: evaluation(bench, system, adapter, dataset) for system, adapter in systems.items()}
+        for dataset in config.evaluation.datasets
+    }
+    return result(bench, predictions)
+
+
+def _evidence(bench: Workbench, states: list[KnowledgeState]) -> Evidence:
+    """Stage 2, up to the selection: what the chosen methods need to know, and no more."""
+    methods = [METHODS[name] for name in bench.config.training.methods]
+    needs_flow = any(method.needs_flow for method in methods)
+    needs_influence = any(method.needs_influence for method in methods)
+    if not needs_flow and not needs_influence:
+        return Evidence(states, {}, {})
+    warmed_up = warmup(bench, states)
+    flow = warmup_flow(bench, states, warmed_up) if needs_flow else []
+    scores = influence_scores(bench, states, warmed_up) if needs_influence else []
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})

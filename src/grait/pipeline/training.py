@@ -1,0 +1,127 @@
+"""Every adapter of a run: the warm-up's (stage 2, first half) and each method's (stage 3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from grait import progress
+from grait.artifacts import Stage, write_json, write_jsonl, write_rows
+from grait.config import OptimizerSection
+from grait.judging.sureness import with_sureness
+from grait.methods.selection import Evidence, most_correct, with_label
+from grait.pipeline.workbench import Notes, Workbench, digest, left_out, model_key
+from grait.records import KnowledgeState, RaitExample, Selected
+from grait.training.sft import WeightedExample, add_adapter, n_steps, train
+
+MOMENTS = "optimizer_moments.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredQuestion:
+    """A row of ``influence/scores.parquet``: influence, and what GRAIT made of it."""
+
+    id: str
+    label: str
+    refusal_influence: float
+    over_refusal_influence: float
+    stable_influence: float
+    retention_influence: float
+    gradient_norm: float
+    selected: bool
+    sample_weight: float
+
+
+def warmup(bench: Workbench, states: Sequence[KnowledgeState]) -> Stage:
+    """The adapter of M~: a short tuning on what the model answers best."""
+    config = bench.config
+    best = most_correct(with_label(states, "ik"), config.warmup.n_examples)
+    examples = [
+        WeightedExample(bench.tokenized(state.id, "basic", bench.prompts.reference(bench.questions[state.id])), 1.0)
+        for state in best
+    ]
+    key = {
+        "model": model_key(config),
+        "examples": digest(examples),
+        "lora": config.lora.model_dump(),
+        "warmup": config.warmup.model_dump(exclude={"micro_batch_size"}),
+        "seed": config.seed,
+    }
+    stage = Stage(bench.folder / "warmup", key)
+    bench.once(
+        f"2/4 Influence: warm-up on {len(examples)} known questions",
+        stage,
+        lambda folder: _train(bench, "warm-up", examples, config.warmup, folder),
+    )
+    return stage
+
+
+def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Stage:
+    """One method's adapter, in PEFT's format."""
+    config = bench.config
+    examples = [
+        WeightedExample(bench.tokenized(row.id, "refuse", _answer(bench, row)), row.sample_weight) for row in selected
+    ]
+    key = {
+        "model": model_key(config),
+        "examples": digest(examples),
+        "lora": config.lora.model_dump(),
+        "training": config.training.model_dump(exclude={"micro_batch_size", "methods"}),
+        "seed": config.seed,
+    }
+    stage = Stage(bench.folder / "adapters" / method, key)
+    n_refusals = sum(row.target == "refusal" for row in selected)
+    bench.once(
+        f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals",
+        stage,
+        lambda folder: _train(bench, method, examples, config.training, folder),
+    )
+    return stage
+
+
+def write_selection(bench: Workbench, evidence: Evidence, selected: Mapping[str, Sequence[Selected]]) -> None:
+    """Results for people: scores with what GRAIT made of them, and its training examples as text."""
+    if "grait" not in selected:
+        return
+    weights = {row.id: row.sample_weight for row in selected["grait"]}
+    write_rows(
+        bench.folder / "influence" / "scores.parquet",
+        [
+            ScoredQuestion(**asdict(score), selected=score.id in weights, sample_weight=weights.get(score.id, 0.0))
+            for score in evidence.influence.values()
+        ],
+    )
+    write_jsonl(bench.folder / "rait.jsonl", [_rait_example(bench, row) for row in selected["grait"]])
+
+
+def _train(
+    bench: Workbench, title: str, examples: Sequence[WeightedExample], config: OptimizerSection, folder: Path
+) -> Notes:
+    """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``."""
+    model = add_adapter(bench.model, bench.config.lora, bench.config.seed)
+    try:
+        with progress.bar(title, n_steps(len(examples), config), "steps") as advance:
+            log = train(
+                model, examples, config, pad_token_id=bench.pad_token_id, seed=bench.config.seed, advance=advance
+            )
+        model.save_pretrained(folder)
+    finally:
+        bench.drop_adapter(model)
+    save_file(log.moments, folder / MOMENTS)
+    write_json(folder / "losses.json", log.losses)
+    return left_out(title, log.non_finite)
+
+
+def _answer(bench: Workbench, row: Selected) -> str:
+    """What the selected question teaches, as text."""
+    if row.target == "refusal":
+        return bench.config.prompt.refusal
+    reference = bench.prompts.reference(bench.questions[row.id])
+    return reference if row.target == "answer" else with_sureness(reference, row.target == "answer-sure")
+
+
+def _rait_example(bench: Workbench, row: Selected) -> RaitExample:
+    prompt = bench.prompts.prompt(bench.questions[row.id], "refuse")
+    completion = bench.prompts.completion(prompt, _answer(bench, row))
+    return RaitExample(row.id, row.label, prompt.text, completion.text, row.sample_weight)

@@ -1,0 +1,207 @@
+"""What the stages of one run share: its folder, its questions and prompts, and the model."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from grait import progress
+from grait.artifacts import Stage, fingerprint, write_json
+from grait.config import Config
+from grait.data.load import load_questions, load_shots, load_topic_shots
+from grait.errors import ArtifactError, DataError
+from grait.judging.sureness import with_sureness
+from grait.model.completions import TokenizedExample
+from grait.model.inference import InferenceEngine
+from grait.model.load import load_model, load_tokenizer
+from grait.model.prompts import Family, PromptFormat
+from grait.records import Question
+
+Notes = dict[str, Any]
+"""What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""
+
+
+@dataclass
+class Workbench:
+    """One run: its folder, data and model, each loaded when first needed, and what has been noticed on the way."""
+
+    config: Config
+    notes: dict[str, Notes] = field(default_factory=dict)
+    """What each stage noted, by its folder: seconds, skipped and non_finite ids."""
+
+    @cached_property
+    def folder(self) -> Path:
+        folder = Path(self.config.out)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "config.json", self.config.model_dump())
+        except OSError as error:
+            raise ArtifactError(f"{folder}: cannot write the run folder: {error.strerror}") from error
+        return folder
+
+    # -- questions and prompts ---------------------------------------------------------------------------------
+
+    @cached_property
+    def training_set(self) -> list[Question]:
+        """All training questions; the shots come first where the set has none of its own."""
+        questions = load_questions(self.config.data)
+        if len(questions) <= self.config.prompt.n_shots:
+            raise DataError(
+                f"{self.config.data.path}: expected more than prompt.n_shots = {self.config.prompt.n_shots} "
+                f"training questions, found {len(questions)}"
+            )
+        return questions
+
+    @cached_property
+    def shots(self) -> tuple[Question, ...]:
+        """Solved examples: those that the training set keeps apart, else its first questions."""
+        return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
+
+    @cached_property
+    def questions(self) -> dict[str, Question]:
+        """Training questions by id, without the shots."""
+        shots = {shot.id for shot in self.shots}
+        return {question.id: question for question in self.training_set if question.id not in shots}
+
+    @cached_property
+    def test_sets(self) -> dict[str, list[Question]]:
+        return {dataset.title: load_questions(dataset) for dataset in self.config.evaluation.datasets}
+
+    @cached_property
+    def prompts(self) -> PromptFormat:
+        letters = self.config.knowledge.scoring in ("auto", "letter")
+        return PromptFormat(
+            # The shots first: bad data is found before the model is looked for.
+            shots=self.shots,
+            topic_shots=load_topic_shots(
+                [self.config.data, *self.config.evaluation.datasets], self.config.prompt.n_shots
+            ),
+            tokenizer=load_tokenizer(self.config.model),
+            config=self.config.prompt,
+            answer_form="letter" if letters else "text",
+        )
+
+    @property
+    def pad_token_id(self) -> int:
+        return int(self.prompts.tokenizer.pad_token_id)
+
+    def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:
+        prompt = self.prompts.prompt(self.questions[question_id], family)
+        completion = self.prompts.completion(prompt, answer)
+        return TokenizedExample(question_id, prompt.token_ids, completion.token_ids)
+
+    def fitting(
+        self, questions: Sequence[Question], max_new_tokens: int, where: str, is_trained_on: bool = False
+    ) -> tuple[list[Question], list[str]]:
+        """The questions whose prompts and answers the model can attend to, and the ids of the others.
+
+        Answers have ``max_new_tokens``; of questions that are trained on, the given answers have to fit, too.
+        """
+        longest = self.engine(self.model).longest
+        kept, skipped = [], []
+        for question in questions:
+            asked, prompt = self.prompts.query(question), self.prompts.prompt(question, "refuse")
+            unsure = with_sureness(self.prompts.reference(question), False)  # the longest that any method teaches
+            given = [self.config.prompt.refusal, unsure, *question.choices]
+            answers = [self.prompts.completion(prompt, text) for text in given] if is_trained_on else []
+            n_answer = max([max_new_tokens, *(len(answer.token_ids) for answer in answers)])
+            if max(len(asked.token_ids), len(prompt.token_ids)) + n_answer <= longest:
+                kept.append(question)
+            else:
+                skipped.append(question.id)
+        if skipped:
+            progress.note(f"{where}: {len(skipped)} questions longer than {longest} tokens skipped: {_named(skipped)}")
+        if not kept:
+            raise DataError(f"{where}: every question is longer than the {longest} tokens that the model attends to")
+        return kept, skipped
+
+    # -- the model ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        progress.note(f"loading {self.config.model.name} ({self.config.model.dtype})")
+        return load_model(self.config.model)
+
+    def engine(self, model: PreTrainedModel | PeftModel) -> InferenceEngine:
+        return InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
+
+    @contextmanager
+    def adapted(self, adapter: Stage | None, is_trainable: bool = False) -> Iterator[PreTrainedModel | PeftModel]:
+        """The model with a finished adapter on, which is taken off again; without one, the initial model."""
+        if adapter is None:
+            yield self.model
+            return
+        model = PeftModel.from_pretrained(self.model, str(adapter.folder), is_trainable=is_trainable).eval()
+        try:
+            yield model
+        finally:
+            self.drop_adapter(model)
+
+    def drop_adapter(self, model: Any) -> None:
+        self.model = model.unload()
+        self.model.requires_grad_(False)
+
+    # -- stages ------------------------------------------------------------------------------------------------
+
+    def once(self, title: str, stage: Stage, compute: Callable[[Path], Notes]) -> None:
+        """Run a stage unless it is finished; say which, and why. Keeps what it notes."""
+        reasons = stage.changes()
+        progress.heading(title)
+        if reasons is None:
+            progress.note("finished before, reused")
+        else:
+            _run(stage, reasons, compute)
+        self.notes[str(stage.folder.relative_to(self.folder))] = stage.notes()
+
+
+def _run(stage: Stage, reasons: Sequence[str], compute: Callable[[Path], Notes]) -> None:
+    if stage.folder.exists():
+        progress.note("running again: " + "; ".join(reasons))
+    start = time.monotonic()
+    try:
+        with stage.writing() as (folder, notes):
+            notes.update(compute(folder))
+            notes["seconds"] = round(time.monotonic() - start, 1)
+            notes["peak_memory_mb"] = peak_memory_mb()
+    except OSError as error:
+        raise ArtifactError(f"{stage.folder}: cannot write: {error.strerror or error}") from error
+
+
+def left_out(where: str, ids: Sequence[str]) -> Notes:
+    """The note about examples without a finite loss or gradient; says so on stderr when there are any."""
+    if ids:
+        progress.note(f"{where}: {len(ids)} examples without a finite loss and gradient left out: {_named(ids)}")
+    return {"non_finite": list(ids)}
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+
+
+def model_key(config: Config) -> dict[str, Any]:
+    """Names the model in stage keys; a folder by its files, too, so that other weights in it are another model."""
+    key = config.model.model_dump(include={"name", "revision", "dtype", "quantization"})
+    folder = Path(config.model.name)
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        key["files"] = fingerprint([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    return key
+
+
+def digest(rows: Sequence[Any]) -> str:
+    """Fingerprint of dataclass rows, for stage keys."""
+    return fingerprint([asdict(row) for row in rows])
+
+
+def peak_memory_mb() -> int:
+    """Highest resident memory of this process so far, in MB (10^6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
