@@ -319,7 +319,7 @@ def test_random_directions_in_place_of_the_sets_gradients_separate_nothing() -> 
     held_out = unknown[12:] + known[12:]
 
     def separation_by(given: dict[str, Tensor]) -> float:
-        found = inner_products(run, held_out, given, ["idk", "ik"], set())
+        found = inner_products(run, held_out, given, ["idk", "ik"], {})
         return separation(stable(found), unknown[12:], known[12:])
 
     true = separation_by(directions)

@@ -132,6 +132,7 @@ def test_metrics_are_whole(done: Done) -> None:
     for record in records:
         assert list(record) == [
             "method", "dataset", "n", "pc", "pw", "pr", "over_refusal_rate", "ths", "ths_low", "ths_high",
+            "auroc",
         ]  # fmt: skip
         assert record["dataset"] == "own"
         assert record["n"] == len(rows_of(done.files.test))
@@ -161,6 +162,11 @@ def test_metrics_are_those_of_the_predictions(done: Done) -> None:
         right = {row.id for row in done.result.predictions["own"]["init-basic"] if row.outcome == "correct"}
         refused = [row.id for row in predictions if row.outcome == "refused" and row.id in right]
         assert record.over_refusal_rate == len(refused) / len(right)
+        known = [row.refusal_logprob for row in predictions if row.id in right]
+        unknown = [row.refusal_logprob for row in predictions if row.id not in right]
+        above = [(u > k) + (u == k) / 2 for u in unknown for k in known]
+        assert record.auroc == pytest.approx(sum(above) / len(above))
+    assert len({record.auroc for record in done.result.metrics}) > 1
     assert any(record.ths != 0 for record in done.result.metrics)
 
 
@@ -274,6 +280,26 @@ def test_selected_questions_are_unknown(done: Done) -> None:
     selected = [row for row in rows if row["selected"] and row["label"] == "idk"]
     assert selected
     assert all(row["sample_weight"] == 1 for row in rows if row["selected"] and row["label"] == "ik")
+
+
+@pytest.mark.parametrize("system", ["init-basic", "init-refuse", "grait"])
+def test_the_refusal_is_scored_after_the_prompt_that_was_asked(done: Done, system: str) -> None:
+    """One question at a time, by transformers alone: the sum over its tokens, the end token included."""
+    tokenizer = load_tokenizer(ModelConfig(name=done.model))
+    model = AutoModelForCausalLM.from_pretrained(done.model, dtype=torch.float32)
+    if system == "grait":
+        model = PeftModel.from_pretrained(model, str(done.result.folder / "adapters" / system)).eval()
+    shots = tuple(read_questions(done.files.train)[:N_SHOTS])
+    prompts = PromptFormat(tokenizer, PromptConfig(n_shots=N_SHOTS), shots)
+    for question, found in zip(done.result.questions["own"], done.result.predictions["own"][system], strict=True):
+        prompt = prompts.query(question) if system == "init-basic" else prompts.prompt(question, "refuse")
+        completion = prompts.completion(prompt, REFUSAL)
+        assert completion.text.strip() == REFUSAL
+        ids = torch.tensor([[*prompt.token_ids, *completion.token_ids]])
+        logprobs = model(ids).logits[0].log_softmax(-1)
+        n = len(prompt.token_ids)
+        expected = sum(logprobs[n + i - 1, token].item() for i, token in enumerate(completion.token_ids))
+        assert found.refusal_logprob == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("method", ["cor-rait", "grait"])
@@ -607,16 +633,16 @@ def test_a_run_killed_within_the_gradient_passes_goes_on_there(
     monkeypatch.setattr(datastore, "SECONDS_BETWEEN_WRITES", 0.0)
     tree = done.tree_at(done.copied_to(tmp_path))
     tree["influence"] = {**tree.get("influence", {}), "mode": mode, "tokens_per_batch": 128, "transform": "adam"}
-    original = batches.GradientPass._gradient_factors
+    original = batches.GradientPass._batch
     calls: list[int] = []
 
-    def killed_in_the_fifth(self: Any, rows: Any) -> Any:
-        calls.append(len(rows))
+    def killed_in_the_fifth(*arguments: Any) -> Any:
+        calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return original(self, rows)
+        return original(*arguments)
 
-    monkeypatch.setattr(batches.GradientPass, "_gradient_factors", killed_in_the_fifth)
+    monkeypatch.setattr(batches.GradientPass, "_batch", killed_in_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         grait.run(tree)
     assert list((tmp_path / "run" / "influence").glob(f".{mode}.*.unfinished"))

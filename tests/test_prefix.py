@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, ATTENTION, MLP, PAD, loop_gradients, random_examples, tiny_model, with_lora
+from tiny import ARCHITECTURES, ATTENTION, MLP, PAD, loop_gradients, poison, random_examples, tiny_model, with_lora
 from torch import Tensor, nn
 
 from grait.influence import influence
@@ -58,12 +58,57 @@ def test_weighted_sums_and_chosen_rows_hold_the_prefix_too() -> None:
         torch.testing.assert_close(layer.rows(keep).gradients(), gradients[keep], rtol=0, atol=0)
 
 
-def test_influence_with_a_common_beginning_is_that_of_the_matrix_of_all_pairs() -> None:
-    model = with_lora(tiny_model(dtype=torch.float64))
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_products_with_directions_need_no_backward_pass_through_the_prefix(architecture: str) -> None:
+    """Tangents of keys and values against every example's own gradient in full."""
+    model = with_lora(tiny_model(architecture, dtype=torch.float64))
+    linears = trainable_linears(model)
+    prefix = SharedPrefix.of(model, linears, EXAMPLES)
+    assert prefix is not None
+    generator = torch.Generator().manual_seed(0)
+    directions = {
+        name: torch.randn(3, layer.weight.numel(), dtype=torch.float64, generator=generator)
+        for name, layer in linears.items()
+    }
+    batch = prefix.collate(EXAMPLES, PAD)
+    _, factors = prefix.gradient_factors(batch)
+    expected = torch.stack([factors[name].gradients() @ directions[name].T for name in linears]).sum(0)
+    _, own, at_reached = prefix.own_factors(batch)
+    found = torch.stack([own[name].gradients() @ directions[name].T for name in linears]).sum(0)
+    assert float((found - expected).norm() / expected.norm()) > 0.1  # what goes through the prefix is not nothing
+    for gradient, tangent in zip(at_reached, prefix.tangents(directions), strict=True):
+        found += gradient.flatten(1) @ tangent.flatten(1).T
+    in_float64 = architecture in ("gpt2", "gpt_neox")  # norms of the others round to float32
+    torch.testing.assert_close(found, expected, rtol=1e-9 if in_float64 else 1e-5, atol=1e-12 if in_float64 else 1e-7)
+
+
+@pytest.mark.parametrize("n_members", [4, 7])
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj"]])
+def test_influence_with_a_common_beginning_is_that_of_the_matrix_of_all_pairs(
+    n_members: int, targets: str | list[str]
+) -> None:
+    """With all examples in a set their norms are known in the second pass, which then stops at the prefix."""
+    changes = {"layers_to_transform": [1]} if targets == ["q_proj"] else {}
+    model = with_lora(tiny_model(dtype=torch.float64), targets, **changes)
     units = torch.stack([gradient / gradient.norm() for gradient in loop_gradients(model, EXAMPLES)[1]])
-    found = influence(model, EXAMPLES, {"set": EXAMPLES[:4]}, pad_token_id=PAD, tokens_per_batch=64)
-    expected = (units @ units[:4].T).mean(1)
-    assert [found.scores["set"][row.id] for row in EXAMPLES] == pytest.approx(expected.tolist(), rel=1e-9)
+    sets = {"set": EXAMPLES[:n_members], "other": EXAMPLES[2:4]}
+    found = influence(model, EXAMPLES, sets, pad_token_id=PAD, tokens_per_batch=64)
+    for name, members in sets.items():
+        chosen = [EXAMPLES.index(row) for row in members]
+        expected = (units @ units[chosen].T).mean(1)
+        tolerance = 1e-6 if n_members == len(EXAMPLES) else 1e-9  # Llama's norms, differentiated twice, in float32
+        assert [found.scores[name][row.id] for row in EXAMPLES] == pytest.approx(expected.tolist(), rel=tolerance)
+
+
+def test_non_finite_examples_are_left_out_where_the_second_pass_stops_at_the_prefix() -> None:
+    model = with_lora(tiny_model(dtype=torch.float64))
+    bad = replace(EXAMPLES[0], id="bad", prompt_ids=(*PREFIX, 5, 199, 9))
+    clean = [row for row in EXAMPLES if 199 not in row.prompt_ids]
+    expected = influence(model, clean, {"set": clean}, pad_token_id=PAD)
+    poison(model, 199)
+    found = influence(model, [*clean, bad], {"set": [bad, *clean]}, pad_token_id=PAD)
+    assert found.non_finite == ("bad",)
+    assert found.scores["set"] == pytest.approx(expected.scores["set"], rel=1e-6)
 
 
 def test_the_company_in_a_batch_does_not_matter() -> None:

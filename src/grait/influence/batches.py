@@ -22,11 +22,16 @@ Transform = Callable[[str, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """``positions`` of its rows among the examples, their ``losses`` [rows], and gradient factors by layer."""
+    """``positions`` of its rows among the examples, their ``losses`` [rows], and gradient factors by layer.
+
+    ``at_prefix``: None where the factors hold everything; else they are those of the examples' own tokens alone, and
+    these are the gradients at ``SharedPrefix.reached``, [rows, heads, tokens, size].
+    """
 
     positions: list[int]
     losses: Tensor
     factors: dict[str, Factors]
+    at_prefix: list[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,21 +62,29 @@ class GradientPass:
         return coefficients @ self.gradients(name, layer)
 
     def batches(
-        self, examples: Sequence[TokenizedExample], is_done: Callable[[int, list[int]], bool] | None = None
+        self,
+        examples: Sequence[TokenizedExample],
+        is_done: Callable[[int, list[int]], bool] | None = None,
+        stop_at_prefix: bool = False,
     ) -> Iterator[Batch]:
-        """The examples in batches of similar length. Those that are done, by number and positions, are only counted."""
+        """The examples in batches of similar length. Those that are done, by number and positions, are only counted.
+
+        ``stop_at_prefix``: gradients need not go through the prefix, which there must be.
+        """
         lengths = [example.n_tokens for example in examples]
         for number, positions in enumerate(by_length(lengths, self.tokens_per_batch)):
             if is_done is None or not is_done(number, positions):
-                yield Batch(positions, *self._gradient_factors([examples[position] for position in positions]))
+                yield self._batch(positions, [examples[position] for position in positions], stop_at_prefix)
             self.advance(len(positions))
 
-    def _gradient_factors(self, rows: list[TokenizedExample]) -> tuple[Tensor, dict[str, Factors]]:
+    def _batch(self, positions: list[int], rows: list[TokenizedExample], stop_at_prefix: bool) -> Batch:
         make = self.prefix.collate if self.prefix else collate
         batch = {key: value.to(self.device) for key, value in make(rows, self.pad_token_id).items()}
-        if self.prefix:
-            return self.prefix.gradient_factors(batch)
-        return gradient_factors(self.model, self.linears, batch)
+        if not self.prefix:
+            return Batch(positions, *gradient_factors(self.model, self.linears, batch))
+        if stop_at_prefix:
+            return Batch(positions, *self.prefix.own_factors(batch))
+        return Batch(positions, *self.prefix.gradient_factors(batch))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ direction of every set, the second takes the products. Cost and memory grow line
 all pairs is formed.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from torch import Tensor, nn
 
 from grait.errors import DataError, NonFiniteError
 from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
+from grait.influence.gradients import as_factor
 from grait.influence.resume import SavedPasses
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
 
 Directions = dict[str, Tensor]
 """By layer: the mean unit gradient of each set, [sets, out * in]."""
+
+Norms = Mapping[TokenizedExample, float]
+"""Norm of each member's gradient; NaN where it is not finite, or 0."""
 
 
 def check_examples(name: str, members: Sequence[TokenizedExample]) -> None:
@@ -62,8 +67,8 @@ def influence(
     everything = [*examples, *(member for members in sets.values() for member in members)]
     with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance) as run:
         saved = SavedPasses.open(resume, settings_of(run, {"examples": examples, **sets})) if resume else None
-        directions, left_out = mean_directions(run, sets, saved)
-        found = inner_products(run, examples, directions, list(sets), left_out, saved)
+        directions, norms = mean_directions(run, sets, saved)
+        found = inner_products(run, examples, directions, list(sets), norms, saved)
     if saved:
         saved.remove()
     return found
@@ -76,8 +81,8 @@ def _usable(losses: Tensor, norms: Tensor) -> Tensor:
 
 def mean_directions(
     run: GradientPass, sets: Mapping[str, Sequence[TokenizedExample]], saved: SavedPasses | None = None
-) -> tuple[Directions, set[str]]:
-    """First pass: mean_j u_j of each set, and the ids that have no finite gradient. Shared examples are run once."""
+) -> tuple[Directions, Norms]:
+    """First pass: mean_j u_j of each set, and the norms of its gradients. Shared examples are run once."""
     columns: dict[TokenizedExample, list[int]] = {}
     for column, members in enumerate(sets.values()):
         for example in members:
@@ -88,7 +93,7 @@ def mean_directions(
         state = {
             "done": torch.tensor(0),
             "counts": torch.zeros(len(sets), dtype=torch.long),
-            "non_finite": torch.zeros(len(distinct), dtype=torch.bool),
+            "norms": torch.full((len(distinct),), torch.nan, dtype=torch.float64),
         }
     n_done = int(state["done"])
     for batch in run.batches(distinct, lambda number, _: number < n_done):
@@ -100,8 +105,8 @@ def mean_directions(
         coefficients = torch.zeros((len(sets), len(batch.positions)), dtype=norms.dtype)
         for row, member in enumerate(batch.positions):
             if not usable[row]:
-                state["non_finite"][member] = True
                 continue
+            state["norms"][member] = float(norms[row])
             for column in columns[distinct[member]]:
                 coefficients[column, row] = 1 / norms[row]
                 state["counts"][column] += 1
@@ -126,7 +131,7 @@ def mean_directions(
     directions = {
         key.removeprefix("sum."): total / divisors.to(total) for key, total in state.items() if key.startswith("sum.")
     }
-    return directions, {member.id for member, bad in zip(distinct, state["non_finite"].tolist(), strict=True) if bad}
+    return directions, dict(zip(distinct, state["norms"].tolist(), strict=True))
 
 
 def inner_products(
@@ -134,10 +139,16 @@ def inner_products(
     examples: Sequence[TokenizedExample],
     directions: Directions,
     names: Sequence[str],
-    left_out: set[str],
+    norms: Norms,
     saved: SavedPasses | None = None,
 ) -> Influence:
-    """Second pass: <u_i, direction> of each example with each set's direction."""
+    """Second pass: <u_i, direction> of each example with each set's direction.
+
+    Where the norms are known of all examples, and nothing transforms their gradients, only products are left to be
+    found; with a shared prefix these need no backward pass through it (``SharedPrefix.tangents``).
+    """
+    only_products = run.prefix is not None and run.transform is None and all(row in norms for row in examples)
+    tangents = run.prefix.tangents(directions) if run.prefix is not None and only_products else []
     state = saved.load("products") if saved else None
     if state is None:
         nothing = torch.full((len(examples),), torch.nan, dtype=torch.float64)
@@ -148,19 +159,24 @@ def inner_products(
             "scores": nothing[:, None].repeat(1, len(names)),
         }
     n_done = int(state["done"])
-    for batch in run.batches(examples, lambda number, _: number < n_done):
+    for batch in run.batches(examples, lambda number, _: number < n_done, stop_at_prefix=only_products):
         squares = torch.zeros_like(batch.losses)
         products = torch.zeros((len(batch.positions), len(names)), dtype=squares.dtype, device=squares.device)
         for name, layer in batch.factors.items():
             gradients = run.gradients(name, layer)
-            squares += gradients.square().sum(1)
             products += gradients @ directions[name].to(gradients).T
-        norms = squares.sqrt()
-        usable = _usable(batch.losses, norms).cpu()
+            if not only_products:
+                squares += gradients.square().sum(1)
+        for gradient, tangent in zip(batch.at_prefix or [], tangents, strict=True):
+            products += (as_factor(gradient).flatten(1) @ as_factor(tangent).flatten(1).T).to(products)
+        length = squares.sqrt()
+        if only_products:
+            length = torch.tensor([norms[examples[row]] for row in batch.positions], dtype=torch.float64).to(length)
+        usable = _usable(batch.losses, length).cpu()
         rows = torch.tensor(batch.positions)[usable]
-        state["norms"][rows] = norms.cpu().double()[usable]
+        state["norms"][rows] = length.cpu().double()[usable]
         state["losses"][rows] = batch.losses.cpu().double()[usable]
-        state["scores"][rows] = (products / norms[:, None]).cpu().double()[usable]
+        state["scores"][rows] = (products / length[:, None]).cpu().double()[usable]
         state["done"] += 1
         if saved:
             saved.keep("products", state)
@@ -170,5 +186,5 @@ def inner_products(
         {name: state["scores"][:, column].tolist() for column, name in enumerate(names)},
         norms=state["norms"].tolist(),
         losses=state["losses"].tolist(),
-        left_out=left_out,
+        left_out={member.id for member, norm in norms.items() if math.isnan(norm)},
     )

@@ -8,7 +8,7 @@ The gradients are those without sharing, up to rounding; of a frozen model's for
 tokens remain.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -94,29 +94,19 @@ class SharedPrefix:
             "position_ids": batch["position_ids"] + length,
         }
 
-    def _through_prefix(self, reached: list[Tensor], gradients: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        """From gradients [batch, ...] at the keys and values to those at the layers' outputs, [batch, 1, prefix, out].
+    @property
+    def reached(self) -> list[Tensor]:
+        """The keys and values that depend on the adapter."""
+        return [tensor for pair in self.keys_values for tensor in pair if tensor.requires_grad]
 
-        None for a layer from which no key or value is reached.
+    def own_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors], list[Tensor]]:
+        """Losses, factors of the examples' own tokens alone, and the gradients at ``reached``, [batch, heads, ...].
+
+        ``batch`` as made by ``collate`` above.
         """
-        if not reached:  # such as adapted queries of the last layer alone
-            return [None] * len(self.linears)
-        found: Sequence[Tensor | None] = torch.autograd.grad(
-            reached,
-            [self.captured[name][1] for name in self.linears],
-            [gradient[:, None] for gradient in gradients],
-            retain_graph=True,
-            allow_unused=True,
-            is_grads_batched=True,
-        )
-        return found
-
-    def gradient_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors]]:
-        """As ``gradients.gradient_factors``, of a batch made by ``collate`` above."""
         n = len(batch["input_ids"])
         scale = loss_scale(self.model)
         cache, leaves = DynamicCache(), []
-        reached = [tensor for pair in self.keys_values for tensor in pair if tensor.requires_grad]
         with torch.enable_grad():
             for layer, pair in enumerate(self.keys_values):
                 copies = []
@@ -131,15 +121,70 @@ class SharedPrefix:
                 losses = completion_losses(self.model, batch, cache)
             outputs = [captured[name][1] for name in self.linears]
             found = torch.autograd.grad(scale * losses.sum(), [*outputs, *leaves])
-            own, at_leaves = found[: len(outputs)], found[len(outputs) :]
-            prefix = self._through_prefix(reached, at_leaves)
-        factors = {}
-        for name, gradient, prefix_gradient in zip(self.linears, own, prefix, strict=True):
-            factors[name] = Factors(as_factor(captured[name][0]), as_factor(gradient) / scale)
-            if prefix_gradient is not None:  # after the last keys and values, the prefix reaches no example
+        factors = {
+            name: Factors(as_factor(captured[name][0]), as_factor(gradient) / scale)
+            for name, gradient in zip(self.linears, found[: len(outputs)], strict=True)
+        }
+        return losses.detach(), factors, [gradient / scale for gradient in found[len(outputs) :]]
+
+    def gradient_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors]]:
+        """As ``gradients.gradient_factors``, of a batch made by ``collate`` above."""
+        losses, factors, at_reached = self.own_factors(batch)
+        for name, gradient in zip(self.linears, self._through_prefix(at_reached), strict=True):
+            if gradient is not None:  # after the last keys and values, the prefix reaches no example
                 factors[name] = replace(
                     factors[name],
                     prefix_inputs=as_factor(self.captured[name][0][0]),
-                    prefix_output_gradients=as_factor(prefix_gradient[:, 0]) / scale,
+                    prefix_output_gradients=as_factor(gradient[:, 0]),
                 )
-        return losses.detach(), factors
+        return losses, factors
+
+    def _through_prefix(self, gradients: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """From gradients [batch, ...] at ``reached`` to those at the layers' outputs, [batch, 1, prefix, out].
+
+        None for a layer from which no key or value is reached.
+        """
+        if not self.reached:  # such as adapted queries of the last layer alone
+            return [None] * len(self.linears)
+        with torch.enable_grad():
+            found: Sequence[Tensor | None] = torch.autograd.grad(
+                self.reached,
+                [self.captured[name][1] for name in self.linears],
+                [gradient[:, None] for gradient in gradients],
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=True,
+            )
+        return found
+
+    def tangents(self, directions: Mapping[str, Tensor]) -> list[Tensor]:
+        """How ``reached`` change with a step of the weights along each direction, [directions, heads, tokens, size].
+
+        ``directions``: by layer, [directions, out * in]. The inner product of a direction with the prefix' part of an
+        example's gradient is that of its tangents with the example's gradients at ``reached``, so where only products
+        are asked for, no example's gradient has to go through the prefix. Computed as the derivative of the (linear)
+        backward pass, once for each direction.
+        """
+        reached = self.reached
+        if not reached:
+            return []
+        with torch.enable_grad():
+            weights = [torch.zeros_like(tensor, requires_grad=True) for tensor in reached]
+            found = torch.autograd.grad(
+                reached,
+                [self.captured[name][1] for name in self.linears],
+                weights,
+                create_graph=True,
+                allow_unused=True,
+            )
+            rows = []
+            for index in range(len(next(iter(directions.values())))):
+                product = torch.zeros((), device=reached[0].device)
+                for name, gradient in zip(self.linears, found, strict=True):
+                    if gradient is not None:
+                        layer = self.linears[name]
+                        inputs = as_factor(self.captured[name][0][0])
+                        direction = directions[name][index].view_as(layer.weight).to(inputs)
+                        product = product + (as_factor(gradient[0]) * (inputs @ direction.T)).sum()
+                rows.append(torch.autograd.grad(product, weights, retain_graph=True))
+        return [torch.cat(own) for own in zip(*rows, strict=True)]
