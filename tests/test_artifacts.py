@@ -102,7 +102,7 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
 
 def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
-    write_rows(path, [Prediction("a", "b", "wrong")])
+    write_rows(path, [Prediction("a", "b", "wrong", -1.5)])
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ArtifactError, match="delete its folder to run this stage again") as caught:
         read_rows(path, Prediction)

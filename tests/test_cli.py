@@ -283,7 +283,7 @@ def commands() -> dict[str, Any]:
 def test_the_help_names_every_command(grait: Call) -> None:
     code, out, _ = grait("--help")
     assert code == 0
-    assert set(commands()) == {"run", "demo", "methods", "datasets"}
+    assert set(commands()) == {"run", "demo", "compare", "methods", "datasets"}
     assert all(re.search(rf"\b{name}\b", out) for name in commands())
 
 
@@ -322,14 +322,41 @@ def test_a_model_and_two_files_are_enough(grait: Call, tmp_path: Path, tiny: tup
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in cli.CONTENTS:
-        assert (tmp_path / "run" / name).exists()
-        assert f"  {name} " in out
+        assert (tmp_path / "run" / name).exists() == (name != "groups.json")  # these questions have no groups
+        assert (f"  {name} " in out) == (name != "groups.json")
     records = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert [record["dataset"] for record in records] == ["test"] * 4  # the file's name
     # Markup in a question is text, and the second time everything is there.
     code, again, err = grait(*arguments, *sets)
     assert (code, again) == (0, out)
     assert err.count("finished before, reused") == 9
+
+
+def test_questions_with_groups_give_a_second_table(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+    rows = [json.loads(line) for line in Path(tiny[1].test).read_text().splitlines()]
+    for i, row in enumerate(rows):
+        row["group"] = f"[b]group {i // 4}"
+    tree = tiny_tree(*tiny, tmp_path / "run")
+    tree["training"]["methods"] = ["cor-rait"]
+    tree["evaluation"]["datasets"].append({"path": write_jsonl(tmp_path / "grouped.jsonl", rows)})
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(tree))
+    code, out, err = grait("run", tmp_path / "my.yaml")
+    assert code == 0, err
+    table = out.partition("grouped by group")[2]
+    for text in ("[b]group 0", "[b]group 1", "all", "init-basic", "cor-rait"):
+        assert text in table
+    records = json.loads((tmp_path / "run" / "groups.json").read_text())
+    systems = ["init-basic", "init-refuse", "cor-rait"]
+    groups = ["[b]group 0", "[b]group 1", None]
+    assert [(row["dataset"], row["method"], row["group"]) for row in records] == [
+        ("grouped", system, group) for system in systems for group in groups
+    ]
+    whole = {row["method"]: row for row in json.loads((tmp_path / "run" / "metrics.json").read_text())[3:]}
+    for row in records:
+        if row["group"] is None:
+            assert {name: row[name] for name in ("n", "pc", "ths", "ths_low")} == {
+                name: whole[row["method"]][name] for name in ("n", "pc", "ths", "ths_low")
+            }
 
 
 def test_the_methods_are_listed_with_what_they_need_and_their_papers(grait: Call) -> None:

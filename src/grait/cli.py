@@ -3,7 +3,8 @@
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +102,68 @@ def demo(
 
 
 @app.command()
+def compare(
+    config: Annotated[Path, typer.Argument(help="YAML config file; its compare section has the defaults.")],
+    methods: Annotated[
+        str | None, typer.Option(help="Methods to train, with commas between; default: all of `grait methods`.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, with commas between, such as 0,1,2; default: the config's seed.")
+    ] = None,
+    overrides: Set = None,
+    out: Out = None,
+    debug: Debug = False,
+) -> None:
+    """Find out which method suits a model and data: train and evaluate several, on several seeds, side by side.
+
+    Everything that the methods can share is computed once for each seed. The folder holds one ordinary run for each
+    seed, compare.json and compare.md. Run the same command again to continue after an interruption, or to see the
+    table again.
+    """
+    from grait.config import load_config
+
+    assignments = [
+        *(overrides or []),
+        *([f"out={out}"] if out else []),
+        *([f"compare.methods=[{', '.join(_method_names(methods))}]"] if methods is not None else []),
+        *([f"compare.seeds={_seed_numbers(seeds)}"] if seeds is not None else []),
+    ]
+    _compare(load_config(config, assignments))
+
+
+def _method_names(text: str) -> list[str]:
+    from grait.methods.catalog import METHODS
+
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise ConfigError(f"--methods {text}: {name!r} is no method; allowed: {', '.join(METHODS)}")
+    return names
+
+
+def _seed_numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdecimal()):
+            raise ConfigError(f"--seeds {text}: {part!r} is no seed; expected whole numbers from 0, such as 0,1,2")
+    return [int(part) for part in parts]
+
+
+def _compare(settings: Any) -> None:
+    from grait.pipeline import compare as compare_methods
+    from grait.report import comparison_tables, verdicts
+
+    with _interruptible():
+        result = compare_methods(settings)
+    console = Console(soft_wrap=True, highlight=False)
+    for table in comparison_tables(result.records, result.differences):
+        console.print(table)
+    for line in verdicts(result.records, result.differences):
+        console.print(line, markup=False)
+    print(f"\nEverything is in {result.folder}/: compare.md, compare.json, and a run folder for each seed")
+
+
+@app.command()
 def methods(debug: Debug = False) -> None:
     """List the methods that training.methods may name, and the untrained systems they are compared with."""
     from grait.methods.catalog import METHODS
@@ -150,22 +213,32 @@ def datasets(debug: Debug = False) -> None:
 
 def _run(settings: Any) -> None:
     from grait.pipeline import run as run_pipeline
+    from grait.report import groups_tables
 
-    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property); nothing a user can act on.
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-    try:
+    with _interruptible():
         result = run_pipeline(settings)
-    except KeyboardInterrupt:  # here, because typer would end without a word
-        print("interrupted; the same command continues after the last finished stage", file=sys.stderr)
-        raise SystemExit(130) from None
     console = Console(soft_wrap=True, highlight=False)
     console.print(metrics_table(result.metrics))
+    for table in groups_tables(result.groups):
+        console.print(table)
     for line in example_lines(result):
         console.print(line, markup=False)
     console.print(f"\nEverything is in {result.folder}/", markup=False)
     for name, what in CONTENTS.items():
         if (result.folder / name).exists():
             console.print(f"  {name:28} {what}", markup=False)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Around long work: how to go on after Ctrl-C, and no warning that a user cannot act on."""
+    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property).
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    try:
+        yield
+    except KeyboardInterrupt:  # here, because typer would end without a word
+        print("interrupted; the same command continues after the last finished stage", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 CONTENTS = {
@@ -175,6 +248,7 @@ CONTENTS = {
     "knowledge/knowledge.parquet": "correctness and certainty of every training question",
     "evaluation": "every answer of every system, judged",
     "metrics.json": "the table above, as fractions",
+    "groups.json": "results by group of questions, as fractions",
     "summary.json": "times, peak memory, versions, what was left out",
 }
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from grait.data.catalog import View
 from grait.errors import ConfigError
 from grait.judging.refusal import detect_refusal
-from grait.records import MethodName, Question
+from grait.records import MethodName, Question, SystemName
 
 
 class Section(BaseModel):
@@ -223,6 +223,27 @@ class EvaluationConfig(Section):
         return self
 
 
+class CompareConfig(Section):
+    """``grait compare``: which methods, and how often each is trained."""
+
+    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, min_length=1, description="One run for each, in the place of `seed`; default: that one only."
+    )
+    methods: list[SystemName] | None = Field(
+        None,
+        min_length=1,
+        description="What to train, in the place of training.methods; default: all. The initial model is always there.",
+    )
+
+    @field_validator("seeds", "methods")
+    @classmethod
+    def _differ(cls, values: list[Any] | None) -> list[Any] | None:
+        for value in values or []:
+            if (values or []).count(value) > 1:
+                raise ValueError(f"{value} stands twice")
+        return values
+
+
 class Config(Section):
     """A whole run."""
 
@@ -238,6 +259,7 @@ class Config(Section):
     selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    compare: CompareConfig = CompareConfig()
     tokens_per_batch: Annotated[int, Field(ge=1)] = Field(
         4096, description="Tokens, padding included, that inference handles at once; speed and memory only."
     )

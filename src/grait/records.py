@@ -36,6 +36,9 @@ MethodName = Literal[
 ]
 """Methods that train; ``methods/catalog.py`` has one line about each. Here because the config names them, too."""
 
+SystemName = Literal["init-basic", "init-refuse", MethodName]
+"""All that is evaluated: the initial model, asked in two ways, and what the methods make of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -163,11 +166,17 @@ class RaitExample:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer of one system, judged."""
+    """One answer of one system, judged.
+
+    ``refusal_logprob``: summed log-likelihood (nats, at most 0) of the refusal text and its end token after the very
+    prompt that the system was asked with; higher refuses more readily. For R-Tuning, too, although it is taught
+    another statement, which follows an answer.
+    """
 
     id: str
     output: str
     outcome: Outcome
+    refusal_logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,8 @@ class MetricRecord:
 
     ``over_refusal_rate``: refused among the questions that the initial model answers right.
     ``ths_low``, ``ths_high``: 95% percentile bootstrap over questions.
+    ``auroc``: how well the probability of the refusal finds what the initial model does not answer right, in [0, 1],
+    0.5 is chance; None where that is all of the questions, or none.
     """
 
     method: str
@@ -188,6 +199,7 @@ class MetricRecord:
     ths: float
     ths_low: float
     ths_high: float
+    auroc: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +224,49 @@ class GroupRecord:
     ths: float | None
     ths_low: float | None
     ths_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRecord:
+    """One system on one data set: means over ``seeds``, each with a 95% interval over questions (and seeds).
+
+    All are fractions. ``auroc`` and its interval are None where the initial model answers all or nothing right.
+    """
+
+    method: str
+    dataset: str
+    n: int
+    seeds: tuple[int, ...]
+    pc: float
+    pc_low: float
+    pc_high: float
+    pw: float
+    pw_low: float
+    pw_high: float
+    pr: float
+    pr_low: float
+    pr_high: float
+    over_refusal_rate: float
+    over_refusal_rate_low: float
+    over_refusal_rate_high: float
+    ths: float
+    ths_low: float
+    ths_high: float
+    auroc: float | None
+    auroc_low: float | None
+    auroc_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceRecord:
+    """THS of ``method`` minus THS of ``versus`` on the same questions and seeds, with its paired 95% interval.
+
+    A fraction; positive when ``method`` is better. An interval that holds 0 does not tell the two apart.
+    """
+
+    method: str
+    versus: str
+    dataset: str
+    ths_difference: float
+    low: float
+    high: float

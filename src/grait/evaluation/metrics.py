@@ -140,17 +140,20 @@ def summarize(
     tuned: Mapping[str, Outcome],
     resamples: int = 10_000,
     seed: int = 0,
+    refusal_scores: Mapping[str, float] | None = None,
 ) -> MetricRecord:
     """All metrics of one method on one data set, from outcomes by question id; order does not matter.
 
     ``initial``: outcomes of the untouched model with the BASIC prompt (Init-Basic), the base of THS and of
-    over-refusal. ``seed`` fixes the bootstrap. Raises GraitError when the id sets differ or are empty, or when the
-    initial model has no wrong answer.
+    over-refusal. ``seed`` fixes the bootstrap. ``refusal_scores``: by question id, higher refuses more readily; without
+    them there is no AUROC, nor where the initial model answers all or nothing right. Raises GraitError when the id
+    sets differ or are empty, or when the initial model has no wrong answer.
     """
     counts = joint_counts(initial, tuned)
     base, shares = outcome_shares(initial.values()), outcome_shares(tuned.values())
     ths = truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw)
     low, high = ths_interval(counts, resamples, seed)
+    has_both_sides = 0 < counts[0].sum() < counts.sum()
     return MetricRecord(
         method=method,
         dataset=dataset,
@@ -162,4 +165,5 @@ def summarize(
         ths=ths,
         ths_low=low,
         ths_high=high,
+        auroc=refusal_auroc(refusal_scores, initial) if refusal_scores is not None and has_both_sides else None,
     )

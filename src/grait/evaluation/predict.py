@@ -1,4 +1,4 @@
-"""Greedy answers of one system to a data set, judged."""
+"""Greedy answers of one system to a data set, judged, and how likely a refusal was."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,10 +19,12 @@ def predict(
 ) -> list[Prediction]:
     """One prediction for each question, in their order.
 
-    Questions with the same shots are asked together, so that their common prefix runs once.
+    Questions with the same shots are asked together, so that their common prefix runs once; after the answers, one
+    more pass scores the refusal text. ``advance`` is told answered questions.
     """
     parts = prompts.by_shots(questions) if asked == "query" else [list(questions)]
     outputs: dict[str, str] = {}
+    refusal_logprobs: dict[str, float] = {}
     for part in parts:
         asked_prompts = [
             prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in part
@@ -36,8 +38,19 @@ def predict(
             end_token_ids=prompts.end_token_ids(asked_prompts[0].is_chat),
             advance=advance,
         )
-        for question, (tokens,) in zip(part, answers, strict=True):
+        refusals = engine.completion_logprobs(
+            [prompt.token_ids for prompt in asked_prompts],
+            [[prompts.completion(prompt, prompts.config.refusal).token_ids] for prompt in asked_prompts],
+        )
+        for question, (tokens,), (logprobs,) in zip(part, answers, refusals, strict=True):
             outputs[question.id] = prompts.decode(tokens)
+            refusal_logprobs[question.id] = sum(logprobs)
     return [
-        Prediction(question.id, outputs[question.id], judge(outputs[question.id], question)) for question in questions
+        Prediction(
+            question.id,
+            outputs[question.id],
+            judge(outputs[question.id], question),
+            refusal_logprobs[question.id],
+        )
+        for question in questions
     ]

@@ -1,11 +1,13 @@
 """The stages in order, and what they keep: the only package that knows what comes after what.
 
-``order`` is the page to read first; ``workbench`` is what the stages share; each other module holds the stages of one
-part of the run. The work itself is done by plain functions elsewhere, which know nothing of each other.
+``order`` is the page to read first, ``comparison`` puts several such runs side by side; ``workbench`` is what the
+stages share; each other module holds the stages of one part of the run. The work itself is done by plain functions
+elsewhere, which know nothing of each other.
 """
 
+from grait.machine import peak_memory_mb
+from grait.pipeline.comparison import Comparison, compare
 from grait.pipeline.evaluation import RunResult
 from grait.pipeline.order import run
-from grait.pipeline.workbench import peak_memory_mb
 
-__all__ = ["RunResult", "peak_memory_mb", "run"]
+__all__ = ["Comparison", "RunResult", "compare", "peak_memory_mb", "run"]

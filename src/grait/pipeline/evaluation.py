@@ -1,27 +1,31 @@
 """Stage 4: every system's answers to every data set, and what they amount to."""
 
-import importlib.metadata
-import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from grait import progress
 from grait.artifacts import Stage, read_rows, write_json, write_rows
 from grait.config import DataConfig
+from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
+from grait.machine import peak_memory_mb, versions
 from grait.methods.catalog import INIT_BASIC, METHODS
-from grait.pipeline.workbench import Notes, Workbench, digest, model_key, peak_memory_mb
-from grait.records import MetricRecord, Prediction, Question
+from grait.pipeline.workbench import Notes, Workbench, digest, model_key
+from grait.records import GroupRecord, MetricRecord, Prediction, Question
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """``predictions``: data set -> system -> predictions in the data set's order."""
+    """``predictions``: data set -> system -> predictions in the data set's order.
+
+    ``groups``: of the data sets whose questions have a group (MMLU).
+    """
 
     folder: Path
     metrics: list[MetricRecord]
+    groups: list[GroupRecord]
     questions: dict[str, list[Question]]
     predictions: dict[str, dict[str, list[Prediction]]]
     summary: dict[str, Any]
@@ -41,6 +45,7 @@ def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: Da
         "answer_form": bench.prompts.answer_form,
         "questions": digest(questions),
         "max_new_tokens": config.evaluation.max_new_tokens,
+        "columns": [field.name for field in fields(Prediction)],
     }
     stage = Stage(bench.folder / "evaluation" / dataset.title / system, key)
 
@@ -68,28 +73,24 @@ def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: Da
 
 def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]) -> RunResult:
     """Metrics of all systems on all data sets, against Init-Basic on the same questions; also as files."""
-    records = []
+    records, groups = [], []
+    n, seed = bench.config.evaluation.n_bootstrap, bench.config.seed
     for dataset, systems in predictions.items():
+        questions = bench.test_sets[dataset]
         outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in systems.items()}
-        for system in systems:
-            records.append(
-                summarize(
-                    system,
-                    dataset,
-                    outcomes[INIT_BASIC],
-                    outcomes[system],
-                    resamples=bench.config.evaluation.n_bootstrap,
-                    seed=bench.config.seed,
-                )
-            )
+        initial = outcomes[INIT_BASIC]
+        for system, rows in systems.items():
+            scores = {row.id: row.refusal_logprob for row in rows}
+            records.append(summarize(system, dataset, initial, outcomes[system], n, seed, scores))
+            if any(question.group is not None for question in questions):
+                groups += summarize_groups(system, dataset, questions, initial, outcomes[system], n, seed)
     summary = {
         "peak_memory_mb": peak_memory_mb(),
         "stages": bench.notes,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "accelerate")},
-        },
+        "versions": versions(),
     }
     write_json(bench.folder / "metrics.json", [asdict(record) for record in records])
+    if groups:
+        write_json(bench.folder / "groups.json", [asdict(record) for record in groups])
     write_json(bench.folder / "summary.json", summary)
-    return RunResult(bench.folder, records, bench.test_sets, predictions, summary)
+    return RunResult(bench.folder, records, groups, bench.test_sets, predictions, summary)

@@ -7,6 +7,7 @@ A stage whose artifact is already there with the same key is not run again.
 
 from grait.artifacts import Stage
 from grait.config import Config
+from grait.errors import KnowledgeError
 from grait.knowledge.query import check_both_sides
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import Evidence
@@ -24,11 +25,7 @@ def run(config: Config) -> RunResult:
     states = initial_knowledge(bench)
     check_both_sides(states, config.knowledge.correctness_threshold)
     evidence = _evidence(bench, states)
-    selected: dict[str, list[Selected]] = {
-        name: select(evidence, config.selection, config.seed)
-        for name in config.training.methods
-        if (select := METHODS[name].select)
-    }
+    selected = _selections(config, evidence)
     write_selection(bench, evidence, selected)
     adapters = {method: training(bench, method, chosen) for method, chosen in selected.items()}
     systems: dict[str, Stage | None] = {INIT_BASIC: None, INIT_REFUSE: None, **adapters}
@@ -50,3 +47,15 @@ def _evidence(bench: Workbench, states: list[KnowledgeState]) -> Evidence:
     flow = warmup_flow(bench, states, warmed_up) if needs_flow else []
     scores = influence_scores(bench, states, warmed_up) if needs_influence else []
     return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
+
+
+def _selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
+    """What each method trains on. All are chosen before the first is trained: one that cannot choose stops the run."""
+    selected: dict[str, list[Selected]] = {}
+    for name in config.training.methods:
+        if select := METHODS[name].select:
+            try:
+                selected[name] = select(evidence, config.selection, config.seed)
+            except KnowledgeError as error:
+                raise KnowledgeError(f"{name}: {error}") from error
+    return selected

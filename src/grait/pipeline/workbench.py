@@ -1,7 +1,5 @@
 """What the stages of one run share: its folder, its questions and prompts, and the model."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from grait.config import Config
 from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
+from grait.machine import peak_memory_mb
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
@@ -103,16 +102,19 @@ class Workbench:
     ) -> tuple[list[Question], list[str]]:
         """The questions whose prompts and answers the model can attend to, and the ids of the others.
 
-        Answers have ``max_new_tokens``; of questions that are trained on, the given answers have to fit, too.
+        Answers have ``max_new_tokens``; the refusal has to fit, and the given answers of questions that are trained on.
         """
-        longest = self.engine(self.model).longest
+        longest, refusal = self.engine(self.model).longest, self.config.prompt.refusal
         kept, skipped = [], []
         for question in questions:
             asked, prompt = self.prompts.query(question), self.prompts.prompt(question, "refuse")
             unsure = with_sureness(self.prompts.reference(question), False)  # the longest that any method teaches
-            given = [self.config.prompt.refusal, unsure, *question.choices]
-            answers = [self.prompts.completion(prompt, text) for text in given] if is_trained_on else []
-            n_answer = max([max_new_tokens, *(len(answer.token_ids) for answer in answers)])
+            given = [refusal, *([unsure, *question.choices] if is_trained_on else [])]
+            answers = [
+                self.prompts.completion(asked, refusal),
+                *(self.prompts.completion(prompt, text) for text in given),
+            ]
+            n_answer = max(max_new_tokens, *(len(answer.token_ids) for answer in answers))
             if max(len(asked.token_ids), len(prompt.token_ids)) + n_answer <= longest:
                 kept.append(question)
             else:
@@ -199,9 +201,3 @@ def model_key(config: Config) -> dict[str, Any]:
 def digest(rows: Sequence[Any]) -> str:
     """Fingerprint of dataclass rows, for stage keys."""
     return fingerprint([asdict(row) for row in rows])
-
-
-def peak_memory_mb() -> int:
-    """Highest resident memory of this process so far, in MB (10^6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)

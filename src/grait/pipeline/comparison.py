@@ -1,0 +1,137 @@
+"""Several methods on several seeds: one ordinary run for each seed, and what they show together.
+
+All methods of a seed share its knowledge state, warm-up, flow, influence and initial predictions.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from grait import progress
+from grait.artifacts import fingerprint, write_json
+from grait.config import Config
+from grait.data.load import load_questions
+from grait.errors import ArtifactError
+from grait.evaluation.compare import compare as compare_answers
+from grait.evaluation.compare import gather
+from grait.machine import machine, versions
+from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.pipeline.evaluation import RunResult
+from grait.pipeline.order import run
+from grait.pipeline.workbench import digest, model_key
+from grait.records import ComparisonRecord, DifferenceRecord
+from grait.report import comparison_markdown
+
+RESULT = "compare.json"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``records``: data set by data set, the initial model first, then systems as trained.
+
+    ``differences``: paired, of ``grait`` and of each data set's highest THS. ``about``: config, seeds, resamples,
+    versions, machine and date.
+    """
+
+    folder: Path
+    records: list[ComparisonRecord]
+    differences: list[DifferenceRecord]
+    about: dict[str, Any]
+
+
+def compare(config: Config) -> Comparison:
+    """Run, or continue, ``config`` with each of its ``compare.methods`` and ``compare.seeds``; then compare.
+
+    A folder that holds the finished comparison of this very config and these questions is only read: no model loads.
+    Raises a GraitError for what the user has to mend.
+    """
+    folder = Path(config.out)
+    key = fingerprint(_key(config))
+    found = _finished(folder, key)
+    if found:
+        progress.note(f"{folder / RESULT}: finished before")
+        return found
+    seeds = config.compare.seeds or [config.seed]
+    runs: dict[int, RunResult] = {}
+    for number, seed in enumerate(seeds, 1):
+        progress.heading(f"Seed {seed} ({number} of {len(seeds)})")
+        runs[seed] = run(_of_seed(config, seed))
+    records: list[ComparisonRecord] = []
+    differences: list[DifferenceRecord] = []
+    for dataset in config.evaluation.datasets:
+        predictions = {
+            system: {seed: result.predictions[dataset.title][system] for seed, result in runs.items()}
+            for system in runs[seeds[0]].predictions[dataset.title]
+        }
+        own_records, own_differences = compare_answers(
+            gather(dataset.title, predictions, INIT_BASIC),
+            resamples=config.evaluation.n_bootstrap,
+            seed=config.seed,
+            differences_of=["grait"],
+        )
+        records += own_records
+        differences += own_differences
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "seeds": seeds,
+        "resamples": config.evaluation.n_bootstrap,
+        "versions": versions(),
+        "machine": machine(),
+        "config": config.model_dump(),
+    }
+    try:
+        (folder / "compare.md").write_text(comparison_markdown(records, differences, about), encoding="utf-8")
+        write_json(
+            folder / RESULT,
+            {
+                "key": key,
+                "about": about,
+                "records": [asdict(record) for record in records],
+                "differences": [asdict(record) for record in differences],
+            },
+        )
+    except OSError as error:
+        raise ArtifactError(f"{folder / RESULT}: cannot write: {error.strerror or error}") from error
+    return Comparison(folder, records, differences, about)
+
+
+def _of_seed(config: Config, seed: int) -> Config:
+    """The config of one seed's run."""
+    methods = [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
+    trained = [name for name in methods if METHODS[name].select]
+    return config.model_copy(
+        update={
+            "seed": seed,
+            "out": str(Path(config.out) / f"seed-{seed}"),
+            "training": config.training.model_copy(update={"methods": trained}),
+        }
+    )
+
+
+def _key(config: Config) -> dict[str, Any]:
+    """All that decides the comparison, known without a model."""
+    sets = [config.data, *config.evaluation.datasets]
+    return {
+        "config": config.model_dump(exclude={"out"}),
+        "model": model_key(config),
+        "questions": [digest(load_questions(dataset)) for dataset in sets],
+        "systems": list(METHODS),
+    }
+
+
+def _finished(folder: Path, key: str) -> Comparison | None:
+    """The comparison in the folder, if it is the one of this key."""
+    try:
+        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        if found["key"] != key:
+            return None
+        return Comparison(
+            folder,
+            [ComparisonRecord(**{**row, "seeds": tuple(row["seeds"])}) for row in found["records"]],
+            [DifferenceRecord(**row) for row in found["differences"]],
+            dict(found["about"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # made again, from finished stages

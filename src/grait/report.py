@@ -1,0 +1,209 @@
+"""Results as tables: for the terminal with rich, and as Markdown. Numbers are percent with one decimal."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import yaml
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from grait.records import ComparisonRecord, DifferenceRecord, GroupRecord
+
+LEGEND = (
+    "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
+    "right. THS: 0 is the initial model, higher is better."
+)
+AUROC_LEGEND = (
+    "AUROC: how well the probability of a refusal finds what the initial model does not answer right; 50 is chance."
+)
+
+
+def percent(share: float | None) -> str:
+    """``5.3``; a dash for what is undefined."""
+    return "-" if share is None else f"{round(100 * share, 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
+
+
+def percent_with_interval(share: float | None, low: float | None, high: float | None) -> str:
+    """``5.3 [2.3, 8.3]``; a dash for what is undefined."""
+    return "-" if share is None else f"{percent(share)} [{percent(low)}, {percent(high)}]"
+
+
+def _table(title: str, caption: str | None, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(
+        title=escape(title),
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+# -- groups --------------------------------------------------------------------------------------------------------
+
+
+def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
+    """One table for each data set: methods within groups, each group with its own base of THS."""
+    tables = []
+    for dataset, of_set in groupby(records, key=lambda record: record.dataset):
+        rows = list(of_set)
+        table = _table(
+            f"{dataset} by group, in percent, and THS with its 95% interval",
+            "THS of a group: against the initial model on the same group.",
+            ("group", "method"),
+            ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS"),
+        )
+        for group in dict.fromkeys(record.group for record in rows):
+            members = [record for record in rows if record.group == group]
+            for record in members:
+                table.add_row(
+                    escape("all" if group is None else group) if record is members[0] else "",
+                    record.method,
+                    str(record.n),
+                    *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate)),
+                    escape(percent_with_interval(record.ths, record.ths_low, record.ths_high)),
+                )
+            table.add_section()
+        tables.append(table)
+    return tables
+
+
+# -- comparisons ---------------------------------------------------------------------------------------------------
+
+
+def by_dataset(records: Sequence[ComparisonRecord]) -> dict[str, list[ComparisonRecord]]:
+    """Records of each data set, highest THS first."""
+    return {
+        dataset: sorted((row for row in records if row.dataset == dataset), key=lambda row: -row.ths)
+        for dataset in dict.fromkeys(row.dataset for row in records)
+    }
+
+
+def comparison_tables(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[Table]:
+    """One table for each data set, then one with the paired differences of GRAIT, where it was trained.
+
+    The intervals that are not shown are in ``comparison_markdown``.
+    """
+    tables = []
+    for dataset, rows in by_dataset(records).items():
+        table = _table(
+            f"{dataset}, {_sample(rows[0])}; percent, THS with its 95% interval",
+            None,
+            ("method",),
+            ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "AUROC"),
+        )
+        for row in rows:
+            table.add_row(
+                row.method,
+                *(percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)),
+                escape(percent_with_interval(row.ths, row.ths_low, row.ths_high)),
+                percent(row.auroc),
+            )
+        tables.append(table)
+    tables[-1].caption = f"{LEGEND} {AUROC_LEGEND}"
+    cells = _differences(differences)
+    if cells:
+        datasets = list(by_dataset(records))
+        table = _table("THS of grait minus THS of", None, ("method",), [escape(name) for name in datasets])
+        for versus in dict.fromkeys(versus for versus, _ in cells):
+            table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in datasets))
+        table.caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."
+        tables.append(table)
+    return tables
+
+
+def verdicts(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[str]:
+    """For each data set, the system of highest THS and those that cannot be told apart from it."""
+    lines = []
+    for dataset, rows in by_dataset(records).items():
+        level = [
+            row.versus for row in differences if (row.dataset, row.method) == (dataset, rows[0].method) and row.low <= 0
+        ]
+        rest = "above every other by more than chance" if not level else f"not clearly above {', '.join(level)}"
+        lines.append(f"{dataset}: highest THS {rows[0].method} ({percent(rows[0].ths)}), {rest}")
+    return lines
+
+
+def comparison_markdown(
+    records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], about: Mapping[str, Any]
+) -> str:
+    """The whole comparison: every metric with its interval, the differences, and how it was made.
+
+    ``about``: date, seeds, resamples, versions, machine and config (``pipeline.comparison``).
+    """
+    lines = ["# Methods compared", ""]
+    for dataset, rows in by_dataset(records).items():
+        lines += [f"## {dataset} ({_sample(rows[0])})", ""]
+        lines += _markdown(
+            ("method", "Pc", "Pw", "Pr", "over-refusal", "THS", "AUROC"),
+            [
+                (
+                    row.method,
+                    percent_with_interval(row.pc, row.pc_low, row.pc_high),
+                    percent_with_interval(row.pw, row.pw_low, row.pw_high),
+                    percent_with_interval(row.pr, row.pr_low, row.pr_high),
+                    percent_with_interval(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
+                    percent_with_interval(row.ths, row.ths_low, row.ths_high),
+                    percent_with_interval(row.auroc, row.auroc_low, row.auroc_high),
+                )
+                for row in rows
+            ],
+        )
+    cells = _differences(differences)
+    if cells:
+        datasets = list(by_dataset(records))
+        lines += ["## THS of grait minus THS of each other, paired", ""]
+        lines += _markdown(
+            ("method", *datasets),
+            [
+                (versus, *(cells[versus, dataset] for dataset in datasets))
+                for versus in dict.fromkeys(versus for versus, _ in cells)
+            ],
+        )
+    lines += [f"- {line}" for line in verdicts(records, differences)]
+    resampled = "questions and seeds" if len(about["seeds"]) > 1 else "questions"
+    lines += [
+        "",
+        f"Percent; means over seeds, in brackets 95% intervals of a bootstrap over {resampled}, "
+        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND}",
+        "",
+        f"Made on {about['date']}. Seeds: {', '.join(map(str, about['seeds']))}. "
+        f"Versions: {_facts(about['versions'])}. Machine: {_facts(about['machine'])}.",
+        "",
+        "```yaml",
+        yaml.safe_dump(about["config"], sort_keys=False, allow_unicode=True).rstrip("\n"),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _differences(records: Sequence[DifferenceRecord]) -> dict[tuple[str, str], str]:
+    """GRAIT's differences, by the other system and data set."""
+    return {
+        (row.versus, row.dataset): percent_with_interval(row.ths_difference, row.low, row.high)
+        for row in records
+        if row.method == "grait"
+    }
+
+
+def _sample(record: ComparisonRecord) -> str:
+    seeds = "seed" if len(record.seeds) == 1 else "seeds"
+    return f"{record.n} questions, {seeds} {', '.join(map(str, record.seeds))}"
+
+
+def _facts(facts: Mapping[str, str | int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return [*("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells), ""]
