@@ -58,6 +58,10 @@ def run(
     ] = None,
     overrides: Set = None,
     out: Out = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the config, say what would be done and what it costs; write nothing."),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Tune a model to refuse what it does not know, and measure it.
@@ -81,7 +85,10 @@ def run(
         raise ConfigError("give either a config file or --model/--train/--test; with a file, use --set key=value")
     assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
     settings = load_config(config, assignments) if config else parse_config(override(tree, assignments), "options")
-    _run(settings)
+    if dry_run:
+        _explain(settings)
+    else:
+        _run(settings)
 
 
 @app.command()
@@ -227,6 +234,117 @@ def _run(settings: Any) -> None:
     for name, what in CONTENTS.items():
         if (result.folder / name).exists():
             console.print(f"  {name:28} {what}", markup=False)
+
+
+def _explain(settings: Any) -> None:
+    from grait.plan import dry_run
+
+    plan = dry_run(settings)
+    console = Console(soft_wrap=True, highlight=False)
+    for line in plan_lines(plan):
+        console.print(line, markup=False)
+    if plan.size:
+        console.print(compute_table(plan))
+        for line in memory_lines(plan):
+            console.print(line, markup=False)
+
+
+def plan_lines(plan: Any) -> list[str]:
+    """Model, data and stages in their order."""
+    config, size = plan.config, plan.size
+    lines = [f"Dry run: no weights are loaded, nothing is written. The run would write to {config.out}/", ""]
+    if size:
+        lines.append(
+            f"Model: {config.model.name}, {size.parameters:,} parameters; adapter {size.adapter:,} "
+            f"({size.adapter / size.parameters:.1%})"
+        )
+    else:
+        lines += [f"Model: {plan.size_unknown}", "Memory and time need the size; counts and tokens do not."]
+    for role, questions in zip(["Training", *["Evaluation"] * len(plan.sets)], plan.sets, strict=False):
+        lines.append(f"{role}: {questions.title}, {_count(questions.count)} questions ({questions.source})")
+    lines += ["", "Stages"]
+    for number, stage in enumerate(plan.stages, 1):
+        lines += [f"{number:2} {stage.name}: {stage.does}", "     " + "; ".join(_amounts(stage))]
+    return [*lines, *(["", *(f"Note: {note}" for note in plan.notes)] if plan.notes else [])]
+
+
+def _count(count: Any) -> str:
+    if count.n is None:
+        return "unknown until the data is read:"
+    return f"{'' if count.is_exact else 'at most '}{count.n:,}"
+
+
+def _amounts(stage: Any) -> list[str]:
+    """Examples, samples, optimizer steps and tokens of a stage."""
+    amounts = []
+    for count, unit in ((stage.examples, stage.unit), (stage.samples, "answers"), (stage.steps, "optimizer steps")):
+        if count is not None and count.n is not None:
+            amounts.append(f"{_count(count)} {unit}")
+    work = stage.work
+    tokens = [
+        f"{_short_number(number)} tokens {how}"
+        for number, how in (
+            (work.prompt_tokens, "forward"),
+            (work.decoded_tokens, "generated at most"),
+            (work.trained_tokens, "forward and backward"),
+        )
+        if number
+    ]
+    return [*amounts, (f"for each {stage.per_n:,} {stage.per}: " if stage.per else "about ") + ", ".join(tokens)]
+
+
+def compute_table(plan: Any) -> Table:
+    """FLOP and hours of each stage by device; what is known adds up."""
+    from grait.plan import DEVICES, flop, seconds
+
+    model, size = plan.config.model, plan.size
+    table = Table(
+        title="Compute: an estimate, see docs/configs.md",
+        caption="Hours at the FLOP/s that is assumed: "
+        + "; ".join(f"{d.name} {d.peak * d.utilisation / 1e12:.3g} TFLOP/s" for d in DEVICES),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("stage")
+    for name in ("FLOP", *(device.name for device in DEVICES)):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def add(name: str, works: list[Any]) -> None:
+        total = sum(flop(work, size, model.gradient_checkpointing) for work in works)
+        hours = (sum(seconds(work, size, model, device) for work in works) / 3600 for device in DEVICES)
+        table.add_row(escape(name), f"{total:.1e}", *(_short_number(value) for value in hours))
+
+    for stage in plan.stages:
+        add(stage.name + (f", each {stage.per_n:,} {stage.per}" if stage.per else ""), [stage.work])
+    known = [stage.work for stage in plan.stages if not stage.per]
+    table.add_section()
+    add("all" if len(known) == len(plan.stages) else "all whose number is known", known)
+    return table
+
+
+def memory_lines(plan: Any) -> list[str]:
+    """GB that each stage holds at once, part by part, and GB on disk."""
+    lines = ["Memory in GB (10^9 bytes), without the framework's own"]
+    for memory in plan.memory:
+        parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in memory.parts.items())
+        lines.append(f"  {memory.name:10} {_gigabytes(memory.total):>6}  {parts}")
+    parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in plan.disk.items())
+    return [*lines, f"Disk in GB: {parts}"]
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2f}" if size < 1e10 else f"{size / 1e9:.1f}"
+
+
+def _short_number(number: float) -> str:
+    """Two digits that count: 0.031, 4.2, 130, 1,900, 2.1e+09."""
+    if number >= 1e7:
+        return f"{number:.1e}"
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
 @contextmanager

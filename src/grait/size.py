@@ -1,0 +1,159 @@
+"""How large a model and its adapter are, from the model's config alone: no weights, no memory, seconds.
+
+The model is built on torch's meta device, where tensors have shapes and no values. Nothing is fetched or written.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+from transformers.pytorch_utils import Conv1D
+
+from grait.config import LoraSection, ModelConfig
+from grait.errors import ModelError
+from grait.influence.gradients import trainable_linears
+from grait.model import default
+from grait.model.load import not_found
+from grait.training.sft import add_adapter
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """A model with its fresh adapter, counted on the meta device: exact, but for ``activation_bytes``.
+
+    ``parameters``: all of the model's own. ``body``: those that every token is multiplied with, so without embeddings
+    and head. ``packed``: weights that nf4 stores in 4 bits. ``head``: weights of the output layer, tied or not.
+    ``adapter``: trainable parameters; ``largest_layer``: most of them in one layer. ``factor_width``: inputs and
+    outputs of all trainable layers together. ``activation_bytes``: what autograd keeps of one token in training;
+    ``checkpoint_bytes``: the same with gradient checkpointing, but for the one layer that is run again.
+    ``cache_bytes``: keys and values of one token.
+    """
+
+    parameters: int
+    body: int
+    packed: int
+    head: int
+    vocabulary: int
+    layers: int
+    adapter: int
+    largest_layer: int
+    factor_width: int
+    activation_bytes: float
+    checkpoint_bytes: float
+    cache_bytes: float
+
+
+class SizeUnknownError(ModelError):
+    """The model's config is not on this machine; a dry run fetches nothing."""
+
+
+def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
+    """Sizes of the model with a fresh adapter.
+
+    SizeUnknownError when the config is neither in a folder nor in the hub's cache; ModelError or ConfigError when it
+    is there, but no causal language model, or without the layers that ``lora.target_modules`` names.
+    """
+    config = _model_config(model)
+    dtype = getattr(torch, model.dtype)
+    try:
+        with torch.device("meta"):
+            built = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
+    except Exception as error:
+        raise ModelError(not_found(model.name, model.name, error)) from error
+    built.requires_grad_(False)
+    head = built.get_output_embeddings()
+    embeddings = built.get_input_embeddings().weight
+    linears = [module for module in built.modules() if isinstance(module, nn.Linear | Conv1D) and module is not head]
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    tables = {id(weight): weight.numel() for weight in (embeddings, head.weight)}
+    text = built.config.get_text_config(decoder=True)
+    cache_bytes = _cache_bytes(built)
+    with torch.device("meta"):
+        adapted = add_adapter(built, lora, 0)
+    trainable = trainable_linears(adapted)
+    return ModelSize(
+        parameters=parameters,
+        body=parameters - sum(tables.values()),
+        packed=sum(module.weight.numel() for module in linears),
+        head=head.weight.numel(),
+        vocabulary=text.vocab_size,
+        layers=text.num_hidden_layers,
+        adapter=sum(layer.weight.numel() for layer in trainable.values()),
+        largest_layer=max(layer.weight.numel() for layer in trainable.values()),
+        factor_width=sum(layer.in_features + layer.out_features for layer in trainable.values()),
+        activation_bytes=_activation_bytes(adapted, embeddings.shape[1]),
+        checkpoint_bytes=text.num_hidden_layers * embeddings.shape[1] * dtype.itemsize,
+        cache_bytes=cache_bytes,
+    )
+
+
+def _model_config(model: ModelConfig) -> Any:
+    """The model's own config, from this machine only."""
+    source, gguf = model.name, None
+    if model.name == default.NAME:
+        source, gguf = _default_source()
+    try:
+        return AutoConfig.from_pretrained(
+            source,
+            revision=model.revision,
+            trust_remote_code=model.trust_remote_code,
+            local_files_only=True,
+            **({"gguf_file": gguf} if gguf else {}),
+        )
+    except Exception as error:
+        if Path(source).exists():
+            raise ModelError(not_found(model.name, source, error)) from error
+        raise SizeUnknownError(
+            f"{model.name}: size unknown: its config is neither in a folder of this name nor in the hub's cache, and a "
+            f"dry run fetches nothing. Fetch it (1 kB, no weights) with `hf download {source} config.json`, or "
+            "name a folder that holds the config.json of such a model: --set model.name=FOLDER"
+        ) from error
+
+
+def _default_source() -> tuple[str, str | None]:
+    """Folder or hub id of the embedded default, and its GGUF file where it was not converted yet."""
+    packed = default.find_gguf()
+    if packed is None:
+        return default.HUB_ID, None
+    folder = default.cache_folder() / f"{default.NAME}-{default.GGUF_SHA256[:12]}"
+    return (str(folder), None) if default.is_complete(folder) else (str(packed.parent), packed.name)
+
+
+_TOKENS_TRIED = 16
+
+
+def _activation_bytes(model: nn.Module, hidden_size: int) -> float:
+    """Bytes that autograd keeps of each token: every tensor saved by a forward pass on the meta device, once.
+
+    Weights are not counted, nor the head, which runs at answer positions only.
+    """
+    kept: dict[int, int] = {}
+    weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    alive: list[Tensor] = []  # so that no storage is counted under the address of a dead one
+    model.train()
+    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(
+            inputs_embeds=torch.zeros((1, _TOKENS_TRIED, hidden_size), dtype=model.dtype),  # type: ignore[arg-type]
+            use_cache=False,
+            logits_to_keep=1,
+        )
+    model.eval()
+    return sum(kept.values()) / _TOKENS_TRIED
+
+
+def _cache_bytes(model: Any) -> float:
+    cache = DynamicCache()
+    with torch.device("meta"), torch.no_grad():
+        model(input_ids=torch.zeros((1, 1), dtype=torch.long), past_key_values=cache, use_cache=True)
+    return float(sum(tensor.nbytes for layer in cache.layers for tensor in (layer.keys, layer.values)))
