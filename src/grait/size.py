@@ -84,7 +84,7 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
         adapter=sum(layer.weight.numel() for layer in trainable.values()),
         largest_layer=max(layer.weight.numel() for layer in trainable.values()),
         factor_width=sum(layer.in_features + layer.out_features for layer in trainable.values()),
-        activation_bytes=_activation_bytes(adapted, embeddings.shape[1]),
+        activation_bytes=_activation_bytes(adapted),
         checkpoint_bytes=text.num_hidden_layers * embeddings.shape[1] * dtype.itemsize,
         cache_bytes=cache_bytes,
     )
@@ -125,35 +125,35 @@ def _default_source() -> tuple[str, str | None]:
 _TOKENS_TRIED = 16
 
 
-def _activation_bytes(model: nn.Module, hidden_size: int) -> float:
+def _inputs(model: Any, tokens: int) -> dict[str, Tensor]:
+    """One row on the meta device. A mask of four dimensions is taken as it is: none of its values is looked at."""
+    mask = torch.zeros((1, 1, tokens, tokens), dtype=model.dtype, device="meta")
+    return {"input_ids": torch.zeros((1, tokens), dtype=torch.long, device="meta"), "attention_mask": mask}
+
+
+def _activation_bytes(model: nn.Module) -> float:
     """Bytes that autograd keeps of each token: every tensor saved by a forward pass on the meta device, once.
 
     Weights are not counted, nor the head, which runs at answer positions only.
     """
-    kept: dict[int, int] = {}
     weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used again
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in weights:
-            kept[storage._cdata] = storage.nbytes()
-            alive.append(tensor)
+            kept[storage._cdata] = storage
         return tensor
 
-    alive: list[Tensor] = []  # so that no storage is counted under the address of a dead one
     model.train()
     with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(
-            inputs_embeds=torch.zeros((1, _TOKENS_TRIED, hidden_size), dtype=model.dtype),  # type: ignore[arg-type]
-            use_cache=False,
-            logits_to_keep=1,
-        )
+        model(**_inputs(model, _TOKENS_TRIED), use_cache=False, logits_to_keep=1)
     model.eval()
-    return sum(kept.values()) / _TOKENS_TRIED
+    return sum(storage.nbytes() for storage in kept.values()) / _TOKENS_TRIED
 
 
 def _cache_bytes(model: Any) -> float:
     cache = DynamicCache()
     with torch.device("meta"), torch.no_grad():
-        model(input_ids=torch.zeros((1, 1), dtype=torch.long), past_key_values=cache, use_cache=True)
+        model(**_inputs(model, 1), past_key_values=cache, use_cache=True)
     return float(sum(tensor.nbytes for layer in cache.layers for tensor in (layer.keys, layer.values)))
