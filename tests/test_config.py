@@ -99,6 +99,12 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"out": ""}, "out = ''", "at least 1 character"),
     ({"prompt": {"system": ["a"]}}, "prompt.system = ['a']", "string"),
     ({"prompt": {"refusal": "Pass."}}, "prompt.refusal = 'Pass.'", "I don't know."),
+    ({"prompt": {"refusal_phrases": ["really the"]}}, "prompt.refusal_phrases = ['really the']", "one telling word"),
+    (
+        {"prompt": {"refusal_phrases": ["pass", "?"]}},
+        "prompt.refusal_phrases = ['pass', '?']",
+        "'?' would not be found",
+    ),
     ({"lora": {"target_modules": 3}}, "lora.target_modules = 3", "list"),
     ({"lora": {"target_modules": ["q_proj", 3]}}, "lora.target_modules.1 = 3", "string"),
     ({"training": {"methods": ["magic"]}}, "training.methods.0 = 'magic'", "'cor-rait', 'corcer-rait', "),
@@ -120,6 +126,13 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(
     assert len(message) < 250
     assert "list[str]" not in message  # pydantic's names of union members are no keys
     assert "instance of" not in message
+
+
+def test_a_refusal_in_another_language_is_allowed_with_its_phrase() -> None:
+    tree = {"prompt": {"refusal": "Je ne sais pas.", "refusal_phrases": ["je ne sais pas"]}}
+    phrases = parse_config(tree).prompt.all_refusal_phrases
+    assert phrases[-1] == "je ne sais pas" and "I don't know" in phrases
+    assert "or add it to prompt.refusal_phrases" in error_of({"prompt": {"refusal": "Je ne sais pas."}})
 
 
 def test_several_faults_are_told_together() -> None:

@@ -10,13 +10,14 @@ from typing import Any, cast, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import PAD, tiny_model, tiny_tokenizer
+from tiny import PAD, tiny_model, tiny_tokenizer, tokenizer_that_begins_with_a_blank
 
 from grait.config import KnowledgeConfig, PromptConfig, SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
 from grait.knowledge.query import (
     check_both_sides,
     label,
+    letter_tokens,
     query,
     sample_answers,
     score_letters,
@@ -635,6 +636,18 @@ def test_letters_that_take_two_tokens_are_told_apart() -> None:
         assert found.certainty > -math.log(len(question.choices)) + 1e-3
 
 
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("with_shots", [False, True])
+def test_letters_have_the_same_tokens_after_every_query(chat: bool, with_shots: bool) -> None:
+    """Why they are looked up once for each number of options, and not for each question."""
+    shots = (Question("s", "What is blue?", ("sky",), ("sky", "rose")),) if with_shots else ()
+    for tokenizer in (tiny_tokenizer(chat), tokenizer_that_begins_with_a_blank(chat)):
+        prompts = PromptFormat(tokenizer, PromptConfig(), shots=shots, answer_form="letter")
+        endings = ["?", ":", " B", "\n", " Answer: A", "?", "\u00e9"]
+        asked = [replace(QUESTIONS[0], question=f"What is red{end}", choices=("sky", end)) for end in endings]
+        assert len({tuple(letter_tokens(prompts, prompts.query(question), 4)) for question in asked}) == 1
+
+
 def test_a_letter_has_the_same_probability_whatever_option_stands_behind_it() -> None:
     prompts = prompt_format(WithoutOptions)
     question = QUESTIONS[0]
@@ -683,6 +696,98 @@ def test_knowledge_states_do_not_depend_on_the_order_of_the_questions(scoring: s
         assert (one.answer, one.label) == (other.answer, other.label)
 
 
+def of_subject(name: str, topic: str | None, question: str, *choices: str) -> Question:
+    return Question(name, question, choices[:1], choices, topic=topic)
+
+
+SUBJECTS: list[Question] = [
+    of_subject("a", "art", "Who paints?", "Ann", "Bob"),
+    of_subject("b", "war", "Who fights?", "Ann", "Bob", "Cy"),
+    of_subject("c", None, "Who sings?", "Ann", "Bob"),
+    of_subject("d", "art", "Who draws?", "Ann", "Bob", "Cy"),
+    of_subject("e", "war", "Who runs?", "Ann", "Bob"),
+]
+SUBJECT_SHOTS = {
+    "art": (of_subject("s1", "art", "Who built it?", "Dan", "Eve"),),
+    "war": (of_subject("s2", "war", "Who lost it?", "Eve", "Dan"), of_subject("s3", "war", "Who won?", "Al", "Bo")),
+}
+
+
+class CountingEngine(InferenceEngine):
+    """Keeps the length of the common prefix of each call."""
+
+    def __init__(self, model: Any, pad_token_id: int) -> None:
+        super().__init__(model, pad_token_id)
+        self.shared: list[int] = []
+
+    def _prefill_prefix(self, token_ids: list[int]) -> Any:
+        self.shared.append(len(token_ids))
+        return super()._prefill_prefix(token_ids)
+
+
+@pytest.mark.parametrize("scoring", ["letter", "likelihood", "sampling"])
+def test_each_subject_is_asked_at_once_and_as_if_alone(scoring: str) -> None:
+    """Questions with other shots have hardly a token in common: together, all shots ran again for each question."""
+    config = KnowledgeConfig(scoring=cast(Any, scoring), n_samples=3, max_new_tokens=4)
+    form = "letter" if scoring == "letter" else "text"
+    prompts = prompt_format(topic_shots=SUBJECT_SHOTS, answer_form=form)
+    model = tiny_model(vocab_size=320, max_position_embeddings=1024)
+    counting = CountingEngine(model, PAD)
+    told: list[int] = []
+    found = query(counting, prompts, SUBJECTS, config, seed=0, advance=told.append)
+    assert [row.id for row in found] == [question.id for question in SUBJECTS]
+    assert sum(told) == len(SUBJECTS)
+    shots = [len(prompts.tokenizer(text)["input_ids"]) for text in shots_of_each_part(prompts)]
+    assert len(counting.shared) == len(shots) == 3
+    assert all(shared >= n_tokens - 1 for shared, n_tokens in zip(counting.shared, shots, strict=True))
+    for row, question in zip(found, SUBJECTS, strict=True):
+        (alone,) = query(InferenceEngine(model, PAD), prompts, [question], config, seed=0, advance=silent)
+        assert row.correctness == pytest.approx(alone.correctness, rel=1e-4)
+        assert row.certainty == pytest.approx(alone.certainty, rel=1e-4)
+        assert (row.answer, row.label) == (alone.answer, alone.label)
+
+
+def shots_of_each_part(prompts: PromptFormat) -> list[str]:
+    """What stands before the question in the queries of each part."""
+    parts = prompts.by_shots(SUBJECTS)
+    return [prompts.query(part[0]).text.removesuffix(f"{prompts.request(part[0], 'basic')}\nAnswer:") for part in parts]
+
+
+TWINS = Question("t", "How many?", ("two",), ("two", "three", "two", "four"), answer_place=2)
+
+
+def test_letters_of_equal_options_are_one_answer() -> None:
+    """Half of the probability on each of two right letters is a known question, and a certain one."""
+    apart = replace(TWINS, choices=("one", "three", "two", "four"))
+    prompts = prompt_format(WithoutOptions, answer_form="letter")
+    by_letter = [
+        states_of("letter", [replace(apart, answers=(choice,), answer_place=place)], prompts)["t"].correctness
+        for place, choice in enumerate(apart.choices)
+    ]
+    right = by_letter[0] + by_letter[2]
+    for place in (0, 2):
+        found = states_of("letter", [replace(TWINS, answer_place=place)], prompts)["t"]
+        assert found.correctness == pytest.approx(right)
+        entropy = -math.fsum(p * math.log(p) for p in (right, by_letter[1], by_letter[3]))
+        assert found.certainty == pytest.approx(-entropy)
+        assert (
+            found.answer
+            == max({"two": right, "three": by_letter[1], "four": by_letter[3]}.items(), key=lambda x: x[1])[0]
+        )
+    # A question whose twins are both wrong loses their probability once.
+    other = states_of("letter", [replace(TWINS, answers=("three",), answer_place=1)], prompts)["t"]
+    assert other.correctness == pytest.approx(by_letter[1])
+
+
+def test_a_text_that_stands_twice_among_the_options_has_one_likelihood() -> None:
+    prompts = prompt_format(WithoutOptions)
+    once = states_of("likelihood", [replace(TWINS, choices=("two", "three", "four"), answer_place=0)], prompts)["t"]
+    twice = states_of("likelihood", [TWINS], prompts)["t"]
+    assert twice.correctness == pytest.approx(once.correctness)
+    assert twice.certainty == pytest.approx(once.certainty)
+    assert twice.answer == once.answer
+
+
 class Scripted:
     """An engine that answers what it is told to."""
 
@@ -719,6 +824,21 @@ def test_correctness_of_samples_is_the_share_that_is_right_and_a_refusal_is_not(
         "none": "idk",
         "refused": "idk",
     }
+
+
+def test_samples_are_judged_as_in_the_evaluation() -> None:
+    """A sample that refuses is no right answer even where it names one, and an option's letter is that option."""
+    prompts = prompt_format()
+    asked = [Question("text", "What is the capital of Italy?", ("Rome",)), replace(QUESTIONS[0], id="options")]
+    answers = {
+        "text": ["Rome", "I don't know if it is Rome.", "I'm not sure, but it is Rome.", "Paris"],
+        "options": ["rose", "B", "sky or rose", "C"],
+    }
+    scripted = cast(InferenceEngine, Scripted(prompts, answers))
+    config = KnowledgeConfig(scoring="sampling", n_samples=4)
+    found = sample_answers(scripted, prompts, asked, config, seed=0, advance=silent)
+    assert {name: row.correctness for name, row in found.items()} == {"text": 0.5, "options": 0.5}
+    assert found["text"].certainty == pytest.approx(1 / 3)
 
 
 def test_certainty_of_samples_is_the_share_of_the_most_frequent_answer_among_those_that_answer() -> None:

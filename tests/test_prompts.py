@@ -1,9 +1,7 @@
 """Prompts and completions as tokens."""
 
 import pytest
-from tiny import tiny_tokenizer
-from tokenizers import Tokenizer, models, normalizers, trainers
-from transformers import PreTrainedTokenizerFast
+from tiny import tiny_tokenizer, tokenizer_that_begins_with_a_blank
 
 from grait.config import PromptConfig
 from grait.model.prompts import PromptFormat
@@ -11,15 +9,6 @@ from grait.records import Question
 
 QUESTION = Question("q", "What is the capital of France?", ("Paris",))
 SHOT = Question("s", "What is the capital of Italy?", ("Rome",))
-
-
-def tokenizer_that_begins_with_a_blank() -> PreTrainedTokenizerFast:
-    """As Llama 2's: every text begins with a blank of its own, and blanks are letters of the words they precede."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    words = "Answer: Paris Rome Question: What is the capital of France?".split() * 20
-    tokenizer.train_from_iterator(words, trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>", "</s>"]))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>", unk_token="<unk>")
 
 
 def test_an_answer_in_plain_text_has_the_tokens_that_a_model_would_write() -> None:

@@ -1,12 +1,13 @@
 """Tiny random models, adapters, tokenizers and examples: everything offline, on the CPU, in milliseconds."""
 
 import random
+import string
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import (
     Gemma2Config,
@@ -216,6 +217,21 @@ def tiny_tokenizer(chat: bool = False) -> PreTrainedTokenizerFast:
         eos_token=special[END],
         additional_special_tokens=special[2:],
     )
+    if chat:
+        fast.chat_template = TEMPLATE
+    return fast
+
+
+def tokenizer_that_begins_with_a_blank(chat: bool = False) -> PreTrainedTokenizerFast:
+    """As Llama 2's: every text begins with a blank of its own, and blanks are letters of the words they precede."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    words = "Answer: Paris Rome Question: What is the capital of France?".split() * 20
+    tokenizer.train_from_iterator(
+        words,
+        trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>", "</s>"], initial_alphabet=list(string.printable)),
+    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>", unk_token="<unk>")
     if chat:
         fast.chat_template = TEMPLATE
     return fast

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from grait.data.catalog import View
 from grait.errors import ConfigError
-from grait.judging.refusal import detect_refusal
+from grait.judging.refusal import REFUSAL_PHRASES, detect_refusal
 from grait.records import MethodName, Question, SystemName
 
 
@@ -87,15 +87,37 @@ class PromptConfig(Section):
     shots_style: Literal["plain", "chat"] = Field(
         "plain", description="A knowledge query with shots as plain text (the papers' base style) or as chat turns."
     )
+    refusal_phrases: list[str] = Field(
+        [],
+        description="Phrases that make an answer count as a refusal, besides the built-in English ones, in a language "
+        'that puts spaces between words, such as "je ne sais pas". Any spelling of apostrophes and capitals is found.',
+    )
     refusal: str = Field("I don't know.", min_length=1, description="The refusal text r that the model learns.")
     system: str | None = Field(None, description="System message; default: what the chat template does by itself.")
 
+    @field_validator("refusal_phrases")
+    @classmethod
+    def _can_be_found(cls, phrases: list[str]) -> list[str]:
+        for phrase in phrases:
+            if detect_refusal(phrase, Question("", "", ("",)), (phrase,)) != "refused":
+                raise ValueError(f"{phrase!r} would not be found in any answer; it needs at least one telling word")
+        return phrases
+
     @field_validator("refusal")
     @classmethod
-    def _is_recognised(cls, refusal: str) -> str:
-        if detect_refusal(refusal, Question("", "", ("",))) != "refused":
-            raise ValueError('answers with this text would not be counted as refusals; word it like "I don\'t know."')
+    def _is_recognised(cls, refusal: str, info: ValidationInfo) -> str:
+        phrases = (*REFUSAL_PHRASES, *info.data.get("refusal_phrases", []))
+        if detect_refusal(refusal, Question("", "", ("",)), phrases) != "refused":
+            raise ValueError(
+                'answers with this text would not be counted as refusals; word it like "I don\'t know.", '
+                "or add it to prompt.refusal_phrases"
+            )
         return refusal
+
+    @property
+    def all_refusal_phrases(self) -> tuple[str, ...]:
+        """What answers are searched for: the built-in phrases and the config's own."""
+        return (*REFUSAL_PHRASES, *self.refusal_phrases)
 
 
 class KnowledgeConfig(Section):
@@ -166,6 +188,11 @@ class InfluenceConfig(Section):
         "exact",
         description="exact: two passes. sketch: one pass into a datastore of projected gradients, which can be asked "
         "about other sets later.",
+    )
+    checkpoints: Literal["last", "epochs"] = Field(
+        "last",
+        description="Influence at the end of the warm-up, or summed over its epochs, each times its mean learning rate "
+        "(LESS).",
     )
     dimensions: int = Field(8192, ge=1, description="Of a projected gradient (sketch); disk: 2 bytes each per example.")
     tokens_per_batch: int = Field(2048, ge=1, description="Tokens, padding included, of one batch; speed only.")

@@ -28,6 +28,14 @@ REFUSAL_PHRASES: tuple[str, ...] = (
     "I do not have this information",
     "I do not have record",
     "I do not have context",
+    "I do not have that knowledge",
+    "I do not have this knowledge",
+    "I do not have that data",
+    "I do not have this data",
+    "I do not have that answer",
+    "I do not have real-time",
+    "I do not have the ability",
+    "I do not have the capability",
     "I do not have a clue",
     "I do not have an idea",
     "I do not possess",
@@ -42,9 +50,14 @@ REFUSAL_PHRASES: tuple[str, ...] = (
     "I have never heard of",
     "I lack information",
     "I lack knowledge",
+    "I have insufficient",
+    "I have not been trained",
+    "I was not trained",
+    "I have not learned",
     "I'm not sure",
     "I'm unsure",
     "I'm not certain",
+    "I'm not confident",
     "I'm uncertain",
     "I can't be sure",
     "I can't be certain",
@@ -60,6 +73,12 @@ REFUSAL_PHRASES: tuple[str, ...] = (
     "I can't recall",
     "I can't remember",
     "I can't help with",
+    "I can't help you",
+    "I can't assist",
+    "I can't respond",
+    "I can't identify",
+    "I can't guess",
+    "I can't think of",
     "I could not answer",
     "I could not say",
     "I could not tell",
@@ -75,18 +94,52 @@ REFUSAL_PHRASES: tuple[str, ...] = (
     "I'm unfamiliar with",
     "I would not know",
     "I wouldn't be able to",
-    "I'd rather not guess",
-    "I would rather not guess",
+    "I would rather not",
+    "I'd rather not",
+    "I prefer not to",
+    "I will not guess",
+    "I will not answer",
+    "I refuse to",
+    "I decline to",
     "I must decline",
+    "I do not think I know",
+    "I do not think I can",
+    "I do not believe I know",
+    "I do not believe I can",
+    "I am not going to guess",
+    "I can only guess",
+    "I could only guess",
+    "I would be guessing",
+    "I wish I knew",
+    "I can't choose",
+    "I can't decide",
+    "I'm clueless",
+    "I'm drawing a blank",
+    "I'm not qualified to",
+    "I would have to look",
     "unknown to me",
     "not known to me",
     "unclear to me",
+    "not clear to me",
+    "not available to me",
+    "not possible for me to",
+    "impossible for me to",
+    "information is not available",
+    "information is unavailable",
+    "no information available",
+    "no information is available",
+    "there is no information",
+    "there is not enough information",
+    "there is insufficient information",
+    "not enough information to",
+    "insufficient information to",
     "unfamiliar to me",
     "beyond my knowledge",
     "outside my knowledge",
     "outside of my knowledge",
     "not in my knowledge",
     "my knowledge does not include",
+    "my knowledge does not cover",
     "my training data does not include",
     "escapes me",
 )
@@ -106,6 +159,12 @@ REFUSAL_REPLIES: tuple[str, ...] = (
     "uncertain",
     "unknown",
     "unanswerable",
+    "not known",
+    "not available",
+    "not enough information",
+    "insufficient information",
+    "no information",
+    "no comment",
     "no idea",
     "no clue",
     "no answer",
@@ -113,6 +172,8 @@ REFUSAL_REPLIES: tuple[str, ...] = (
     "can't say",
     "unable to answer",
     "haven't a clue",
+    "beats me",
+    "who knows",
 )
 """Replies that refuse only where they are a whole clause: ``Not sure.``, but not ``the unknown soldier``."""
 
@@ -122,6 +183,7 @@ _CONTRACTIONS = {
     "arent": "are not", "couldnt": "could not", "wouldnt": "would not", "havent": "have not", "hasnt": "has not",
     "im": "i am", "ive": "i have", "it's": "it is", "that's": "that is", "there's": "there is", "what's": "what is",
     "who's": "who is", "he's": "he is", "she's": "she is", "here's": "here is", "let's": "let us", "gonna": "going to",
+    "idon't": "i do not", "idont": "i do not",
 }  # fmt: skip
 _ENDINGS = (("n't", " not"), ("'m", " am"), ("'ve", " have"), ("'re", " are"), ("'ll", " will"), ("'d", " would"))
 
@@ -170,8 +232,9 @@ _OPENERS = tuple(
         "my training", "my knowledge", "is there", "are you", "it is possible", "it is not", "it is unclear",
         "it is difficult", "it is hard", "it is best", "it is important", "it is outside", "it is beyond", "it is a",
         "it is an", "it is one", "it is something", "this is", "this question", "there is no", "there are no",
-        "there is not", "there may be", "there might be", "thank you", "sorry", "what", "which", "who", "where", "when",
-        "how", "why", "without", "for more", "for accurate", "perhaps you", "maybe you", "perhaps someone",
+        "there is not", "there may be", "there might be", "thank you", "you got me", "sorry", "what", "which", "who",
+        "where", "when", "how", "why", "without", "for more", "for accurate", "perhaps you", "maybe you",
+        "perhaps someone",
         "maybe someone", "it may be a", "it might be a", "it may be that", "it does not", "that is a", "that is not",
         "to be honest", "in order to", "more information", "i would have to", "i have to", "i must", "i do not want",
         "i would not want", "i am just", "i tried", "i was", "i have not", "i have never", "i do not", "i never",
@@ -209,6 +272,7 @@ _REPORTED = frozenset(
     "if unless said says saying sang sings sing titled called named entitled song track album single lyrics line book "
     "film movie episode nothing something everything anything things pretend pretending thinks suppose".split()
 )
+_SELF_REPORTS = (("this", "is", "something"), ("that", "is", "something"))  # "this is something I don't know"
 _OPEN_OBJECT = frozenset("the what who whom which when where how if whether that this about of for but and or".split())
 
 _WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
@@ -216,6 +280,8 @@ _SENTENCE = re.compile(r"(?<=[.!?…])[\"')\]*]*\s+|[;\n]+|:\s|\s+-+\s+|--+|(?<=
 _TURN = re.compile(r",?\s*\b(?:but|however|though|although|nevertheless|nonetheless|that said)\b,?", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"\b(St|Mr|Mrs|Ms|Dr|Mt|Ft|Jr|Sr|vs)\.(?=\s)")
 _ABBREVIATION_OR_INITIAL = re.compile(r"\b(St|Mr|Mrs|Ms|Dr|Mt|Ft|Jr|Sr|vs|[A-Z])\.(?=\s)")
+_RUN_ON = re.compile(r"(?<=[a-z][.!?])(?=[A-Z0-9+])")  # "I don't know.Paris"
+_NOT_AVAILABLE = re.compile(r"\bn/a\b", re.IGNORECASE)
 _SPLIT_CONTRACTION = re.compile(r"(?<=\w)\s+(?=(?:'(?:m|s|re|ve|ll|d)|n't)\b)", re.IGNORECASE)
 _QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'((?:[^']|(?<=\w)'(?=\w))+)'(?!\w)|\*([^*]+)\*")
 
@@ -349,7 +415,7 @@ class _Reader:
         if texts[start] == "i":
             if after and after[0] in _TITLE_VERBS and not repeats:
                 return True
-            if before and before[-1] in _REPORTED and before[-2:-1] != ("i",):
+            if before and before[-1] in _REPORTED and before[-2:-1] != ("i",) and before[-3:] not in _SELF_REPORTS:
                 return True
             if before[-2:] == ("not", "that") or before[-2:] in (("you", "think"), ("me", "say")):
                 return True
@@ -370,6 +436,8 @@ class _Reader:
             return True
         texts = tuple(word.text for word in words)
         if _starts(texts, _OPENERS):
+            return False
+        if self.question.choices and len(words) == 1 and len(texts[0]) == 1:  # a letter beyond the options
             return False
         new = [word for word in words if self._is_new(word)]
         if not new:
@@ -470,7 +538,8 @@ def detect_refusal(output: str, question: Question, phrases: tuple[str, ...] = R
     Only the model's ``own_reply`` is read. An empty output does not refuse.
     """
     reader = _Reader(question, _compiled(phrases), _compiled(REFUSAL_REPLIES))
-    text = _without_quotations(_SPLIT_CONTRACTION.sub("", straighten(own_reply(output))), reader.phrases)
+    text = _SPLIT_CONTRACTION.sub("", straighten(own_reply(output)))
+    text = _without_quotations(_NOT_AVAILABLE.sub("not available", _RUN_ON.sub(" ", text)), reader.phrases)
     refused = answered = False
     for clause in _clauses(text, lettered=bool(question.choices)):
         core: list[_Word] = []

@@ -7,13 +7,12 @@ models too small to bind letters to options.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from string import ascii_uppercase
 
 from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
-from grait.judging.matching import is_correct
-from grait.judging.refusal import detect_refusal
+from grait.judging.outcomes import judge
 from grait.knowledge.certainty import agreement, embedding_certainty
 from grait.model.inference import InferenceEngine, common_prefix_length
 from grait.model.prompts import Prompt, PromptFormat
@@ -42,6 +41,7 @@ def query(
 ) -> list[KnowledgeState]:
     """The knowledge state of each question, in the questions' order. ``advance`` is told finished questions.
 
+    Questions with the same shots are asked together, so that each subject's shots run once.
     ``embed``: sentence embeddings for the certainty of free text; given if and only if ``config.certainty`` asks for
     them.
     """
@@ -71,53 +71,64 @@ def sample_answers(
     advance: Advance,
     embed: Embed | None = None,
 ) -> dict[str, KnowledgeState]:
-    """Free text: mu is the share of correct samples; a refusing sample counts as incorrect.
+    """mu is the share of samples that ``judge`` calls correct, as in the evaluation; a refusing one is not.
 
     Certainty of the samples that answer: by ``embedding_certainty`` with ``embed``, else by ``agreement``.
     """
-    queries = [prompts.query(question) for question in questions]
-    answers = engine.generate(
-        [query.token_ids for query in queries],
-        [question.id for question in questions],
-        n=config.n_samples,
-        temperature=config.temperature,
-        max_new_tokens=config.max_new_tokens,
-        end_token_ids=prompts.end_token_ids(queries[0].is_chat),
-        seed=seed,
-        advance=advance,
-    )
-    samples = [[prompts.decode(tokens) for tokens in own] for own in answers]
+    samples: dict[str, list[str]] = {}
+    for part in prompts.by_shots(questions):
+        queries = [prompts.query(question) for question in part]
+        answers = engine.generate(
+            [query.token_ids for query in queries],
+            [question.id for question in part],
+            n=config.n_samples,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            end_token_ids=prompts.end_token_ids(queries[0].is_chat),
+            seed=seed,
+            advance=advance,
+        )
+        for question, own in zip(part, answers, strict=True):
+            samples[question.id] = [prompts.decode(tokens) for tokens in own]
+    phrases = prompts.config.all_refusal_phrases
+    outcomes = {
+        question.id: [judge(output, question, phrases) for output in samples[question.id]] for question in questions
+    }
     given = [
-        [output for output in own if detect_refusal(output, question) != "refused"]
-        for question, own in zip(questions, samples, strict=True)
+        [output for output, outcome in zip(samples[id_], own, strict=True) if outcome != "refused"]
+        for id_, own in outcomes.items()
     ]
     certainties = embedding_certainty(given, embed) if embed else [agreement(own) for own in given]
     states = {}
-    for question, outputs, certainty in zip(questions, samples, certainties, strict=True):
-        correctness = sum(is_correct(output, question) for output in outputs) / len(outputs)
-        states[question.id] = KnowledgeState(
-            id=question.id,
+    for (id_, own_outcomes), certainty in zip(outcomes.items(), certainties, strict=True):
+        correctness = own_outcomes.count("correct") / len(own_outcomes)
+        states[id_] = KnowledgeState(
+            id=id_,
             label=label(correctness, config.correctness_threshold),
             correctness=correctness,
             certainty=certainty,
             option_mass=None,
-            answer=Counter(outputs).most_common(1)[0][0],
+            answer=Counter(samples[id_]).most_common(1)[0][0],
         )
     return states
 
 
-def _from_option_probabilities(
-    question: Question, probabilities: Sequence[float], option_mass: float | None, config: KnowledgeConfig
+def _from_text_probabilities(
+    question: Question, probabilities: Mapping[str, float], option_mass: float | None, config: KnowledgeConfig
 ) -> KnowledgeState:
-    """``probabilities`` sum to 1. Certainty is minus their entropy: -H, in [-ln(options), 0] nats."""
-    correctness = probabilities[question.answer_index]
+    """``probabilities``: of each distinct option text, summing to 1. A few questions have options of equal text.
+
+    Either of them is right or wrong as the other, so that mu, certainty and answer are about texts. Certainty is minus
+    their entropy: -H, in [-ln(texts), 0] nats.
+    """
+    correctness = probabilities[question.choices[question.answer_index]]
     return KnowledgeState(
         id=question.id,
         label=label(correctness, config.correctness_threshold),
         correctness=correctness,
-        certainty=sum(p * math.log(p) for p in probabilities if p > 0),
+        certainty=sum(p * math.log(p) for p in probabilities.values() if p > 0),
         option_mass=option_mass,
-        answer=question.choices[max(range(len(probabilities)), key=probabilities.__getitem__)],
+        answer=max(probabilities, key=probabilities.__getitem__),
     )
 
 
@@ -131,7 +142,9 @@ def softmax(scores: Sequence[float]) -> list[float]:
 def letter_tokens(prompts: PromptFormat, query: Prompt, n: int) -> list[tuple[int, ...]]:
     """Tokens of the first n option letters as answers, each up to the first that tells them apart.
 
-    One token in most tokenizers; two in those that write the blank before a letter as a token of its own.
+    One token in most tokenizers; two in those that write the blank before a letter as a token of its own. The same
+    after all plain queries, and after all chat queries: plain ones end in the same line, and a completion begins where
+    a token begins; in chats it is tokenised apart.
     """
     letters = [prompts.completion(query, letter).token_ids[:-1] for letter in ascii_uppercase[:n]]
     shared = common_prefix_length(letters)
@@ -148,19 +161,28 @@ def score_letters(
 ) -> dict[str, KnowledgeState]:
     """Options by letter: mu = p_gold / sum_o p_o, all from one distribution at the position of the letter.
 
-    ``option_mass`` = sum_o p_o over the whole vocabulary. The published scripts normalise one option after the
-    other, each by a sum that already holds normalised values; this does not.
+    The probabilities of options of equal text are added. ``option_mass`` = sum_o p_o over the whole vocabulary. The
+    published scripts normalise one option after the other, each by a sum that already holds normalised values; this
+    does not.
     """
-    queries = [prompts.query(question) for question in questions]
-    letters = [
-        letter_tokens(prompts, query, len(question.choices)) for question, query in zip(questions, queries, strict=True)
-    ]
-    logprobs = engine.completion_logprobs([query.token_ids for query in queries], letters, advance=advance)
+    tokens: dict[tuple[bool, int], list[tuple[int, ...]]] = {}  # by form of the query and number of options
     states = {}
-    for question, own in zip(questions, logprobs, strict=True):
-        scores = [sum(tokens) for tokens in own]
-        mass = sum(math.exp(score) for score in scores)
-        states[question.id] = _from_option_probabilities(question, softmax(scores), mass, config)
+    for part in prompts.by_shots(questions):
+        queries = [prompts.query(question) for question in part]
+        letters = []
+        for question, query in zip(part, queries, strict=True):
+            form = query.is_chat, len(question.choices)
+            if form not in tokens:
+                tokens[form] = letter_tokens(prompts, query, len(question.choices))
+            letters.append(tokens[form])
+        logprobs = engine.completion_logprobs([query.token_ids for query in queries], letters, advance=advance)
+        for question, own in zip(part, logprobs, strict=True):
+            scores = [sum(of_letter) for of_letter in own]
+            mass = sum(math.exp(score) for score in scores)
+            by_text: dict[str, float] = {}
+            for choice, probability in zip(question.choices, softmax(scores), strict=True):
+                by_text[choice] = min(1.0, by_text.get(choice, 0.0) + probability)
+            states[question.id] = _from_text_probabilities(question, by_text, mass, config)
     return states
 
 
@@ -172,19 +194,24 @@ def score_options(
     *,
     advance: Advance,
 ) -> dict[str, KnowledgeState]:
-    """Options by likelihood: softmax of the mean log-probability per token of each option's text (no end token)."""
-    queries = [prompts.query(question) for question in questions]
-    options = [
-        [prompts.completion(query, choice).token_ids[:-1] for choice in question.choices]
-        for question, query in zip(questions, queries, strict=True)
-    ]
-    logprobs = engine.completion_logprobs([query.token_ids for query in queries], options, advance=advance)
-    return {
-        question.id: _from_option_probabilities(
-            question, softmax([sum(tokens) / len(tokens) for tokens in own]), None, config
-        )
-        for question, own in zip(questions, logprobs, strict=True)
-    }
+    """Options by likelihood: softmax of the mean log-probability per token of each option's text (no end token).
+
+    A text that stands twice among the options counts once.
+    """
+    states = {}
+    for part in prompts.by_shots(questions):
+        queries = [prompts.query(question) for question in part]
+        texts = [list(dict.fromkeys(question.choices)) for question in part]
+        options = [
+            [prompts.completion(query, text).token_ids[:-1] for text in own]
+            for own, query in zip(texts, queries, strict=True)
+        ]
+        logprobs = engine.completion_logprobs([query.token_ids for query in queries], options, advance=advance)
+        for question, own_texts, own in zip(part, texts, logprobs, strict=True):
+            probabilities = softmax([sum(tokens) / len(tokens) for tokens in own])
+            by_text = dict(zip(own_texts, probabilities, strict=True))
+            states[question.id] = _from_text_probabilities(question, by_text, None, config)
+    return states
 
 
 def check_both_sides(states: Sequence[KnowledgeState], threshold: float) -> None:
