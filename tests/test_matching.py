@@ -150,12 +150,66 @@ def test_exact_allows_quotes_and_punctuation(output: str) -> None:
     assert is_correct(output, free_text(".de", match="exact"))
 
 
+GOLD = "What is the chemical symbol of gold?"
+CODE = "What is the two-letter ISO 3166 country code of Italy?"
+PERIOD = "In which period of the periodic table is gold?"
+
+
 @pytest.mark.parametrize(
-    ("output", "answer"),
-    [("It is IT", "IT"), ("no", "NO way"), ("The answer is 18.", "18"), ("18 or 19", "18"), ("", "a")],
+    ("question", "output", "answer"),
+    [
+        (GOLD, "The symbol is Au.", "Au"),
+        (GOLD, "The chemical symbol of gold is **Au**.", "Au"),
+        (GOLD, "Gold's chemical symbol is 'Au'.", "Au"),
+        (GOLD, "Au is the chemical symbol for gold", "Au"),
+        (GOLD, "It is Au.", "Au"),
+        (CODE, "The ISO 3166 country code of Italy is IT.", "IT"),
+        (CODE, "It is IT", "IT"),
+        (PERIOD, "Gold is in period 6.", "6"),
+        (PERIOD, "Gold is in period 6 of the periodic table.", "6"),
+        (PERIOD, "The answer is 6.", "6"),
+        ("What is the ISO code of Icelandic?", "The ISO code of Icelandic is is.", "is"),
+        ("What is the top-level domain of Sudan?", "The top-level domain of Sudan is .sd.", ".sd"),
+        ("What is the molecular formula of water?", "The molecular formula of water is H\u2082O.", "H2O"),
+    ],
 )
-def test_exact_asks_for_the_whole_output(output: str, answer: str) -> None:
-    assert not is_correct(output, free_text(answer, match="exact"))
+def test_exact_allows_a_frame_of_the_question_s_words(question: str, output: str, answer: str) -> None:
+    """A user reads such a sentence as the answer and nothing else."""
+    assert is_correct(output, free_text(answer, match="exact", question=question))
+
+
+@pytest.mark.parametrize(
+    ("question", "output", "answer"),
+    [
+        (GOLD, "The symbol is not Au.", "Au"),
+        (GOLD, "The symbol is Au or Ag.", "Au"),
+        (GOLD, "The symbol is Ag.", "Au"),
+        (GOLD, "The symbol of Au is Ag.", "Au"),
+        (GOLD, "Au, Ag", "Au"),
+        (GOLD, "", "Au"),
+        (CODE, "The country code of Italy is", "IT"),
+        (CODE, "It is", "IT"),
+        (CODE, "It is the country code of Italy.", "IT"),
+        (CODE, "It is IT, I think.", "IT"),
+        (PERIOD, "Gold is in period 16.", "6"),
+        (PERIOD, "Gold is in period 6 and group 11.", "6"),
+        (PERIOD, "18 or 19", "18"),
+        ("What is the ISO code of Icelandic?", "The ISO code of Icelandic is", "is"),
+        ("What is the code of Norway?", "The code is no code", "NO"),
+        ("Which language has the extension .c?", "The extension is .c", "C"),
+        ("Is it 5 or 6?", "5 or 6", "6"),
+        ("?", "no", "NO way"),
+    ],
+)
+def test_exact_allows_no_further_word(question: str, output: str, answer: str) -> None:
+    assert not is_correct(output, free_text(answer, match="exact", question=question))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_exact_in_a_frame_finds_a_number_only_as_itself(answer: int, other: int) -> None:
+    question = free_text(str(answer), match="exact", question="What is the atomic number of gold?")
+    assert is_correct(f"The atomic number of gold is {other}.", question) == (answer == other)
 
 
 def test_exact_language_code_that_is_an_article() -> None:
@@ -178,7 +232,9 @@ def test_what_follows_an_invented_next_question_is_not_judged() -> None:
      "\\boxed{{{L}}}", "$\\boxed{{{L}}}$", "**{L}**", "I think it's {L}.", "I would go with {L}", "I choose {L}.",
      "The correct option is: {L}", "A: {t}", "\"{L}\"", "{t}", "{t}.", "It is {t}.", "The largest is {t}, of course.",
      "The answer is {t}.", "The largest planet is ({L}).", "{L}\n\nQuestion: Next?\nAnswer: D",
-     "The answer is {L}.\n\nQ: Next?\nA: D"],
+     "The answer is {L}.\n\nQ: Next?\nA: D", "<{L}>", "`{L}`", "[{L}]", "The letter is {L}.", "The option {L}",
+     "The answer to the question is {L}.", "The correct answer is: \n\n{L}. {t}", "Final answer: $\\boxed{{{L}}}$",
+     "{t} ({L})", "The answer is {t} ({L}).", "It is option {L}.", "the option is {l}", "ANSWER: {L}", "Letter {L}"],
 )  # fmt: skip
 @pytest.mark.parametrize("index", range(4))
 def test_every_form_of_every_option_is_understood(form: str, index: int) -> None:
@@ -189,7 +245,8 @@ def test_every_form_of_every_option_is_understood(form: str, index: int) -> None
 @pytest.mark.parametrize(
     "output",
     ["", " ", "E", "Z.", "A dog is a pet", "The answer is A dog", "A planet", "A or B", "A and C", "A, B", "B/C",
-     "A. B. C. D.", "B. Mars", "Mars or Venus", "The answer is A. No, the answer is B.", "I have four options.",
+     "A, B and C", "A. B. C. D.", "B. Mars", "The answer is B. Mars",
+     "The answer is A or C.", "Mars or Venus", "The answer is A. No, the answer is B.", "I have four options.",
      "It is not Mars.", "Saturn", "None of these", "a planet is big", "42"],
 )  # fmt: skip
 def test_nothing_or_several_options_named_is_unparsable(output: str) -> None:

@@ -19,6 +19,13 @@ _FUNCTION_WORDS = frozenset(
     "this those to us was we what when where which who why with you".split()
 )
 
+# What may stand around an answer that has to be the whole output, besides the question's own words.
+_FRAME_WORDS = frozenset(
+    "a an the it its that this is are was has have answer correct of for in to by with as called used written".split()
+)
+_COPULAS = frozenset({"is", "are", "was"})
+_NEGATIONS = frozenset({"not", "no", "nor", "neither", "or", "never", "isnt"})
+
 _QUOTES = str.maketrans(
     {
         **dict.fromkeys(
@@ -149,8 +156,9 @@ def is_correct(output: str, question: Question) -> bool:
     """Whether a free-text output gives a reference answer; refusals are not looked at (see ``outcomes.judge``).
 
     ``match="normalized"``: some alias occurs on word boundaries, so a long output that names the answer among others
-    counts as correct, as in the papers. ``match="exact"``: the whole output is an alias; case, accents, surrounding
-    quotes and punctuation do not matter, every further word does. Only the model's ``own_reply`` is read.
+    counts as correct, as in the papers. ``match="exact"``: the whole output is an alias, or an alias in a frame of
+    nothing but words of the question and of ``_FRAME_WORDS`` (``The chemical symbol of gold is Au.``). Case, accents,
+    surrounding quotes and punctuation do not matter, every other word does. Only the model's ``own_reply`` is read.
     """
     output = own_reply(output)
     if question.match == "normalized":
@@ -158,7 +166,27 @@ def is_correct(output: str, question: Question) -> bool:
     whole = normalize(output)
     if not whole:
         return any(_squeeze(output) == _squeeze(answer) for answer in question.answers)
-    return any(whole == normalize(answer) for answer in question.answers)
+    return any(
+        whole == normalize(answer) or _is_framed(output, answer, question.question) for answer in question.answers
+    )
+
+
+def _is_framed(output: str, answer: str, question: str) -> bool:
+    """Whether the output is the answer within words of the question and ``_FRAME_WORDS``.
+
+    An answer that is itself such a word (the codes IT and NO) has to end the output, after one of ``_COPULAS``.
+    """
+    words, own, asked = (_tokens(_POSSESSIVE.sub("", straighten(text))) for text in (output, answer, question))
+    n = len(own)
+    places = [i for i in range(len(words) - n + 1) if words[i : i + n] == own]
+    if not own or not places:
+        return False
+    frame = (_FRAME_WORDS | set(asked)) - _NEGATIONS
+    if set(own) <= frame | _NEGATIONS:
+        end = len(words) - n
+        return places[-1] == end > 0 and words[end - 1] in _COPULAS and set(words[:end]) <= frame
+    covered = {i + k for i in places for k in range(n)}
+    return all(i in covered or word in frame for i, word in enumerate(words))
 
 
 # A letter ends here: "B", "B.", "(B)", "B because", but not the article in "A dog".
@@ -166,18 +194,18 @@ _AFTER_LETTER = (
     r"""(?=$|\s*[)\]}"'*.,:;!?\n]|\s+-|"""
     r"""\s+(?:because|since|as|which|due|is\s+(?:the\s+)?(?:correct|right|best|answer))\b)"""
 )
-_OPENING = r"""[\s("'*\[{$]*(?:\\boxed\{|\\text\{|\\)*[("'*\[{]*"""
+_OPENING = r"""[\s("'*\[{$<]*(?:\\boxed\{|\\text\{|\\)*[("'*\[{]*"""
 _LETTER = re.compile(rf"^{_OPENING}([A-Z]){_AFTER_LETTER}")
-_WHOLE_LETTER = re.compile(rf"^{_OPENING}([A-Za-z])[\s)\]}}\"'*.,:;!?$]*$")
+_WHOLE_LETTER = re.compile(rf"^{_OPENING}([A-Za-z])[\s)\]}}\"'*.,:;!?$>]*$")
 _LIST_LETTER = re.compile(r"^[\s(\"'*\[]*([A-Za-z])[)\]]")
 _LETTER_AND_TEXT = re.compile(r"^[\s(\"'*\[]*([A-Z])[\s)\]\"'*.:,-]+(.*)", re.DOTALL)
 _SEVERAL_LETTERS = re.compile(
     rf"^{_OPENING}([A-Z])[)\]\"'*.]*\s*"
     r"(?:,\s*(?:and|or)?|/|&|\band\b|\bor\b|(?<=[.)\]]\s))\s*"
-    r"[(\"'*\[]*([A-Z])(?=$|[)\]\"'*.,;:!?/\s])(?!\s+[a-z])"
+    r"[(\"'*\[]*([A-Z])(?=$|[)\]\"'*.,;:!?/\s])(?!\s+(?!(?:and|or)\b)[a-z])"
 )
 _STATED = re.compile(
-    r"\b(?:answer|option|choice)(?:\s+(?:here|to\s+this\s+question))?\s*"
+    r"\b(?:answer|option|choice|letter)(?:\s+(?:here|to\s+(?:this|that|the|your)\s+question))?\s*"
     r"(?:\s(?:is|was|are|would\s+be|should\s+be|must\s+be)\b|[:=-])\s*[:=-]?\s*"
     r"(?:probably\s+|likely\s+|indeed\s+)?(?:(?:the\s+)?(?:option|choice|letter)\b\s*)?[:=]?",
     re.IGNORECASE,
@@ -192,7 +220,7 @@ _CALLED_RIGHT = re.compile(
     r"(?:is|seems|looks)\s+(?:the\s+)?(?:correct|right|best|answer)\b"
 )
 _BRACKETED = re.compile(r"\(([A-Z])\)|\*\*([A-Z])\*\*|\\boxed\{([A-Z])\}")
-_NAMED = re.compile(r"^\W*(?:option|choice|letter)\s+", re.IGNORECASE)
+_NAMED = re.compile(r"^\W*(?:the\s+)?(?:option|choice|letter)\s+(?=\W*[a-z](?![a-z]))", re.IGNORECASE)
 _ANSWER_PREFIX = re.compile(r"^\s*A:\s*(?=\S)")
 
 
@@ -249,12 +277,10 @@ def _holds_at_start(text: str, choice: str) -> bool:
     return bool(start) and f"{normalize(text)} ".startswith(f"{start} ")
 
 
-def _agreed(indices: list[int | None]) -> tuple[bool, int | None]:
-    """(decided, index): the one index that all statements name; decided with None when they differ."""
-    named = {index for index in indices if index is not None}
-    if not named:
-        return False, None
-    return True, named.pop() if len(named) == 1 else None
+def _agreed(statements: list[tuple[bool, int | None]]) -> tuple[bool, int | None]:
+    """(decided, index): the one index that all deciding statements name; decided with None when they differ."""
+    named = {index for decided, index in statements if decided}
+    return bool(named), named.pop() if len(named) == 1 else None
 
 
 def _mentioned_choice(text: str, choices: tuple[str, ...]) -> int | None:
@@ -310,16 +336,15 @@ def parse_choice(output: str, choices: tuple[str, ...]) -> int | None:
     decided, index = _leading_choice(text, choices)
     if decided:
         return index
-    stated: list[int | None] = [_leading_choice(text[found.end() :], choices)[1] for found in _STATED.finditer(text)]
-    stated += [_letter_index(found.group(1), len(choices)) for found in _CALLED_RIGHT.finditer(text)]
-    decided, index = _agreed(stated)
-    if decided:
-        return index
-    decided, index = _agreed([_leading_choice(text[found.end() :], choices)[1] for found in _SAID.finditer(text)])
-    if decided:
-        return index
-    bracketed = [_letter_index(next(filter(None, found.groups())), len(choices)) for found in _BRACKETED.finditer(text)]
-    decided, index = _agreed(bracketed)
-    if decided:
-        return index
+
+    def letters(pattern: re.Pattern[str]) -> list[tuple[bool, int | None]]:
+        found = [_letter_index(next(filter(None, match.groups())), len(choices)) for match in pattern.finditer(text)]
+        return [(index is not None, index) for index in found]
+
+    stated = [_leading_choice(text[found.end() :], choices) for found in _STATED.finditer(text)]
+    said = [_leading_choice(text[found.end() :], choices) for found in _SAID.finditer(text)]
+    for statements in (stated + letters(_CALLED_RIGHT), said, letters(_BRACKETED)):
+        decided, index = _agreed(statements)
+        if decided:
+            return index
     return _mentioned_choice(text, choices)
