@@ -841,6 +841,19 @@ def test_samples_are_judged_as_in_the_evaluation() -> None:
     assert found["text"].certainty == pytest.approx(1 / 3)
 
 
+def test_samples_refuse_in_the_words_of_the_config() -> None:
+    asked = [Question("q", "What is the capital of Italy?", ("Rome",))]
+    found = {}
+    for phrases in ([], ["je ne sais pas"]):
+        prompts = PromptFormat(tiny_tokenizer(), PromptConfig(refusal_phrases=phrases))
+        scripted = cast(
+            InferenceEngine, Scripted(prompts, {"q": ["Rome", "Je ne sais pas.", "Je ne sais pas.", "Rome"]})
+        )
+        states = sample_answers(scripted, prompts, asked, KnowledgeConfig(n_samples=4), seed=0, advance=silent)
+        found[len(phrases)] = states["q"].certainty
+    assert found == {0: 0.5, 1: 1.0}
+
+
 def test_certainty_of_samples_is_the_share_of_the_most_frequent_answer_among_those_that_answer() -> None:
     found = sampled_states(
         {

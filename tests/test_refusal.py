@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from grait.judging.outcomes import four_way, is_unparsable, judge
+from grait.judging.outcomes import four_way, is_hedged, is_unparsable, judge
 from grait.judging.refusal import REFUSAL_PHRASES, REFUSAL_REPLIES, detect_refusal
+from grait.judging.sureness import judge_sureness
 from grait.records import Question
 
 CAPITAL = Question("q1", "What is the capital of France?", ("Paris",))
@@ -84,6 +85,34 @@ def test_refused_then_answered_is_judged_by_the_answer() -> None:
     assert judge("I don't know, but it is Lyon.", CAPITAL) == "wrong"
     assert judge("I don't know, but B.", PLANET) == "correct"
     assert judge("I'm not sure, but I think it's Mars.", PLANET) == "wrong"
+
+
+def test_what_refuses_and_answers_is_counted_apart() -> None:
+    assert is_hedged("I don't know, but it is Paris.", CAPITAL)
+    assert is_hedged("I'm not sure, but I think it's Mars.", PLANET)
+    assert not is_hedged("I don't know.", CAPITAL)
+    assert not is_hedged("Paris", CAPITAL)
+
+
+def test_all_of_the_judging_takes_the_same_phrases() -> None:
+    french = (*REFUSAL_PHRASES, "je ne sais pas")
+    assert judge("Je ne sais pas.", CAPITAL) == "wrong"
+    assert judge("Je ne sais pas.", CAPITAL, french) == "refused"
+    assert is_unparsable("Je ne sais pas.", PLANET)
+    assert not is_unparsable("Je ne sais pas.", PLANET, french)
+    assert is_hedged("Je ne sais pas. Paris", CAPITAL, french)
+    assert judge_sureness("Je ne sais pas. I am sure.", CAPITAL, french) == "refused"
+
+
+def test_a_letter_beyond_the_options_beside_a_refusal_is_no_answer() -> None:
+    """Models add an option of their own for it."""
+    assert judge("E. I don't know", PLANET) == "refused"
+    assert judge("C. I don't know", PLANET) == "wrong"
+
+
+def test_a_missing_blank_between_sentences_does_not_hide_a_refusal() -> None:
+    assert detect_refusal("I don't know.I don't know.", CAPITAL) == "refused"
+    assert detect_refusal("I don't know.Paris", CAPITAL) == "refused_then_answered"
 
 
 def test_outcome_of_multiple_choice() -> None:
