@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny import tiny_model
+from tiny import random_examples, tiny_model
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known, write_jsonl
+from torch.utils.flop_counter import FlopCounterMode
 
 from grait import cli
 from grait.config import Config, LoraSection, ModelConfig, load_config, parse_config
@@ -149,8 +150,6 @@ def test_other_architectures_are_counted_alike(tmp_path: Path, architecture: str
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_activations_are_what_autograd_keeps_of_a_real_batch(tiny: tuple[str, Files], dropout: float) -> None:
-    from tiny import random_examples
-
     config = ModelConfig(name=tiny[0], dtype="float32", device="cpu")
     lora = LoraSection(r=2, dropout=dropout)
     size = model_size(config, lora)
@@ -310,6 +309,24 @@ def test_flop_by_hand() -> None:
     assert flop(trained, size, True) == 6 * (100 * 7 + 10 * 3) + 8 * 4 * 7
     both = trained + Work(prompt_tokens=7, prompt_positions=3)
     assert flop(both, size, False) == 4 * 730 + 168 + 1460
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_flop_are_those_that_torch_counts(tiny: tuple[str, Files], checkpointing: bool) -> None:
+    config = ModelConfig(name=tiny[0], dtype="float32", device="cpu", gradient_checkpointing=checkpointing)
+    size = model_size(config, LoraSection(r=2))
+    adapted = add_adapter(load_model(config), LoraSection(r=2), 0).train()
+    batch = collate(random_examples(8, prompt=(8, 8), completion=(2, 2)), 0)
+    n_tokens, n_answers = batch["input_ids"].numel(), batch["targets"].numel()
+    with FlopCounterMode(display=False) as counter:
+        completion_losses(adapted, batch).sum().backward()
+    # Attention comes on top; the gradient at the first layer's input is not needed.
+    work = Work(trained_tokens=n_tokens, trained_positions=n_answers)
+    assert flop(work, size, checkpointing) == pytest.approx(counter.get_total_flops(), rel=0.15)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        completion_losses(adapted, batch)
+    forward = Work(prompt_tokens=n_tokens, prompt_positions=n_answers)
+    assert flop(forward, size, checkpointing) == pytest.approx(counter.get_total_flops(), rel=0.15)
 
 
 def test_decoding_takes_at_least_as_long_as_reading_the_weights() -> None:
@@ -506,7 +523,7 @@ def test_a_reference_config_explains_itself_offline(grait: Call, name: str) -> N
     assert (code, err) == (0, "")
     assert "meta-llama/Meta-Llama-3-8B-Instruct: size unknown" in out
     assert "hf download meta-llama/Meta-Llama-3-8B-Instruct config.json" in out
-    assert "unknown until the data is read" in out
+    assert "number of questions unknown until the data is read" in out
     assert "Memory in GB" not in out
     config = load_config(PAPER / name)
     n_ik, n_idk = config.selection.n_ik, config.selection.n_idk

@@ -218,6 +218,11 @@ def datasets(debug: Debug = False) -> None:
                 console.print(f"            {what:9}{text}")
 
 
+def _silence_libraries() -> None:
+    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property); nothing a user can act on.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+
+
 def _run(settings: Any) -> None:
     from grait.pipeline import run as run_pipeline
     from grait.report import groups_tables
@@ -239,11 +244,13 @@ def _run(settings: Any) -> None:
 def _explain(settings: Any) -> None:
     from grait.plan import dry_run
 
+    _silence_libraries()
     plan = dry_run(settings)
     console = Console(soft_wrap=True, highlight=False)
     for line in plan_lines(plan):
         console.print(line, markup=False)
     if plan.size:
+        console.print()
         console.print(compute_table(plan))
         for line in memory_lines(plan):
             console.print(line, markup=False)
@@ -261,17 +268,17 @@ def plan_lines(plan: Any) -> list[str]:
     else:
         lines += [f"Model: {plan.size_unknown}", "Memory and time need the size; counts and tokens do not."]
     for role, questions in zip(["Training", *["Evaluation"] * len(plan.sets)], plan.sets, strict=False):
-        lines.append(f"{role}: {questions.title}, {_count(questions.count)} questions ({questions.source})")
+        lines.append(f"{role}: {questions.title}, {_count(questions.count)} ({questions.source})")
     lines += ["", "Stages"]
     for number, stage in enumerate(plan.stages, 1):
         lines += [f"{number:2} {stage.name}: {stage.does}", "     " + "; ".join(_amounts(stage))]
     return [*lines, *(["", *(f"Note: {note}" for note in plan.notes)] if plan.notes else [])]
 
 
-def _count(count: Any) -> str:
+def _count(count: Any, unit: str = "questions") -> str:
     if count.n is None:
-        return "unknown until the data is read:"
-    return f"{'' if count.is_exact else 'at most '}{count.n:,}"
+        return f"number of {unit} unknown until the data is read"
+    return f"{'' if count.is_exact else 'at most '}{count.n:,} {unit}"
 
 
 def _amounts(stage: Any) -> list[str]:
@@ -279,7 +286,7 @@ def _amounts(stage: Any) -> list[str]:
     amounts = []
     for count, unit in ((stage.examples, stage.unit), (stage.samples, "answers"), (stage.steps, "optimizer steps")):
         if count is not None and count.n is not None:
-            amounts.append(f"{_count(count)} {unit}")
+            amounts.append(_count(count, unit))
     work = stage.work
     tokens = [
         f"{_short_number(number)} tokens {how}"
@@ -294,13 +301,13 @@ def _amounts(stage: Any) -> list[str]:
 
 
 def compute_table(plan: Any) -> Table:
-    """FLOP and hours of each stage by device; what is known adds up."""
+    """FLOP and time of each stage by device; what is known adds up."""
     from grait.plan import DEVICES, flop, seconds
 
     model, size = plan.config.model, plan.size
     table = Table(
         title="Compute: an estimate, see docs/configs.md",
-        caption="Hours at the FLOP/s that is assumed: "
+        caption="Time at the FLOP/s that is assumed: "
         + "; ".join(f"{d.name} {d.peak * d.utilisation / 1e12:.3g} TFLOP/s" for d in DEVICES),
         title_justify="left",
         caption_justify="left",
@@ -314,11 +321,11 @@ def compute_table(plan: Any) -> Table:
 
     def add(name: str, works: list[Any]) -> None:
         total = sum(flop(work, size, model.gradient_checkpointing) for work in works)
-        hours = (sum(seconds(work, size, model, device) for work in works) / 3600 for device in DEVICES)
-        table.add_row(escape(name), f"{total:.1e}", *(_short_number(value) for value in hours))
+        times = (sum(seconds(work, size, model, device) for work in works) for device in DEVICES)
+        table.add_row(escape(name), f"{total:.1e}", *(_duration(value) for value in times))
 
     for stage in plan.stages:
-        add(stage.name + (f", each {stage.per_n:,} {stage.per}" if stage.per else ""), [stage.work])
+        add(stage.name + (f", each {stage.per_n:,}" if stage.per else ""), [stage.work])
     known = [stage.work for stage in plan.stages if not stage.per]
     table.add_section()
     add("all" if len(known) == len(plan.stages) else "all whose number is known", known)
@@ -339,8 +346,15 @@ def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2f}" if size < 1e10 else f"{size / 1e9:.1f}"
 
 
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{_short_number(seconds / size)} {unit}"
+    return f"{_short_number(seconds)} s"
+
+
 def _short_number(number: float) -> str:
-    """Two digits that count: 0.031, 4.2, 130, 1,900, 2.1e+09."""
+    """To two digits: 0.031, 4.2, 130, 1,900, 2.1e+09."""
     if number >= 1e7:
         return f"{number:.1e}"
     rounded = float(f"{number:.2g}")

@@ -52,6 +52,10 @@ LOGIT_BYTES = 12
 """Per logit in training: itself, its fp32 copy, its gradient, rounded up."""
 
 
+SAMPLING_BYTES = 18
+"""Per logit in sampling: itself, and in fp32 a copy, one by the temperature, its probability and their running sum."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """``peak``: FLOP/s of its data sheet; ``utilisation``: assumed share of it; ``bandwidth``: memory bytes/s."""
@@ -410,7 +414,7 @@ def _influence_stage(config: Config, training: QuestionSet) -> StagePlan:
     how = (
         "exact, two passes"
         if config.influence.mode == "exact"
-        else f"one pass, {config.influence.dimensions} numbers each"
+        else f"one pass, {config.influence.dimensions:,} numbers each"
     )
     does = f"gradients of the refusal for every question and of the answer for known ones; {how}"
     per = None if training.count.n is not None else "training questions"
@@ -491,10 +495,14 @@ def memory_of(config: Config, sets: Sequence[QuestionSet], size: ModelSize) -> t
     found = [
         Memory(
             "inference",
-            {**weights, "keys and values": size.cache_bytes * cached, "logits": 3 * 4 * rows * n * size.vocabulary},
+            {
+                **weights,
+                "keys and values": size.cache_bytes * cached,
+                "logits": SAMPLING_BYTES * rows * n * size.vocabulary,
+            },
         )
     ]
-    runs = [("training", config.training)]
+    runs: list[tuple[str, OptimizerSection]] = [("training", config.training)]
     if uses(config, "flow") or uses(config, "influence"):
         runs.insert(0, ("warm-up", config.warmup))
     for name, run in runs:
