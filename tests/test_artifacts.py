@@ -21,7 +21,7 @@ NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 LABEL = st.sampled_from(["ik", "idk", "dropped"])
 
 STATES = st.lists(st.builds(KnowledgeState, TEXT, LABEL, NUMBER, st.none() | NUMBER, st.none() | NUMBER, TEXT))
-SCORES = st.lists(st.builds(InfluenceScore, TEXT, LABEL, NUMBER, NUMBER, NUMBER, NUMBER))
+SCORES = st.lists(st.builds(InfluenceScore, TEXT, LABEL, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER))
 EXAMPLES = st.lists(st.builds(RaitExample, TEXT, LABEL, TEXT, TEXT, NUMBER))
 
 KEY = {"model": {"name": "m", "revision": None}, "seed": 0, "learning_rate": 0.1, "questions": "0" * 64}
@@ -90,7 +90,7 @@ def test_foreign_columns_are_refused(tmp_path: Path) -> None:
     write_rows(path, [Other("a", "b")])
     with pytest.raises(ArtifactError) as caught:
         read_rows(path, Prediction)
-    assert str(caught.value).startswith(f"{path}: expected the columns ['id', 'output', 'outcome'], found ")
+    assert str(caught.value).startswith(f"{path}: expected the columns ['id', 'output', 'outcome', 'refusal_logprob'], found ")
 
 
 def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:

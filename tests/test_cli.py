@@ -205,7 +205,7 @@ def test_a_model_that_knows_nothing_is_one_error(grait: Call, tmp_path: Path, ti
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("modle: {name: m}\n", "modle: unknown key; allowed: data, "),
+        ("modle: {name: m}\n", "modle: unknown key; allowed: compare, data, "),
         ("training: {lr: 1}\n", "training.lr: unknown key; allowed: batch_size, "),
         ("knowledge: {n_samples: ten}\n", "knowledge.n_samples = 'ten': should be a valid integer"),
         ("knowledge: {correctness_threshold: 1.5}\n", "knowledge.correctness_threshold = 1.5: should be less than 1"),

@@ -12,7 +12,7 @@ def predict(
     prompts: PromptFormat,
     questions: Sequence[Question],
     asked: Asked,
-    judge: Callable[[str, Question], Outcome],
+    judge: Callable[[str, Question, tuple[str, ...]], Outcome],
     *,
     max_new_tokens: int,
     advance: Callable[[int], None],
@@ -49,7 +49,7 @@ def predict(
         Prediction(
             question.id,
             outputs[question.id],
-            judge(outputs[question.id], question),
+            judge(outputs[question.id], question, prompts.config.all_refusal_phrases),
             refusal_logprobs[question.id],
         )
         for question in questions

@@ -15,6 +15,9 @@ from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuni
 from grait.methods.selection import Evidence
 from grait.records import Asked, Outcome, Question, Selected
 
+Judge = Callable[[str, Question, tuple[str, ...]], Outcome]
+"""Output, its question and the phrases that refuse (``PromptConfig.all_refusal_phrases``) to the outcome."""
+
 Select = Callable[[Evidence, SelectionConfig, int], list[Selected]]
 """Evidence, config and seed to the training set. The order of the questions in the evidence does not matter."""
 
@@ -39,7 +42,7 @@ class Method:
     needs_flow: bool = False
     needs_influence: bool = False
     asked: Asked = "refuse"
-    judge: Callable[[str, Question], Outcome] = judge
+    judge: Judge = judge
 
 
 METHODS: dict[str, Method] = {
