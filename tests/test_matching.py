@@ -253,6 +253,37 @@ def test_nothing_or_several_options_named_is_unparsable(output: str) -> None:
     assert parse_choice(output, PLANETS) is None
 
 
+@pytest.mark.parametrize(
+    ("output", "choices", "expected"),
+    [
+        ("C. C21H4O2", "C24H32O4|C7H14O2|C21H42O2|C4H8O3", 2),
+        ("C. Turcia", "Japonia|Ucraina|Liban|Turcia", None),
+        ("A. Mexican", "Egyptian|Mexican|Indian|Romanian", None),
+        ("A. Egyptian", "Egyptian|Mexican|Indian|Romanian", 0),
+        ("The answer is A. showman", "showman|physician|comedian|lyricist", 0),
+        ("The answer is C. Iraq", "Nepal|Lebanon|India|Iraq", None),
+        ("A. radium is the chemical element with the symbol In.", "radium|indium|osmium|ytterbium", 0),
+        ("A. Sri Lanka Matha\nB. Bahrainona\nC. Negaraku", "Sri Lanka Matha|Bahrainona|Negaraku|Tavisupleba", None),
+        ("A. Mandera\nB. Quelimane", "Mandera|Quelimane|Maputo|Kano", None),
+        ("A. distant\nB. thick\nC. good\nD. cooperative", "distant|thick|good|cooperative", None),
+        ("A. Jackson is the capital of Mississippi.", "Mississippi|Kansas|New Hampshire|Illinois", 0),
+        ("C. Good", "distant|thick|good|cooperative", 2),
+        ("C. osprey\n\nQuestion: Which animal is it?", "chicken roundworm|siskin|osprey|frilled lizard", 2),
+        ("C. Mytilus edulis\n\nThe answer is D.", "Pieris brassicae|Physeter catodon|Mytilus edulis|Gallus", 2),
+        ("Arizona is the only state to use the telephone area code 540.", "Arizona|Virginia|Georgia|Texas", 0),
+        ("King Louis XII of France died in 1515.", "1546|1490|1515|1484", 2),
+        ("Estonian: Ben Nevis", "Suur Munamagi|Ben Nevis|Mont Blanc|Triglav", 1),
+        ("False rue anemone", "rock spikemoss|fescue|false rue anemone|blue fleabane", 2),
+        ("On 14 May, it celebrates its national holiday on 22 November.", "14 May|22 November|4 July|26 May", None),
+        ("The blowfly belongs to the class Insecta.", "insect|reptile|crustacean|amphibian", None),
+        ("The element plutonium was discovered in 1949.", "1940|1951|1954|1946", None),
+    ],
+)
+def test_outputs_of_the_default_model(output: str, choices: str, expected: int | None) -> None:
+    """SmolLM2-135M-Instruct on WorldFacts with options, asked for a letter or for the text."""
+    assert parse_choice(output, tuple(choices.split("|"))) == expected
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(2, 26), st.data())
 def test_any_number_of_options(n: int, data: st.DataObject) -> None:

@@ -198,6 +198,7 @@ _OPENING = r"""[\s("'*\[{$<]*(?:\\boxed\{|\\text\{|\\)*[("'*\[{]*"""
 _LETTER = re.compile(rf"^{_OPENING}([A-Z]){_AFTER_LETTER}")
 _WHOLE_LETTER = re.compile(rf"^{_OPENING}([A-Za-z])[\s)\]}}\"'*.,:;!?$>]*$")
 _LIST_LETTER = re.compile(r"^[\s(\"'*\[]*([A-Za-z])[)\]]")
+_LETTER_A = re.compile(r"^\W*A\W*[.):]")
 _LETTER_AND_TEXT = re.compile(r"^[\s(\"'*\[]*([A-Z])[\s)\]\"'*.:,-]+(.*)", re.DOTALL)
 _SEVERAL_LETTERS = re.compile(
     rf"^{_OPENING}([A-Z])[)\]\"'*.]*\s*"
@@ -230,8 +231,12 @@ def _letter_index(letter: str, n: int) -> int | None:
 
 
 def _same_text(text: str, choices: tuple[str, ...]) -> int | None:
-    """Index of the only option that the whole text is: literally, else normalised; the first of equal options."""
-    for fold in (_squeeze, lambda value: normalize(value, keep_articles=True), normalize):
+    """Index of the only option that the whole text is: literally, else normalised; the first of equal options.
+
+    The ``A`` of ``A. Mexican`` is a letter and not an article.
+    """
+    with_articles, without = (lambda value: normalize(value, keep_articles=True)), normalize
+    for fold in (_squeeze, with_articles) if _LETTER_A.match(text) else (_squeeze, with_articles, without):
         folded = fold(text)
         same = [i for i, choice in enumerate(choices) if folded and fold(choice) == folded]
         if same:
@@ -246,6 +251,8 @@ def _leading_choice(text: str, choices: tuple[str, ...]) -> tuple[bool, int | No
         index = _letter_index(found.group(1), n)
         if index is not None:
             return True, index
+    if _is_list(text, choices):
+        return True, None
     first_line = text.strip().split("\n", 1)[0]
     for whole in (text, first_line):
         index = _same_text(whole, choices)
@@ -270,6 +277,14 @@ def _leading_choice(text: str, choices: tuple[str, ...]) -> tuple[bool, int | No
             if index is not None:
                 return True, index
     return False, None
+
+
+def _is_list(text: str, choices: tuple[str, ...]) -> bool:
+    """Whether the first two lines are two options with their letters: the question's options over again."""
+    lines = [_LETTER_AND_TEXT.match(line) for line in text.split("\n") if line.strip()][:2]
+    options = [(_letter_index(line.group(1), len(choices)), line.group(2)) for line in lines if line]
+    named = {index for index, option in options if index is not None and _holds_at_start(option, choices[index])}
+    return len(named) == 2
 
 
 def _holds_at_start(text: str, choice: str) -> bool:
@@ -316,7 +331,7 @@ def parse_choice(output: str, choices: tuple[str, ...]) -> int | None:
     questions have such) a reply in words means the first. The first of these that decides wins:
 
     1. the reply begins with a letter (``B``, ``b)``, ``(B)``, ``B. text``, ``B because ...``) or is an option text;
-       a letter followed by the text of another option is a contradiction (None), so is ``A or C``;
+       a letter followed by the text of another option is a contradiction (None), so is ``A or C`` or a list of options;
     2. a stated answer (``Answer: B``, ``the answer is (B)``, ``option B is correct``); different ones give None;
     3. a looser statement (``it is B``, ``I would go with B``), else one bracketed letter;
     4. exactly one option text occurs in the reply on word boundaries.
