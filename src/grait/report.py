@@ -121,13 +121,13 @@ def comparison_tables(records: Sequence[ComparisonRecord], differences: Sequence
 
 
 def verdicts(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[str]:
-    """For each data set, the system of highest THS and those that cannot be told apart from it."""
+    """For each data set, the system of highest THS, and those that its paired interval does not tell apart from it."""
     lines = []
     for dataset, rows in by_dataset(records).items():
         level = [
             row.versus for row in differences if (row.dataset, row.method) == (dataset, rows[0].method) and row.low <= 0
         ]
-        rest = "above every other by more than chance" if not level else f"not clearly above {', '.join(level)}"
+        rest = "clearly above every other one" if not level else f"not clearly above {', '.join(level)}"
         lines.append(f"{dataset}: highest THS {rows[0].method} ({percent(rows[0].ths)}), {rest}")
     return lines
 
@@ -173,7 +173,8 @@ def comparison_markdown(
     lines += [
         "",
         f"Percent; means over seeds, in brackets 95% intervals of a bootstrap over {resampled}, "
-        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND}",
+        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND} R-Tuning is scored by the refusal text like the "
+        "others, not by its own statement of being unsure.",
         "",
         f"Made on {about['date']}. Seeds: {', '.join(map(str, about['seeds']))}. "
         f"Versions: {_facts(about['versions'])}. Machine: {_facts(about['machine'])}.",
