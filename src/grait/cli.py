@@ -165,6 +165,7 @@ def _compare(settings: Any) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for table in comparison_tables(result.records, result.differences):
         console.print(table)
+        console.print()
     for line in verdicts(result.records, result.differences):
         console.print(line, markup=False)
     print(f"\nEverything is in {result.folder}/: compare.md, compare.json, and a run folder for each seed")
