@@ -1,6 +1,6 @@
 """One job of the influence benchmark in a process of its own, for its time and its peak memory.
 
-python -m benchmarks.influence_job plain|exact|sketch N [--short]
+python -m benchmarks.influence_job plain|exact|sketch N [--short] [--layers L]
 """
 
 import json
@@ -62,10 +62,11 @@ def main(
     job: Annotated[Job, typer.Argument(help="What to run.")],
     n: Annotated[int, typer.Argument(help="Questions.")],
     short: Annotated[bool, typer.Option("--short", help="Questions without a prompt around them.")] = False,
+    layers: Annotated[int | None, typer.Option(help="Only the first layers of the model.")] = None,
 ) -> None:
     """Print seconds and peak memory as a line of JSON; model loading and one full batch come before."""
     examples, pad_token_id = refusals(n, is_short=short)
-    model = adapted_model()
+    model = adapted_model(layers)
     run_job(job, model, examples[:64], pad_token_id)
     start = time.perf_counter()
     run_job(job, model, examples, pad_token_id)

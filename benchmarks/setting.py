@@ -39,9 +39,16 @@ def refusals(n: int, is_short: bool = False) -> tuple[list[TokenizedExample], in
     return examples, int(tokenizer.pad_token_id)
 
 
-def adapted_model(device: str = "auto") -> PeftModel:
-    """SmolLM2-135M in bf16 with LoRA r = 16 on attention, B filled as after a warm-up: with B = 0 A has no gradient."""
-    model = add_adapter(load_model(ModelConfig(device=device)), LoraSection(target_modules=ATTENTION), seed=0).eval()
+def adapted_model(n_layers: int | None = None) -> PeftModel:
+    """SmolLM2-135M in bf16 with LoRA r = 16 on attention, B filled as after a warm-up: with B = 0 A has no gradient.
+
+    ``n_layers``: only the first so many of its 30 layers.
+    """
+    base = load_model(ModelConfig())
+    if n_layers is not None:
+        base.model.layers = base.model.layers[:n_layers]
+        base.config.num_hidden_layers = n_layers
+    model = add_adapter(base, LoraSection(target_modules=ATTENTION), seed=0).eval()
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -49,9 +56,9 @@ def adapted_model(device: str = "auto") -> PeftModel:
     return model
 
 
-def in_a_process_of_its_own(job: str, n: int, is_short: bool = False) -> dict[str, Any]:
+def in_a_process_of_its_own(job: str, n: int, options: tuple[str, ...] = ()) -> dict[str, Any]:
     """The record of ``benchmarks.influence_job``: seconds and peak memory of one job on ``n`` questions."""
-    command = [sys.executable, "-m", "benchmarks.influence_job", job, str(n), *(["--short"] if is_short else [])]
+    command = [sys.executable, "-m", "benchmarks.influence_job", job, str(n), *options]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     record: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return record

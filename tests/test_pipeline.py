@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from tiny import loop_gradients
 from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_half_known, write_jsonl
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait
 from grait.artifacts import MANIFEST, read_rows
-from grait.config import ModelConfig, PromptConfig
+from grait.config import ModelConfig, PromptConfig, WarmupConfig
 from grait.data.files import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
 from grait.influence import GradientDatastore, batches, datastore, resume
@@ -623,6 +624,29 @@ def test_influence_from_a_sketch_leaves_a_datastore_that_can_be_asked_again(done
     unknown = [key for key, row in exact.items() if row["label"] == "idk"]
     again = store.influence({"idk": unknown}, examples=list(exact))
     assert again.scores["idk"] == pytest.approx({key: row["refusal_influence"] for key, row in sketched.items()})
+
+
+def test_influence_over_the_epochs_of_the_warm_up_is_their_sum_by_learning_rate(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(tmp_path / "run")
+    tree["influence"] = {**tree.get("influence", {}), "mode": "sketch", "dimensions": 512, "checkpoints": "epochs"}
+    tree["warmup"] = {**tree.get("warmup", {}), "epochs": 2, "warmup_ratio": 0}
+    folder = grait.run(tree).folder
+    rates = json.loads((folder / "warmup" / "checkpoints.json").read_text())
+    assert len(rates) == 2 and all(0 < rate <= WarmupConfig().learning_rate for rate in rates)
+    last, kept = (load_file(folder / "warmup" / path / "adapter_model.safetensors") for path in ("", "epoch-2"))
+    assert all(torch.equal(weight, kept[name]) for name, weight in last.items())
+    scores = {row["id"]: row for row in pq.read_table(folder / "influence" / "scores.parquet").to_pylist()}
+    unknown = [key for key, row in scores.items() if row["label"] == "idk"]
+    by_epoch = [
+        GradientDatastore.open(folder / "influence" / "sketch" / f"datastore-epoch-{epoch}")
+        .influence({"idk": unknown}, examples=list(scores))
+        .scores["idk"]
+        for epoch in (1, 2)
+    ]
+    assert by_epoch[0] != pytest.approx(by_epoch[1])
+    for key, row in scores.items():
+        expected = sum(rate * found[key] for rate, found in zip(rates, by_epoch, strict=True))
+        assert row["refusal_influence"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("mode", ["exact", "sketch"])

@@ -1,6 +1,7 @@
 """A pass that is killed goes on where it was and ends with the same numbers, bit for bit."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_exact_influence_killed_after_any_batch_ends_with_the_same_numbers(tmp_p
         with pytest.raises(Killed):
             exact(model, tmp_path / "passes", killer(after))
         assert exact(model, tmp_path / "passes") == expected
-        assert not (tmp_path / "passes").exists()
+        shutil.rmtree(tmp_path / "passes")
 
 
 def test_exact_influence_killed_again_and_again_comes_to_an_end(tmp_path: Path) -> None:
@@ -106,6 +107,14 @@ def test_non_finite_examples_are_still_named_after_a_resume(tmp_path: Path) -> N
         with pytest.raises(Killed):
             exact(model, tmp_path / "passes", killer(after))
         assert exact(model, tmp_path / "passes") == expected
+        shutil.rmtree(tmp_path / "passes")
+
+
+def test_a_finished_call_is_read_again_without_running_the_model(tmp_path: Path) -> None:
+    model = adapted()
+    expected = exact(model, tmp_path / "passes")
+    model.register_forward_hook(lambda *_: pytest.fail("the model ran"))
+    assert exact(model, tmp_path / "passes") == expected
 
 
 def test_passes_of_another_call_are_refused_by_name_and_kept(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def influence(
 
     ``transform`` replaces the gradients before they are made units, as ``transforms.AdamTransform`` does.
     ``resume``: a folder for what is done so far; a call that was killed goes on from there, and ends with the same
-    numbers. It is removed at the end, and refused with ArtifactError when it belongs to another call.
+    numbers. At the end it holds everything, so that the same call again only reads it; delete it when you have the
+    result. It is refused with ArtifactError when it belongs to another call.
 
     The result does not depend on the batches up to rounding. ``advance`` is told the examples done; in all
     ``sum(len(set)) + len(examples)``, where an example that is in several sets is run once.
@@ -68,10 +69,7 @@ def influence(
     with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance) as run:
         saved = SavedPasses.open(resume, settings_of(run, {"examples": examples, **sets})) if resume else None
         directions, norms = mean_directions(run, sets, saved)
-        found = inner_products(run, examples, directions, list(sets), norms, saved)
-    if saved:
-        saved.remove()
-    return found
+        return inner_products(run, examples, directions, list(sets), norms, saved)
 
 
 def _usable(losses: Tensor, norms: Tensor) -> Tensor:
@@ -180,6 +178,8 @@ def inner_products(
         state["done"] += 1
         if saved:
             saved.keep("products", state)
+    if saved:
+        saved.write("products", state)
     ids = [example.id for example in examples]
     return Influence.of_columns(
         ids,

@@ -1,7 +1,6 @@
 """What unfinished passes leave on disk, so that a killed run goes on where it was."""
 
 import json
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +83,3 @@ class SavedPasses:
         partial = path.with_name(f".{path.name}.partial")
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, partial)
         partial.replace(path)
-
-    def remove(self) -> None:
-        """All is done: nothing of this is needed any more."""
-        shutil.rmtree(self.folder)

@@ -1,6 +1,7 @@
 """Stage 2, second half: influence at the warm-up adapter."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,11 @@ from safetensors.torch import load_file
 
 from grait import progress
 from grait.artifacts import Stage, read_rows, write_rows
-from grait.influence import AdamTransform, Influence, influence, read_moments, sketch
+from grait.influence import AdamTransform, Influence, influence, over_checkpoints, read_moments, sketch
 from grait.influence.gradients import trainable_linears
 from grait.methods.selection import sample_ids, with_label
 from grait.model.completions import TokenizedExample
-from grait.pipeline.training import MOMENTS
+from grait.pipeline.training import CHECKPOINTS, MOMENTS
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out
 from grait.records import InfluenceScore, KnowledgeState
 
@@ -49,11 +50,18 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
 
     def compute(folder: Path) -> Notes:
         passes = _exact if config.influence.mode == "exact" else _sketched
-        with bench.adapted(warmed_up, is_trainable=True) as model:
-            transform = _gradient_transform(bench, warmed_up, model)
-            found = passes(bench, model, examples, sets, transform, stage.unfinished())
+        checkpoints = _checkpoints(bench, warmed_up)
+
+        def at_each() -> Iterator[tuple[float, Influence]]:
+            for name, rate, adapter in checkpoints:
+                with bench.adapted(adapter, is_trainable=True) as model:
+                    transform = _gradient_transform(bench, adapter, model)
+                    yield rate, passes(bench, model, examples, sets, transform, stage.unfinished() / name)
+
+        found = over_checkpoints(at_each())
         if config.influence.mode == "sketch":
-            stage.unfinished().rename(folder / "datastore")
+            for name, _, _ in checkpoints:
+                (stage.unfinished() / name).rename(folder / name)
         rows = [
             InfluenceScore(
                 id=example_id,
@@ -71,6 +79,17 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
 
     bench.once(f"2/4 Influence: {config.influence.mode}, from per-example gradients", stage, compute)
     return read_rows(stage.folder / "influence.parquet", InfluenceScore)
+
+
+def _checkpoints(bench: Workbench, warmed_up: Stage) -> list[tuple[str, float, Stage]]:
+    """Name, weight and adapter of each checkpoint: the last one alone, or each epoch's with its learning rate."""
+    if bench.config.influence.checkpoints == "last":
+        return [("datastore", 1.0, warmed_up)]
+    rates = json.loads((warmed_up.folder / CHECKPOINTS).read_text(encoding="utf-8"))
+    return [
+        (f"datastore-epoch-{epoch}", rate, replace(warmed_up, folder=warmed_up.folder / f"epoch-{epoch}"))
+        for epoch, rate in enumerate(rates, 1)
+    ]
 
 
 def _exact(

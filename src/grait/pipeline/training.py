@@ -13,9 +13,11 @@ from grait.judging.sureness import with_sureness
 from grait.methods.selection import Evidence, most_correct, with_label
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out, model_key
 from grait.records import KnowledgeState, RaitExample, Selected
-from grait.training.sft import WeightedExample, add_adapter, n_steps, train
+from grait.training.sft import Checkpoint, WeightedExample, add_adapter, n_steps, train
 
 MOMENTS = "optimizer_moments.safetensors"
+CHECKPOINTS = "checkpoints.json"
+"""Learning rates of the epochs whose adapters are kept, in folders of their own: ``epoch-1``, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,15 @@ def warmup(bench: Workbench, states: Sequence[KnowledgeState]) -> Stage:
         "examples": digest(examples),
         "lora": config.lora.model_dump(),
         "warmup": config.warmup.model_dump(exclude={"micro_batch_size"}),
+        "checkpoints": config.influence.checkpoints,
         "seed": config.seed,
     }
+    is_kept = config.influence.checkpoints == "epochs"
     stage = Stage(bench.folder / "warmup", key)
     bench.once(
         f"2/4 Influence: warm-up on {len(examples)} known questions",
         stage,
-        lambda folder: _train(bench, "warm-up", examples, config.warmup, folder),
+        lambda folder: _train(bench, "warm-up", examples, config.warmup, folder, keep_epochs=is_kept),
     )
     return stage
 
@@ -96,20 +100,40 @@ def write_selection(bench: Workbench, evidence: Evidence, selected: Mapping[str,
 
 
 def _train(
-    bench: Workbench, title: str, examples: Sequence[WeightedExample], config: OptimizerSection, folder: Path
+    bench: Workbench,
+    title: str,
+    examples: Sequence[WeightedExample],
+    config: OptimizerSection,
+    folder: Path,
+    keep_epochs: bool = False,
 ) -> Notes:
-    """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``."""
+    """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``, on request by epoch."""
     model = add_adapter(bench.model, bench.config.lora, bench.config.seed)
+    rates: list[float] = []
+
+    def keep(checkpoint: Checkpoint) -> None:
+        rates.append(checkpoint.learning_rate)
+        model.save_pretrained(folder / f"epoch-{len(rates)}")
+        save_file(checkpoint.moments, folder / f"epoch-{len(rates)}" / MOMENTS)
+
     try:
         with progress.bar(title, n_steps(len(examples), config), "steps") as advance:
             log = train(
-                model, examples, config, pad_token_id=bench.pad_token_id, seed=bench.config.seed, advance=advance
+                model,
+                examples,
+                config,
+                pad_token_id=bench.pad_token_id,
+                seed=bench.config.seed,
+                advance=advance,
+                on_epoch=keep if keep_epochs else None,
             )
         model.save_pretrained(folder)
     finally:
         bench.drop_adapter(model)
     save_file(log.moments, folder / MOMENTS)
     write_json(folder / "losses.json", log.losses)
+    if keep_epochs:
+        write_json(folder / CHECKPOINTS, rates)
     return left_out(title, log.non_finite)
 
 

@@ -126,6 +126,30 @@ class _Progress(TrainerCallback):
         self.advance(1)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after one epoch: ``learning_rate`` is the mean over its steps, ``moments`` as in ``TrainingLog``."""
+
+    learning_rate: float
+    moments: dict[str, Tensor]
+
+
+class _Epochs(TrainerCallback):
+    """Tells of the end of every epoch; the adapter is then as it was at that moment."""
+
+    def __init__(self, on_epoch: Callable[[Checkpoint], None]) -> None:
+        self.on_epoch = on_epoch
+        self.rates: list[float] = []
+
+    def on_step_begin(self, *_: Any, lr_scheduler: Any, **__: Any) -> None:
+        self.rates.append(float(lr_scheduler.get_last_lr()[0]))
+
+    def on_epoch_end(self, *_: Any, model: nn.Module, optimizer: Any, **__: Any) -> None:
+        if self.rates:
+            self.on_epoch(Checkpoint(sum(self.rates) / len(self.rates), _moments(model, optimizer)))
+            self.rates = []
+
+
 def collate_weighted(examples: Sequence[WeightedExample], pad_token_id: int) -> dict[str, Any]:
     """``collate``, with ids and sample_weight [batch]."""
     batch: dict[str, Any] = collate([row.example for row in examples], pad_token_id)
@@ -148,8 +172,9 @@ def train(
     pad_token_id: int,
     seed: int,
     advance: Callable[[int], None] | None = None,
+    on_epoch: Callable[[Checkpoint], None] | None = None,
 ) -> TrainingLog:
-    """Train the model's adapter in place on the examples.
+    """Train the model's adapter in place on the examples. ``on_epoch`` is told after each epoch, as LESS keeps them.
 
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
@@ -181,7 +206,10 @@ def train(
             args=arguments,
             train_dataset=_Examples(examples),
             data_collator=lambda rows: collate_weighted(rows, pad_token_id),
-            callbacks=[_Progress(advance)] if advance else [],
+            callbacks=[
+                *([_Progress(advance)] if advance else []),
+                *([_Epochs(on_epoch)] if on_epoch else []),
+            ],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.non_finite = set()
