@@ -90,7 +90,8 @@ def test_foreign_columns_are_refused(tmp_path: Path) -> None:
     write_rows(path, [Other("a", "b")])
     with pytest.raises(ArtifactError) as caught:
         read_rows(path, Prediction)
-    assert str(caught.value).startswith(f"{path}: expected the columns ['id', 'output', 'outcome', 'refusal_logprob'], found ")
+    columns = "['id', 'output', 'outcome', 'refusal_logprob']"
+    assert str(caught.value).startswith(f"{path}: expected the columns {columns}, found ")
 
 
 def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
