@@ -36,10 +36,10 @@ def main(
         for record in records
     ]
     note = (
-        "The first 6 of SmolLM2-135M's 30 layers, so that 10,000 questions are soon done and what grows with their "
-        "number would show; bf16, LoRA r = 16 on attention; questions without a prompt around them (nothing is "
-        "shared), with the refusal as completion; influence of all on two halves. Each in a process of its own; seconds after "
-        "loading and one batch."
+        "The first 6 of SmolLM2-135M's 30 layers, so that 10,000 questions are soon done and what grows with "
+        "their number would show; bf16, LoRA r = 16 on attention; questions without a prompt around them "
+        "(nothing is shared), with the refusal as completion; influence of all on two halves. Each in a "
+        "process of its own; seconds after loading and one batch."
     )
     table = markdown("Time and memory by the number of questions", COLUMNS, rows, note)
     print(table)
