@@ -22,7 +22,7 @@ def main(
     """Exact influence and the sketch on 250 to 10,000 questions, each in a process of its own."""
     sizes = (250, 1000) if quick else (250, 1000, 4000, 10_000)
     records = [
-        in_a_process_of_its_own(job, n, ("--short", "--layers", "6")) for job in ("sketch", "exact") for n in sizes
+        in_a_process_of_its_own(job, n, ("--short", "--layers", "2")) for job in ("sketch", "exact") for n in sizes
     ]
     rows = [
         [
@@ -36,7 +36,7 @@ def main(
         for record in records
     ]
     note = (
-        "The first 6 of SmolLM2-135M's 30 layers, so that 10,000 questions are soon done and what grows with "
+        "The first 2 of SmolLM2-135M's 30 layers, so that 10,000 questions are soon done and what grows with "
         "their number would show; bf16, LoRA r = 16 on attention; questions without a prompt around them "
         "(nothing is shared), with the refusal as completion; influence of all on two halves. Each in a "
         "process of its own; seconds after loading and one batch."
