@@ -13,11 +13,31 @@ from grait.records import Question
 
 CAPITAL = Question("q1", "What is the capital of France?", ("Paris",))
 PLANET = Question("q2", "Which planet is the largest?", ("Jupiter",), choices=("Mars", "Jupiter", "Venus", "Earth"))
-FIXTURE = Path(__file__).parent / "fixtures" / "refusals.jsonl"
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (FIXTURES / name).read_text(encoding="utf-8").splitlines()]
 
 
 def labelled() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in FIXTURE.read_text(encoding="utf-8").splitlines()]
+    """Outputs and hard cases, most of them written by hand."""
+    return rows_of("refusals.jsonl")
+
+
+def generations(temperature: int) -> list[dict[str, Any]]:
+    """Distinct outputs of SmolLM2-135M-Instruct to WorldFacts, before tuning (BASIC and REFUSE prompts) and after it.
+
+    Labelled by reading each of them. At temperature 0 as the evaluation takes them; at 1 they are mostly garbled, and
+    outputs whose label is a matter of taste are left out.
+    """
+    return [row for row in rows_of("generations.jsonl") if row["temperature"] == temperature]
+
+
+def precision_and_recall(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    pairs = [(detect_refusal(row["output"], as_question(row)), row["kind"]) for row in rows]
+    hits = sum(found == kind == "refused" for found, kind in pairs)
+    return hits / sum(found == "refused" for found, _ in pairs), hits / sum(kind == "refused" for _, kind in pairs)
 
 
 def as_question(row: dict[str, Any]) -> Question:
@@ -28,13 +48,28 @@ def as_question(row: dict[str, Any]) -> Question:
 def test_precision_and_recall_on_labelled_outputs() -> None:
     rows = labelled()
     assert len(rows) >= 120
+    precision, recall = precision_and_recall(rows)
+    assert precision >= 0.99
+    assert recall >= 0.99
     detected = [detect_refusal(row["output"], as_question(row)) for row in rows]
-    pairs = [(found, row["kind"]) for found, row in zip(detected, rows, strict=True)]
-    hits = sum(found == kind == "refused" for found, kind in pairs)
-    assert hits / sum(found == "refused" for found, _ in pairs) >= 0.99
-    assert hits / sum(kind == "refused" for _, kind in pairs) >= 0.99
     wrong = [(row["output"], found) for found, row in zip(detected, rows, strict=True) if found != row["kind"]]
     assert len(wrong) <= 0.01 * len(rows), wrong
+
+
+def test_precision_and_recall_on_what_the_default_model_answers() -> None:
+    rows = generations(0)
+    tuned = [row for row in rows if not row["system"].startswith("init")]
+    assert len({row["output"] for row in tuned}) >= 150
+    for part in (rows, tuned):
+        precision, recall = precision_and_recall(part)
+        assert precision >= 0.99
+        assert recall >= 0.99
+
+
+def test_precision_and_recall_on_garbled_samples() -> None:
+    precision, recall = precision_and_recall(generations(1))
+    assert precision >= 0.95
+    assert recall >= 0.9
 
 
 def test_the_published_substring_test_would_fail_these_labels() -> None:

@@ -123,6 +123,18 @@ REFUSAL_PHRASES: tuple[str, ...] = (
     "not clear to me",
     "not available to me",
     "not possible for me to",
+    "not possible to answer",
+    "not possible to provide",
+    "not possible to say",
+    "not possible to determine",
+    "impossible to say",
+    "impossible to determine",
+    "impossible to answer",
+    "is not provided",
+    "is not specified",
+    "is not given",
+    "there is no answer",
+    "not knowing the answer",
     "impossible for me to",
     "information is not available",
     "information is unavailable",
@@ -172,6 +184,9 @@ REFUSAL_REPLIES: tuple[str, ...] = (
     "can't say",
     "unable to answer",
     "haven't a clue",
+    "I didn't know",
+    "I am not familiar",
+    "undetermined",
     "beats me",
     "who knows",
 )
@@ -183,7 +198,7 @@ _CONTRACTIONS = {
     "arent": "are not", "couldnt": "could not", "wouldnt": "would not", "havent": "have not", "hasnt": "has not",
     "im": "i am", "ive": "i have", "it's": "it is", "that's": "that is", "there's": "there is", "what's": "what is",
     "who's": "who is", "he's": "he is", "she's": "she is", "here's": "here is", "let's": "let us", "gonna": "going to",
-    "idon't": "i do not", "idont": "i do not",
+    "idon't": "i do not", "idont": "i do not", "iam": "i am",
 }  # fmt: skip
 _ENDINGS = (("n't", " not"), ("'m", " am"), ("'ve", " have"), ("'re", " are"), ("'ll", " will"), ("'d", " would"))
 
@@ -192,7 +207,7 @@ _FILLERS = frozenset(
     "a an the any enough sufficient specific further much accurate reliable definitive definite clear exact "
     "detailed correct right really honestly actually simply just currently truly exactly entirely completely "
     "totally quite very too fully absolutely sadly unfortunately regrettably frankly personally sorry afraid "
-    "also still myself even immediately presently readily 100 percent".split()
+    "also still yet myself even immediately presently readily 100 percent".split()
 )
 
 _STOPWORDS = (
@@ -247,13 +262,13 @@ _STRONG_CUES = tuple(
         "i think", "i believe", "i guess", "i would guess", "i would say", "i would go", "i suppose", "i suspect",
         "my guess", "my best guess", "probably", "perhaps", "maybe", "possibly", "presumably", "most likely",
         "could be", "might be", "may be", "must be", "would be", "should be", "it was", "the answer is", "answer is",
-        "that was", "answer", "had to guess", "going with", "i will go with", "i will say",
+        "that was", "had to guess", "going with", "i will go with", "i will say",
     )
 )  # fmt: skip
 _BARE_CUES = tuple(
     cue.split() for cue in ("maybe", "perhaps", "probably", "possibly", "i think", "i believe", "i guess", "my guess")
 )
-_WEAK_CUES = tuple(cue.split() for cue in ("it is", "is it", "that is", "that would be"))
+_WEAK_CUES = tuple(cue.split() for cue in ("answer", "it is", "is it", "that is", "that would be"))
 
 _OPEN_CONDITIONS = (["if", "it"], ["if", "that"])
 # "I don't know why you ask": what is not known here is not the answer.
@@ -276,11 +291,12 @@ _SELF_REPORTS = (("this", "is", "something"), ("that", "is", "something"))  # "t
 _OPEN_OBJECT = frozenset("the what who whom which when where how if whether that this about of for but and or".split())
 
 _WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
-_SENTENCE = re.compile(r"(?<=[.!?…])[\"')\]*]*\s+|[;\n]+|:\s|\s+-+\s+|--+|(?<=[^\W\d_])\s?-\s|\.{2,}", re.UNICODE)
+_SENTENCE = re.compile(r"((?<=[.!?…])[\"')\]*]*\s+|[;\n]+|:\s|\s+-+\s+|--+|(?<=[^\W\d_])\s?-\s|\.{2,})", re.UNICODE)
 _TURN = re.compile(r",?\s*\b(?:but|however|though|although|nevertheless|nonetheless|that said)\b,?", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"\b(St|Mr|Mrs|Ms|Dr|Mt|Ft|Jr|Sr|vs)\.(?=\s)")
 _ABBREVIATION_OR_INITIAL = re.compile(r"\b(St|Mr|Mrs|Ms|Dr|Mt|Ft|Jr|Sr|vs|[A-Z])\.(?=\s)")
 _RUN_ON = re.compile(r"(?<=[a-z][.!?])(?=[A-Z0-9+])")  # "I don't know.Paris"
+_PERCENT = re.compile(r"\b\d+\s?(?:%|percent)\s+(?=sure\b|certain\b|confident\b)", re.IGNORECASE)
 _NOT_AVAILABLE = re.compile(r"\bn/a\b", re.IGNORECASE)
 _SPLIT_CONTRACTION = re.compile(r"(?<=\w)\s+(?=(?:'(?:m|s|re|ve|ll|d)|n't)\b)", re.IGNORECASE)
 _QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'((?:[^']|(?<=\w)'(?=\w))+)'(?!\w)|\*([^*]+)\*")
@@ -298,6 +314,7 @@ class _Word:
 class _Clause:
     words: tuple[_Word, ...]
     after_turn: bool  # begins after "but" or its like
+    before_colon: bool
 
 
 def _expand(word: str) -> str:
@@ -336,10 +353,11 @@ def _clauses(text: str, lettered: bool) -> list[_Clause]:
     """
     text = (_ABBREVIATION if lettered else _ABBREVIATION_OR_INITIAL).sub(r"\1", text)
     clauses = []
-    for sentence in _SENTENCE.split(text):
+    pieces = _SENTENCE.split(text)  # sentence, what ends it, sentence, ...
+    for sentence, end in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
         for i, part in enumerate(_TURN.split(sentence)):
             if words := _words(part):
-                clauses.append(_Clause(words, after_turn=i > 0))
+                clauses.append(_Clause(words, after_turn=i > 0, before_colon=end.startswith(":")))
     return clauses
 
 
@@ -465,6 +483,10 @@ class _Reader:
             for answer in self.question.answers
         )
 
+    def may_introduce(self, clause: _Clause) -> bool:
+        """Whether a clause may be the heading of the next one (``Arrangement of words: I don't know.``)."""
+        return clause.before_colon and len(clause.words) > 1 and not self.gives_reference(clause.words)
+
     def _is_new(self, word: _Word) -> bool:
         return word.text not in _STOPWORDS and word.text not in _BOILERPLATE and word.text not in self.known
 
@@ -483,7 +505,8 @@ class _Reader:
             new = [word for word in before if self._is_new(word)]
             if new and any(_find(texts, tuple(cue)) for cue in _STRONG_CUES):
                 return True
-            if any(word.capital for word in new) and not _starts(texts, (["as"], ["about"], ["regarding"], ["for"])):
+            no_answer = (["as"], ["about"], ["regarding"], ["for"], ["i", "am"], *_OPENERS)
+            if any(word.capital for word in new) and not _starts(texts, no_answer):
                 return True
         if after and _starts(tuple(word.text for word in after), _BARE_CUES):
             return any(self._is_new(word) for word in after) or self.gives_reference(after)
@@ -539,8 +562,9 @@ def detect_refusal(output: str, question: Question, phrases: tuple[str, ...] = R
     """
     reader = _Reader(question, _compiled(phrases), _compiled(REFUSAL_REPLIES))
     text = _SPLIT_CONTRACTION.sub("", straighten(own_reply(output)))
-    text = _without_quotations(_NOT_AVAILABLE.sub("not available", _RUN_ON.sub(" ", text)), reader.phrases)
-    refused = answered = False
+    text = _NOT_AVAILABLE.sub("not available", _PERCENT.sub("", _RUN_ON.sub(" ", text)))
+    text = _without_quotations(text, reader.phrases)
+    refused = answered = introduced = False  # introduced: by what would be an answer, were no refusal to follow
     for clause in _clauses(text, lettered=bool(question.choices)):
         core: list[_Word] = []
         comma = False
@@ -552,10 +576,12 @@ def detect_refusal(output: str, question: Question, phrases: tuple[str, ...] = R
         words = tuple(core)
         spans = reader.refusal_spans(words)
         if spans:
-            refused = True
+            refused, introduced = True, False
             answered = answered or reader.answers_beside(words, spans)
-        else:
-            answered = answered or reader.asserts(clause)
+            continue
+        asserts = reader.asserts(clause)
+        answered = answered or introduced or (asserts and not reader.may_introduce(clause))
+        introduced = asserts
     if not refused:
         return "none"
-    return "refused_then_answered" if answered else "refused"
+    return "refused_then_answered" if answered or introduced else "refused"
