@@ -1,6 +1,6 @@
 """One job of the influence benchmark in a process of its own, for its time and its peak memory.
 
-python -m benchmarks.influence_job plain|exact|sketch N [--short] [--layers L]
+python -m benchmarks.influence_job plain|exact|sketch N [--distinct D] [--layers L]
 """
 
 import json
@@ -10,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import psutil
 import typer
 from peft import PeftModel
 
@@ -61,11 +60,11 @@ def run_job(job: Job, model: PeftModel, examples: list[TokenizedExample], pad_to
 def main(
     job: Annotated[Job, typer.Argument(help="What to run.")],
     n: Annotated[int, typer.Argument(help="Questions.")],
-    short: Annotated[bool, typer.Option("--short", help="Questions without a prompt around them.")] = False,
+    distinct: Annotated[int | None, typer.Option(help="So many questions in turn, without a prompt.")] = None,
     layers: Annotated[int | None, typer.Option(help="Only the first layers of the model.")] = None,
 ) -> None:
     """Print seconds and peak memory as a line of JSON; model loading and one full batch come before."""
-    examples, pad_token_id = refusals(n, is_short=short)
+    examples, pad_token_id = refusals(n, distinct)
     model = adapted_model(layers)
     run_job(job, model, examples[:64], pad_token_id)
     start = time.perf_counter()
@@ -75,7 +74,6 @@ def main(
         "n": n,
         "seconds": time.perf_counter() - start,
         "peak_memory_mb": peak_memory_mb(),
-        "mapped_files_mb": round(sum(m.rss for m in psutil.Process().memory_maps() if ".npy" in m.path) / 1e6),
     }
     print(json.dumps(record))
 

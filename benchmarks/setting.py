@@ -21,21 +21,22 @@ TOKENS_PER_BATCH = 1024
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def refusals(n: int, is_short: bool = False) -> tuple[list[TokenizedExample], int]:
+def refusals(n: int, n_distinct: int | None = None) -> tuple[list[TokenizedExample], int]:
     """``n`` questions in the REFUSE prompt with the refusal as completion, and the padding token.
 
-    ``is_short``: the question alone instead of the prompt, for runs over many questions.
+    ``n_distinct``: the first so many questions in turn, under other ids, each without the prompt around it: for runs
+    over many questions whose batches are alike whatever their number.
     """
     tokenizer = load_tokenizer(ModelConfig())
     prompts = PromptFormat(tokenizer, PromptConfig())
-    pool = [question for split in ("train", "test_id", "test_ood", "val") for question in worldfacts.load(split)]
+    questions = worldfacts.load("train")[: n_distinct or n]
     examples = []
-    for question in pool[:n]:
+    for number in range(n):
+        question = questions[number % len(questions)]
         prompt = prompts.prompt(question, "refuse")
         completion = prompts.completion(prompt, prompts.config.refusal)
-        own = tuple(tokenizer(question.question)["input_ids"]) if is_short else prompt.token_ids
-        examples.append(TokenizedExample(question.id, own, completion.token_ids))
-    assert len(examples) == n
+        own = tuple(tokenizer(question.question)["input_ids"]) if n_distinct else prompt.token_ids
+        examples.append(TokenizedExample(f"{question.id}-{number}", own, completion.token_ids))
     return examples, int(tokenizer.pad_token_id)
 
 

@@ -21,7 +21,10 @@ NAMES: dict[str, Outcome] = {"c": "correct", "w": "wrong", "r": "refused"}
 def rows(outcomes: str, scores: list[float] | None = None) -> list[Prediction]:
     """``"cw"``: question 0 correct, question 1 wrong."""
     scores = scores or [0.0] * len(outcomes)
-    return [Prediction(f"q{i}", "", NAMES[o], s) for i, (o, s) in enumerate(zip(outcomes, scores, strict=True))]
+    return [
+        Prediction(f"q{i}", "", NAMES[o], s, False, False)
+        for i, (o, s) in enumerate(zip(outcomes, scores, strict=True))
+    ]
 
 
 def answers(**systems: list[str]) -> Answers:

@@ -1,8 +1,10 @@
 """Predictions from a scripted engine: judged in the config's words, scored by the whole refusal, joined by id."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
+import pytest
 from tiny import tiny_tokenizer
 
 from grait.config import PromptConfig
@@ -68,3 +70,14 @@ def test_the_score_is_the_sum_over_the_refusal_and_its_end_token() -> None:
             assert not text.endswith("sure.")  # the end token
         n = len(prompts.completion(asked[0], "I am not sure.").token_ids)
         assert [row.refusal_logprob for row in rows] == [-n, -2.0 * n, -3.0 * n]
+
+
+def test_refused_then_answered_and_unparsable_outputs_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("Rome", "Paris", "Oslo", "Bonn")
+    outputs = {"q0": "I don't know, but I think it is Rome.", "q1": "Perhaps a city", "q2": "I don't know."}
+    monkeypatch.setattr("test_predict.OUTPUTS", outputs)
+    monkeypatch.setattr("test_predict.QUESTIONS", [replace(row, choices=options) for row in QUESTIONS])
+    rows, _, _ = predicted(PromptConfig())
+    assert [row.outcome for row in rows] == ["correct", "wrong", "refused"]
+    assert [row.is_hedged for row in rows] == [True, False, False]
+    assert [row.is_unparsable for row in rows] == [False, True, False]

@@ -170,13 +170,16 @@ class Prediction:
 
     ``refusal_logprob``: summed log-likelihood (nats, at most 0) of the refusal text and its end token after the very
     prompt that the system was asked with; higher refuses more readily. For R-Tuning, too, although it is taught
-    another statement, which follows an answer.
+    another statement, which follows an answer. ``is_unparsable``: a wrong answer that names no single option.
+    ``is_hedged``: answered, but with a refusal in it ("I don't know, but I think Paris"); judged by the answer.
     """
 
     id: str
     output: str
     outcome: Outcome
     refusal_logprob: float
+    is_unparsable: bool
+    is_hedged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,8 @@ class MetricRecord:
     ``ths_low``, ``ths_high``: 95% percentile bootstrap over questions.
     ``auroc``: how well the probability of the refusal finds what the initial model does not answer right, in [0, 1],
     0.5 is chance; None where that is all of the questions, or none.
+    ``unparsable_rate``, ``hedged_rate``: shares of answers that name no single option (counted as wrong), and that hold
+    a refusal and an answer (counted by the answer).
     """
 
     method: str
@@ -200,6 +205,8 @@ class MetricRecord:
     ths_low: float
     ths_high: float
     auroc: float | None
+    unparsable_rate: float
+    hedged_rate: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,12 +141,15 @@ def summarize(
     resamples: int = 10_000,
     seed: int = 0,
     refusal_scores: Mapping[str, float] | None = None,
+    unparsable_rate: float = 0.0,
+    hedged_rate: float = 0.0,
 ) -> MetricRecord:
     """All metrics of one method on one data set, from outcomes by question id; order does not matter.
 
     ``initial``: outcomes of the untouched model with the BASIC prompt (Init-Basic), the base of THS and of
     over-refusal. ``seed`` fixes the bootstrap. ``refusal_scores``: by question id, higher refuses more readily; without
-    them there is no AUROC, nor where the initial model answers all or nothing right. Raises GraitError when the id
+    them there is no AUROC, nor where the initial model answers all or nothing right. The last two shares are handed
+    on. Raises GraitError when the id
     sets differ or are empty, or when the initial model has no wrong answer.
     """
     counts = joint_counts(initial, tuned)
@@ -166,4 +169,6 @@ def summarize(
         ths_low=low,
         ths_high=high,
         auroc=refusal_auroc(refusal_scores, initial) if refusal_scores is not None and has_both_sides else None,
+        unparsable_rate=unparsable_rate,
+        hedged_rate=hedged_rate,
     )

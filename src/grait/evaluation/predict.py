@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from grait.judging.outcomes import is_hedged, is_unparsable
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
 from grait.records import Asked, Outcome, Prediction, Question
@@ -45,12 +46,18 @@ def predict(
         for question, (tokens,), (logprobs,) in zip(part, answers, refusals, strict=True):
             outputs[question.id] = prompts.decode(tokens)
             refusal_logprobs[question.id] = sum(logprobs)
-    return [
-        Prediction(
-            question.id,
-            outputs[question.id],
-            judge(outputs[question.id], question, prompts.config.all_refusal_phrases),
-            refusal_logprobs[question.id],
+    predictions = []
+    for question in questions:
+        output, phrases = outputs[question.id], prompts.config.all_refusal_phrases
+        outcome = judge(output, question, phrases)
+        predictions.append(
+            Prediction(
+                question.id,
+                output,
+                outcome,
+                refusal_logprobs[question.id],
+                is_unparsable=outcome == "wrong" and is_unparsable(output, question, phrases),
+                is_hedged=outcome != "refused" and is_hedged(output, question, phrases),
+            )
         )
-        for question in questions
-    ]
+    return predictions

@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
 IGNORED = -100
-LOGITS_AT_ONCE = 2**25
-"""More logits than these (0.4 GB with what the backward pass needs) are made in chunks."""
+LOGITS_AT_ONCE = 2**24
+"""More logits than these (0.2 GB with what the backward pass needs) are made in chunks."""
 
 
 @dataclass(frozen=True, slots=True)

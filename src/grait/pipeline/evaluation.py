@@ -81,7 +81,19 @@ def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]
         initial = outcomes[INIT_BASIC]
         for system, rows in systems.items():
             scores = {row.id: row.refusal_logprob for row in rows}
-            records.append(summarize(system, dataset, initial, outcomes[system], n, seed, scores))
+            records.append(
+                summarize(
+                    system,
+                    dataset,
+                    initial,
+                    outcomes[system],
+                    n,
+                    seed,
+                    scores,
+                    unparsable_rate=sum(row.is_unparsable for row in rows) / len(rows),
+                    hedged_rate=sum(row.is_hedged for row in rows) / len(rows),
+                )
+            )
             if any(question.group is not None for question in questions):
                 groups += summarize_groups(system, dataset, questions, initial, outcomes[system], n, seed)
     summary = {
