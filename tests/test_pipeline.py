@@ -133,8 +133,9 @@ def test_metrics_are_whole(done: Done) -> None:
     for record in records:
         assert list(record) == [
             "method", "dataset", "n", "pc", "pw", "pr", "over_refusal_rate", "ths", "ths_low", "ths_high",
-            "auroc",
+            "auroc", "unparsable_rate", "hedged_rate",
         ]  # fmt: skip
+        assert record["unparsable_rate"] == 0  # free text
         assert record["dataset"] == "own"
         assert record["n"] == len(rows_of(done.files.test))
         assert record["pc"] + record["pw"] + record["pr"] == pytest.approx(1)
