@@ -1,8 +1,10 @@
 """The model, adapter and questions that the influence benchmarks share, and peak memory of one job by itself."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +59,18 @@ def adapted_model(n_layers: int | None = None) -> PeftModel:
     return model
 
 
-def in_a_process_of_its_own(job: str, n: int, options: tuple[str, ...] = ()) -> dict[str, Any]:
+def in_a_process_of_its_own(
+    job: str, n: int, options: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The record of ``benchmarks.influence_job``: seconds and peak memory of one job on ``n`` questions."""
     command = [sys.executable, "-m", "benchmarks.influence_job", job, str(n), *options]
-    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     record: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return record

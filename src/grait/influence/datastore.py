@@ -219,22 +219,27 @@ def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:
         raise ArtifactError(f"{folder}: cannot write the gradient datastore: {error.strerror or error}") from error
 
 
-def _fill(run: GradientPass, examples: Sequence[TokenizedExample], folder: Path, projection: SparseProjection) -> None:
+def _mapped(folder: Path, name: str) -> "np.memmap[Any, Any]":
     try:
-        rows, norms, losses, done = (
-            np.load(folder / name, mmap_mode="r+", allow_pickle=False) for name in (UNIT_GRADIENTS, NORMS, LOSSES, DONE)
-        )
+        array: np.memmap[Any, Any] = np.load(folder / name, mmap_mode="r+", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{folder}: not a readable gradient datastore ({error}); delete it") from error
+    return array
+
+
+def _fill(run: GradientPass, examples: Sequence[TokenizedExample], folder: Path, projection: SparseProjection) -> None:
+    rows, norms, losses, done = (_mapped(folder, name) for name in (UNIT_GRADIENTS, NORMS, LOSSES, DONE))
     clock = Clock(SECONDS_BETWEEN_WRITES)
     waiting: list[int] = []
 
     def write() -> None:
+        nonlocal rows
         for array in (rows, norms, losses):
             array.flush()
         done[waiting] = True  # only after what it speaks of is on the disk
         done.flush()
         waiting.clear()
+        rows = _mapped(folder, UNIT_GRADIENTS)  # anew, so that what is written no longer takes memory
 
     finished = done.copy()
     for batch in run.batches(examples, lambda _, positions: bool(finished[positions].all())):
