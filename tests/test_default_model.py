@@ -150,7 +150,7 @@ def test_the_model_is_converted_once(conversions: list[Path]) -> None:
     assert Path(folder).parent == default.cache_folder()
     assert default.resolve() == folder
     assert conversions == [Path(folder)]
-    assert load_model(ModelConfig(device="cpu")).dtype == torch.bfloat16
+    assert load_model(ModelConfig(device="cpu", dtype="bfloat16")).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_the_real_conversion_is_repeated_when_it_was_damaged(tmp_path: Path, mon
     assert default.resolve() == str(folder)
     assert default.sha256(folder / "model.safetensors") == digest
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-    assert load_model(ModelConfig(device="cpu")).dtype == torch.bfloat16
+    assert load_model(ModelConfig(device="cpu", dtype="bfloat16")).dtype == torch.bfloat16
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from tiny import ARCHITECTURES, PAD, POSITIONS, tiny_model, with_lora
 from transformers import GenerationConfig, PreTrainedModel
 
 from grait.errors import ModelError
-from grait.model.inference import InferenceEngine, by_length, choose, common_prefix_length, uniforms
+from grait.model.common_prefix import common_prefix_length
+from grait.model.inference import InferenceEngine, by_length, choose, uniforms
 
 ENDS = frozenset(range(1, 25))
 """Many tokens end an answer, so that answers have different lengths."""
@@ -366,3 +367,23 @@ def test_the_models_own_attention_is_back_after_use_and_after_an_error(implement
     handle.remove()
     assert model.config._attn_implementation == implementation
     assert greedy(engine, prompts) == expected
+
+
+@pytest.mark.parametrize("shared", [0, 7])
+@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_answers_with_logprobs_are_those_of_two_passes(architecture: str, shares: bool, shared: int) -> None:
+    """The scored completions leave no trace in the answers."""
+    model = tiny_model(architecture)
+    prompts = random_prompts(shared=shared)
+    completions = [own[-1] for own in some_completions(len(prompts))]
+    engine = engine_of(model, shares=shares)
+    ends = frozenset([3])
+    found = engine.answers_with_logprobs(prompts, completions, max_new_tokens=6, end_token_ids=ends)
+    keys = [str(row) for row in range(len(prompts))]
+    answers = engine.generate(prompts, keys, n=1, temperature=0, max_new_tokens=6, end_token_ids=ends)
+    logprobs = engine.completion_logprobs(prompts, [[completion] for completion in completions])
+    assert [answer for answer, _ in found] == [answer for (answer,) in answers]
+    assert any(answer for answer, _ in found)
+    for (_, one), (other,) in zip(found, logprobs, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)

@@ -182,11 +182,11 @@ def test_keys_and_values_are_those_of_grouped_heads(tiny: tuple[str, Files]) -> 
 
 def test_llama_3_8b_has_its_published_size(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B))
-    size = model_size(ModelConfig(name=str(tmp_path)), LoraSection(r=64))
+    size = model_size(ModelConfig(name=str(tmp_path), dtype="bfloat16"), LoraSection(r=64))
     assert size.parameters == 8_030_261_248
     # r x (in + out) of q, k, v, o, gate, up and down in each of 32 layers
     assert size.adapter == 32 * 64 * (2 * 8192 + 2 * 5120 + 3 * 18432)
-    nf4 = weight_bytes(size, ModelConfig(name=str(tmp_path), quantization="nf4"))
+    nf4 = weight_bytes(size, ModelConfig(name=str(tmp_path), dtype="bfloat16", quantization="nf4"))
     assert 5.5e9 < nf4 < 5.9e9  # 3.6 GB of linear layers, 2.1 GB of embeddings and head
 
 

@@ -25,15 +25,13 @@ class Scripted:
         self.prompts = prompts
         self.scored: list[tuple[Sequence[int], list[str]]] = []
 
-    def generate(self, prompts: Sequence[Sequence[int]], keys: Sequence[str], **_: Any) -> list[list[list[int]]]:
-        return [[self.prompts.tokenizer(OUTPUTS[key], add_special_tokens=False)["input_ids"]] for key in keys]
-
-    def completion_logprobs(
-        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[Sequence[int]]]
-    ) -> list[list[list[float]]]:
-        for prompt, own in zip(prompts, completions, strict=True):
-            self.scored.append((prompt, [self.prompts.tokenizer.decode(tokens) for tokens in own]))
-        return [[[-(i + 1.0)] * len(tokens) for tokens in own] for i, own in enumerate(completions)]
+    def answers_with_logprobs(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], **_: Any
+    ) -> list[tuple[list[int], list[float]]]:
+        for prompt, tokens in zip(prompts, completions, strict=True):
+            self.scored.append((prompt, [self.prompts.tokenizer.decode(tokens)]))
+        answers = self.prompts.tokenizer(list(OUTPUTS.values()), add_special_tokens=False)["input_ids"]
+        return [(answers[i], [-(i + 1.0)] * len(tokens)) for i, tokens in enumerate(completions)]
 
 
 def predicted(config: PromptConfig, chat: bool = True) -> tuple[list[Prediction], Scripted, PromptFormat]:

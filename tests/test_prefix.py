@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from grait.influence import influence
 from grait.influence.gradients import Factors, trainable_linears
-from grait.influence.prefix import SHORTEST, SharedPrefix
+from grait.influence.prefix import SharedPrefix
+from grait.model.common_prefix import SHORTEST
 from grait.model.completions import TokenizedExample
 
 PREFIX = tuple(range(20, 20 + SHORTEST + 3))

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from tiny import END, PAD, plain_loss, poison, random_examples, tiny_model, with_lora
+from tiny import ARCHITECTURES, ATTENTION, END, PAD, plain_loss, poison, random_examples, tiny_model, with_lora
 from torch import Tensor, nn
 
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
+from grait.model.common_prefix import SHORTEST
 from grait.model.completions import IGNORED, TokenizedExample, collate, completion_losses
+from grait.training import sft
 from grait.training.sft import TrainingLog, WeightedExample, add_adapter, n_steps, train
 
 EXAMPLES = random_examples(19)
@@ -125,6 +127,52 @@ def test_training_does_not_depend_on_how_a_step_is_split_into_micro_batches(size
     assert log.losses[0] == pytest.approx(expected.losses[0], rel=1e-6)
     moved = change(whole)
     assert float((change(split) - moved).norm() / moved.norm()) < 1e-3
+
+
+PREFIX = tuple(range(20, 20 + SHORTEST))
+BEHIND_PREFIX = [
+    WeightedExample(replace(row.example, prompt_ids=(*PREFIX, *row.example.prompt_ids)), row.sample_weight)
+    for row in WEIGHTED
+]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_common_beginning_runs_once_and_changes_nothing(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row alone in a batch of its own, and all of them behind keys and values of what they begin with."""
+    seen: list[tuple[int, ...]] = []
+
+    no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0} if architecture == "gpt2" else {}
+
+    def fresh() -> PeftModel:
+        return with_lora(tiny_model(architecture, **no_dropout), ATTENTION[architecture])
+
+    def trained(micro_batch_size: int) -> tuple[TrainingLog, dict[str, Tensor]]:
+        model = fresh()
+        model.register_forward_pre_hook(
+            lambda _, __, given: seen.append(tuple(given["input_ids"].shape)), with_kwargs=True
+        )
+        config = settings(learning_rate=1e-3, epochs=2, micro_batch_size=micro_batch_size)
+        return train(model, BEHIND_PREFIX, config, pad_token_id=PAD, seed=0), adapter(model)
+
+    shared, found = trained(8)
+    assert seen[::2] == [(1, SHORTEST)] * 6  # steps; in between, the examples' own tokens
+    with monkeypatch.context() as patched:
+        patched.setattr(sft, "shared_length", lambda *_: 0)
+        plain, expected = trained(1)
+    assert shared.losses == pytest.approx(plain.losses, rel=1e-4)
+    difference = flat(found) - flat(expected)
+    begun = flat(adapter(fresh()))
+    assert float(difference.norm() / (flat(expected) - begun).norm()) < 1e-2
+
+
+def test_with_dropout_a_common_beginning_runs_for_every_row() -> None:
+    """Every row has its own noise."""
+    seen: list[int] = []
+    for dropout in (0.0, 0.1):
+        model = add_adapter(tiny_model(), LoraSection(r=2, dropout=dropout, target_modules=["q_proj"]), seed=0)
+        model.register_forward_pre_hook(lambda _, __, given: seen.append(len(given["input_ids"])), with_kwargs=True)
+        train(model, BEHIND_PREFIX[:8], settings(), pad_token_id=PAD, seed=0)
+    assert seen == [1, 8, 8]
 
 
 def test_a_smaller_last_step_is_divided_by_its_own_examples() -> None:

@@ -32,7 +32,9 @@ class ModelConfig(Section):
 
     name: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Hub id, folder, or the embedded default.")
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
-    dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="Type of the frozen weights.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="Type of the frozen weights. auto: bfloat16 where the device computes in it, else float32."
+    )
     quantization: Literal["none", "nf4"] = Field(
         "none", description="nf4: frozen weights in 4 bits (bitsandbytes, double quantisation), as in QLoRA."
     )

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from grait.config import Config, DataConfig, ModelConfig, OptimizerSection
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import SUFFIXES
@@ -21,6 +19,7 @@ from grait.errors import ConfigError, DataError
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.model import sentences
 from grait.model.completions import LOGITS_AT_ONCE
+from grait.model.load import resolve_dtype
 from grait.records import Question
 from grait.size import ModelSize, SizeUnknownError, model_size
 from grait.training.sft import n_steps
@@ -476,8 +475,7 @@ def weight_bytes(size: ModelSize, model: ModelConfig) -> float:
 
 
 def _dtype_bytes(model: ModelConfig) -> int:
-    dtype: torch.dtype = getattr(torch, model.dtype)
-    return dtype.itemsize
+    return resolve_dtype(model).itemsize
 
 
 def _activations(size: ModelSize, model: ModelConfig, tokens: int) -> float:

@@ -16,7 +16,7 @@ from grait.config import LoraSection, ModelConfig
 from grait.errors import ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model import default
-from grait.model.load import not_found
+from grait.model.load import not_found, resolve_dtype
 from grait.training.sft import add_adapter
 
 
@@ -57,7 +57,7 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
     is there, but no causal language model, or without the layers that ``lora.target_modules`` names.
     """
     config = _model_config(model)
-    dtype = getattr(torch, model.dtype)
+    dtype = resolve_dtype(model)
     try:
         with torch.device("meta"):
             built = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)

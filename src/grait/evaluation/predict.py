@@ -20,8 +20,8 @@ def predict(
 ) -> list[Prediction]:
     """One prediction for each question, in their order.
 
-    Questions with the same shots are asked together, so that their common prefix runs once; after the answers, one
-    more pass scores the refusal text. ``advance`` is told answered questions.
+    Questions with the same shots are asked together, so that their common prefix runs once. ``advance`` is
+    told answered questions.
     """
     parts = prompts.by_shots(questions) if asked == "query" else [list(questions)]
     outputs: dict[str, str] = {}
@@ -30,20 +30,14 @@ def predict(
         asked_prompts = [
             prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in part
         ]
-        answers = engine.generate(
+        answers = engine.answers_with_logprobs(
             [prompt.token_ids for prompt in asked_prompts],
-            [question.id for question in part],
-            n=1,
-            temperature=0,
+            [prompts.completion(prompt, prompts.config.refusal).token_ids for prompt in asked_prompts],
             max_new_tokens=max_new_tokens,
             end_token_ids=prompts.end_token_ids(asked_prompts[0].is_chat),
             advance=advance,
         )
-        refusals = engine.completion_logprobs(
-            [prompt.token_ids for prompt in asked_prompts],
-            [[prompts.completion(prompt, prompts.config.refusal).token_ids] for prompt in asked_prompts],
-        )
-        for question, (tokens,), (logprobs,) in zip(part, answers, refusals, strict=True):
+        for question, (tokens, logprobs) in zip(part, answers, strict=True):
             outputs[question.id] = prompts.decode(tokens)
             refusal_logprobs[question.id] = sum(logprobs)
     predictions = []

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from grait.errors import ModelError
+from grait.model.common_prefix import checkpointed
 from grait.model.completions import completion_losses
 
 FP16_LOSS_SCALE = 1024.0
@@ -137,11 +138,6 @@ def for_gradients(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def checkpointed(model: nn.Module) -> list[nn.Module]:
-    """The layers that gradient checkpointing is enabled for."""
-    return [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
 
 
 def as_factor(tensor: Tensor) -> Tensor:

@@ -17,12 +17,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import DynamicCache
 
-from grait.influence.gradients import Captured, Factors, as_factor, capture, checkpointed, loss_scale
-from grait.model.completions import TokenizedExample, collate, completion_losses, last_positions
-from grait.model.inference import common_prefix_length
-
-SHORTEST = 8
-"""A shorter common beginning is not worth a graph of its own."""
+from grait.influence.gradients import Captured, Factors, as_factor, capture, loss_scale
+from grait.model.common_prefix import keys_and_values, shared_length
+from grait.model.completions import TokenizedExample, collate, completion_losses
 
 
 @contextmanager
@@ -36,17 +33,6 @@ def _plain_attention(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.set_attn_implementation(before)  # type: ignore[operator]
-
-
-def can_share(model: nn.Module, n_tokens: int) -> bool:
-    """Whether forward passes over up to ``n_tokens`` may be parted.
-
-    Not under gradient checkpointing, which keeps no keys and values; nor where attention looks back less far: in a
-    batch, padding stands between the prefix and an example's own tokens, and would fill a sliding window.
-    """
-    config = model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
-    windows = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
-    return not checkpointed(model) and all(window is None or window >= n_tokens for window in windows)
 
 
 @dataclass(frozen=True)
@@ -68,31 +54,18 @@ class SharedPrefix:
         cls, model: nn.Module, linears: dict[str, nn.Linear], examples: Sequence[TokenizedExample]
     ) -> "SharedPrefix | None":
         """Run the prompts' common beginning; None where there is none, or the model's layers cannot be parted."""
-        length = common_prefix_length([example.prompt_ids for example in examples])
-        if length < SHORTEST or not can_share(model, max(example.n_tokens for example in examples)):
+        length = shared_length(model, examples)
+        if not length:
             return None
         token_ids = examples[0].prompt_ids[:length]
         device = next(iter(linears.values())).weight.device
         with torch.enable_grad(), _plain_attention(model), capture(linears) as captured:
-            cache = DynamicCache()
-            model(
-                input_ids=torch.tensor([token_ids], device=device),
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=last_positions(length, 1, device),
-            )
-        return cls(model, linears, token_ids, [(layer.keys, layer.values) for layer in cache.layers], captured)
+            found = keys_and_values(model, token_ids, device)
+        return cls(model, linears, token_ids, found, captured)
 
     def collate(self, examples: Sequence[TokenizedExample], pad_token_id: int) -> dict[str, Tensor]:
-        """``completions.collate`` of what comes after the prefix; the attention mask covers the prefix, too."""
-        length = len(self.token_ids)
-        batch = collate([replace(row, prompt_ids=row.prompt_ids[length:]) for row in examples], pad_token_id)
-        ones = torch.ones((len(examples), length), dtype=torch.long)
-        return {
-            **batch,
-            "attention_mask": torch.cat([ones, batch["attention_mask"]], dim=1),
-            "position_ids": batch["position_ids"] + length,
-        }
+        """``completions.collate`` of what comes after the prefix."""
+        return collate(examples, pad_token_id, n_shared=len(self.token_ids))
 
     @property
     def reached(self) -> list[Tensor]:

@@ -14,7 +14,8 @@ from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
 from grait.judging.outcomes import judge
 from grait.knowledge.certainty import agreement, embedding_certainty
-from grait.model.inference import InferenceEngine, common_prefix_length
+from grait.model.common_prefix import common_prefix_length
+from grait.model.inference import InferenceEngine
 from grait.model.prompts import Prompt, PromptFormat
 from grait.model.sentences import Embed
 from grait.records import KnowledgeState, Label, Question

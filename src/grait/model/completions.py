@@ -39,26 +39,27 @@ def last_positions(length: int, n: int, device: torch.device) -> Tensor:
     return torch.arange(length - n, length, device=device)
 
 
-def collate(examples: Sequence[TokenizedExample], pad_token_id: int) -> dict[str, Tensor]:
+def collate(examples: Sequence[TokenizedExample], pad_token_id: int, n_shared: int = 0) -> dict[str, Tensor]:
     """Left-padded batch: input_ids, attention_mask, position_ids [batch, tokens] and targets [batch, answer tokens].
 
     All completions end at the last position, so the head is needed at the last positions only; a target that is
-    padding is ``IGNORED``.
+    padding is ``IGNORED``. The first ``n_shared`` tokens of every prompt are left out, as keys and values stand for
+    them: positions begin after them, and the attention mask, [batch, n_shared + tokens], covers them.
     """
-    width = max(example.n_tokens for example in examples)
+    width = max(example.n_tokens for example in examples) - n_shared
     n_targets = max(len(example.completion_ids) for example in examples)
     input_ids = torch.full((len(examples), width), pad_token_id)
     mask = torch.zeros((len(examples), width), dtype=torch.long)
     targets = torch.full((len(examples), n_targets), IGNORED)
     for row, example in enumerate(examples):
-        tokens = (*example.prompt_ids, *example.completion_ids[:-1])
+        tokens = (*example.prompt_ids[n_shared:], *example.completion_ids[:-1])
         input_ids[row, width - len(tokens) :] = torch.tensor(tokens)
         mask[row, width - len(tokens) :] = 1
         targets[row, n_targets - len(example.completion_ids) :] = torch.tensor(example.completion_ids)
     return {
         "input_ids": input_ids,
-        "attention_mask": mask,
-        "position_ids": (mask.cumsum(-1) - 1).clamp(min=0),
+        "attention_mask": torch.cat([mask.new_ones((len(examples), n_shared)), mask], dim=1),
+        "position_ids": n_shared + (mask.cumsum(-1) - 1).clamp(min=0),
         "targets": targets,
     }
 

@@ -23,6 +23,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from grait.errors import ModelError
 from grait.model import shared_prefix
+from grait.model.common_prefix import common_prefix_length, keys_and_values
 from grait.model.completions import last_positions
 from grait.model.shared_prefix import Prefix
 
@@ -42,16 +43,6 @@ class _Batch:
     owner: Tensor
     lengths: Tensor  # [rows] true tokens of each prompt, the shared prefix included
     logits: Tensor  # [rows, vocabulary] at the last prompt token, fp32
-
-
-def common_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many leading tokens all prompts share, leaving each at least one token of its own."""
-    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))  # all others lie between
-    limit = min(len(prompt) for prompt in prompts) - 1
-    for position in range(limit):
-        if first[position] != last[position]:
-            return position
-    return limit
 
 
 def by_length(lengths: Sequence[int], tokens_per_batch: int, width: int = 0) -> Iterator[list[int]]:
@@ -106,13 +97,9 @@ class InferenceEngine:
         ``temperature`` 0 is greedy and needs ``n`` = 1. ``keys`` (question ids) seed the samples.
         """
         self._check_length(max(map(len, prompts)) + max_new_tokens)
-        shared = common_prefix_length(prompts)
-        prefix = self._prefill_prefix(list(prompts[0][:shared]))
         answers: list[list[list[int]]] = [[] for _ in prompts]
-        suffix_lengths = [len(prompt) - shared for prompt in prompts]
         # A row costs its prompt once and one query per sample and step: bound both.
-        for rows in by_length(suffix_lengths, self.tokens_per_batch, width=8 * n):
-            batch = self._prefill(prefix, shared, [prompts[row][shared:] for row in rows])
+        for rows, batch in self._prefilled(prompts, width=8 * n):
             noise = (
                 np.stack([uniforms(seed, keys[row], (max_new_tokens, n)) for row in rows])
                 if temperature > 0
@@ -138,20 +125,54 @@ class InferenceEngine:
         """
         longest = max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True))
         self._check_length(longest)
-        shared = common_prefix_length(prompts)
-        prefix = self._prefill_prefix(list(prompts[0][:shared]))
         result: list[list[list[float]]] = [[] for _ in prompts]
         # Only tokens that predict another one are run: all but the last of each completion.
-        lengths = [
-            len(prompt) - shared + sum(len(completion) - 1 for completion in own)
-            for prompt, own in zip(prompts, completions, strict=True)
-        ]
-        for rows in by_length(lengths, self.tokens_per_batch):
-            batch = self._prefill(prefix, shared, [prompts[row][shared:] for row in rows])
+        for rows, batch in self._prefilled(prompts, [sum(len(one) - 1 for one in own) for own in completions]):
             for row, scored in zip(rows, self._score(batch, [completions[row] for row in rows]), strict=True):
                 result[row] = scored
             advance(len(rows))
         return result
+
+    @torch.inference_mode()
+    def answers_with_logprobs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        advance: Advance = _silent,
+    ) -> list[tuple[list[int], list[float]]]:
+        """The greedy answer to each prompt, and the log-probability of every token of one given completion of it.
+
+        As ``generate`` and ``completion_logprobs`` give them, from one forward pass over the prompts.
+        """
+        longest = max(map(len, completions))
+        self._check_length(max(map(len, prompts)) + max(max_new_tokens, longest))
+        result: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
+        for rows, batch in self._prefilled(prompts, width=8 + longest):
+            n_columns = batch.cache.get_seq_length()
+            scored = self._score(batch, [[completions[row]] for row in rows])
+            batch.cache.crop(n_columns - batch.cache.get_seq_length())  # without the completions
+            noise = torch.zeros((len(rows), max_new_tokens, 1))
+            decoded = self._decode(batch, noise, 0, end_token_ids)
+            for row, (answer,), (logprobs,) in zip(rows, decoded, scored, strict=True):
+                result[row] = answer, logprobs
+            advance(len(rows))
+        return result
+
+    def _prefilled(
+        self, prompts: Sequence[Sequence[int]], added: Sequence[int] | None = None, width: int = 0
+    ) -> Iterator[tuple[list[int], _Batch]]:
+        """The prompts in batches of similar length, with the positions of each batch' rows.
+
+        ``added``, ``width``: tokens that a row, and that every row adds later, counted into the budget.
+        """
+        shared = common_prefix_length(prompts)
+        prefix = self._prefill_prefix(list(prompts[0][:shared]))
+        lengths = [len(prompt) - shared + (added[row] if added else 0) for row, prompt in enumerate(prompts)]
+        for rows in by_length(lengths, self.tokens_per_batch, width):
+            yield rows, self._prefill(prefix, shared, [prompts[row][shared:] for row in rows])
 
     def _check_length(self, length: int) -> None:
         if length > self.longest:
@@ -164,14 +185,7 @@ class InferenceEngine:
         """Keys and values of the shared tokens, [1, heads, tokens, size] for each layer; empty without any."""
         if not token_ids:
             return []
-        cache = DynamicCache()
-        self.model(
-            input_ids=torch.tensor([token_ids], device=self.model.device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=last_positions(len(token_ids), 1, self.model.device),
-        )
-        return [(layer.keys, layer.values) for layer in cache.layers]
+        return keys_and_values(self.model, token_ids, self.model.device)
 
     def _prefill(self, prefix: Prefix, shared: int, suffixes: list[Sequence[int]]) -> _Batch:
         rows, width = len(suffixes), max(map(len, suffixes))

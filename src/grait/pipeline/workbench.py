@@ -20,7 +20,7 @@ from grait.judging.sureness import with_sureness
 from grait.machine import peak_memory_mb
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
-from grait.model.load import load_model, load_tokenizer
+from grait.model.load import load_model, load_tokenizer, resolve_dtype
 from grait.model.prompts import Family, PromptFormat
 from grait.records import Question
 
@@ -129,7 +129,7 @@ class Workbench:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        progress.note(f"loading {self.config.model.name} ({self.config.model.dtype})")
+        progress.note(f"loading {self.config.model.name} ({resolve_dtype(self.config.model)})")
         return load_model(self.config.model)
 
     def engine(self, model: PreTrainedModel | PeftModel) -> InferenceEngine:
@@ -190,7 +190,8 @@ def _named(ids: Sequence[str]) -> str:
 
 def model_key(config: Config) -> dict[str, Any]:
     """Names the model in stage keys; a folder by its files, too, so that other weights in it are another model."""
-    key = config.model.model_dump(include={"name", "revision", "dtype", "quantization"})
+    key = config.model.model_dump(include={"name", "revision", "quantization"})
+    key["dtype"] = str(resolve_dtype(config.model)).removeprefix("torch.")
     folder = Path(config.model.name)
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.is_file())

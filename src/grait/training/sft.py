@@ -2,6 +2,9 @@
 
 The loss of an optimizer step is (1 / n) * sum_i w_i * l_i over its n examples, l_i the mean token cross-entropy of
 the completion (GRAIT section 3). It is the same for any micro-batch size, accumulation and number of processes.
+
+The tokens with which all prompts begin run once for each micro-batch, not once for each example: their keys and values
+carry the gradients of all rows. With dropout they run for each row, since every row has its own noise.
 """
 
 import tempfile
@@ -19,6 +22,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
+from grait.model.common_prefix import cache_of, keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
 
 
@@ -99,7 +103,7 @@ class WeightedTrainer(Trainer):
         """
         if return_outputs or num_items_in_batch is None:
             raise NotImplementedError("WeightedTrainer trains only")
-        losses, weights = completion_losses(model, inputs), inputs["sample_weight"]
+        losses, weights = self.losses_of_batch(model, inputs), inputs["sample_weight"]
         finite = losses.isfinite()
         if not bool(finite.all()):
             self.non_finite.update(name for name, ok in zip(inputs["ids"], finite.tolist(), strict=True) if not ok)
@@ -113,9 +117,18 @@ class WeightedTrainer(Trainer):
         if not bool(rows.any()):
             trainable = [parameter.sum() for parameter in model.parameters() if parameter.requires_grad]
             return 0 * torch.stack(trainable).sum()
-        return completion_losses(model, {key: value[rows] for key, value in inputs.items() if key != "ids"})
+        return self.losses_of_batch(model, {key: value[rows] for key, value in inputs.items() if key != "ids"})
+
+    def losses_of_batch(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        """l_i of each row, [batch], behind the shared tokens."""
+        if not self.shared_ids:
+            return completion_losses(model, inputs)
+        tokens = inputs["input_ids"]
+        found = keys_and_values(model, self.shared_ids, tokens.device)
+        return completion_losses(model, inputs, cache_of(found, len(tokens)))
 
     non_finite: set[str]
+    shared_ids: tuple[int, ...]
 
 
 class _Progress(TrainerCallback):
@@ -150,9 +163,9 @@ class _Epochs(TrainerCallback):
             self.rates = []
 
 
-def collate_weighted(examples: Sequence[WeightedExample], pad_token_id: int) -> dict[str, Any]:
+def collate_weighted(examples: Sequence[WeightedExample], pad_token_id: int, n_shared: int = 0) -> dict[str, Any]:
     """``collate``, with ids and sample_weight [batch]."""
-    batch: dict[str, Any] = collate([row.example for row in examples], pad_token_id)
+    batch: dict[str, Any] = collate([row.example for row in examples], pad_token_id, n_shared)
     batch["sample_weight"] = torch.tensor([row.sample_weight for row in examples], dtype=torch.float32)
     batch["ids"] = [row.example.id for row in examples]
     return batch
@@ -178,6 +191,7 @@ def train(
 
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
+    n_shared = 0 if _has_dropout(model) else shared_length(model, [row.example for row in examples])
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -205,7 +219,7 @@ def train(
             model=model,
             args=arguments,
             train_dataset=_Examples(examples),
-            data_collator=lambda rows: collate_weighted(rows, pad_token_id),
+            data_collator=lambda rows: collate_weighted(rows, pad_token_id, n_shared),
             callbacks=[
                 *([_Progress(advance)] if advance else []),
                 *([_Epochs(on_epoch)] if on_epoch else []),
@@ -213,6 +227,7 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.non_finite = set()
+        trainer.shared_ids = examples[0].example.prompt_ids[:n_shared]
         trainer.train()
     if len(trainer.non_finite) == len(examples):
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
@@ -222,6 +237,11 @@ def train(
     model.eval()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return TrainingLog(losses, tuple(sorted(trainer.non_finite)), _moments(model, trainer.optimizer))
+
+
+def _has_dropout(model: nn.Module) -> bool:
+    in_attention = getattr(model.config.get_text_config(decoder=True), "attention_dropout", 0.0)  # type: ignore
+    return bool(in_attention) or any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules())
 
 
 def _moments(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:

@@ -1,0 +1,65 @@
+"""The tokens with which all prompts begin (system message, instruction, solved examples): they run once.
+
+Left-padded batches then hold the examples' own tokens alone, with the prefix' keys and values in front of them.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from grait.model.completions import TokenizedExample, last_positions
+
+SHORTEST = 8
+"""In tokens; a shorter common beginning is not worth a forward pass of its own."""
+
+
+def common_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all prompts share, leaving each at least one token of its own."""
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))  # all others lie between
+    limit = min(len(prompt) for prompt in prompts) - 1
+    for position in range(limit):
+        if first[position] != last[position]:
+            return position
+    return limit
+
+
+def shared_length(model: nn.Module, examples: Sequence[TokenizedExample]) -> int:
+    """Tokens that all the examples' prompts begin with, 0 where a forward pass cannot or need not be parted there.
+
+    Not under gradient checkpointing, which keeps no keys and values; nor where attention looks back less far than the
+    longest example: in a batch, padding stands between the prefix and an example's own tokens, and would fill a
+    sliding window.
+    """
+    length = common_prefix_length([example.prompt_ids for example in examples])
+    longest = max(example.n_tokens for example in examples)
+    config = model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
+    windows = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
+    sees_all = all(window is None or window >= longest for window in windows)
+    return length if length >= SHORTEST and sees_all and not checkpointed(model) else 0
+
+
+def checkpointed(model: nn.Module) -> list[nn.Module]:
+    """The layers that gradient checkpointing is enabled for."""
+    return [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+
+
+def keys_and_values(model: nn.Module, token_ids: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Of each layer, the keys and the values of the tokens, [1, heads, tokens, size], with their graph if any."""
+    cache = DynamicCache()
+    model(
+        input_ids=torch.tensor([token_ids], device=device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=last_positions(len(token_ids), 1, device),
+    )
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def cache_of(keys_values: Sequence[tuple[Tensor, Tensor]], n_rows: int) -> DynamicCache:
+    """A cache in which every one of ``n_rows`` rows sees these keys and values."""
+    cache = DynamicCache()
+    for layer, pair in enumerate(keys_values):
+        cache.update(*(tensor.expand(n_rows, *tensor.shape[1:]) for tensor in pair), layer)
+    return cache
