@@ -126,6 +126,26 @@ def test_every_cell_is_there_once_and_the_rest_is_shared(done: Done) -> None:
     assert {row.seeds for row in records} == {(0, 1)}
 
 
+def test_the_initial_model_answers_once_for_all_seeds(done: Done) -> None:
+    of_seeds = [stamps(done.result.folder / f"seed-{seed}") for seed in (0, 1)]
+    for dataset in ("own", "trained on"):
+        for system in SYSTEMS:
+            written = {made[f"evaluation/{dataset}/{system}"][0] for made in of_seeds}
+            assert len(written) == (1 if system.startswith("init-") else 2)
+
+
+def test_methods_with_the_same_training_set_share_an_adapter(done: Done, tmp_path: Path) -> None:
+    twins = ["corcer-rait", "craft-no-flow"]
+    tree = done.tree | {
+        "out": str(tmp_path),
+        "compare": {"seeds": [0], "methods": ["init-basic", "init-refuse", *twins]},
+    }
+    found = compare(parse_config(tree))
+    assert [path.name for path in (tmp_path / "seed-0" / "adapters").iterdir()] == ["corcer-rait"]
+    rows = {row.method: asdict(row) for row in found.records if row.dataset == "own"}
+    assert rows["craft-no-flow"] == rows["corcer-rait"] | {"method": "craft-no-flow"}
+
+
 def test_the_file_has_the_records_with_regular_names_as_fractions(done: Done) -> None:
     kept = json.loads((done.result.folder / "compare.json").read_text())
     ends = ("", "_low", "_high")
@@ -256,7 +276,7 @@ def test_a_killed_comparison_goes_on_where_it_was(
     after = stamps(tmp_path / "new")
     assert {stage: after[stage] for stage in before} == before
     assert set(after) == set(stamps(done.result.folder))
-    assert made == {"train": 2 * 4, "predict": 2 * 10, "query": 2 * 2}
+    assert made == {"train": 2 * 4, "predict": 10 + 6, "query": 2 * 2}
     assert result.records == done.result.records
 
 

@@ -4,6 +4,7 @@ All methods of a seed share its knowledge state, warm-up, flow, influence and in
 """
 
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from grait.errors import ArtifactError
 from grait.evaluation.compare import compare as compare_answers
 from grait.evaluation.compare import gather
 from grait.machine import machine, versions
-from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.pipeline.evaluation import RunResult
 from grait.pipeline.order import run
 from grait.pipeline.workbench import digest, model_key
@@ -57,6 +58,8 @@ def compare(config: Config) -> Comparison:
     runs: dict[int, RunResult] = {}
     for number, seed in enumerate(seeds, 1):
         progress.heading(f"Seed {seed} ({number} of {len(seeds)})")
+        if number > 1:
+            _share_initial(config, seeds[0], seed)
         runs[seed] = run(_of_seed(config, seed))
     records: list[ComparisonRecord] = []
     differences: list[DifferenceRecord] = []
@@ -95,6 +98,20 @@ def compare(config: Config) -> Comparison:
     except OSError as error:
         raise ArtifactError(f"{folder / RESULT}: cannot write: {error.strerror or error}") from error
     return Comparison(folder, records, differences, about)
+
+
+def _share_initial(config: Config, done: int, seed: int) -> None:
+    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later."""
+    for dataset in config.evaluation.datasets:
+        for system in (INIT_BASIC, INIT_REFUSE):
+            own, other = (
+                Path(config.out) / f"seed-{number}" / "evaluation" / dataset.title / system for number in (seed, done)
+            )
+            if other.exists() and not own.exists():
+                partial = own.with_name(f".{own.name}.partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(other, partial)
+                partial.rename(own)
 
 
 def _of_seed(config: Config, seed: int) -> Config:

@@ -5,6 +5,9 @@ knowledge -> warm-up -> influence -> selection -> training -> evaluation
 A stage whose artifact is already there with the same key is not run again.
 """
 
+from collections.abc import Mapping, Sequence
+
+from grait import progress
 from grait.artifacts import Stage
 from grait.config import Config
 from grait.errors import KnowledgeError
@@ -27,13 +30,32 @@ def run(config: Config) -> RunResult:
     evidence = _evidence(bench, states)
     selected = _selections(config, evidence)
     write_selection(bench, evidence, selected)
-    adapters = {method: training(bench, method, chosen) for method, chosen in selected.items()}
+    same = _same_training(selected)
+    adapters = {method: training(bench, method, selected[method]) for method in dict.fromkeys(same.values())}
     systems: dict[str, Stage | None] = {INIT_BASIC: None, INIT_REFUSE: None, **adapters}
-    predictions = {
-        dataset.title: {system: evaluation(bench, system, adapter, dataset) for system, adapter in systems.items()}
-        for dataset in config.evaluation.datasets
-    }
+    predictions = {}
+    for dataset in config.evaluation.datasets:
+        found = {system: evaluation(bench, system, adapter, dataset) for system, adapter in systems.items()}
+        untrained = {system: found[system] for system in (INIT_BASIC, INIT_REFUSE)}
+        predictions[dataset.title] = untrained | {method: found[first] for method, first in same.items()}
     return result(bench, predictions)
+
+
+def _same_training(selected: Mapping[str, Sequence[Selected]]) -> dict[str, str]:
+    """Of each method, the first one that trains on the same and is judged alike: one adapter serves both."""
+    first: dict[str, str] = {}
+    for method, chosen in selected.items():
+        first[method] = next(
+            (
+                other
+                for other in first
+                if list(selected[other]) == list(chosen) and METHODS[other].judge is METHODS[method].judge
+            ),
+            method,
+        )
+        if first[method] != method:
+            progress.note(f"{method}: the training set of {first[method]}, whose adapter serves both")
+    return first
 
 
 def _evidence(bench: Workbench, states: list[KnowledgeState]) -> Evidence:

@@ -129,7 +129,7 @@ class Workbench:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        progress.note(f"loading {self.config.model.name} ({resolve_dtype(self.config.model)})")
+        progress.note(f"loading {self.config.model.name} ({_dtype(self.config)})")
         return load_model(self.config.model)
 
     def engine(self, model: PreTrainedModel | PeftModel) -> InferenceEngine:
@@ -191,12 +191,16 @@ def _named(ids: Sequence[str]) -> str:
 def model_key(config: Config) -> dict[str, Any]:
     """Names the model in stage keys; a folder by its files, too, so that other weights in it are another model."""
     key = config.model.model_dump(include={"name", "revision", "quantization"})
-    key["dtype"] = str(resolve_dtype(config.model)).removeprefix("torch.")
+    key["dtype"] = _dtype(config)
     folder = Path(config.model.name)
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.is_file())
         key["files"] = fingerprint([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
     return key
+
+
+def _dtype(config: Config) -> str:
+    return str(resolve_dtype(config.model)).removeprefix("torch.")
 
 
 def digest(rows: Sequence[Any]) -> str:
