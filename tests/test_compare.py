@@ -20,7 +20,7 @@ from grait.config import parse_config
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
 from grait.pipeline import Comparison, compare, evaluation, knowledge, training, workbench
-from grait.report import comparison_markdown, comparison_tables, verdicts
+from grait.report.tables import comparison_markdown, comparison_tables, verdicts
 
 METHODS_HERE = ["cor-rait", "craft", "grait"]
 SYSTEMS = ["init-basic", "init-refuse", *METHODS_HERE]

@@ -158,7 +158,7 @@ def _seed_numbers(text: str) -> list[int]:
 
 def _compare(settings: Any) -> None:
     from grait.pipeline import compare as compare_methods
-    from grait.report import comparison_tables, verdicts
+    from grait.report.tables import comparison_tables, verdicts
 
     with _interruptible():
         result = compare_methods(settings)
@@ -226,7 +226,7 @@ def _silence_libraries() -> None:
 
 def _run(settings: Any) -> None:
     from grait.pipeline import run as run_pipeline
-    from grait.report import groups_tables
+    from grait.report.tables import groups_tables
 
     with _interruptible():
         result = run_pipeline(settings)

@@ -23,7 +23,7 @@ from grait.pipeline.evaluation import RunResult
 from grait.pipeline.order import run
 from grait.pipeline.workbench import digest, model_key
 from grait.records import ComparisonRecord, DifferenceRecord
-from grait.report import comparison_markdown
+from grait.report.tables import comparison_markdown
 
 RESULT = "compare.json"
 

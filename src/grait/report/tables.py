@@ -18,6 +18,10 @@ LEGEND = (
 AUROC_LEGEND = (
     "AUROC: how well the probability of a refusal finds what the initial model does not answer right; 50 is chance."
 )
+MARKDOWN_LEGEND = (
+    "Right refusal: refused and not answered right by the initial model, of all questions. AURC: mean share of wrong "
+    "answers when the initial model answers what this system refuses least readily; lower is better."
+)
 
 
 def percent(share: float | None) -> str:
@@ -143,16 +147,20 @@ def comparison_markdown(
     for dataset, rows in by_dataset(records).items():
         lines += [f"## {dataset} ({_sample(rows[0])})", ""]
         lines += _markdown(
-            ("method", "Pc", "Pw", "Pr", "over-refusal", "THS", "AUROC"),
+            ("method", "Pc", "Pw", "Pr", "right refusal", "over-refusal", "THS", "AUROC", "AURC"),
             [
                 (
                     row.method,
                     percent_with_interval(row.pc, row.pc_low, row.pc_high),
                     percent_with_interval(row.pw, row.pw_low, row.pw_high),
                     percent_with_interval(row.pr, row.pr_low, row.pr_high),
+                    percent_with_interval(
+                        row.right_refusal_share, row.right_refusal_share_low, row.right_refusal_share_high
+                    ),
                     percent_with_interval(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
                     percent_with_interval(row.ths, row.ths_low, row.ths_high),
                     percent_with_interval(row.auroc, row.auroc_low, row.auroc_high),
+                    percent_with_interval(row.aurc, row.aurc_low, row.aurc_high),
                 )
                 for row in rows
             ],
@@ -173,7 +181,8 @@ def comparison_markdown(
     lines += [
         "",
         f"Percent; means over seeds, in brackets 95% intervals of a bootstrap over {resampled}, "
-        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND} R-Tuning is scored by the refusal text like the "
+        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND} {MARKDOWN_LEGEND} "
+        "R-Tuning is scored by the refusal text like the "
         "others, not by its own statement of being unsure.",
         "",
         f"Made on {about['date']}. Seeds: {', '.join(map(str, about['seeds']))}. "
