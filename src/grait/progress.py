@@ -1,4 +1,7 @@
-"""Progress of long work on stderr: a bar with rate and time left, or a line now and then where no one can see bars."""
+"""Progress of long work on stderr: a bar with rate and time left, or a line now and then where no one can see bars.
+
+Of several processes only the main one speaks, and its bars count its own part.
+"""
 
 import sys
 import time
@@ -18,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from grait import processes
+
 SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -30,6 +35,9 @@ class _Rate(ProgressColumn):
 @contextmanager
 def bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Yields a function to be told how many more ``unit`` are done."""
+    if not processes.is_main():
+        yield lambda _: None
+        return
     if sys.stderr.isatty():
         columns = (
             TextColumn("  {task.description}", markup=False),
@@ -67,9 +75,11 @@ def bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], Non
 
 def heading(text: str) -> None:
     """A stage heading on stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="bold", markup=False)
+    if processes.is_main():
+        Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="bold", markup=False)
 
 
 def note(text: str) -> None:
     """One line under a heading, on stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"  {text}", markup=False)
+    if processes.is_main():
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"  {text}", markup=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from grait import processes
 from grait.errors import DataError, NonFiniteError
 from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
 from grait.influence.gradients import as_factor
@@ -59,7 +60,8 @@ def influence(
     numbers. At the end it holds everything, so that the same call again only reads it; delete it when you have the
     result. It is refused with ArtifactError when it belongs to another call.
 
-    The result does not depend on the batches up to rounding. ``advance`` is told the examples done; in all
+    The result does not depend on the batches up to rounding, nor on the number of processes: each runs its share of
+    the examples, and all get the whole result. ``advance`` is told the examples done; in all
     ``sum(len(set)) + len(examples)``, where an example that is in several sets is run once.
     """
     check_examples("examples", examples)
@@ -67,6 +69,8 @@ def influence(
         check_examples(name, members)
     everything = [*examples, *(member for members in sets.values() for member in members)]
     with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance) as run:
+        if resume and processes.count() > 1:
+            resume = resume / f"process-{processes.rank()}-of-{processes.count()}"
         saved = SavedPasses.open(resume, settings_of(run, {"examples": examples, **sets})) if resume else None
         directions, norms = mean_directions(run, sets, saved)
         return inner_products(run, examples, directions, list(sets), norms, saved)
@@ -85,7 +89,7 @@ def mean_directions(
     for column, members in enumerate(sets.values()):
         for example in members:
             columns.setdefault(example, []).append(column)
-    distinct = list(columns)
+    distinct = processes.own(list(columns))
     state = saved.load("directions") if saved else None
     if state is None:
         state = {
@@ -121,15 +125,17 @@ def mean_directions(
             saved.keep("directions", state)
     if saved:
         saved.write("directions", state)
-    counts = state["counts"].tolist()
+    counts = processes.summed(state["counts"].to(run.device)).tolist()
     for name, count in zip(sets, counts, strict=True):
         if count == 0:
             raise NonFiniteError(f"influence: no example of set {name} has a finite loss and gradient")
-    divisors = torch.tensor(counts, dtype=torch.float32)[:, None]
-    directions = {
-        key.removeprefix("sum."): total / divisors.to(total) for key, total in state.items() if key.startswith("sum.")
-    }
-    return directions, dict(zip(distinct, state["norms"].tolist(), strict=True))
+    divisors = torch.tensor(counts, dtype=torch.float32, device=run.device)[:, None]
+    directions = {}
+    for name, layer in run.linears.items():
+        none = torch.zeros((len(sets), layer.weight.numel()), dtype=torch.float32, device=run.device)
+        directions[name] = processes.summed(state.get(f"sum.{name}", none).to(run.device)) / divisors
+    norms_of_all = processes.gathered(state["norms"].tolist())
+    return directions, dict(zip(columns, norms_of_all, strict=True))
 
 
 def inner_products(
@@ -147,9 +153,10 @@ def inner_products(
     """
     only_products = run.prefix is not None and run.transform is None and all(row in norms for row in examples)
     tangents = run.prefix.tangents(directions) if run.prefix is not None and only_products else []
+    own = processes.own(examples)
     state = saved.load("products") if saved else None
     if state is None:
-        nothing = torch.full((len(examples),), torch.nan, dtype=torch.float64)
+        nothing = torch.full((len(own),), torch.nan, dtype=torch.float64)
         state = {
             "done": torch.tensor(0),
             "norms": nothing,
@@ -157,7 +164,7 @@ def inner_products(
             "scores": nothing[:, None].repeat(1, len(names)),
         }
     n_done = int(state["done"])
-    for batch in run.batches(examples, lambda number, _: number < n_done, stop_at_prefix=only_products):
+    for batch in run.batches(own, lambda number, _: number < n_done, stop_at_prefix=only_products):
         squares = torch.zeros_like(batch.losses)
         products = torch.zeros((len(batch.positions), len(names)), dtype=squares.dtype, device=squares.device)
         for name, layer in batch.factors.items():
@@ -169,7 +176,7 @@ def inner_products(
             products += (as_factor(gradient).flatten(1) @ as_factor(tangent).flatten(1).T).to(products)
         length = squares.sqrt()
         if only_products:
-            length = torch.tensor([norms[examples[row]] for row in batch.positions], dtype=torch.float64).to(length)
+            length = torch.tensor([norms[own[row]] for row in batch.positions], dtype=torch.float64).to(length)
         usable = _usable(batch.losses, length).cpu()
         rows = torch.tensor(batch.positions)[usable]
         state["norms"][rows] = length.cpu().double()[usable]
@@ -180,11 +187,11 @@ def inner_products(
             saved.keep("products", state)
     if saved:
         saved.write("products", state)
-    ids = [example.id for example in examples]
+    scores, own_norms, losses = (processes.gathered(state[key].tolist()) for key in ("scores", "norms", "losses"))
     return Influence.of_columns(
-        ids,
-        {name: state["scores"][:, column].tolist() for column, name in enumerate(names)},
-        norms=state["norms"].tolist(),
-        losses=state["losses"].tolist(),
+        [example.id for example in examples],
+        {name: [row[column] for row in scores] for column, name in enumerate(names)},
+        norms=own_norms,
+        losses=losses,
         left_out={member.id for member, norm in norms.items() if math.isnan(norm)},
     )

@@ -1,5 +1,6 @@
 """What the stages of one run share: its folder, its questions and prompts, and the model."""
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from grait import progress
+from grait import processes, progress
 from grait.artifacts import Stage, fingerprint, write_json
 from grait.config import Config
 from grait.data.load import load_questions, load_shots, load_topic_shots
@@ -36,9 +37,14 @@ class Workbench:
     notes: dict[str, Notes] = field(default_factory=dict)
     """What each stage noted, by its folder: seconds, skipped and non_finite ids."""
 
+    def __post_init__(self) -> None:
+        processes.start(self.config.model.device)
+
     @cached_property
     def folder(self) -> Path:
         folder = Path(self.config.out)
+        if not processes.is_main():
+            return folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "config.json", self.config.model_dump())
@@ -154,13 +160,17 @@ class Workbench:
     # -- stages ------------------------------------------------------------------------------------------------
 
     def once(self, title: str, stage: Stage, compute: Callable[[Path], Notes]) -> None:
-        """Run a stage unless it is finished; say which, and why. Keeps what it notes."""
-        reasons = stage.changes()
+        """Run a stage unless it is finished; say which, and why. Keeps what it notes.
+
+        Of several processes all compute, and the main one's folder is kept.
+        """
+        reasons = processes.from_main(stage.changes() if processes.is_main() else None)
         progress.heading(title)
         if reasons is None:
             progress.note("finished before, reused")
         else:
             _run(stage, reasons, compute)
+        processes.wait()
         self.notes[str(stage.folder.relative_to(self.folder))] = stage.notes()
 
 
@@ -169,12 +179,19 @@ def _run(stage: Stage, reasons: Sequence[str], compute: Callable[[Path], Notes])
         progress.note("running again: " + "; ".join(reasons))
     start = time.monotonic()
     try:
-        with stage.writing() as (folder, notes):
+        with stage.writing() if processes.is_main() else _thrown_away() as (folder, notes):
             notes.update(compute(folder))
             notes["seconds"] = round(time.monotonic() - start, 1)
             notes["peak_memory_mb"] = peak_memory_mb()
     except OSError as error:
         raise ArtifactError(f"{stage.folder}: cannot write: {error.strerror or error}") from error
+
+
+@contextmanager
+def _thrown_away() -> Iterator[tuple[Path, Notes]]:
+    """Where the other processes write what the main one keeps."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder), {}
 
 
 def left_out(where: str, ids: Sequence[str]) -> Notes:
