@@ -1,5 +1,23 @@
-"""What holds for all tests: nothing is asked of the network."""
+"""What holds for all tests: nothing is asked of the network. And the browser that tests of pages share."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported, so before any test module
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium as playwright drives it; tests that use it carry the marker ``browser``."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
