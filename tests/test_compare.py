@@ -24,7 +24,7 @@ from grait.report.tables import comparison_markdown, comparison_tables, verdicts
 
 METHODS_HERE = ["cor-rait", "craft", "grait"]
 SYSTEMS = ["init-basic", "init-refuse", *METHODS_HERE]
-NAMES = ("pc", "pw", "pr", "over_refusal_rate", "ths", "auroc")
+NAMES = ("pc", "pw", "pr", "right_refusal_share", "over_refusal_rate", "ths", "auroc", "aurc")
 
 Call = Callable[..., tuple[int, str, str]]
 

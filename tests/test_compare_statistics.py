@@ -5,14 +5,17 @@ import pytest
 
 from grait.errors import GraitError
 from grait.evaluation import compare as module
+from grait.evaluation.abstention import four_way_shares
 from grait.evaluation.compare import METRICS, Answers, bootstrap, compare, gather, interval, measure
 from grait.evaluation.metrics import (
+    joint_counts,
     outcome_shares,
     over_refusal_rate,
     refusal_auroc,
     summarize,
     truthful_helpfulness_score,
 )
+from grait.evaluation.selective import aurc
 from grait.records import Outcome, Prediction
 
 NAMES: dict[str, Outcome] = {"c": "correct", "w": "wrong", "r": "refused"}
@@ -37,7 +40,7 @@ def drawn_answers(n: int = 40, seeds: int = 3, systems: int = 4, seed: int = 0) 
     """Random ones, with many equal scores."""
     generator = np.random.default_rng(seed)
     outcomes = generator.integers(3, size=(systems, seeds, n))
-    scores = generator.integers(8, size=outcomes.shape).astype(float)
+    scores = -generator.integers(8, size=outcomes.shape).astype(float)
     names = tuple(f"m{i}" for i in range(systems))
     return Answers("d", names, tuple(range(seeds)), outcomes, scores)
 
@@ -61,9 +64,11 @@ def looped(found: Answers, counts: list[int], seed_counts: list[int]) -> dict[st
                 "pc": shares.pc,
                 "pw": shares.pw,
                 "pr": shares.pr,
+                "right_refusal_share": four_way_shares(joint_counts(initial, tuned)).right_refusal,
                 "over_refusal_rate": over_refusal_rate(initial, tuned),
                 "ths": truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw),
                 "auroc": refusal_auroc(scores, initial),
+                "aurc": aurc([initial[id_] == "correct" for id_ in scores], list(scores.values())),
             }
             per_seed += [values] * times
         for name in METRICS:
@@ -93,6 +98,9 @@ def test_a_case_by_hand() -> None:
     assert (record.pc, record.pw, record.pr, record.over_refusal_rate) == (0.25, 0.25, 0.5, 0)
     assert record.ths == pytest.approx(0.25 - 0.25 * 0.25 / 0.75)
     assert record.auroc == pytest.approx((1 + 0 + 0.5) / 3)  # -1 above -3, -4 below it, -3 equal to it
+    # Least refused first: wrong (-4), then one of the two at -3, right or wrong, then both, then wrong (-1).
+    assert record.aurc == pytest.approx((1 + 1.5 / 2 + 2 / 3 + 3 / 4) / 4)
+    assert (base.right_refusal_share, record.right_refusal_share) == (0, 0.5)
     assert (base.pc, base.pw, base.pr, base.ths, base.auroc) == (0.25, 0.75, 0, 0, 1)
     (difference,) = differences
     assert (difference.method, difference.versus, difference.dataset) == ("m", "init", "d")
@@ -186,14 +194,15 @@ def test_memory_blocks_and_the_order_of_rows_change_nothing(monkeypatch: pytest.
     assert compare(gather("d", cells, "init"), resamples=500, seed=4) != expected
 
 
-def test_auroc_uses_the_first_resamples_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranked_metrics_use_the_first_resamples_only(monkeypatch: pytest.MonkeyPatch) -> None:
     found = drawn_answers()
     whole = bootstrap(found, 60, seed=0)
-    monkeypatch.setattr(module, "AUROC_RESAMPLES", 25)
+    monkeypatch.setattr(module, "RANKED_RESAMPLES", 25)
     monkeypatch.setattr(module, "_CELLS_AT_ONCE", 40 * 20)
     part = bootstrap(found, 60, seed=0)
     assert part.auroc.shape == (25, 4)
     assert np.array_equal(part.auroc, whole.auroc[:25])
+    assert np.array_equal(part.aurc, whole.aurc[:25])
     assert np.array_equal(part.ths, whole.ths)
 
 
@@ -237,6 +246,7 @@ def test_the_initial_model_and_refusing_everything_have_ths_zero_in_every_resamp
     base, silent = compare(found, 500)[0]
     assert (base.ths, base.ths_low, base.ths_high) == (silent.ths, silent.ths_low, silent.ths_high) == (0, 0, 0)
     assert (silent.pr, silent.over_refusal_rate) == (1, 1)
+    assert silent.right_refusal_share == 3 / 7
 
 
 # -- what cannot be compared ---------------------------------------------------------------------------------------
@@ -265,4 +275,5 @@ def test_a_score_that_is_no_number_is_named() -> None:
 def test_auroc_is_none_where_the_initial_model_answers_nothing_right() -> None:
     record = compare(answers(init=["wwww"], m=["wrrc"]), resamples=100)[0][1]
     assert (record.auroc, record.auroc_low, record.auroc_high) == (None, None, None)
+    assert (record.aurc, record.aurc_low, record.aurc_high) == pytest.approx((1, 1, 1))  # all are wrong
     assert record.ths == 0.25

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -133,7 +134,9 @@ def test_metrics_are_whole(done: Done) -> None:
     for record in records:
         assert list(record) == [
             "method", "dataset", "n", "pc", "pw", "pr", "over_refusal_rate", "ths", "ths_low", "ths_high",
-            "auroc", "unparsable_rate", "hedged_rate",
+            "auroc", "unparsable_rate", "hedged_rate", "right_refusal_share", "over_refusal_share", "prudence",
+            "over_conservativeness", "honesty", "f1_ans", "f1_abs", "f1_rel", "penalised_50", "penalised_75",
+            "penalised_90", "average_precision", "aurc", "ece",
         ]  # fmt: skip
         assert record["unparsable_rate"] == 0  # free text
         assert record["dataset"] == "own"
@@ -168,7 +171,16 @@ def test_metrics_are_those_of_the_predictions(done: Done) -> None:
         unknown = [row.refusal_logprob for row in predictions if row.id not in right]
         above = [(u > k) + (u == k) / 2 for u in unknown for k in known]
         assert record.auroc == pytest.approx(sum(above) / len(above))
-    assert len({record.auroc for record in done.result.metrics}) > 1
+        right_refusals = [row for row in predictions if row.outcome == "refused" and row.id not in right]
+        assert record.right_refusal_share == len(right_refusals) / len(predictions)
+        assert record.right_refusal_share + record.over_refusal_share == pytest.approx(record.pr)
+        assert record.over_conservativeness == record.over_refusal_rate
+        assert record.penalised_75 == pytest.approx(record.pc - 3 * record.pw)
+        ranked = sorted(predictions, key=lambda row: row.refusal_logprob)  # no two are equal here
+        wrong = np.cumsum([row.id not in right for row in ranked])
+        assert record.aurc == pytest.approx(np.mean(wrong / np.arange(1, len(ranked) + 1)))
+    for name in ("auroc", "aurc", "average_precision"):
+        assert len({getattr(record, name) for record in done.result.metrics}) > 1
     assert any(record.ths != 0 for record in done.result.metrics)
 
 

@@ -192,6 +192,12 @@ class MetricRecord:
     0.5 is chance; None where that is all of the questions, or none.
     ``unparsable_rate``, ``hedged_rate``: shares of answers that name no single option (counted as wrong), and that hold
     a refusal and an answer (counted by the answer).
+    ``right_refusal_share``, ``over_refusal_share``: the two halves of Pr, shares of all questions.
+    ``prudence`` to ``f1_rel``: ``evaluation/abstention.py``; None where undefined. ``penalised_50``, ``_75``, ``_90``:
+    its ``penalised_score`` at the thresholds 0.5, 0.75 and 0.9, at most 1.
+    ``average_precision``, ``aurc``, ``ece``: ``evaluation/selective.py``, of the initial model's answers under this
+    method's refusal probability, in [0, 1]; None without refusal scores, ``average_precision`` also where the initial
+    model answers nothing right. docs/metrics.md has all definitions.
     """
 
     method: str
@@ -207,6 +213,20 @@ class MetricRecord:
     auroc: float | None
     unparsable_rate: float
     hedged_rate: float
+    right_refusal_share: float
+    over_refusal_share: float
+    prudence: float | None
+    over_conservativeness: float | None
+    honesty: float | None
+    f1_ans: float | None
+    f1_abs: float | None
+    f1_rel: float | None
+    penalised_50: float
+    penalised_75: float
+    penalised_90: float
+    average_precision: float | None
+    aurc: float | None
+    ece: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +258,7 @@ class ComparisonRecord:
     """One system on one data set: means over ``seeds``, each with a 95% interval over questions (and seeds).
 
     All are fractions. ``auroc`` and its interval are None where the initial model answers all or nothing right.
+    ``right_refusal_share``: refused and not answered right by the initial model, of all questions.
     """
 
     method: str
@@ -253,6 +274,9 @@ class ComparisonRecord:
     pr: float
     pr_low: float
     pr_high: float
+    right_refusal_share: float
+    right_refusal_share_low: float
+    right_refusal_share_high: float
     over_refusal_rate: float
     over_refusal_rate_low: float
     over_refusal_rate_high: float
@@ -262,6 +286,9 @@ class ComparisonRecord:
     auroc: float | None
     auroc_low: float | None
     auroc_high: float | None
+    aurc: float
+    aurc_low: float
+    aurc_high: float
 
 
 @dataclass(frozen=True, slots=True)

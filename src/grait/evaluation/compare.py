@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 CORRECT, WRONG, REFUSED = 0, 1, 2
 _CODE: dict[Outcome, int] = {"correct": CORRECT, "wrong": WRONG, "refused": REFUSED}
 
-AUROC_RESAMPLES = 2_000
-"""AUROC has to be ranked anew in each resample, so its intervals use no more than these: the first ones of all."""
+RANKED_RESAMPLES = 2_000
+"""AUROC and AURC have to be ranked anew in each resample: their intervals use no more than these, the first of all."""
 
 _CELLS_AT_ONCE = 1_000_000
 """Question counts of one block of resamples (8 MB); bounds memory and changes no result."""
@@ -55,18 +55,20 @@ class Answers:
 class Metrics:
     """Metrics of each system in each resample, [resamples, systems]; NaN where a resample leaves one undefined.
 
-    All are means over the seeds of the resample. ``auroc`` has fewer resamples.
+    All are means over the seeds of the resample. ``auroc`` and ``aurc`` have fewer resamples.
     """
 
     pc: Array
     pw: Array
     pr: Array
+    right_refusal_share: Array
     over_refusal_rate: Array
     ths: Array
     auroc: Array
+    aurc: Array
 
 
-METRICS = ("pc", "pw", "pr", "over_refusal_rate", "ths", "auroc")
+METRICS = ("pc", "pw", "pr", "right_refusal_share", "over_refusal_rate", "ths", "auroc", "aurc")
 """The fields of ``Metrics``, in their order."""
 
 
@@ -120,7 +122,7 @@ def compare(
     low_high = {name: interval(getattr(drawn, name)) for name in METRICS}
     records = []
     for i, method in enumerate(answers.methods):
-        pc, pw, pr, over_refusal_rate, ths, auroc = (
+        pc, pw, pr, right_refusal_share, over_refusal_rate, ths, auroc, aurc = (
             (float(getattr(once, name)[0, i]), *low_high[name][:, i].tolist()) for name in METRICS
         )
         records.append(
@@ -129,8 +131,9 @@ def compare(
                 answers.dataset,
                 answers.n,
                 answers.seeds,
-                *(*pc, *pw, *pr, *over_refusal_rate, *ths),
+                *(*pc, *pw, *pr, *right_refusal_share, *over_refusal_rate, *ths),
                 *((None, None, None) if np.isnan(auroc).any() else auroc),
+                *aurc,
             )
         )
     highest = answers.methods[int(np.argmax(once.ths[0]))]
@@ -147,24 +150,24 @@ def compare(
 
 
 def bootstrap(answers: Answers, resamples: int, seed: int) -> Metrics:
-    """The metrics of ``resamples`` draws of questions and of seeds; of AUROC at most ``AUROC_RESAMPLES``."""
+    """The metrics of ``resamples`` draws of questions and of seeds; AUROC and AURC of at most ``RANKED_RESAMPLES``."""
     generator = np.random.default_rng(seed)
     seed_counts = _draws(generator, resamples, len(answers.seeds))  # first, so that the size of blocks does not matter
     rows = max(1, _CELLS_AT_ONCE // answers.n)
     parts = []
     for start in range(0, resamples, rows):
         block = seed_counts[start : start + rows]
-        n_auroc = min(len(block), max(0, AUROC_RESAMPLES - start))
-        parts.append(measure(answers, _draws(generator, len(block), answers.n), block, n_auroc))
+        n_ranked = min(len(block), max(0, RANKED_RESAMPLES - start))
+        parts.append(measure(answers, _draws(generator, len(block), answers.n), block, n_ranked))
     return Metrics(*(np.concatenate([getattr(part, name) for part in parts]) for name in METRICS))
 
 
-def measure(answers: Answers, counts: Array, seed_counts: Array, n_auroc: int | None = None) -> Metrics:
+def measure(answers: Answers, counts: Array, seed_counts: Array, n_ranked: int | None = None) -> Metrics:
     """The metrics when question q is there ``counts[b, q]`` times and seed s ``seed_counts[b, s]`` times.
 
     ``counts``: [resamples, questions], ``seed_counts``: [resamples, seeds], whole numbers; no row is all zero.
-    ``n_auroc``: AUROC is taken of the first so many resamples only; default all. Over-refusal is 0 where the initial
-    model answers nothing right, as in ``metrics.over_refusal_rate``.
+    ``n_ranked``: AUROC and AURC are taken of the first so many resamples only; default all. Over-refusal is 0 where
+    the initial model answers nothing right, as in ``metrics.over_refusal_rate``.
     """
     n_systems, n_seeds, n = answers.outcomes.shape
     outcomes, known = answers.outcomes, answers.outcomes[0] == CORRECT  # known: [seeds, questions]
@@ -177,18 +180,20 @@ def measure(answers: Answers, counts: Array, seed_counts: Array, n_auroc: int | 
         # On whole numbers: so the initial model's THS is exactly 0, and so is that of refusing everything.
         ths = np.where(wrong0 > 0, (correct * wrong0 - wrong * correct0) / (total * wrong0), np.nan)
         over_refusal_rate = np.where(correct0 > 0, over_refused / correct0, 0.0)
-    ranked = counts[:n_auroc]
-    auroc = np.empty((len(ranked), n_systems, n_seeds))
+    ranked = counts[:n_ranked]
+    auroc, aurc = np.empty((2, len(ranked), n_systems, n_seeds))
     for i in range(n_systems):
         for j in range(n_seeds):
-            auroc[:, i, j] = _auroc(answers.refusal_scores[i, j], known[j], ranked)
+            auroc[:, i, j], aurc[:, i, j] = _ranked(answers.refusal_scores[i, j], known[j], ranked)
     return Metrics(
         _over_seeds(correct / total, seed_counts),
         _over_seeds(wrong / total, seed_counts),
         _over_seeds(refused / total, seed_counts),
+        _over_seeds((refused - over_refused) / total, seed_counts),
         _over_seeds(over_refusal_rate, seed_counts),
         _over_seeds(ths, seed_counts),
-        _over_seeds(auroc, seed_counts[:n_auroc]),
+        _over_seeds(auroc, seed_counts[:n_ranked]),
+        _over_seeds(aurc, seed_counts[:n_ranked]),
     )
 
 
@@ -215,10 +220,10 @@ def _over_seeds(values: Array, seed_counts: Array) -> Array:
     return np.asarray(np.where(times > 0, values * times, 0.0).sum(axis=2) / times.sum(axis=2))
 
 
-def _auroc(scores: Array, known: NDArray[np.bool_], counts: Array) -> Array:
-    """``metrics.refusal_auroc`` of each resample, ties counting one half; NaN without both kinds of question.
+def _ranked(scores: Array, known: NDArray[np.bool_], counts: Array) -> tuple[Array, Array]:
+    """``metrics.refusal_auroc`` and ``selective.aurc`` of each resample.  # [resamples] each
 
-    ``scores``, ``known``: [questions]; ``counts``: [resamples, questions].
+    ``scores``, ``known``: [questions]; ``counts``: [resamples, questions]. AUROC is NaN without both kinds of question.
     """
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
@@ -226,6 +231,27 @@ def _auroc(scores: Array, known: NDArray[np.bool_], counts: Array) -> Array:
     counts = counts[:, order]
     n_known = np.add.reduceat(counts * known[order], firsts, axis=1)  # [resamples, groups]
     n_unknown = np.add.reduceat(counts * ~known[order], firsts, axis=1)
+    return _auroc(n_known, n_unknown), _aurc(n_known, n_unknown)
+
+
+def _auroc(n_known: Array, n_unknown: Array) -> Array:
+    """AUROC from questions by groups of equal scores, lowest first, ties counting one half.  # [resamples, groups]"""
     n_known_below = n_known.cumsum(axis=1) - n_known / 2
     with np.errstate(invalid="ignore"):
         return np.asarray((n_unknown * n_known_below).sum(axis=1) / (n_unknown.sum(axis=1) * n_known.sum(axis=1)))
+
+
+def _aurc(n_known: Array, n_unknown: Array) -> Array:
+    """AURC likewise.  # [resamples, groups] to [resamples]
+
+    A wrong answer at place p of n is among the first k for every k >= p, so it adds 1 / p + ... + 1 / n to the sum of
+    the risks: H(n) - H(p - 1), H the harmonic numbers. In a group of equal scores it is at any place alike.
+    """
+    sizes = n_known + n_unknown
+    until = sizes.cumsum(axis=1).astype(np.int64)  # questions up to and with each group
+    n = until[:, -1]
+    harmonic = np.concatenate([[0.0], (1 / np.arange(1, n.max(initial=0) + 1)).cumsum()])
+    summed = np.concatenate([[0.0], harmonic.cumsum()])  # H(0) + ... + H(p - 1) at p
+    of_places = np.diff(summed[until], axis=1, prepend=0.0)
+    missed = np.einsum("bg,bg->b", n_unknown / np.maximum(sizes, 1), of_places)
+    return np.asarray((n_unknown.sum(axis=1) * harmonic[n] - missed) / n)

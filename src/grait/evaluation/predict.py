@@ -18,11 +18,13 @@ def predict(
     max_new_tokens: int,
     advance: Callable[[int], None],
 ) -> list[Prediction]:
-    """One prediction for each question, in their order.
+    """One prediction for each question, in their order; questions may be none.
 
     Questions with the same shots are asked together, so that their common prefix runs once. ``advance`` is
     told answered questions.
     """
+    if not questions:
+        return []
     parts = prompts.by_shots(questions) if asked == "query" else [list(questions)]
     outputs: dict[str, str] = {}
     refusal_logprobs: dict[str, float] = {}

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from grait import progress
+from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_json, write_rows
 from grait.config import DataConfig
 from grait.evaluation.groups import summarize_groups
@@ -51,20 +51,21 @@ def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: Da
 
     def compute(folder: Path) -> Notes:
         kept, skipped = bench.fitting(questions, config.evaluation.max_new_tokens, dataset.title)
+        own = processes.own(kept)
         with (
             bench.adapted(adapter) as model,
-            progress.bar(f"{system}, {dataset.title}", len(kept), "questions") as advance,
+            progress.bar(f"{system}, {dataset.title}", len(own), "questions") as advance,
         ):
             predictions = predict(
                 bench.engine(model),
                 bench.prompts,
-                kept,
+                own,
                 asked,
                 METHODS[system].judge,
                 max_new_tokens=config.evaluation.max_new_tokens,
                 advance=advance,
             )
-        write_rows(folder / "predictions.parquet", predictions)
+        write_rows(folder / "predictions.parquet", processes.gathered(predictions))
         return {"skipped": skipped}
 
     bench.once(f"4/4 Evaluation: {system} on {dataset.title}", stage, compute)
@@ -80,7 +81,7 @@ def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]
         outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in systems.items()}
         initial = outcomes[INIT_BASIC]
         for system, rows in systems.items():
-            scores = {row.id: row.refusal_logprob for row in rows}
+            refusal_logprobs = {row.id: row.refusal_logprob for row in rows}
             records.append(
                 summarize(
                     system,
@@ -89,7 +90,7 @@ def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]
                     outcomes[system],
                     n,
                     seed,
-                    scores,
+                    refusal_logprobs,
                     unparsable_rate=sum(row.is_unparsable for row in rows) / len(rows),
                     hedged_rate=sum(row.is_hedged for row in rows) / len(rows),
                 )

@@ -182,8 +182,7 @@ def comparison_markdown(
         "",
         f"Percent; means over seeds, in brackets 95% intervals of a bootstrap over {resampled}, "
         f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND} {MARKDOWN_LEGEND} "
-        "R-Tuning is scored by the refusal text like the "
-        "others, not by its own statement of being unsure.",
+        "R-Tuning is scored by the refusal text like the others, not by its own statement of being unsure.",
         "",
         f"Made on {about['date']}. Seeds: {', '.join(map(str, about['seeds']))}. "
         f"Versions: {_facts(about['versions'])}. Machine: {_facts(about['machine'])}.",
