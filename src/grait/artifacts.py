@@ -43,6 +43,13 @@ class Stage:
         """Names the content of this stage in the keys of those that build on it."""
         return fingerprint(self.key)
 
+    @classmethod
+    def found(cls, folder: Path) -> "Stage":
+        """The finished stage in a folder, with the key that it was written with. Raises as ``changes`` does."""
+        stage = cls(folder, cls(folder, {})._manifest()["key"])
+        stage.changes()
+        return stage
+
     def changes(self) -> list[str] | None:
         """None when the stage is finished with this very key; else why it has to run, one reason each.
 

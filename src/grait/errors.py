@@ -31,3 +31,7 @@ class KnowledgeError(GraitError):
 
 class NonFiniteError(GraitError):
     """So many losses or gradients are infinite or NaN that no result is left."""
+
+
+class DialError(GraitError):
+    """The refusal dial cannot reach its target, or cannot be used where it is asked for."""

@@ -105,7 +105,9 @@ class InferenceEngine:
                 if temperature > 0
                 else np.zeros((len(rows), max_new_tokens, n))
             )
-            decoded = self._decode(batch, torch.from_numpy(noise), temperature, end_token_ids)
+            # All samples of a row start from the same distribution.
+            logits = batch.logits[:, None].expand(-1, n, -1)
+            decoded = self._decode(batch, logits, torch.from_numpy(noise), temperature, end_token_ids)
             for row, samples in zip(rows, decoded, strict=True):
                 answers[row] = samples
             advance(len(rows))
@@ -147,17 +149,51 @@ class InferenceEngine:
 
         As ``generate`` and ``completion_logprobs`` give them, from one forward pass over the prompts.
         """
+        answered = self._answers_with_logprobs(prompts, completions, 1, max_new_tokens, end_token_ids, advance)
+        return [(answer, logprobs) for (answer,), logprobs in answered]
+
+    @torch.inference_mode()
+    def answers_both_ways(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        advance: Advance = _silent,
+    ) -> list[tuple[list[int], list[int], list[float]]]:
+        """As ``answers_with_logprobs``, with a second greedy answer: one that does not begin as the completion does.
+
+        At its first position, and only there, the completion's first token is suppressed (its logit is -inf). The two
+        answers are the same where the greedy answer begins with another token anyway.
+        """
+        answered = self._answers_with_logprobs(prompts, completions, 2, max_new_tokens, end_token_ids, advance)
+        return [(answer, suppressed, logprobs) for (answer, suppressed), logprobs in answered]
+
+    def _answers_with_logprobs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        advance: Advance,
+    ) -> list[tuple[list[list[int]], list[float]]]:
+        """``n`` greedy answers, all but the first with the completion's first token suppressed, and its logprobs."""
         longest = max(map(len, completions))
         self._check_length(max(map(len, prompts)) + max(max_new_tokens, longest))
-        result: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
-        for rows, batch in self._prefilled(prompts, width=8 + longest):
+        result: list[tuple[list[list[int]], list[float]]] = [([], []) for _ in prompts]
+        for rows, batch in self._prefilled(prompts, width=8 * n + longest):
             n_columns = batch.cache.get_seq_length()
             scored = self._score(batch, [[completions[row]] for row in rows])
             batch.cache.crop(n_columns - batch.cache.get_seq_length())  # without the completions
-            noise = torch.zeros((len(rows), max_new_tokens, 1))
-            decoded = self._decode(batch, noise, 0, end_token_ids)
-            for row, (answer,), (logprobs,) in zip(rows, decoded, scored, strict=True):
-                result[row] = answer, logprobs
+            logits = batch.logits[:, None].repeat(1, n, 1)
+            for index, row in enumerate(rows):
+                logits[index, 1:, completions[row][0]] = -torch.inf
+            noise = torch.zeros((len(rows), max_new_tokens, n))
+            decoded = self._decode(batch, logits, noise, 0, end_token_ids)
+            for row, answers, (logprobs,) in zip(rows, decoded, scored, strict=True):
+                result[row] = answers, logprobs
             advance(len(rows))
         return result
 
@@ -245,18 +281,18 @@ class InferenceEngine:
     def _decode(
         self,
         batch: _Batch,
+        logits: Tensor,
         noise: Tensor,
         temperature: float,
         end_token_ids: frozenset[int],
     ) -> list[list[list[int]]]:
+        """``logits``: [rows, samples, vocabulary] of the first token; ``noise``: [rows, new tokens, samples]."""
         n_rows, max_new_tokens, n = noise.shape
         device = self.model.device
         answers: list[list[list[int]]] = [[[] for _ in range(n)] for _ in range(n_rows)]
         rows = list(range(n_rows))  # original row of each row still in the batch
         active = [list(range(n)) for _ in rows]  # unfinished samples of each of them
         owner, lengths, cache = batch.owner, batch.lengths, batch.cache
-        # All samples of a row start from the same distribution.
-        logits = batch.logits[:, None].expand(-1, n, -1)
         for step in range(max_new_tokens):
             width = logits.shape[1]
             samples = torch.full((len(rows), width), 0)

@@ -1,0 +1,121 @@
+"""The threshold that meets a target, chosen on calibration questions with a guarantee for new ones.
+
+The risk of a threshold is a share of questions: over-refusal, the refused share of what the initial model answers
+right, which grows as the threshold falls; or wrong answers, a share of all questions, which shrinks. From the safe end
+of the dial (refuse nothing; refuse everything) the thresholds are tested in turn, each by whether the Clopper-Pearson
+bound of its hits is at most the limit; the last one before the first failure is chosen. This is fixed sequence testing
+in Learn then Test (Angelopoulos et al., arXiv 2110.01052); for a risk that only grows along the sequence it is also
+upper confidence bound calibration (Bates et al., arXiv 2101.02703).
+
+Why the guarantee holds although threshold and bound come from the same questions: let t* be where the true risk, which
+only grows along the sequence, passes the limit; t* belongs to the distribution, not to the sample. Hits, too, only grow
+along the sequence. So when the chosen threshold lies beyond t*, the hits at t* (or just beyond, where the risk jumps)
+were few enough, too: at a threshold that no sample chose, a binomial variable of a rate of at least the limit was so
+low as happens with probability 1 - confidence at most. That single event holds all errors, so nothing is paid for
+having tested many thresholds, and the thresholds may lie between the sample's own scores.
+
+It holds for questions drawn from the same distribution as the calibration questions, over the draw of these: in 9 of
+10 calibrations with confidence 0.9 the rate on new questions is within the limit. It says nothing about questions of
+another kind, and is lost when one calibrates with several limits or scores and keeps the result one likes best.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grait.dial.answers import DialAnswers
+from grait.dial.bounds import fewest_trials, most_hits, upper_bound
+from grait.dial.threshold import Array, ScoreName, counts_above, refusal_score, thresholds
+from grait.errors import DialError
+from grait.evaluation.metrics import truthful_helpfulness_score
+from grait.records import Outcome
+
+Metric = Literal["over_refusal", "wrong", "ths"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the dial is set for: ``over_refusal`` or ``wrong`` at most ``at_most``, or the highest ``ths``.
+
+    ``at_most``: a share in (0, 1), None for ``ths``. ``confidence``: in (0, 1), not used for ``ths``.
+    """
+
+    metric: Metric
+    at_most: float | None = None
+    confidence: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen threshold, in [0, 1].
+
+    ``hits`` of ``trials`` questions count against the limit at this threshold; ``upper_bound`` is their Clopper-Pearson
+    bound, at most the limit. All three are None for ``ths``, where nothing is guaranteed.
+    """
+
+    threshold: float
+    hits: int | None = None
+    trials: int | None = None
+    upper_bound: float | None = None
+
+
+def choose(rows: Sequence[DialAnswers], initial: Mapping[str, Outcome], score: ScoreName, target: Target) -> Choice:
+    """The threshold for a target; ``initial``: the initial model's outcomes by question id.
+
+    Over-refusal: the lowest threshold that passes, so as many refusals as are allowed. Wrong answers: the highest, so
+    as many answers. THS: the highest on these very questions, so the estimate is optimistic; of several equally good
+    thresholds the one that refuses least. Raises DialError when no threshold passes.
+    """
+    scores = np.array([refusal_score(row, score) for row in rows])
+    known = np.array([initial[row.id] == "correct" for row in rows])
+    suppressed = np.array([row.suppressed_outcome for row in rows])
+    at = thresholds(scores)  # [thresholds], descending: from no refusal to nothing but refusals
+    if target.metric == "ths":
+        return Choice(_highest_ths(scores, suppressed, [initial[row.id] for row in rows], at))
+    assert target.at_most is not None
+    if target.metric == "over_refusal":
+        refused_anyway = known & (suppressed == "refused")
+        hits = counts_above(scores, known & ~refused_anyway, at) + refused_anyway.sum()
+        trials = int(known.sum())
+    else:
+        at = at[::-1]  # from nothing but refusals to no refusal
+        wrong = suppressed == "wrong"
+        hits = wrong.sum() - counts_above(scores, wrong, at)
+        trials = len(rows)
+    allowed = most_hits(trials, target.at_most, target.confidence)
+    passed = int((hits <= allowed).sum())  # hits only grow, so these are the first ones
+    if not passed:
+        raise DialError(_why_not(target, int(hits[0]), trials))
+    count = int(hits[passed - 1])
+    return Choice(float(at[passed - 1]), count, trials, upper_bound(count, trials, target.confidence))
+
+
+def _highest_ths(scores: Array, suppressed: NDArray[np.str_], initial: Sequence[Outcome], at: Array) -> float:
+    pc0, pw0 = (list(initial).count(outcome) / len(initial) for outcome in ("correct", "wrong"))
+    right, wrong = suppressed == "correct", suppressed == "wrong"
+    answered_right = right.sum() - counts_above(scores, right, at)
+    answered_wrong = wrong.sum() - counts_above(scores, wrong, at)
+    n = len(scores)
+    values = [
+        truthful_helpfulness_score(pc / n, pw / n, pc0, pw0)
+        for pc, pw in zip(answered_right, answered_wrong, strict=True)
+    ]
+    return float(at[int(np.argmax(values))])
+
+
+def _why_not(target: Target, hits: int, trials: int) -> str:
+    """Why not even the safest threshold passes, and what to do."""
+    assert target.at_most is not None
+    name = "over-refusal" if target.metric == "over_refusal" else "wrong answers"
+    kind = "questions that the initial model answers right" if target.metric == "over_refusal" else "questions"
+    told = f"no threshold holds {name} to at most {target.at_most:g} with confidence {target.confidence:g}: "
+    needed = fewest_trials(target.at_most, target.confidence)
+    if trials < needed:
+        return f"{told}it takes at least {needed} {kind}, found {trials}; give more with --data, or ask for less"
+    return (
+        f"{told}even where the dial refuses nothing, {hits} of {trials} {kind} are refused in other words than the "
+        f"refusal text; ask for more than {upper_bound(hits, trials, target.confidence):.3f}"
+    )
