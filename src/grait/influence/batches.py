@@ -15,6 +15,7 @@ from grait.influence.prefix import SharedPrefix
 from grait.influence.transforms import AdamTransform
 from grait.model.completions import TokenizedExample, collate
 from grait.model.inference import by_length
+from grait.unfinished import digest_of_weights
 
 Transform = Callable[[str, Tensor], Tensor]
 """From a layer's name and its gradients [batch, out * in] to what is compared instead, of the same shape."""
@@ -118,23 +119,12 @@ def settings_of(run: GradientPass, examples: Mapping[str, Sequence[TokenizedExam
     return {
         "torch": torch.__version__.split("+")[0],
         "device": run.device.type,
-        "frozen_model": _digest_of_weights(run.model, is_trainable=False),
-        "adapter": _digest_of_weights(run.model, is_trainable=True),
+        "frozen_model": digest_of_weights(run.model, is_trainable=False),
+        "adapter": digest_of_weights(run.model, is_trainable=True),
         "transform": _transform_settings(run.transform),
         "tokens_per_batch": run.tokens_per_batch,
         **{name: fingerprint([asdict(member) for member in members]) for name, members in examples.items()},
     }
-
-
-def _digest_of_weights(model: nn.Module, is_trainable: bool) -> str:
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad == is_trainable:
-            values = parameter.detach().flatten()
-            sampled = values if is_trainable else values[:: max(1, len(values) // 64)]
-            digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
-            digest.update(sampled.double().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _transform_settings(transform: Transform | None) -> Any:

@@ -22,9 +22,9 @@ from grait.errors import ArtifactError, DataError, NonFiniteError
 from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
 from grait.influence.engine import check_examples
 from grait.influence.projection import SparseProjection
-from grait.influence.resume import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
+from grait.unfinished import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
 
 SCHEMA_VERSION = 1
 IDS, UNIT_GRADIENTS, NORMS, LOSSES, DONE = "ids.json", "unit_gradients.npy", "norms.npy", "losses.npy", "done.npy"

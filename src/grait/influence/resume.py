@@ -1,8 +1,6 @@
 """What unfinished passes leave on disk, so that a killed run goes on where it was."""
 
-import json
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from grait.artifacts import differences, write_json
 from grait.errors import ArtifactError
-
-SECONDS_BETWEEN_WRITES = 30.0
-SETTINGS = "settings.json"
-
-
-def check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Raise ArtifactError, naming what differs, when the folder was made with other settings."""
-    path = folder / SETTINGS
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: not readable settings; delete {folder} to begin again") from error
-    changed = list(differences(found, settings))
-    if changed:
-        raise ArtifactError(f"{folder}: made with other settings ({'; '.join(changed)}); delete it, or take another")
-
-
-@dataclass
-class Clock:
-    """Tells when it is some time since the last write."""
-
-    seconds: float
-    last: float = field(default_factory=time.monotonic)
-
-    def is_due(self) -> bool:
-        """True once in so many seconds."""
-        now = time.monotonic()
-        if now - self.last < self.seconds:
-            return False
-        self.last = now
-        return True
+from grait.unfinished import SECONDS_BETWEEN_WRITES, Clock, open_folder
 
 
 @dataclass(frozen=True)
@@ -55,11 +22,7 @@ class SavedPasses:
     @classmethod
     def open(cls, folder: Path, settings: dict[str, Any]) -> "SavedPasses":
         """The folder of an interrupted call with these settings, or a new one."""
-        if (folder / SETTINGS).exists():
-            check_settings(folder, settings)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / SETTINGS, settings)
+        open_folder(folder, settings)
         return cls(folder, Clock(SECONDS_BETWEEN_WRITES))
 
     def load(self, name: str) -> dict[str, Tensor] | None:

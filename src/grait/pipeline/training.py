@@ -1,5 +1,6 @@
 """Every adapter of a run: the warm-up's (stage 2, first half) and each method's (stage 3)."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from grait.judging.sureness import with_sureness
 from grait.methods.selection import Evidence, most_correct, with_label
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out, model_key
 from grait.records import KnowledgeState, RaitExample, Selected
-from grait.training.sft import Checkpoint, WeightedExample, add_adapter, n_steps, train
+from grait.training.sft import EndOfEpoch, WeightedExample, add_adapter, n_steps, train
 
 MOMENTS = "optimizer_moments.safetensors"
 CHECKPOINTS = "checkpoints.json"
@@ -56,7 +57,7 @@ def warmup(bench: Workbench, states: Sequence[KnowledgeState]) -> Stage:
     bench.once(
         f"2/4 Influence: warm-up on {len(examples)} known questions",
         stage,
-        lambda folder: _train(bench, "warm-up", examples, config.warmup, folder, keep_epochs=is_kept),
+        lambda folder: _train(bench, "warm-up", stage, examples, config.warmup, folder, keep_epochs=is_kept),
     )
     return stage
 
@@ -79,7 +80,7 @@ def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Sta
     bench.once(
         f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals",
         stage,
-        lambda folder: _train(bench, method, examples, config.training, folder),
+        lambda folder: _train(bench, method, stage, examples, config.training, folder),
     )
     return stage
 
@@ -102,6 +103,7 @@ def write_selection(bench: Workbench, evidence: Evidence, selected: Mapping[str,
 def _train(
     bench: Workbench,
     title: str,
+    stage: Stage,
     examples: Sequence[WeightedExample],
     config: OptimizerSection,
     folder: Path,
@@ -109,12 +111,16 @@ def _train(
 ) -> Notes:
     """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``, on request by epoch."""
     model = add_adapter(bench.model, bench.config.lora, bench.config.seed)
-    rates: list[float] = []
+    unfinished = stage.unfinished()
 
-    def keep(checkpoint: Checkpoint) -> None:
-        rates.append(checkpoint.learning_rate)
-        model.save_pretrained(folder / f"epoch-{len(rates)}")
-        save_file(checkpoint.moments, folder / f"epoch-{len(rates)}" / MOMENTS)
+    def keep(epoch: EndOfEpoch) -> None:
+        partial = unfinished / ".epoch.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save_pretrained(partial)
+        save_file(epoch.moments, partial / MOMENTS)
+        kept = unfinished / f"epoch-{epoch.number}"
+        shutil.rmtree(kept, ignore_errors=True)  # of a run that was killed before the checkpoint of this epoch's end
+        partial.rename(kept)
 
     try:
         with progress.bar(title, n_steps(len(examples), config), "steps") as advance:
@@ -126,6 +132,7 @@ def _train(
                 seed=bench.config.seed,
                 advance=advance,
                 on_epoch=keep if keep_epochs else None,
+                resume=unfinished,
             )
         model.save_pretrained(folder)
     finally:
@@ -133,7 +140,9 @@ def _train(
     save_file(log.moments, folder / MOMENTS)
     write_json(folder / "losses.json", log.losses)
     if keep_epochs:
-        write_json(folder / CHECKPOINTS, rates)
+        for number, _ in enumerate(log.learning_rates, 1):
+            shutil.copytree(unfinished / f"epoch-{number}", folder / f"epoch-{number}")
+        write_json(folder / CHECKPOINTS, log.learning_rates)
     return left_out(title, log.non_finite)
 
 

@@ -3,27 +3,45 @@
 The loss of an optimizer step is (1 / n) * sum_i w_i * l_i over its n examples, l_i the mean token cross-entropy of
 the completion (GRAIT section 3). It is the same for any micro-batch size, accumulation and number of processes.
 
+A run that is killed goes on at its newest checkpoint (``checkpoints``) and ends with the same adapter: bit for bit on a
+CPU with one thread.
+
 The tokens with which all prompts begin run once for each micro-batch, not once for each example: their keys and values
 carry the gradients of all rows. With dropout they run for each row, since every row has its own noise.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
+from grait.artifacts import fingerprint
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
+from grait.machine import versions
 from grait.model.common_prefix import cache_of, keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.training.checkpoints import Checkpoints, newest_checkpoint
+from grait.unfinished import digest_of_weights, open_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +57,13 @@ class TrainingLog:
     """``losses``: weighted loss of each optimizer step; ``non_finite``: ids left out because their loss was not finite.
 
     ``moments``: exp_avg and exp_avg_sq of the optimizer by parameter name, with the number of its steps.
+    ``learning_rates``: the mean over the steps of each epoch. All hold for the whole run, also where it was killed.
     """
 
     losses: list[float]
     non_finite: tuple[str, ...]
     moments: dict[str, Tensor]
+    learning_rates: list[float]
 
 
 def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftModel:
@@ -135,32 +155,53 @@ class _Progress(TrainerCallback):
     def __init__(self, advance: Callable[[int], None]) -> None:
         self.advance = advance
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
+        if state.global_step:
+            self.advance(state.global_step)
+
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self.advance(1)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The state after one epoch: ``learning_rate`` is the mean over its steps, ``moments`` as in ``TrainingLog``."""
+class EndOfEpoch:
+    """``number``: from 1; ``moments``: as in ``TrainingLog``."""
 
-    learning_rate: float
+    number: int
     moments: dict[str, Tensor]
 
 
 class _Epochs(TrainerCallback):
-    """Tells of the end of every epoch; the adapter is then as it was at that moment."""
+    """Tells of the end of every epoch; the adapter is then as it was at that moment.
 
-    def __init__(self, on_epoch: Callable[[Checkpoint], None]) -> None:
+    A step is logged before its checkpoint is written, so that none is told of too late for a run that is killed then.
+    """
+
+    def __init__(self, on_epoch: Callable[[EndOfEpoch], None]) -> None:
         self.on_epoch = on_epoch
-        self.rates: list[float] = []
 
-    def on_step_begin(self, *_: Any, lr_scheduler: Any, **__: Any) -> None:
-        self.rates.append(float(lr_scheduler.get_last_lr()[0]))
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        optimizer: Any,
+        logs: dict[str, float],
+        **_: Any,
+    ) -> None:
+        is_a_step, epoch = "learning_rate" in logs, logs["epoch"]
+        if is_a_step and (epoch == round(epoch) or state.global_step == state.max_steps):
+            self.on_epoch(EndOfEpoch(math.ceil(epoch), _moments(model, optimizer)))
 
-    def on_epoch_end(self, *_: Any, model: nn.Module, optimizer: Any, **__: Any) -> None:
-        if self.rates:
-            self.on_epoch(Checkpoint(sum(self.rates) / len(self.rates), _moments(model, optimizer)))
-            self.rates = []
+
+def _learning_rates(steps: Sequence[dict[str, float]]) -> list[float]:
+    """The mean over the steps of each epoch, from the Trainer's log of them."""
+    by_epoch: dict[int, list[float]] = {}
+    for step in steps:
+        by_epoch.setdefault(math.ceil(step["epoch"]), []).append(step["learning_rate"])
+    return [sum(rates) / len(rates) for _, rates in sorted(by_epoch.items())]
 
 
 def collate_weighted(examples: Sequence[WeightedExample], pad_token_id: int, n_shared: int = 0) -> dict[str, Any]:
@@ -185,14 +226,23 @@ def train(
     pad_token_id: int,
     seed: int,
     advance: Callable[[int], None] | None = None,
-    on_epoch: Callable[[Checkpoint], None] | None = None,
+    on_epoch: Callable[[EndOfEpoch], None] | None = None,
+    resume: Path | None = None,
 ) -> TrainingLog:
     """Train the model's adapter in place on the examples. ``on_epoch`` is told after each epoch, as LESS keeps them.
+
+    ``resume``: a folder in which a killed call finds what it did; checkpoints are written there now and then. The
+    epochs before the checkpoint are not told of again, those after it are. A folder of other examples, settings or
+    weights is refused with ArtifactError, which names the difference; the micro-batch may be another, to the rounding.
 
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
     n_shared = 0 if _has_dropout(model) else shared_length(model, [row.example for row in examples])
-    with tempfile.TemporaryDirectory() as folder:
+    checkpoint, non_finite = None, set[str]()
+    if resume:
+        open_folder(resume, _settings(model, examples, config, seed))
+        checkpoint, non_finite = newest_checkpoint(resume) or (None, set[str]())
+    with nullcontext(str(resume)) if resume else tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
             max_steps=n_steps(len(examples), config),
@@ -208,7 +258,7 @@ def train(
             data_seed=seed,
             logging_steps=1,
             logging_nan_inf_filter=False,
-            save_strategy="no",
+            save_strategy="no",  # Checkpoints asks for them
             report_to=[],
             disable_tqdm=True,
             remove_unused_columns=False,
@@ -223,20 +273,40 @@ def train(
             callbacks=[
                 *([_Progress(advance)] if advance else []),
                 *([_Epochs(on_epoch)] if on_epoch else []),
+                *([Checkpoints(resume, non_finite)] if resume else []),
             ],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.non_finite = set()
+        trainer.non_finite = non_finite
         trainer.shared_ids = examples[0].example.prompt_ids[:n_shared]
-        trainer.train()
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if len(trainer.non_finite) == len(examples):
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and not bool(parameter.isfinite().all()):
             raise NonFiniteError(f"training: {name} is not finite after training; lower learning_rate")
     model.eval()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return TrainingLog(losses, tuple(sorted(trainer.non_finite)), _moments(model, trainer.optimizer))
+    steps = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return TrainingLog(
+        [step["loss"] for step in steps],
+        tuple(sorted(trainer.non_finite)),
+        _moments(model, trainer.optimizer),
+        _learning_rates(steps),
+    )
+
+
+def _settings(
+    model: PeftModel, examples: Sequence[WeightedExample], config: OptimizerSection, seed: int
+) -> dict[str, Any]:
+    """All that decides the trained adapter, to tell whether a checkpoint may be used: JSON values."""
+    return {
+        "versions": versions(),
+        "frozen_model": digest_of_weights(model, is_trainable=False),
+        "adapter": digest_of_weights(model, is_trainable=True),
+        "examples": fingerprint([asdict(row) for row in examples]),
+        "training": config.model_dump(include=set(OptimizerSection.model_fields) - {"micro_batch_size"}),
+        "seed": seed,
+    }
 
 
 def _has_dropout(model: nn.Module) -> bool:
