@@ -15,6 +15,7 @@ from grait.dial.threshold import ScoreName, dialled_outcomes
 from grait.errors import ConfigError, DataError
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
+from grait.lock import locked
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.pipeline.finished import finished_adapter, open_run
 from grait.pipeline.workbench import Notes, Workbench, digest, model_key
@@ -48,8 +49,12 @@ def calibrate(
     """
     check_target(target)
     bench = open_run(folder)
+    with locked(folder):
+        return _calibrate(bench, target, method, data or default_data(bench.config), score)
+
+
+def _calibrate(bench: Workbench, target: Target, method: str, data: DataConfig, score: ScoreName) -> Calibration:
     adapter = finished_adapter(bench, method)
-    data = data or default_data(bench.config)
     questions = load_questions(data)
     _check_unseen(bench, questions, data.title)
     initial = _initial_outcomes(bench, questions, data.title)

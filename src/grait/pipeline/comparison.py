@@ -17,6 +17,7 @@ from grait.data.load import load_questions
 from grait.errors import ArtifactError
 from grait.evaluation.compare import compare as compare_answers
 from grait.evaluation.compare import gather
+from grait.lock import locked
 from grait.machine import machine, versions
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.pipeline.evaluation import RunResult
@@ -54,6 +55,12 @@ def compare(config: Config) -> Comparison:
     if found:
         progress.note(f"{folder / RESULT}: finished before")
         return found
+    with locked(folder):
+        return _compared(config, key)
+
+
+def _compared(config: Config, key: str) -> Comparison:
+    folder = Path(config.out)
     seeds = config.compare.seeds or [config.seed]
     runs: dict[int, RunResult] = {}
     for number, seed in enumerate(seeds, 1):

@@ -30,8 +30,6 @@ def knowledge_key(bench: Workbench) -> dict[str, Any]:
 
 def initial_knowledge(bench: Workbench) -> list[KnowledgeState]:
     """What the initial model knows of each training question."""
-    # Bad data is found before the model is looked for, and an unknown model before anything is computed.
-    _ = bench.test_sets, bench.training_set, bench.prompts
     config = bench.config
     stage = Stage(bench.folder / "knowledge", knowledge_key(bench))
 

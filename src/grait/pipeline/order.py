@@ -25,6 +25,12 @@ from grait.records import KnowledgeState, Selected
 def run(config: Config) -> RunResult:
     """Run, or continue, everything that ``config`` asks for. Raises a GraitError for what the user has to mend."""
     bench = Workbench(config)
+    with bench.alone():
+        return _run(bench)
+
+
+def _run(bench: Workbench) -> RunResult:
+    config = bench.config
     states = initial_knowledge(bench)
     check_both_sides(states, config.knowledge.correctness_threshold)
     evidence = _evidence(bench, states)

@@ -18,6 +18,7 @@ from grait.config import Config
 from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
+from grait.lock import locked
 from grait.machine import peak_memory_mb
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
@@ -40,17 +41,24 @@ class Workbench:
     def __post_init__(self) -> None:
         processes.start(self.config.model.device)
 
-    @cached_property
+    @property
     def folder(self) -> Path:
-        folder = Path(self.config.out)
-        if not processes.is_main():
-            return folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "config.json", self.config.model_dump())
-        except OSError as error:
-            raise ArtifactError(f"{folder}: cannot write the run folder: {error.strerror}") from error
-        return folder
+        return Path(self.config.out)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Makes the run folder, with the config in it, and keeps other runs out.
+
+        Before, data that is bad, and a model that is unknown, are found.
+        """
+        _ = self.test_sets, self.training_set, self.prompts
+        with locked(self.folder):
+            if processes.is_main():
+                try:
+                    write_json(self.folder / "config.json", self.config.model_dump())
+                except OSError as error:
+                    raise ArtifactError(f"{self.folder}: cannot write the run folder: {error.strerror}") from error
+            yield
 
     # -- questions and prompts ---------------------------------------------------------------------------------
 

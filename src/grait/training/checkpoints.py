@@ -14,7 +14,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from grait import progress
+from grait import processes, progress
 from grait.artifacts import write_json
 from grait.model.default import sha256
 from grait.unfinished import SECONDS_BETWEEN_WRITES
@@ -41,23 +41,30 @@ class Checkpoints(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """After the last step there is none: what is left to do takes less time than a checkpoint."""
-        if state.global_step < state.max_steps and time.monotonic() - self.last >= self.wait:
+        is_due = state.global_step < state.max_steps and time.monotonic() - self.last >= self.wait
+        if processes.from_main(is_due):
             self.last = time.monotonic()
             control.should_save = True
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal what the Trainer has written, then delete what is older."""
-        newest = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-        (newest / "training_args.bin").unlink(missing_ok=True)  # pickled, and read by no one
-        files = {path.name: sha256(path) for path in sorted(newest.iterdir()) if path.is_file()}
-        write_json(newest / SEAL, {"files": files, "non_finite": sorted(self.non_finite)})
-        for folder in _checkpoints(self.folder):
-            if folder != newest:
-                shutil.rmtree(folder)
+        # Of several processes each has its own examples, and has written the states of its own random numbers by now.
+        non_finite = sorted(set().union(*processes.gathered([self.non_finite])))
+        if processes.is_main():
+            self.seal(self.folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", non_finite)
         now = time.monotonic()
         self.wait = max(SECONDS_BETWEEN_WRITES, (now - self.last) / LARGEST_SHARE)
         self.last = now
+
+    def seal(self, newest: Path, non_finite: list[str]) -> None:
+        """From here on it counts, and no older one does."""
+        (newest / "training_args.bin").unlink(missing_ok=True)  # pickled, and read by no one
+        files = {path.name: sha256(path) for path in sorted(newest.iterdir()) if path.is_file()}
+        write_json(newest / SEAL, {"files": files, "non_finite": non_finite})
+        for folder in _checkpoints(self.folder):
+            if folder != newest:
+                shutil.rmtree(folder)
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, set[str]] | None:
