@@ -12,6 +12,7 @@ from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
 from grait.machine import peak_memory_mb, versions
 from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.pipeline.parts import in_parts
 from grait.pipeline.workbench import Notes, Workbench, digest, model_key
 from grait.records import GroupRecord, MetricRecord, Prediction, Question
 
@@ -51,21 +52,26 @@ def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: Da
 
     def compute(folder: Path) -> Notes:
         kept, skipped = bench.fitting(questions, config.evaluation.max_new_tokens, dataset.title)
-        own = processes.own(kept)
         with (
             bench.adapted(adapter) as model,
-            progress.bar(f"{system}, {dataset.title}", len(own), "questions") as advance,
+            progress.bar(f"{system}, {dataset.title}", len(processes.own(kept)), "questions") as advance,
         ):
-            predictions = predict(
-                bench.engine(model),
-                bench.prompts,
-                own,
-                asked,
-                METHODS[system].judge,
-                max_new_tokens=config.evaluation.max_new_tokens,
-                advance=advance,
+            predictions = in_parts(
+                stage.unfinished(),
+                Prediction,
+                bench.prompts.by_shots(kept) if asked == "query" else [kept],
+                lambda part: predict(
+                    bench.engine(model),
+                    bench.prompts,
+                    part,
+                    asked,
+                    METHODS[system].judge,
+                    max_new_tokens=config.evaluation.max_new_tokens,
+                    advance=advance,
+                ),
+                advance,
             )
-        write_rows(folder / "predictions.parquet", processes.gathered(predictions))
+        write_rows(folder / "predictions.parquet", [predictions[question.id] for question in kept])
         return {"skipped": skipped}
 
     bench.once(f"4/4 Evaluation: {system} on {dataset.title}", stage, compute)

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from grait import progress
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_rows
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import query
 from grait.methods.selection import with_label
 from grait.model.load import resolve_device
 from grait.model.sentences import Embed, load_embedder
+from grait.pipeline.parts import in_parts
 from grait.pipeline.workbench import Notes, Workbench, digest, model_key
-from grait.records import KnowledgeFlow, KnowledgeState
+from grait.records import KnowledgeFlow, KnowledgeState, Question
 
 
 def knowledge_key(bench: Workbench) -> dict[str, Any]:
@@ -34,21 +38,10 @@ def initial_knowledge(bench: Workbench) -> list[KnowledgeState]:
     stage = Stage(bench.folder / "knowledge", knowledge_key(bench))
 
     def compute(folder: Path) -> Notes:
-        embed = _embedder(bench)
         kept, skipped = bench.fitting(
             list(bench.questions.values()), config.knowledge.max_new_tokens, "training", is_trained_on=True
         )
-        with progress.bar("knowledge query", len(kept), "questions") as advance:
-            states = query(
-                bench.engine(bench.model),
-                bench.prompts,
-                kept,
-                config.knowledge,
-                seed=config.seed,
-                advance=advance,
-                embed=embed,
-            )
-        write_rows(folder / "knowledge.parquet", states)
+        write_rows(folder / "knowledge.parquet", _asked(bench, stage, bench.model, kept))
         return {"skipped": skipped}
 
     bench.once("1/4 Knowledge: what does the model know?", stage, compute)
@@ -64,28 +57,40 @@ def warmup_flow(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: S
 
     The same questions, shots and seed: samples of the two models share their random numbers.
     """
-    config = bench.config
     stage = Stage(bench.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(bench)})
 
     def compute(folder: Path) -> Notes:
-        with (
-            bench.adapted(warmed_up) as model,
-            progress.bar("knowledge query", len(states), "questions") as advance,
-        ):
-            states_after = query(
-                bench.engine(model),
-                bench.prompts,
-                [bench.questions[state.id] for state in states],
-                config.knowledge,
-                seed=config.seed,
-                advance=advance,
-                embed=_embedder(bench),
-            )
+        with bench.adapted(warmed_up) as model:
+            states_after = _asked(bench, stage, model, [bench.questions[state.id] for state in states])
         write_rows(folder / "flow.parquet", knowledge_flow(states, states_after))
         return {}
 
     bench.once("2/4 Knowledge flow: what does the model know after the warm-up?", stage, compute)
     return read_rows(stage.folder / "flow.parquet", KnowledgeFlow)
+
+
+def _asked(
+    bench: Workbench, stage: Stage, model: PreTrainedModel | PeftModel, questions: Sequence[Question]
+) -> list[KnowledgeState]:
+    """The knowledge query, in parts that survive a kill."""
+    embed = _embedder(bench)
+    with progress.bar("knowledge query", len(processes.own(questions)), "questions") as advance:
+        states = in_parts(
+            stage.unfinished(),
+            KnowledgeState,
+            bench.prompts.by_shots(questions),
+            lambda part: query(
+                bench.engine(model),
+                bench.prompts,
+                part,
+                bench.config.knowledge,
+                seed=bench.config.seed,
+                advance=advance,
+                embed=embed,
+            ),
+            advance,
+        )
+    return [states[question.id] for question in questions]
 
 
 def _embedder(bench: Workbench) -> Embed | None:
