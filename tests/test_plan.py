@@ -218,9 +218,9 @@ def test_stages_are_those_that_the_methods_need(tiny: tuple[str, Files], tmp_pat
         return [stage.name for stage in make_plan(config, sets_of(100), None).stages]
 
     assert names("cor-rait") == ["knowledge", "training cor-rait", "evaluation test"]
-    assert names("craft")[:3] == ["knowledge", "warm-up", "knowledge flow"]
+    assert names("craft")[:4] == ["knowledge", "warm-up", "knowledge flow", "static conflict"]
     assert names("grait")[:3] == ["knowledge", "warm-up", "influence"]
-    assert names("craft", "grait")[:4] == ["knowledge", "warm-up", "knowledge flow", "influence"]
+    assert names("craft", "grait")[:5] == ["knowledge", "warm-up", "knowledge flow", "static conflict", "influence"]
 
 
 @pytest.mark.parametrize("epochs", [0.3, 1, 2.5, 3])

@@ -348,6 +348,7 @@ def stages_of(config: Config, sets: Sequence[QuestionSet]) -> tuple[StagePlan, .
         stages.append(
             _query_stage(config, training, "knowledge flow", f"for {_names(flow)}: the same with the warm-up adapter, ")
         )
+        stages.append(_conflict_stage(training))
     if influence:
         stages.append(_influence_stage(config, training))
     selected = n_selected(config, training.count)
@@ -389,6 +390,13 @@ def _query_stage(config: Config, data: QuestionSet, name: str, begins: str) -> S
     options = data.characters / CHARACTERS_PER_TOKEN if by_text else 1.0
     scored = Work(prompt_tokens=n * (data.query_tokens + (options if by_text else 0)), prompt_positions=n * options)
     return StagePlan(name, does, data.count, scored, per=per)
+
+
+def _conflict_stage(training: QuestionSet) -> StagePlan:
+    work = Work(prompt_tokens=_scale(training.count) * training.prompt_tokens)
+    per = None if training.count.n is not None else "training questions"
+    does = "which unknown questions look like known ones; one forward pass, a diagnostic"
+    return StagePlan("static conflict", does, training.count, work, per=per)
 
 
 def _training_stage(name: str, does: str, count: Count, config: OptimizerSection, training: QuestionSet) -> StagePlan:

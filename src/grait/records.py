@@ -116,6 +116,18 @@ class KnowledgeFlow:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticConflict:
+    """One unknown question and the known one that looks most like it to the initial model (CRaFT's static conflict).
+
+    ``cosine``: of their last hidden states (``knowledge/conflict.py``), in [-1, 1]; higher conflicts more.
+    """
+
+    id: str
+    nearest_ik: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
 class InfluenceScore:
     """Influence of learning to refuse one question, from unit gradients at the warm-up adapter.
 

@@ -1,6 +1,12 @@
 """CRSS, the conflict rate of similar samples (CRaFT, arXiv 2410.06913): how static conflict in RAIT data is measured.
 
 Two questions that look alike to the model, one taught with its answer and one with a refusal, pull against each other.
+The rate is the share of unknown questions whose representation has a cosine above 0.97 with that of any known one.
+
+The paper's representation is the last hidden state of the question. A run takes it at the last token of the REFUSE
+prompt, where the answer or the refusal begins: that is what training gives two different continuations. Of 400
+WorldFacts questions and SmolLM2-135M-Instruct, 5% of the unknown ones conflict there, 6% by the question's text alone;
+but 94% at the question mark within the prompt, where all questions look alike.
 """
 
 from collections.abc import Sequence
@@ -10,53 +16,76 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from grait.errors import KnowledgeError
+from grait.model.common_prefix import cache_of, keys_and_values, shareable_length
 from grait.model.inference import by_length
 
 THRESHOLD = 0.97
 """Cosine above which the paper counts two questions as similar."""
 
 
-def conflict_rate(ik: Tensor, idk: Tensor, threshold: float = THRESHOLD, rows_per_block: int = 1024) -> float:
-    """Share of unknown questions whose highest cosine with any known question exceeds the threshold, in [0, 1].
+def nearest_known(ik: Tensor, idk: Tensor, rows_per_block: int = 1024) -> tuple[Tensor, Tensor]:
+    """Of each unknown question, the highest cosine with a known one, in [-1, 1], and that one's row.  # [n_idk] each
 
-    ``ik``: [n_ik, size], ``idk``: [n_idk, size], one representation of each question, of any norm but 0. Higher: more
-    conflict; 0: no unknown question is similar to a known one. Exactly on the threshold is no conflict. Cosines are
-    computed in fp32 by blocks: memory grows with ``rows_per_block`` squared, not with n_ik * n_idk.
+    ``ik``: [n_ik, size], ``idk``: [n_idk, size], one representation of each question, of any norm but 0. Of equally
+    near ones the first. Cosines are computed in fp32 by blocks: memory grows with ``rows_per_block`` squared, not with
+    n_ik * n_idk. Raises KnowledgeError when a side is empty.
     """
     if not len(ik) or not len(idk):
         raise KnowledgeError(f"conflict rate: expected questions on both sides, found {len(ik)} ik and {len(idk)} idk")
-    conflicts = 0
+    cosines, rows = [], []
     for start in range(0, len(idk), rows_per_block):
         own = torch.nn.functional.normalize(idk[start : start + rows_per_block].float(), dim=1)
         highest = torch.full((len(own),), float("-inf"), device=own.device)
+        nearest = torch.zeros((len(own),), dtype=torch.long, device=own.device)
         for place in range(0, len(ik), rows_per_block):
             other = torch.nn.functional.normalize(ik[place : place + rows_per_block].float(), dim=1)
-            highest = torch.maximum(highest, (own @ other.T).amax(1))
-        conflicts += int((highest > threshold).sum())
-    return conflicts / len(idk)
+            found, row = (own @ other.T).max(1)
+            nearest = torch.where(found > highest, place + row, nearest)
+            highest = torch.maximum(highest, found)
+        cosines.append(highest.clamp(-1, 1))
+        rows.append(nearest)
+    return torch.cat(cosines), torch.cat(rows)
+
+
+def conflict_rate(ik: Tensor, idk: Tensor, threshold: float = THRESHOLD, rows_per_block: int = 1024) -> float:
+    """Share of unknown questions whose highest cosine with any known question exceeds the threshold, in [0, 1].
+
+    Higher: more conflict; 0: no unknown question is similar to a known one. Exactly on the threshold is no conflict.
+    Arguments and errors as for ``nearest_known``.
+    """
+    cosines, _ = nearest_known(ik, idk, rows_per_block)
+    return int((cosines > threshold).sum()) / len(idk)
 
 
 @torch.inference_mode()
-def question_representations(
-    model: PreTrainedModel, questions: Sequence[Sequence[int]], pad_token_id: int, tokens_per_batch: int = 8192
+def last_hidden_states(
+    model: PreTrainedModel, sequences: Sequence[Sequence[int]], pad_token_id: int, tokens_per_batch: int = 8192
 ) -> Tensor:
-    """Last hidden state at the last token of each question: [questions, hidden size], fp32, on the CPU.
+    """Last hidden state at the last token of each sequence: [sequences, hidden size], fp32, on the CPU.
 
-    ``questions``: token ids, at least one each. Give the questions themselves: what follows every question alike, such
-    as the end of a chat turn, makes all of them look alike. ``tokens_per_batch``, padding included, bounds memory and
-    does not change results but for rounding.
+    ``sequences``: token ids, at least one each. One forward pass without the head; what all begin with runs once.
+    ``tokens_per_batch``, padding included, bounds memory and does not change results but for rounding.
     """
-    representations = torch.zeros((len(questions), model.config.get_text_config(decoder=True).hidden_size))
-    decoder = model.get_decoder()
-    for rows in by_length([len(tokens) for tokens in questions], tokens_per_batch):
-        width = max(len(questions[row]) for row in rows)
+    representations = torch.zeros((len(sequences), model.config.get_text_config(decoder=True).hidden_size))
+    decoder, device = model.get_decoder(), model.device
+    lengths = [len(tokens) for tokens in sequences]
+    n_shared = shareable_length(model, sequences, max(lengths))
+    prefix = keys_and_values(model, sequences[0][:n_shared], device) if n_shared else []
+    for rows in by_length(lengths, tokens_per_batch):
+        width = max(lengths[row] for row in rows) - n_shared
         input_ids = torch.full((len(rows), width), pad_token_id)
         mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for index, row in enumerate(rows):  # right padding: no token of a question sees it
-            input_ids[index, : len(questions[row])] = torch.tensor(questions[row])
-            mask[index, : len(questions[row])] = 1
-        input_ids, mask = input_ids.to(model.device), mask.to(model.device)
-        hidden = decoder(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
-        last = mask.sum(1) - 1
-        representations[rows] = hidden[torch.arange(len(rows), device=model.device), last].float().cpu()
+        for index, row in enumerate(rows):  # right padding: no token of a sequence sees it
+            own = sequences[row][n_shared:]
+            input_ids[index, : len(own)] = torch.tensor(own)
+            mask[index, : len(own)] = 1
+        last = (mask.sum(1) - 1).to(device)
+        hidden = decoder(
+            input_ids=input_ids.to(device),
+            attention_mask=torch.cat([mask.new_ones((len(rows), n_shared)), mask], dim=1).to(device),
+            position_ids=(n_shared + torch.arange(width)).expand(len(rows), -1).to(device),
+            past_key_values=cache_of(prefix, len(rows)) if prefix else None,
+            use_cache=bool(prefix),
+        ).last_hidden_state
+        representations[rows] = hidden[torch.arange(len(rows), device=device), last].float().cpu()
     return representations

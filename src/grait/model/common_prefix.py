@@ -26,14 +26,19 @@ def common_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def shared_length(model: nn.Module, examples: Sequence[TokenizedExample]) -> int:
-    """Tokens that all the examples' prompts begin with, 0 where a forward pass cannot or need not be parted there.
-
-    Not under gradient checkpointing, which keeps no keys and values; nor where attention looks back less far than the
-    longest example: in a batch, padding stands between the prefix and an example's own tokens, and would fill a
-    sliding window.
-    """
-    length = common_prefix_length([example.prompt_ids for example in examples])
+    """Tokens that all the examples' prompts begin with, 0 where they cannot or need not be shared."""
     longest = max(example.n_tokens for example in examples)
+    return shareable_length(model, [example.prompt_ids for example in examples], longest)
+
+
+def shareable_length(model: nn.Module, prompts: Sequence[Sequence[int]], longest: int) -> int:
+    """Tokens that all the prompts begin with, 0 where a forward pass cannot or need not be parted there.
+
+    ``longest``: tokens of the longest sequence that begins with one of them. Not under gradient checkpointing, which
+    keeps no keys and values; nor where attention looks back less far than that: in a batch, padding stands between
+    the prefix and an example's own tokens, and would fill a sliding window.
+    """
+    length = common_prefix_length(prompts)
     config = model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
     windows = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
     sees_all = all(window is None or window >= longest for window in windows)

@@ -14,6 +14,7 @@ from grait.errors import KnowledgeError
 from grait.knowledge.query import check_both_sides
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import Evidence
+from grait.pipeline.conflict import static_conflict
 from grait.pipeline.evaluation import RunResult, evaluation, result
 from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge, warmup_flow
@@ -73,6 +74,8 @@ def _evidence(bench: Workbench, states: list[KnowledgeState]) -> Evidence:
         return Evidence(states, {}, {})
     warmed_up = warmup(bench, states)
     flow = warmup_flow(bench, states, warmed_up) if needs_flow else []
+    if needs_flow:
+        static_conflict(bench, states)
     scores = influence_scores(bench, states, warmed_up) if needs_influence else []
     return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
 
