@@ -168,7 +168,17 @@ def _compare(settings: Any) -> None:
         console.print()
     for line in verdicts(result.records, result.differences):
         console.print(line, markup=False)
-    print(f"\nEverything is in {result.folder}/: compare.md, compare.json, and a run folder for each seed")
+    print(f"\nEverything is in {result.folder}/: report.html, compare.md, compare.json, and a run folder for each seed")
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run or comparison.")], debug: Debug = False
+) -> None:
+    """Write report.html of a finished run or comparison again, with its figures as SVG and PNG; no model is loaded."""
+    from grait.pipeline.report_again import report as write_report
+
+    print(write_report(folder))
 
 
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
@@ -521,6 +531,7 @@ def _interruptible() -> Iterator[None]:
 
 
 CONTENTS = {
+    "report.html": "what changed, as one page; its pictures are in figures/",
     "adapters/grait": "the tuned adapter, in PEFT's format",
     "rait.jsonl": "its training examples: prompt, completion, sample_weight",
     "influence/scores.parquet": "influence, selection and weight of every question",

@@ -22,6 +22,7 @@ from grait.machine import machine, versions
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.pipeline.evaluation import RunResult
 from grait.pipeline.order import run
+from grait.pipeline.reporting import comparison_page, last
 from grait.pipeline.workbench import digest, model_key
 from grait.records import ComparisonRecord, DifferenceRecord
 from grait.report.tables import comparison_markdown
@@ -104,6 +105,8 @@ def _compared(config: Config, key: str) -> Comparison:
         )
     except OSError as error:
         raise ArtifactError(f"{folder / RESULT}: cannot write: {error.strerror or error}") from error
+    answers = {seed: result.predictions for seed, result in runs.items()}
+    last(folder, lambda: comparison_page(folder, records, differences, about, answers))
     return Comparison(folder, records, differences, about)
 
 
@@ -151,11 +154,23 @@ def _finished(folder: Path, key: str) -> Comparison | None:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         if found["key"] != key:
             return None
-        return Comparison(
-            folder,
-            [ComparisonRecord(**{**row, "seeds": tuple(row["seeds"])}) for row in found["records"]],
-            [DifferenceRecord(**row) for row in found["differences"]],
-            dict(found["about"]),
-        )
+        return _comparison(folder, found)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # made again, from finished stages
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """The finished comparison in a folder. Raises ArtifactError when it is damaged or of another version."""
+    try:
+        return _comparison(folder, json.loads((folder / RESULT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / RESULT}: not a readable comparison; run grait compare again") from error
+
+
+def _comparison(folder: Path, found: dict[str, Any]) -> Comparison:
+    return Comparison(
+        folder,
+        [ComparisonRecord(**{**row, "seeds": tuple(row["seeds"])}) for row in found["records"]],
+        [DifferenceRecord(**row) for row in found["differences"]],
+        dict(found["about"]),
+    )

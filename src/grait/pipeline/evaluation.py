@@ -10,11 +10,14 @@ from grait.config import DataConfig
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
-from grait.machine import peak_memory_mb, versions
+from grait.machine import machine, peak_memory_mb, versions
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.pipeline.parts import in_parts
 from grait.pipeline.workbench import Notes, Workbench, digest, model_key
 from grait.records import GroupRecord, MetricRecord, Prediction, Question
+
+SUMMARY = "summary.json"
+"""Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,10 @@ def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: Da
     return read_rows(stage.folder / "predictions.parquet", Prediction)
 
 
-def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]) -> RunResult:
-    """Metrics of all systems on all data sets, against Init-Basic on the same questions; also as files."""
+def measured(
+    bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]
+) -> tuple[list[MetricRecord], list[GroupRecord]]:
+    """Metrics of all systems on all data sets, against Init-Basic on the same questions; and those of groups."""
     records, groups = [], []
     n, seed = bench.config.evaluation.n_bootstrap, bench.config.seed
     for dataset, systems in predictions.items():
@@ -103,13 +108,20 @@ def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]
             )
             if any(question.group is not None for question in questions):
                 groups += summarize_groups(system, dataset, questions, initial, outcomes[system], n, seed)
+    return records, groups
+
+
+def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]) -> RunResult:
+    """What all systems' answers amount to; also as files."""
+    records, groups = measured(bench, predictions)
     summary = {
         "peak_memory_mb": peak_memory_mb(),
         "stages": bench.notes,
         "versions": versions(),
+        "machine": machine(),
     }
     write_json(bench.folder / "metrics.json", [asdict(record) for record in records])
     if groups:
         write_json(bench.folder / "groups.json", [asdict(record) for record in groups])
-    write_json(bench.folder / "summary.json", summary)
+    write_json(bench.folder / SUMMARY, summary)
     return RunResult(bench.folder, records, groups, bench.test_sets, predictions, summary)

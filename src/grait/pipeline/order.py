@@ -1,6 +1,6 @@
 """The whole run, in order.
 
-knowledge -> warm-up -> influence -> selection -> training -> evaluation
+knowledge -> warm-up -> influence -> selection -> training -> evaluation -> report
 
 A stage whose artifact is already there with the same key is not run again.
 """
@@ -18,6 +18,7 @@ from grait.pipeline.conflict import static_conflict
 from grait.pipeline.evaluation import RunResult, evaluation, result
 from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge, warmup_flow
+from grait.pipeline.reporting import last, run_page
 from grait.pipeline.training import training, warmup, write_selection
 from grait.pipeline.workbench import Workbench
 from grait.records import KnowledgeState, Selected
@@ -35,9 +36,9 @@ def _run(bench: Workbench) -> RunResult:
     states = initial_knowledge(bench)
     check_both_sides(states, config.knowledge.correctness_threshold)
     evidence = _evidence(bench, states)
-    selected = _selections(config, evidence)
+    selected = selections(config, evidence)
     write_selection(bench, evidence, selected)
-    same = _same_training(selected)
+    same = same_training(selected)
     adapters = {method: training(bench, method, selected[method]) for method in dict.fromkeys(same.values())}
     systems: dict[str, Stage | None] = {INIT_BASIC: None, INIT_REFUSE: None, **adapters}
     predictions = {}
@@ -45,10 +46,12 @@ def _run(bench: Workbench) -> RunResult:
         found = {system: evaluation(bench, system, adapter, dataset) for system, adapter in systems.items()}
         untrained = {system: found[system] for system in (INIT_BASIC, INIT_REFUSE)}
         predictions[dataset.title] = untrained | {method: found[first] for method, first in same.items()}
-    return result(bench, predictions)
+    answers = result(bench, predictions)
+    last(bench.folder, lambda: run_page(bench, answers, evidence, selected, same))
+    return answers
 
 
-def _same_training(selected: Mapping[str, Sequence[Selected]]) -> dict[str, str]:
+def same_training(selected: Mapping[str, Sequence[Selected]]) -> dict[str, str]:
     """Of each method, the first one that trains on the same and is judged alike: one adapter serves both."""
     first: dict[str, str] = {}
     for method, chosen in selected.items():
@@ -80,7 +83,7 @@ def _evidence(bench: Workbench, states: list[KnowledgeState]) -> Evidence:
     return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
 
 
-def _selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
+def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
     """What each method trains on. All are chosen before the first is trained: one that cannot choose stops the run."""
     selected: dict[str, list[Selected]] = {}
     for name in config.training.methods:

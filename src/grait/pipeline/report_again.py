@@ -1,0 +1,108 @@
+"""``grait report FOLDER``: the page of a finished run or comparison, made again from what the folder holds.
+
+No model is loaded, nothing but the page is written. The questions are read where the run read them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grait.artifacts import read_rows
+from grait.errors import ArtifactError
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.selection import Evidence
+from grait.pipeline.comparison import RESULT, read_comparison
+from grait.pipeline.evaluation import SUMMARY, RunResult, measured
+from grait.pipeline.finished import open_run
+from grait.pipeline.order import same_training, selections
+from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
+from grait.pipeline.workbench import Workbench
+from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Prediction, Selected
+
+if TYPE_CHECKING:
+    from grait.report.page import Report
+
+
+def report(folder: Path) -> Path:
+    """Write the page again; returns where it is. Raises ArtifactError when the folder holds no finished run."""
+    if (folder / RESULT).is_file():
+        found = read_comparison(folder)
+        runs = {seed: FinishedRun.read(folder / f"seed-{seed}") for seed in found.about["seeds"]}
+        answers = {seed: run.predictions for seed, run in runs.items()}
+        write_page(folder, lambda: comparison_page(folder, found.records, found.differences, found.about, answers))
+    else:
+        run = FinishedRun.read(folder)
+        write_page(folder, run.page)
+    return folder / PAGE
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run's folder holds."""
+
+    bench: Workbench
+    evidence: Evidence
+    selected: dict[str, list[Selected]]
+    same: dict[str, str]
+    predictions: dict[str, dict[str, list[Prediction]]]
+    summary: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> "FinishedRun":
+        """Raises ArtifactError when the run is not finished, or its questions are gone."""
+        bench = open_run(folder)
+        try:
+            summary = dict(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ArtifactError(
+                f"{folder}: not a finished run (no readable {SUMMARY}); run it to its end with grait run"
+            ) from error
+        evidence = _evidence(bench, folder)
+        selected = selections(bench.config, evidence)
+        same = same_training(selected)
+        return cls(bench, evidence, selected, same, _predictions(bench, folder, same), summary)
+
+    def page(self) -> "Report":
+        """The page of the run, whose metrics are taken anew."""
+        folder = Path(self.bench.config.out)
+        metrics, groups = measured(self.bench, self.predictions)
+        result = RunResult(folder, metrics, groups, self.bench.test_sets, self.predictions, self.summary)
+        return run_page(self.bench, result, self.evidence, self.selected, self.same)
+
+
+def _evidence(bench: Workbench, folder: Path) -> Evidence:
+    methods = [METHODS[name] for name in bench.config.training.methods]
+    states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    _check_known(folder, bench.config.data.path, [state.id for state in states], list(bench.questions))
+    flow: list[KnowledgeFlow] = []
+    influence: list[InfluenceScore] = []
+    if any(method.needs_flow for method in methods):
+        flow = read_rows(folder / "flow" / "flow.parquet", KnowledgeFlow)
+    if any(method.needs_influence for method in methods):
+        influence = read_rows(folder / "influence" / bench.config.influence.mode / "influence.parquet", InfluenceScore)
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in influence})
+
+
+def _predictions(bench: Workbench, folder: Path, same: dict[str, str]) -> dict[str, dict[str, list[Prediction]]]:
+    adapters = {INIT_BASIC: INIT_BASIC, INIT_REFUSE: INIT_REFUSE, **same}
+    found = {}
+    for dataset in bench.config.evaluation.datasets:
+        answers = folder / "evaluation" / dataset.title
+        found[dataset.title] = {
+            system: read_rows(answers / first / "predictions.parquet", Prediction) for system, first in adapters.items()
+        }
+        answered = [row.id for row in found[dataset.title][INIT_BASIC]]
+        _check_known(folder, dataset.path, answered, [question.id for question in bench.test_sets[dataset.title]])
+    return found
+
+
+def _check_known(folder: Path, path: str, needed: Sequence[str], found: Sequence[str]) -> None:
+    """That the questions of the run are still where it read them."""
+    missing = sorted(set(needed) - set(found))
+    if missing:
+        raise ArtifactError(
+            f"{path}: {len(missing)} questions that {folder} is about are not there any more (such as {missing[0]!r}); "
+            "put the file back as it was, or run again"
+        )

@@ -1,0 +1,112 @@
+"""Last of all: the report page of a run or a comparison, when everything else is written.
+
+The drawing libraries are imported when a page is drawn, not before.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grait import processes, progress
+from grait.errors import ArtifactError
+from grait.methods.catalog import INIT_BASIC
+from grait.methods.selection import Evidence
+from grait.pipeline.evaluation import RunResult
+from grait.pipeline.workbench import Workbench
+from grait.records import ComparisonRecord, DifferenceRecord, Prediction, Selected
+
+if TYPE_CHECKING:
+    from grait.report.page import Report
+
+PAGE = "report.html"
+FIGURES = "figures"
+
+
+def run_page(
+    bench: Workbench,
+    result: RunResult,
+    evidence: Evidence,
+    selected: Mapping[str, Sequence[Selected]],
+    same: Mapping[str, str],
+) -> "Report":
+    """The page of a run. ``same``: of each method, the one whose adapter it has."""
+    from grait.report import page
+
+    folder = Path(bench.config.out)
+    run = page.RunRecords(
+        name=folder.name,
+        config=bench.config.model_dump(),
+        metrics=result.metrics,
+        groups=result.groups,
+        test_sets=result.questions,
+        predictions=result.predictions,
+        training_set=bench.questions,
+        evidence=evidence,
+        selected=selected,
+        losses={
+            method: json.loads((folder / "adapters" / first / "losses.json").read_text(encoding="utf-8"))
+            for method, first in same.items()
+        },
+        summary=result.summary,
+    )
+    return page.run_report(run)
+
+
+def comparison_page(
+    folder: Path,
+    records: Sequence[ComparisonRecord],
+    differences: Sequence[DifferenceRecord],
+    about: Mapping[str, Any],
+    predictions: Mapping[int, Mapping[str, Mapping[str, Sequence[Prediction]]]],
+) -> "Report":
+    """The page of a comparison. ``predictions``: seed -> data set -> system -> rows."""
+    from grait.report import page
+
+    datasets = dict.fromkeys(record.dataset for record in records)
+    systems = dict.fromkeys(record.method for record in records)
+    curves = {
+        dataset: {
+            system: [page.curve(own[dataset][INIT_BASIC], own[dataset][system]) for own in predictions.values()]
+            for system in systems
+        }
+        for dataset in datasets
+    }
+    return page.comparison_report(page.ComparisonRecords(folder.name, records, differences, about, curves))
+
+
+def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:
+    """Draw and write ``report.html`` and ``figures/``. Raises ArtifactError when they cannot be written.
+
+    A page that was there before is gone as soon as a new one is begun: no page of older results stays behind.
+    """
+    partial = folder / f".{FIGURES}.partial"
+    try:
+        (folder / PAGE).unlink(missing_ok=True)
+        report = draw()
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name, content in report.files.items():
+            (partial / name).write_bytes(content)
+        shutil.rmtree(folder / FIGURES, ignore_errors=True)
+        partial.rename(folder / FIGURES)
+        (folder / f".{PAGE}.partial").write_text(report.html, encoding="utf-8")
+        (folder / f".{PAGE}.partial").replace(folder / PAGE)
+    except OSError as error:
+        raise ArtifactError(f"{folder / PAGE}: cannot write: {error.strerror or error}") from error
+
+
+def last(folder: Path, draw: Callable[[], "Report"]) -> None:
+    """``write_page`` at the end of a run: whatever goes wrong is said, and takes nothing from the finished run."""
+    if not processes.is_main():
+        return
+    progress.heading("Report")
+    try:
+        write_page(folder, draw)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        progress.note(
+            f"{folder / PAGE} could not be made ({type(error).__name__}: {reason}); everything else is written. "
+            f"To try again: grait report {folder}"
+        )

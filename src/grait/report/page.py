@@ -1,0 +1,524 @@
+"""The report page of a run and of a comparison: one HTML file with all its pictures and tables in it.
+
+Text of the data is only ever text: jinja2 escapes it in HTML, its ``tojson`` in data islands, the page's script sets it
+as text; and the page's policy lets no script run but its own and nothing be fetched.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+from scipy.stats import binomtest
+
+from grait.evaluation.selective import RiskCoverage, risk_coverage
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.selection import Evidence
+from grait.records import (
+    ComparisonRecord,
+    DifferenceRecord,
+    GroupRecord,
+    MetricRecord,
+    Outcome,
+    Prediction,
+    Question,
+    Selected,
+)
+from grait.report import figures
+from grait.report.figures import Chart
+from grait.report.palette import DARK, LIGHT, OUTCOMES
+from grait.report.pictures import file_png, file_svg, svg
+from grait.report.tables import by_dataset, percent, verdicts
+
+MAX_TEST_BYTES = 2_000_000
+MAX_TRAINING_BYTES = 1_000_000
+"""Of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
+
+MAX_CELL = 240
+"""Characters of one text in an example table."""
+
+MORE_MEASURES = {
+    "prudence": "prudence",
+    "over_conservativeness": "over-conservativeness",
+    "honesty": "honesty",
+    "f1_ans": "F1 ans",
+    "f1_abs": "F1 abs",
+    "f1_rel": "F1 rel",
+    "penalised_50": "penalised, 50",
+    "penalised_75": "75",
+    "penalised_90": "90",
+    "average_precision": "AP",
+    "aurc": "AURC",
+    "ece": "ECE",
+    "unparsable_rate": "unparsable",
+    "hedged_rate": "hedged",
+}
+"""Fields of ``MetricRecord`` that stand in the second table, with the heads of their columns."""
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """All that the page of a run shows. ``test_sets`` may hold questions that were too long to be asked.
+
+    ``predictions``: data set -> system -> rows, ``init-basic`` always among the systems. ``selected``: what each
+    trained method was trained on; ``losses``: by adapter, in each optimizer step. ``summary``: as ``summary.json``.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    metrics: Sequence[MetricRecord]
+    groups: Sequence[GroupRecord]
+    test_sets: Mapping[str, Sequence[Question]]
+    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]
+    training_set: Mapping[str, Question]
+    evidence: Evidence
+    selected: Mapping[str, Sequence[Selected]]
+    losses: Mapping[str, Sequence[float]]
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ComparisonRecords:
+    """All that the page of a comparison shows. ``curves``: data set -> system -> one curve for each seed.
+
+    ``about``: as in ``compare.json``.
+    """
+
+    name: str
+    records: Sequence[ComparisonRecord]
+    differences: Sequence[DifferenceRecord]
+    about: Mapping[str, Any]
+    curves: Mapping[str, Mapping[str, Sequence[RiskCoverage]]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """``html``: the page. ``files``: its pictures as files of their own, by file name."""
+
+    html: str
+    files: dict[str, bytes]
+
+
+def main_method(systems: Sequence[str]) -> str:
+    """The system that a page tells of: grait, else the first trained one, else the initial model invited to refuse."""
+    trained = [name for name in systems if name not in (INIT_BASIC, INIT_REFUSE)]
+    return "grait" if "grait" in trained else trained[0] if trained else INIT_REFUSE
+
+
+# -- a run ---------------------------------------------------------------------------------------------------------
+
+
+def run_report(run: RunRecords) -> Report:
+    """The page of a run."""
+    systems = list(next(iter(run.predictions.values())))
+    main = main_method(systems)
+    pictures = _Pictures()
+    slugs = _slugs(list(run.predictions))
+    datasets = [_dataset(run, name, slugs[name], main, pictures) for name in run.predictions]
+    return _report(
+        "run.html",
+        pictures,
+        title=run.name,
+        main=main,
+        initial=INIT_BASIC,
+        is_trained=main in run.selected,
+        config=run.config,
+        datasets=datasets,
+        training=_training(run, main, pictures),
+        groups=run.groups,
+        more_measures=list(MORE_MEASURES.values()),
+        methods=[METHODS[name] for name in systems if name in METHODS],
+        tables=[_test_table(run, main), _training_table(run, main)],
+        stages=_stages(run.summary),
+        summary=run.summary,
+        config_text=_yaml(run.config),
+    )
+
+
+def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of one data set."""
+    outcomes = {system: _outcomes(rows) for system, rows in run.predictions[name].items()}
+    metrics = {row.method: row for row in run.metrics if row.dataset == name}
+    questions = {question.id: question for question in run.test_sets[name] if question.id in outcomes[main]}
+    before, after = metrics[INIT_BASIC], metrics[main]
+    known = sum(outcome == "correct" for outcome in outcomes[INIT_BASIC].values())
+    kinds = {question.id: kind for question in questions.values() if (kind := _kind(question))}
+    popularity = {question.id: value for question in questions.values() if (value := question.popularity) is not None}
+    found = {
+        "name": name,
+        "before": before,
+        "after": after,
+        "headline": headline(before, after),
+        "n_known": known,
+        "n_over_refused": figures.four_way_counts(outcomes[INIT_BASIC], outcomes[main])["over-refused"],
+        "verdict": verdict(after),
+        "rows": [_metric_cells(row, known) for row in metrics.values()],
+        "more": [(row.method, [percent(getattr(row, name)) for name in MORE_MEASURES]) for row in metrics.values()],
+        "flow": pictures.draw(f"flow-{slug}", figures.flow(outcomes[INIT_BASIC], outcomes[main], main)),
+        "bars": pictures.draw(f"outcomes-{slug}", figures.outcome_bars(outcomes, INIT_BASIC)),
+        "curves": pictures.draw(
+            f"risk-coverage-{slug}", figures.risk_coverage_curves(_curves(run.predictions[name]), main)
+        ),
+        "n_kinds": len(set(kinds.values())),
+        "n_shown": min(len(set(kinds.values())), figures.MAX_GROUPS),
+    }
+    if len(set(kinds.values())) > 1:
+        found["kinds"] = pictures.draw(
+            f"by-group-{slug}", figures.outcomes_by_group(kinds, outcomes[INIT_BASIC], outcomes[main])
+        )
+    if len(set(popularity.values())) > 1:
+        pair = {system: outcomes[system] for system in (INIT_BASIC, main)}
+        found["popularity"] = pictures.draw(
+            f"by-popularity-{slug}", figures.outcomes_by_popularity(popularity, pair, INIT_BASIC)
+        )
+    return found
+
+
+def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of the training questions, and of what was made of them."""
+    selected, states = run.selected.get(main, ()), run.evidence.states
+    labels = [state.label for state in states]
+    found: dict[str, Any] = {
+        "n": len(states),
+        **{label: labels.count(label) for label in ("ik", "idk", "dropped")},
+        "n_refusals": sum(row.target == "refusal" for row in selected),
+        "n_selected": len(selected),
+        "n_uncertain": sum(state.certainty is None for state in states),
+        "n_points": min(len(run.evidence.influence), figures.MAX_POINTS),
+        "n_scores": len(run.evidence.influence),
+    }
+    if any(state.certainty is not None for state in states):
+        found["knowledge"] = pictures.draw("knowledge", figures.knowledge_map(states, selected))
+    if run.evidence.influence:
+        plane = figures.influence_plane(run.evidence, selected, run.training_set)
+        found["influence"] = pictures.draw("influence", plane)
+    weights = {row.sample_weight for row in selected if row.target == "refusal"}
+    if len(weights) > 1:
+        found["weights"] = pictures.draw("weights", figures.weight_histogram(selected))
+    if any(run.losses.values()):
+        found["losses"] = pictures.draw("losses", figures.loss_curves(run.losses, main))
+    return found
+
+
+def headline(before: MetricRecord, after: MetricRecord) -> str:
+    """What changed, in one sentence."""
+    return (
+        f"Wrong answers {_change(before.pw, after.pw)}, right answers {_change(before.pc, after.pc)}; "
+        f"{percent(after.pr)}% of the questions are refused."
+    )
+
+
+def verdict(after: MetricRecord) -> str:
+    """What the interval of THS says, in words."""
+    if after.ths_low > 0:
+        return "better than the initial model beyond what the choice of questions explains"
+    if after.ths_high < 0:
+        return "worse than the initial model beyond what the choice of questions explains"
+    return "not clearly better or worse than the initial model"
+
+
+def _change(before: float, after: float) -> str:
+    if percent(before) == percent(after):
+        return f"stay at {percent(before)}%"
+    return f"{'fall' if after < before else 'rise'} from {percent(before)}% to {percent(after)}%"
+
+
+def share_interval(count: int, n: int) -> tuple[float, float]:
+    """95% score interval of ``count`` out of ``n`` (Wilson, 1927), in [0, 1]."""
+    found = binomtest(count, n).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:
+    shares = {"pc": (row.pc, row.n), "pw": (row.pw, row.n), "pr": (row.pr, row.n)}
+    cells = {name: _cell(share, *share_interval(round(share * n), n)) for name, (share, n) in shares.items()}
+    rate = row.over_refusal_rate
+    over = _cell(rate, *share_interval(round(rate * n_known), n_known)) if n_known else ("–", "")
+    ths = _cell(row.ths, row.ths_low, row.ths_high)
+    return {"method": row.method, **cells, "over": over, "ths": ths, "auroc": _cell(row.auroc)}
+
+
+def _cell(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str | None]:
+    """A number and its interval as text, in percent; None for a column without intervals."""
+    if value is None:
+        return "–", None
+    if low is None:
+        return percent(value), None
+    ends = percent(low), percent(high)
+    return percent(value), "" if ends[0] == ends[1] else " to ".join(ends)
+
+
+def _curves(predictions: Mapping[str, Sequence[Prediction]]) -> dict[str, list[RiskCoverage]]:
+    """Each system's ranking of the initial model's answers."""
+    return {system: [curve(predictions[INIT_BASIC], rows)] for system, rows in predictions.items()}
+
+
+def curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> RiskCoverage:
+    """Risk and coverage of the initial model's answers, ranked by a system's refusal scores; joined by id."""
+    outcomes = _outcomes(initial)
+    return risk_coverage([outcomes[row.id] == "correct" for row in system], [row.refusal_logprob for row in system])
+
+
+def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:
+    return {row.id: row.outcome for row in rows}
+
+
+def _kind(question: Question) -> str | None:
+    """What results are broken down by: the question's group, school subject or relation."""
+    kind = question.group or question.topic or question.relation
+    return kind.replace("_", " ") if kind else None
+
+
+def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "seconds": notes.get("seconds"),
+            "memory": notes.get("peak_memory_mb"),
+            "left_out": len(notes.get("skipped") or ()) + len(notes.get("non_finite") or ()),
+        }
+        for name, notes in summary.get("stages", {}).items()
+    ]
+
+
+# -- example tables ------------------------------------------------------------------------------------------------
+
+
+def _test_table(run: RunRecords, main: str) -> dict[str, Any]:
+    """Every test question with the initial model's answer and every system's, cut to ``MAX_TEST_BYTES``."""
+    systems = [name for name in next(iter(run.predictions.values())) if name != INIT_BASIC]
+    rows: list[list[Any]] = []
+    variants: dict[str, list[list[Any]]] = {name: [] for name in [main, *(name for name in systems if name != main)]}
+    total = sum(len(own[INIT_BASIC]) for own in run.predictions.values())
+    for dataset, own in run.predictions.items():
+        questions = {question.id: question for question in run.test_sets[dataset]}
+        answers = {system: {row.id: row for row in predictions} for system, predictions in own.items()}
+        budget = MAX_TEST_BYTES * len(own[INIT_BASIC]) / total
+        for before in own[INIT_BASIC]:
+            question = questions[before.id]
+            row = [
+                dataset,
+                _asked(question),
+                question.answers[0],
+                _kind(question) or "",
+                question.popularity,
+                OUTCOMES[before.outcome],
+                figures.shortened(before.output, MAX_CELL),
+            ]
+            after = {name: _after(before, answers[name][before.id]) for name in variants}
+            budget -= _n_bytes(row) + sum(map(_n_bytes, after.values()))
+            if budget < 0:
+                break
+            rows.append(row)
+            for name, cells in after.items():
+                variants[name].append(cells)
+    return {
+        "id": "test-examples",
+        "title": "Test questions, before and after",
+        "total": total,
+        "columns": [
+            {"name": "data set", "kind": "choice", "is_hidden": True},
+            {"name": "question", "kind": "text"},
+            {"name": "reference answer", "kind": "text"},
+            {"name": "group", "kind": "choice", "is_hidden": True},
+            {"name": "popularity", "kind": "number", "digits": 2},
+            {"name": "before", "kind": "choice"},
+            {"name": "answer before", "kind": "text"},
+            {"name": "after", "kind": "choice"},
+            {"name": "answer after", "kind": "text"},
+            {"name": "log p(refusal)", "kind": "number", "digits": 1},
+        ],
+        "rows": rows,
+        "variants": variants,
+    }
+
+
+def _after(before: Prediction, after: Prediction) -> list[Any]:
+    outcome = "over-refused" if (before.outcome, after.outcome) == ("correct", "refused") else OUTCOMES[after.outcome]
+    same = after.output == before.output
+    return [outcome, None if same else figures.shortened(after.output, MAX_CELL), round(after.refusal_logprob, 2)]
+
+
+def _training_table(run: RunRecords, main: str) -> dict[str, Any]:
+    """Every training question with what the initial model knows, its influence and weight; likewise cut."""
+    taught = {row.id: row for row in run.selected.get(main, ())}
+    rows: list[list[Any]] = []
+    budget = MAX_TRAINING_BYTES
+    for state in run.evidence.states:
+        question, chosen = run.training_set[state.id], taught.get(state.id)
+        score = run.evidence.influence.get(state.id)
+        row = [
+            _asked(question),
+            question.answers[0],
+            figures.shortened(state.answer, MAX_CELL),
+            figures.LABELS[state.label],
+            round(state.correctness, 3),
+            None if state.certainty is None else round(state.certainty, 3),
+            *(
+                (None, None, None)
+                if score is None
+                else (
+                    round(score.refusal_influence, 5),
+                    round(score.over_refusal_influence, 5),
+                    round(score.stable_influence, 5),
+                )
+            ),
+            chosen.target if chosen else "nothing",
+            round(chosen.sample_weight, 4) if chosen else None,
+        ]
+        budget -= _n_bytes(row)
+        if budget < 0:
+            break
+        rows.append(row)
+    return {
+        "id": "training-examples",
+        "title": "Training questions",
+        "total": len(run.evidence.states),
+        "columns": [
+            {"name": "question", "kind": "text"},
+            {"name": "reference answer", "kind": "text"},
+            {"name": "model’s answer", "kind": "text"},
+            {"name": "knowledge", "kind": "choice"},
+            {"name": "correctness", "kind": "number", "digits": 2},
+            {"name": "certainty", "kind": "number", "digits": 2},
+            {"name": "R", "kind": "number", "digits": 4},
+            {"name": "O", "kind": "number", "digits": 4},
+            {"name": "S", "kind": "number", "digits": 4},
+            {"name": "teaches", "kind": "choice"},
+            {"name": "weight", "kind": "number", "digits": 2},
+        ],
+        "rows": rows,
+        "variants": {},
+    }
+
+
+def _asked(question: Question) -> str:
+    options = " ".join(f"({letter}) {text}" for letter, text in zip("ABCDEFGHIJ", question.choices, strict=False))
+    return figures.shortened(f"{question.question} {options}", MAX_CELL * 2)
+
+
+def _n_bytes(value: Any) -> int:
+    return len(json.dumps(value)) + 1
+
+
+# -- a comparison --------------------------------------------------------------------------------------------------
+
+
+def comparison_report(comparison: ComparisonRecords) -> Report:
+    """The page of a comparison."""
+    pictures = _Pictures()
+    main = main_method([row.method for row in comparison.records])
+    datasets = []
+    of_set = by_dataset(comparison.records)
+    slugs = _slugs(list(of_set))
+    for name, rows in of_set.items():
+        slug = slugs[name]
+        own = [row for row in comparison.differences if (row.dataset, row.method) == (name, main)]
+        found = {
+            "name": name,
+            "rows": [_comparison_cells(row) for row in rows],
+            "n": rows[0].n,
+            "forest": pictures.draw(f"ths-{slug}", figures.ths_forest(rows, main)),
+            "trade_off": pictures.draw(f"trade-off-{slug}", figures.trade_off(rows, main)),
+        }
+        if own:
+            found["differences"] = pictures.draw(f"differences-{slug}", figures.difference_forest(own))
+        if name in comparison.curves:
+            curves = figures.risk_coverage_curves(comparison.curves[name], main)
+            found["curves"] = pictures.draw(f"risk-coverage-{slug}", curves)
+        datasets.append(found)
+    return _report(
+        "compare.html",
+        pictures,
+        title=comparison.name,
+        main=main,
+        initial=INIT_BASIC,
+        about=comparison.about,
+        config=comparison.about["config"],
+        datasets=datasets,
+        verdicts=verdicts(comparison.records, comparison.differences),
+        methods=[METHODS[name] for name in dict.fromkeys(row.method for row in comparison.records) if name in METHODS],
+        tables=[],
+        config_text=_yaml(comparison.about["config"]),
+    )
+
+
+def _comparison_cells(row: ComparisonRecord) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "pc": _cell(row.pc, row.pc_low, row.pc_high),
+        "pw": _cell(row.pw, row.pw_low, row.pw_high),
+        "pr": _cell(row.pr, row.pr_low, row.pr_high),
+        "over": _cell(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
+        "ths": _cell(row.ths, row.ths_low, row.ths_high),
+        "auroc": _cell(row.auroc, row.auroc_low, row.auroc_high),
+    }
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+class _Pictures:
+    """Draws charts, each once, and keeps them for the files."""
+
+    def __init__(self) -> None:
+        self.drawn: dict[str, str] = {}
+
+    def draw(self, name: str, chart: Chart) -> dict[str, Any]:
+        """Name and picture of a chart, for the template."""
+        self.drawn[name] = svg(chart, name)
+        return {"name": name, "svg": Markup(self.drawn[name])}
+
+    def files(self) -> dict[str, bytes]:
+        found = {}
+        for name, picture in self.drawn.items():
+            found[f"{name}.svg"] = file_svg(picture).encode()
+            found[f"{name}.png"] = file_png(picture)
+        return found
+
+
+def _report(template: str, pictures: _Pictures, **values: Any) -> Report:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("grait.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    script = _source(environment, "page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template(template).render(
+        **values,
+        light=LIGHT,
+        dark=DARK,
+        percent=percent,
+        style=Markup(_source(environment, "page.css")),
+        script=Markup(script),
+        script_digest=digest,
+    )
+    return Report(page, pictures.files())
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _yaml(config: Mapping[str, Any]) -> str:
+    return str(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def _slugs(names: Sequence[str]) -> dict[str, str]:
+    """Data sets' names as parts of file names, each its own."""
+    found: dict[str, str] = {}
+    for place, name in enumerate(names, 1):
+        slug = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")
+        found[name] = slug if slug and slug not in found.values() else f"{slug}-{place}".strip("-")
+    return found
