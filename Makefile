@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: install demo test test-slow check clean
+.PHONY: install demo test test-slow faults check clean
 
 install: $(VENV)/.installed
 demo: install
@@ -18,6 +18,11 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(VENV)/bin/pytest -m slow
+
+# Kills runs at random moments and compares what they end with when they are started again.
+N ?= 50
+faults: $(VENV)/.installed-dev
+	$(VENV)/bin/python tests/faults.py --kills $(N) $(ARGS)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
