@@ -70,16 +70,21 @@ def chat(
 
 
 def show(console: Console, reply: Reply, method: str, refusal: str, score: ScoreName, threshold: float | None) -> None:
-    """One reply at one threshold. Answers are printed as they are: no markup in them counts."""
+    """One reply at one threshold. Answers are text only: neither markup nor escape sequences in them do anything."""
     shown = dialled(reply.tuned, refusal, score, threshold)
-    table = Table(title=Text(reply.question), title_justify="left", expand=True)
+    table = Table(title=Text(_printable(reply.question)), title_justify="left", expand=True)
     table.add_column("initial model", ratio=1)
     table.add_column(method if threshold is None else f"{method}, dial at {threshold:.4g}", ratio=1)
-    table.add_row(Text(reply.initial), Text(shown.answer))
+    table.add_row(Text(_printable(reply.initial)), Text(_printable(shown.answer)))
     console.print(table)
-    console.print(bar(shown.score, threshold), shown.says, highlight=False)
+    console.print(bar(shown.score, threshold), highlight=False)
+    console.print(shown.says, highlight=False, soft_wrap=True)
     if shown.answer != reply.tuned.output:
-        console.print(Text(f"without the dial: {reply.tuned.output}", style="dim"))
+        console.print(Text(f"without the dial: {_printable(reply.tuned.output)}", style="dim"), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
 
 
 def _moved(command: str, threshold: float | None) -> float | None:

@@ -47,11 +47,17 @@ def page(
 ) -> "gradio.Blocks":
     """The page, not yet served. ``threshold``: where the slider stands at first, None for the middle.
 
-    The slider chooses between answers that are there already, so that moving it asks no model.
+    The slider chooses between answers that are there already, so that moving it asks no model. Where it stands at first
+    it means ``threshold`` exactly, elsewhere what ``threshold_at`` says.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported, and again when a page is served
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio as gr
+
+    first = MIDDLE if threshold is None else threshold
+
+    def meant(slider: float) -> float:
+        return first if slider == slider_at(first) else threshold_at(slider)
 
     def answer(question: str, slider: float) -> tuple[Any, ...]:
         if not question.strip():
@@ -59,14 +65,14 @@ def page(
         try:
             reply = ask(question)
         except GraitError as error:
-            raise gr.Error(str(error)) from error
+            raise gr.Error(str(error), print_exception=False) from error
         return (reply, *shown(reply, slider))
 
     def shown(reply: Reply | None, slider: float) -> tuple[str, str, str, str]:
         if reply is None:
-            return "", "", "", f"Threshold {threshold_at(slider):.4g}"
-        now = dialled(reply.tuned, refusal, score, threshold_at(slider))
-        return reply.initial, now.answer, reply.tuned.output, f"{bar(now.score, threshold_at(slider))}\n{now.says}"
+            return "", "", "", f"Threshold {meant(slider):.4g}"
+        now = dialled(reply.tuned, refusal, score, meant(slider))
+        return reply.initial, now.answer, reply.tuned.output, f"{bar(now.score, meant(slider))}\n{now.says}"
 
     with gr.Blocks(analytics_enabled=False, title="grait play") as blocks:
         gr.Markdown("# Ask both models")
@@ -80,7 +86,7 @@ def page(
         dial = gr.Slider(
             0,
             100,
-            value=slider_at(MIDDLE if threshold is None else threshold),
+            value=slider_at(first),
             step=0.1,
             label="Refuse more (right) or less (left)",
             elem_id="dial",
@@ -95,16 +101,28 @@ def page(
     return blocks
 
 
-def serve(blocks: "gradio.Blocks", host: str, port: int | None) -> None:
-    """Serve the page until Ctrl-C. ``port``: None for the first free one from 7860."""
+def start(blocks: "gradio.Blocks", host: str, port: int | None) -> str:
+    """Serve the page in the background; returns its address. ``port``: None for the first free one from 7860.
+
+    Raises DialError when nothing can be served there. ``blocks.block_thread()`` waits for Ctrl-C.
+    """
     import gradio as gr
 
-    blocks.launch(
-        server_name=host,
-        server_port=port,
-        share=False,
-        enable_monitoring=False,
-        inbrowser=False,
-        footer_links=[],
-        theme=gr.themes.Base(font="system-ui", font_mono="monospace"),
-    )
+    try:
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            enable_monitoring=False,
+            inbrowser=False,
+            prevent_thread_lock=True,
+            quiet=True,
+            footer_links=[],
+            theme=gr.themes.Base(font="system-ui", font_mono="monospace"),
+        )
+    except OSError as error:
+        place = f"{host}:{port}" if port else host
+        raise DialError(
+            f"{place}: cannot serve there ({' '.join(str(error).split())}); choose another --port"
+        ) from error
+    return str(address)

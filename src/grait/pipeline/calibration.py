@@ -50,11 +50,12 @@ def calibrate(
     check_target(target)
     bench = open_run(folder)
     with locked(folder):
-        return _calibrate(bench, target, method, data or default_data(bench.config), score)
+        return _calibrate(bench, target, method, data, score)
 
 
-def _calibrate(bench: Workbench, target: Target, method: str, data: DataConfig, score: ScoreName) -> Calibration:
+def _calibrate(bench: Workbench, target: Target, method: str, data: DataConfig | None, score: ScoreName) -> Calibration:
     adapter = finished_adapter(bench, method)
+    data = data or default_data(bench.config)
     questions = load_questions(data)
     _check_unseen(bench, questions, data.title)
     initial = _initial_outcomes(bench, questions, data.title)
