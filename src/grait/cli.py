@@ -310,7 +310,7 @@ def play(
     debug: Debug = False,
 ) -> None:
     """Try a run's initial and tuned model in the browser, with a slider for the refusal dial. Needs grait[play]."""
-    from grait.dial.page import check_gradio, page, serve
+    from grait.dial.page import check_gradio, page, start
     from grait.pipeline.finished import live
 
     check_gradio()
@@ -324,7 +324,8 @@ def play(
             threshold=model.threshold,
             examples=model.examples(6),
         )
-        serve(blocks, host, port)
+        print(f"Open {start(blocks, host, port)} in a browser; Ctrl-C ends.", flush=True)
+        blocks.block_thread()
 
 
 @app.command()
