@@ -109,6 +109,106 @@ def soft(trial: Trial, price: float) -> list[Selected]:
     return rows
 
 
+def margin_weights(trial: Trial, slack: float) -> dict[str, float]:
+    """Dual variables of the widest margin between unknown and known questions in the space of refusal gradients.
+
+    Unit gradients, less their mean, made units again; squared hinge loss, a constant as one more feature. A question
+    far on its own side, or one whose neighbours hold the border already, gets 0. By coordinate descent (Hsieh et al.
+    2008): linear in questions and dimensions. ``slack``: lambda; the larger, the more equal the weights.
+    """
+    store = GradientDatastore.open(trial.store)
+    rows = {id_: row for row, id_ in enumerate(store.ids)}
+    states = [*trial.known, *trial.unknown]
+    x = store.unit_gradients[[rows[state.id] for state in states]].astype(np.float32)
+    x -= x.mean(0)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x = np.concatenate([x, np.full((len(x), 1), 10**0.5, dtype=np.float32)], axis=1)
+    y = np.array([-1.0 if state.label == "ik" else 1.0 for state in states], dtype=np.float32)
+    squares = (x**2).sum(1)
+    alpha, direction = np.zeros(len(y)), np.zeros(x.shape[1], dtype=np.float32)
+    generator = np.random.default_rng(trial.config.seed)
+    for _ in range(200):
+        largest = 0.0
+        for i in generator.permutation(len(y)):
+            slope = y[i] * (direction @ x[i]) - 1 + slack * alpha[i]
+            new = max(0.0, alpha[i] - slope / (squares[i] + slack))
+            if new != alpha[i]:
+                direction += np.float32((new - alpha[i]) * y[i]) * x[i]
+                largest = max(largest, abs(new - alpha[i]))
+                alpha[i] = new
+        if largest < 1e-3 * alpha.mean():
+            break
+    return {state.id: float(a) for state, a in zip(states, alpha, strict=True)}
+
+
+def margin(trial: Trial, slack: float, times: int = 3, known_too: bool = True) -> list[Selected]:
+    """All questions of positive dual weight, both sides with the same total; the known ones ``times`` times."""
+    weights = margin_weights(trial, slack)
+    n_known = len(trial.known)
+    on_known = sum(weights[state.id] for state in trial.known) / n_known
+    on_unknown = sum(weights[state.id] for state in trial.unknown) / (times * n_known)
+    return [
+        *(
+            Selected(state.id, "ik", weights[state.id] / on_known if known_too else 1.0, "answer")
+            for state in trial.known
+            for _ in range(times)
+        ),
+        *(
+            Selected(state.id, "idk", weights[state.id] / on_unknown, "refusal")
+            for state in trial.unknown
+            if weights[state.id] > 0
+        ),
+    ]
+
+
+def margin_top(trial: Trial, slack: float) -> list[Selected]:
+    """As many unknown questions as known ones, those of the highest dual weight; the papers' size and epochs."""
+    weights = margin_weights(trial, slack)
+    ids = sorted((state.id for state in trial.unknown), key=lambda id_: -weights[id_])[: len(trial.known)]
+    return subset(trial, ids)
+
+
+def left_out_margins(trial: Trial, ridge: float = 1.0) -> dict[str, float]:
+    """How far every question is on the unknown side when the others are asked: leave-one-out kernel ridge regression on
+    centred unit gradients, target 1 (unknown) and -1 (known).
+    """
+    store = GradientDatastore.open(trial.store)
+    rows = {id_: row for row, id_ in enumerate(store.ids)}
+    states = [*trial.known, *trial.unknown]
+    x = store.unit_gradients[[rows[state.id] for state in states]].astype(np.float64)
+    x -= x.mean(0)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    y = np.array([-1.0 if state.label == "ik" else 1.0 for state in states])
+    inverse = np.linalg.inv(x @ x.T + ridge * np.eye(len(y)))
+    left_out = y - (inverse @ (y - y.mean())) / np.diag(inverse)
+    return {state.id: float(value) for state, value in zip(states, left_out, strict=True)}
+
+
+def cleaned(trial: Trial, is_sure: Callable[[str], bool], seed: int = 0) -> list[Selected]:
+    """Known and random unknown questions, as many of each, of those that ``is_sure``; the papers' form and epochs."""
+    known = [state.id for state in trial.known if is_sure(state.id)]
+    unknown = [state.id for state in trial.unknown if is_sure(state.id)]
+    return [
+        *(Selected(id_, "ik", 1.0, "answer") for id_ in known),
+        *(
+            Selected(id_, "idk", 1.0, "refusal")
+            for id_ in random.Random(seed).sample(unknown, min(len(known), len(unknown)))
+        ),
+    ]
+
+
+def clear(trial: Trial) -> list[Selected]:
+    return cleaned(trial, lambda id_: trial.mu[id_] == 0 or trial.mu[id_] >= 0.8)
+
+
+def clean(trial: Trial) -> list[Selected]:
+    margins = left_out_margins(trial)
+    middle = float(np.median([margins[state.id] for state in trial.known]))
+    known_side = {state.id for state in trial.known if margins[state.id] <= max(middle, 0.0)}
+    unknown_side = {state.id for state in trial.unknown if margins[state.id] >= 0.5}
+    return cleaned(trial, lambda id_: id_ in known_side or id_ in unknown_side)
+
+
 def cor_rait(trial: Trial) -> list[Selected]:
     _known, unknown = random_sides(trial.evidence.states, trial.config.selection, trial.config.seed)
     return subset(trial, unknown)
@@ -127,6 +227,12 @@ VARIANTS: dict[str, tuple[Callable[[Trial], list[Selected]], float | None]] = {
     "coverage-never": (lambda t: coverage(t, t.never()), ONE_EPOCH),
     "coverage-never-s": (lambda t: coverage(t, product(t.never(), t.by_s())), ONE_EPOCH),
     "coverage-never-s-2": (lambda t: coverage(t, product(t.never(), t.by_s()), ratio=2.0), ONE_EPOCH),
+    "margin": (lambda t: margin(t, 10.0), ONE_EPOCH),
+    "margin-3": (lambda t: margin(t, 3.0), ONE_EPOCH),
+    "margin-unknown": (lambda t: margin(t, 10.0, known_too=False), ONE_EPOCH),
+    "margin-top": (lambda t: margin_top(t, 10.0), None),
+    "clear": (clear, None),
+    "clean": (clean, None),
     "soft": (lambda t: soft(t, 0.3), ONE_EPOCH),
 }
 

@@ -47,13 +47,15 @@ def own(things: Sequence[T]) -> list[T]:
     return list(things[rank() :: count()])
 
 
+def of_each(value: T) -> list[T]:
+    """The value that each process has, in the order of the processes; in every process."""
+    return [value] if count() == 1 else cast(list[T], gather_object([value]))
+
+
 def gathered(results: Sequence[T]) -> list[T]:
     """The results of all processes for their ``own`` things, in the order of the things; in every process."""
-    if count() == 1:
-        return list(results)
-    parts = cast(list[list[T]], gather_object([list(results)]))
-    total = sum(map(len, parts))
-    return [parts[position % len(parts)][position // len(parts)] for position in range(total)]
+    parts = of_each(list(results))
+    return [parts[position % len(parts)][position // len(parts)] for position in range(sum(map(len, parts)))]
 
 
 def from_main(value: T) -> T:

@@ -17,6 +17,7 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 
+from grait import processes
 from grait.artifacts import write_json
 from grait.errors import ArtifactError, DataError, NonFiniteError
 from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
@@ -171,8 +172,9 @@ def sketch(
     high, and far less for means over sets. ``seed``: of the projection.
 
     Finished rows of a folder made with the same settings are kept, so a killed call goes on where it was; a folder
-    made with other settings is refused with ArtifactError, which names the difference. Disk: 2 bytes times
-    ``dimensions`` per example, taken at the beginning.
+    made with other settings is refused with ArtifactError, which names the difference. Several processes share the
+    work; each writes its own rows into the same files, so ``folder`` has to be on a disk that all see. Disk: 2 bytes
+    times ``dimensions`` per example, taken at the beginning.
     """
     check_examples("examples", examples)
     with gradient_pass(model, examples, pad_token_id, tokens_per_batch, transform, advance) as run:
@@ -182,11 +184,12 @@ def sketch(
             "seed": seed,
             **settings_of(run, {"examples": examples}),
         }
-        if folder.exists():
-            check_settings(folder, settings)
-        else:
+        if processes.is_main() and not folder.exists():
             _create(folder, settings, [example.id for example in examples])
+        processes.wait()
+        check_settings(folder, settings)
         _fill(run, examples, folder, SparseProjection(dimensions, seed, _sizes(run), run.device))
+        processes.wait()
     return GradientDatastore.open(folder)
 
 
@@ -242,7 +245,11 @@ def _fill(run: GradientPass, examples: Sequence[TokenizedExample], folder: Path,
         rows = _mapped(folder, UNIT_GRADIENTS)  # anew, so that what is written no longer takes memory
 
     finished = done.copy()
-    for batch in run.batches(examples, lambda _, positions: bool(finished[positions].all())):
+    own = processes.own(range(len(examples)))
+    for batch in run.batches(
+        [examples[row] for row in own], lambda _, positions: bool(finished[[own[i] for i in positions]].all())
+    ):
+        own_rows = [own[position] for position in batch.positions]
         projected = torch.zeros((len(batch.positions), projection.dimensions), device=run.device)
         squares = torch.zeros_like(batch.losses)
         for name, layer in batch.factors.items():
@@ -253,10 +260,10 @@ def _fill(run: GradientPass, examples: Sequence[TokenizedExample], folder: Path,
         projected_length = projected.norm(dim=1)
         usable = batch.losses.isfinite() & projected_length.isfinite() & (projected_length > 0)
         unit = torch.where(usable[:, None], projected / projected_length[:, None], 0.0)
-        rows[batch.positions] = unit.to(torch.float16).cpu().numpy()
-        norms[batch.positions] = torch.where(usable, length, torch.nan).double().cpu().numpy()
-        losses[batch.positions] = batch.losses.double().cpu().numpy()
-        waiting.extend(batch.positions)
+        rows[own_rows] = unit.to(torch.float16).cpu().numpy()
+        norms[own_rows] = torch.where(usable, length, torch.nan).double().cpu().numpy()
+        losses[own_rows] = batch.losses.double().cpu().numpy()
+        waiting.extend(own_rows)
         if clock.is_due():
             write()
     write()

@@ -131,8 +131,8 @@ def mean_directions(
             raise NonFiniteError(f"influence: no example of set {name} has a finite loss and gradient")
     divisors = torch.tensor(counts, dtype=torch.float32, device=run.device)[:, None]
     directions = {}
-    for name, layer in run.linears.items():
-        none = torch.zeros((len(sets), layer.weight.numel()), dtype=torch.float32, device=run.device)
+    for name, linear in run.linears.items():
+        none = torch.zeros((len(sets), linear.weight.numel()), dtype=torch.float32, device=run.device)
         directions[name] = processes.summed(state.get(f"sum.{name}", none).to(run.device)) / divisors
     norms_of_all = processes.gathered(state["norms"].tolist())
     return directions, dict(zip(columns, norms_of_all, strict=True))

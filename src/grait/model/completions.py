@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
@@ -73,7 +74,8 @@ def completion_losses(model: nn.Module, batch: dict[str, Tensor], cache: Dynamic
     """
     targets = batch["targets"]
     chunked = None
-    if targets.numel() * model.config.get_text_config(decoder=True).vocab_size > LOGITS_AT_ONCE:  # type: ignore
+    config = extract_model_from_parallel(model).config.get_text_config(decoder=True)
+    if targets.numel() * config.vocab_size > LOGITS_AT_ONCE:
         chunked = _ChunkedHead.of(model)
     token_losses = chunked.losses(batch, cache) if chunked else _cross_entropy(_forward(model, batch, cache), targets)
     return token_losses.sum(-1) / (targets != IGNORED).sum(-1)
@@ -118,17 +120,18 @@ class _ChunkedHead:
 
         A trained head is left alone because its gradient needs all positions in one run.
         """
-        head = model.get_output_embeddings()  # type: ignore[operator]
+        inner = extract_model_from_parallel(model)
+        head = inner.get_output_embeddings()
         if not isinstance(head, nn.Linear) or any(parameter.requires_grad for parameter in head.parameters()):
             return None
         raw: list[Tensor] = []
         handle = head.register_forward_hook(lambda _module, _inputs, output: raw.append(output))
         try:
             with torch.no_grad():  # a few tokens to see it by; not only padding, whose logits may all be 0
-                given = model(input_ids=torch.arange(4, device=head.weight.device)[None]).logits
+                given = inner(input_ids=torch.arange(4, device=head.weight.device)[None]).logits
         finally:
             handle.remove()
-        cap = getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)  # type: ignore
+        cap = getattr(inner.config.get_text_config(decoder=True), "final_logit_softcapping", None)
         found = cls(model, head, cap)
         return found if torch.equal(found.capped(raw[0]), given) else None
 

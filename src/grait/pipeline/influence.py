@@ -8,7 +8,7 @@ from pathlib import Path
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from grait import progress
+from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_rows
 from grait.influence import AdamTransform, Influence, influence, over_checkpoints, read_moments, sketch
 from grait.influence.gradients import trainable_linears
@@ -59,7 +59,8 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
                     yield rate, passes(bench, model, examples, sets, transform, stage.unfinished() / name)
 
         found = over_checkpoints(at_each())
-        if config.influence.mode == "sketch":
+        processes.wait()  # until all have opened what is moved now
+        if config.influence.mode == "sketch" and processes.is_main():
             for name, _, _ in checkpoints:
                 (stage.unfinished() / name).rename(folder / name)
         rows = [
@@ -100,7 +101,7 @@ def _exact(
     transform: AdamTransform | None,
     unfinished: Path,
 ) -> Influence:
-    n = sum(map(len, sets.values())) + len(examples)
+    n = len(processes.own([*examples, *(row for rows in sets.values() for row in rows)]))
     with progress.bar("gradients, two passes", n, "examples") as advance:
         return influence(
             model,
@@ -123,7 +124,7 @@ def _sketched(
     unfinished: Path,
 ) -> Influence:
     everything = {row.id: row for rows in (examples, *sets.values()) for row in rows}
-    with progress.bar("gradients, one pass", len(everything), "examples") as advance:
+    with progress.bar("gradients, one pass", len(processes.own(list(everything))), "examples") as advance:
         store = sketch(
             model,
             list(everything.values()),

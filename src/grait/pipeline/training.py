@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from grait import progress
+from grait import processes, progress
 from grait.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.config import OptimizerSection
 from grait.judging.sureness import with_sureness
@@ -87,7 +87,7 @@ def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Sta
 
 def write_selection(bench: Workbench, evidence: Evidence, selected: Mapping[str, Sequence[Selected]]) -> None:
     """Results for people: scores with what GRAIT made of them, and its training examples as text."""
-    if "grait" not in selected:
+    if "grait" not in selected or not processes.is_main():
         return
     weights = {row.id: row.sample_weight for row in selected["grait"]}
     write_rows(
@@ -114,6 +114,8 @@ def _train(
     unfinished = stage.unfinished()
 
     def keep(epoch: EndOfEpoch) -> None:
+        if not processes.is_main():
+            return
         partial = unfinished / ".epoch.partial"
         shutil.rmtree(partial, ignore_errors=True)
         model.save_pretrained(partial)
@@ -131,7 +133,7 @@ def _train(
                 pad_token_id=bench.pad_token_id,
                 seed=bench.config.seed,
                 advance=advance,
-                on_epoch=keep if keep_epochs else None,
+                on_epoch=keep if keep_epochs and processes.is_main() else None,
                 resume=unfinished,
             )
         model.save_pretrained(folder)
@@ -139,7 +141,7 @@ def _train(
         bench.drop_adapter(model)
     save_file(log.moments, folder / MOMENTS)
     write_json(folder / "losses.json", log.losses)
-    if keep_epochs:
+    if keep_epochs and processes.is_main():
         for number, _ in enumerate(log.learning_rates, 1):
             shutil.copytree(unfinished / f"epoch-{number}", folder / f"epoch-{number}")
         write_json(folder / CHECKPOINTS, log.learning_rates)

@@ -14,14 +14,14 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from transformers import (
     PreTrainedModel,
     Trainer,
@@ -34,6 +34,7 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
+from grait import processes
 from grait.artifacts import fingerprint
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
@@ -42,6 +43,9 @@ from grait.model.common_prefix import cache_of, keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.unfinished import digest_of_weights, open_folder
+
+NOTHING = ""
+"""The id of an example that only fills up a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
 
 
 class _Examples(Dataset[WeightedExample]):
+    """Position -1 is an example that counts for nothing."""
+
     def __init__(self, examples: Sequence[WeightedExample]) -> None:
         self.examples = examples
 
@@ -94,20 +100,48 @@ class _Examples(Dataset[WeightedExample]):
         return len(self.examples)
 
     def __getitem__(self, index: int) -> WeightedExample:
-        return self.examples[index]
+        if index >= 0:
+            return self.examples[index]
+        return WeightedExample(replace(self.examples[0].example, id=NOTHING), 0.0)
+
+
+class _Order(Sampler[int]):
+    """All positions in an order by seed and epoch, then -1 until there are as many for every process."""
+
+    def __init__(self, n: int, multiple: int, seed: int) -> None:
+        self.n, self.multiple, self.seed, self.epoch = n, multiple, seed, 0
+
+    def __len__(self) -> int:
+        return -(-self.n // self.multiple) * self.multiple
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.epoch + self.seed)
+        yield from torch.randperm(self.n, generator=generator).tolist()
+        yield from [-1] * (len(self) - self.n)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
 
 class WeightedTrainer(Trainer):
-    """The transformers Trainer with the weighted loss; nothing else is changed."""
+    """The transformers Trainer with the weighted loss; nothing else is changed.
+
+    With several processes the last micro-batches of an epoch are filled up, where accelerate would repeat examples.
+    """
 
     loss_is_scaled_for_ga = True  # compute_loss already divides by the examples of the whole optimizer step
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        n_processes = self.accelerator.num_processes
+        multiple = self.args.per_device_train_batch_size * n_processes if n_processes > 1 else 1
+        return _Order(len(self.train_dataset), multiple, self.args.data_seed)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor]:
         """The micro-batches of one optimizer step, and its number of examples over all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        n_examples = torch.tensor(sum(len(batch["sample_weight"]) for batch in batches), device=device)
+        n_examples = torch.tensor(sum(name != NOTHING for batch in batches for name in batch["ids"]), device=device)
         return batches, self.accelerator.gather(n_examples).sum()
 
     def compute_loss(
@@ -238,17 +272,22 @@ def train(
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
     n_shared = 0 if _has_dropout(model) else shared_length(model, [row.example for row in examples])
+    micro_batch_size, n_accumulated = _split(config)
     checkpoint, non_finite = None, set[str]()
     if resume:
-        open_folder(resume, _settings(model, examples, config, seed))
-        checkpoint, non_finite = newest_checkpoint(resume) or (None, set[str]())
+        settings = _settings(model, examples, config, seed)
+        found = None
+        if processes.is_main():
+            open_folder(resume, settings)
+            found = newest_checkpoint(resume)
+        checkpoint, non_finite = processes.from_main(found) or (None, set[str]())
     with nullcontext(str(resume)) if resume else tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
             max_steps=n_steps(len(examples), config),
             learning_rate=config.learning_rate,
-            per_device_train_batch_size=config.micro_batch_size,
-            gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
+            per_device_train_batch_size=micro_batch_size,
+            gradient_accumulation_steps=n_accumulated,
             lr_scheduler_type=config.scheduler,
             warmup_steps=config.warmup_ratio,  # a value below 1 is a share of all steps
             weight_decay=config.weight_decay,
@@ -264,6 +303,7 @@ def train(
             remove_unused_columns=False,
             dataloader_pin_memory=False,
             use_cpu=model.device.type == "cpu",
+            ddp_find_unused_parameters=False,
         )
         trainer = WeightedTrainer(
             model=model,
@@ -280,6 +320,7 @@ def train(
         trainer.non_finite = non_finite
         trainer.shared_ids = examples[0].example.prompt_ids[:n_shared]
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.non_finite = set().union(*processes.of_each(trainer.non_finite)) - {NOTHING}
     if len(trainer.non_finite) == len(examples):
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
     for name, parameter in model.named_parameters():
@@ -293,6 +334,18 @@ def train(
         _moments(model, trainer.optimizer),
         _learning_rates(steps),
     )
+
+
+def _split(config: OptimizerSection) -> tuple[int, int]:
+    """Examples of a micro-batch, at most those of the config, and micro-batches of a step in each process."""
+    n_processes = processes.count()
+    own, rest = divmod(config.batch_size, n_processes)
+    if rest:
+        raise ConfigError(
+            f"batch_size = {config.batch_size} cannot be shared by {n_processes} processes; take a multiple of that"
+        )
+    micro = next(size for size in range(min(config.micro_batch_size, own), 0, -1) if own % size == 0)
+    return micro, own // micro
 
 
 def _settings(
