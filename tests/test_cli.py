@@ -303,6 +303,7 @@ QUICK = [
     "model.dtype=float32", "model.device=cpu", "prompt.n_shots=2", "knowledge.n_samples=3",
     "knowledge.temperature=0.01", "knowledge.max_new_tokens=6", "lora.r=2", "warmup.epochs=1", "training.epochs=1",
     "evaluation.max_new_tokens=6", "evaluation.n_bootstrap=100",
+    "evaluation.probes=false",
 ]  # fmt: skip
 
 
@@ -322,8 +323,9 @@ def test_a_model_and_two_files_are_enough(grait: Call, tmp_path: Path, tiny: tup
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in cli.CONTENTS:
-        assert (tmp_path / "run" / name).exists() == (name != "groups.json")  # these questions have no groups
-        assert (f"  {name} " in out) == (name != "groups.json")
+        is_there = name not in ("groups.json", "probes.json")  # these questions have no groups, and probes are off
+        assert (tmp_path / "run" / name).exists() == is_there
+        assert (f"  {name} " in out) == is_there
     records = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert [record["dataset"] for record in records] == ["test"] * 4  # the file's name
     # Markup in a question is text, and the second time everything is there.

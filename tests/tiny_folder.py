@@ -106,6 +106,7 @@ def tiny_tree(model: str, files: Files, out: Path) -> dict[str, Any]:
         "evaluation": {
             "max_new_tokens": MAX_NEW_TOKENS,
             "n_bootstrap": 200,
+            "probes": False,
             "datasets": [{"path": files.test, "name": "own"}],
         },
     }

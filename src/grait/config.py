@@ -242,6 +242,11 @@ class EvaluationConfig(Section):
     )
     max_new_tokens: int = Field(32, ge=1, description="Longest answer, in tokens.")
     n_bootstrap: int = Field(10_000, ge=100, description="Resamples for the 95% interval of THS.")
+    probes: bool = Field(
+        True,
+        description="Also ask unanswerable questions and chit-chat that ship with this package, about 270; "
+        "`grait compare` leaves them out.",
+    )
 
     @model_validator(mode="after")
     def _titles_differ(self) -> "EvaluationConfig":

@@ -12,6 +12,10 @@ Label = Literal["ik", "idk", "dropped"]
 Outcome = Literal["correct", "wrong", "refused"]
 """What a prediction is. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
 
+ProbeOutcome = Literal["refused", "corrected", "answered"]
+"""What a reply to a probe is. ``corrected``: says that there is no such thing, or that nobody can know; told apart for
+unanswerable probes only. ``answered``: all the rest."""
+
 Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
 """What a training example teaches: the reference answer, the refusal text, or the reference answer followed by the
 statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words)."""
@@ -239,6 +243,53 @@ class MetricRecord:
     average_precision: float | None
     aurc: float | None
     ece: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """What one system said to one probe. ``kind``, ``category``: as in ``data/probes``.
+
+    ``refusal_logprob``: as in ``Prediction``.
+    """
+
+    id: str
+    kind: str
+    category: str
+    output: str
+    outcome: ProbeOutcome
+    refusal_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRecord:
+    """Shares of one system's answers to the probes, fractions in [0, 1]; None where no probe of the kind was asked.
+
+    ``unanswerable_refused``: higher is better. ``unanswerable_corrected``: did not refuse, but said that there is no
+    such thing or that nobody can know; a lower bound (``judging/premise.py``). ``chit_chat_refused``: lower is better.
+    """
+
+    method: str
+    n_unanswerable: int
+    unanswerable_refused: float | None
+    unanswerable_corrected: float | None
+    n_chit_chat: int
+    chit_chat_refused: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessRecord:
+    """One metric of one system on one task of lm-evaluation-harness, in the task's own unit.
+
+    ``metric``: as the harness names it, with its filter where that is not ``none``. ``stderr``: None where the harness
+    gives none. ``n``: documents, None for a group of tasks that does not say.
+    """
+
+    method: str
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    n: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,23 @@ class Completion:
     token_ids: tuple[int, ...]
 
 
+def request(question: Question, family: Family, answer_form: AnswerForm, refusal: str) -> str:
+    """The instruction and the question, as the user says them; the same for all models."""
+    form = answer_form if question.choices else "text"
+    lines = [_TASK[form]]
+    if question.topic is not None:
+        lines.insert(0, _TOPIC.format(topic=question.topic))
+    if family == "refuse":
+        lines.append(_REFUSE.format(refusal=refusal))
+    options = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, question.choices, strict=False)]
+    return "\n".join([" ".join(lines), f"Question: {question.question}", *options])
+
+
+def as_plain_text(asked: str) -> str:
+    """A request as text that a model without a chat template goes on with."""
+    return f"{asked}\nAnswer:"
+
+
 @dataclass(frozen=True)
 class PromptFormat:
     """Questions to prompts, answers to completions.
@@ -66,14 +83,7 @@ class PromptFormat:
 
     def request(self, question: Question, family: Family) -> str:
         """The instruction and the question, as the user says them."""
-        form = self.answer_form if question.choices else "text"
-        lines = [_TASK[form]]
-        if question.topic is not None:
-            lines.insert(0, _TOPIC.format(topic=question.topic))
-        if family == "refuse":
-            lines.append(_REFUSE.format(refusal=self.config.refusal))
-        options = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, question.choices, strict=False)]
-        return "\n".join([" ".join(lines), f"Question: {question.question}", *options])
+        return request(question, family, self.answer_form, self.config.refusal)
 
     def reference(self, question: Question) -> str:
         """The reference answer as the model should give it."""
@@ -108,8 +118,8 @@ class PromptFormat:
 
     def _prompt(self, question: Question, family: Family, shots: tuple[Question, ...], is_chat: bool) -> Prompt:
         if not is_chat:
-            solved = [f"{self.request(shot, family)}\nAnswer: {self.reference(shot)}\n\n" for shot in shots]
-            text = "".join(solved) + f"{self.request(question, family)}\nAnswer:"
+            solved = [f"{as_plain_text(self.request(shot, family))} {self.reference(shot)}\n\n" for shot in shots]
+            text = "".join(solved) + as_plain_text(self.request(question, family))
             return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
         messages = [{"role": "system", "content": self.config.system}] if self.config.system is not None else []
         for shot in shots:

@@ -133,6 +133,7 @@ def _of_seed(config: Config, seed: int) -> Config:
             "seed": seed,
             "out": str(Path(config.out) / f"seed-{seed}"),
             "training": config.training.model_copy(update={"methods": trained}),
+            "evaluation": config.evaluation.model_copy(update={"probes": False}),
         }
     )
 
@@ -141,7 +142,7 @@ def _key(config: Config) -> dict[str, Any]:
     """All that decides the comparison, known without a model."""
     sets = [config.data, *config.evaluation.datasets]
     return {
-        "config": config.model_dump(exclude={"out"}),
+        "config": config.model_dump(exclude={"out": True, "evaluation": {"probes"}}),
         "model": model_key(config),
         "questions": [digest(load_questions(dataset)) for dataset in sets],
         "systems": list(METHODS),

@@ -1,6 +1,7 @@
 """Stage 4: every system's answers to every data set, and what they amount to."""
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,22 @@ from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
 from grait.machine import machine, peak_memory_mb, versions
-from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.methods.catalog import INIT_BASIC, METHODS, Judge
 from grait.pipeline.parts import in_parts
 from grait.pipeline.workbench import Notes, Workbench, digest, model_key
-from grait.records import GroupRecord, MetricRecord, Prediction, Question
+from grait.records import Asked, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
+
+PROBES = "probes.json"
 
 
 @dataclass(frozen=True)
 class RunResult:
     """``predictions``: data set -> system -> predictions in the data set's order.
 
-    ``groups``: of the data sets whose questions have a group (MMLU).
+    ``groups``: of the data sets whose questions have a group (MMLU). ``probes``: of the systems that were asked them.
     """
 
     folder: Path
@@ -33,14 +36,35 @@ class RunResult:
     questions: dict[str, list[Question]]
     predictions: dict[str, dict[str, list[Prediction]]]
     summary: dict[str, Any]
+    probes: list[ProbeRecord] = field(default_factory=list)
 
 
 def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:
     """One system's answers to one data set. ``adapter``: None for the initial model."""
+    return answers(bench, system, adapter, dataset.title, METHODS[system].asked, METHODS[system].judge)
+
+
+def answers(
+    bench: Workbench, system: str, adapter: Stage | None, title: str, asked: Asked, judge: Judge
+) -> list[Prediction]:
+    """The judged answers of a system, which need not be one of ours, to the data set of this title."""
+    questions = bench.test_sets[title]
+    key = asked_key(bench, adapter, questions, asked) | {"columns": [column.name for column in fields(Prediction)]}
+    stage = Stage(bench.folder / "evaluation" / title / system, key)
+
+    def compute(folder: Path) -> Notes:
+        predictions, skipped = ask(bench, stage, system, adapter, title, questions, asked, judge)
+        write_rows(folder / "predictions.parquet", predictions)
+        return {"skipped": skipped}
+
+    bench.once(f"4/4 Evaluation: {system} on {title}", stage, compute)
+    return read_rows(stage.folder / "predictions.parquet", Prediction)
+
+
+def asked_key(bench: Workbench, adapter: Stage | None, questions: Sequence[Question], asked: Asked) -> dict[str, Any]:
+    """All that decides what a system answers."""
     config = bench.config
-    asked = METHODS[system].asked
-    questions = bench.test_sets[dataset.title]
-    key = {
+    return {
         "model": model_key(config),
         "adapter": adapter.fingerprint if adapter else None,
         "asked": asked,
@@ -49,36 +73,45 @@ def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: Da
         "answer_form": bench.prompts.answer_form,
         "questions": digest(questions),
         "max_new_tokens": config.evaluation.max_new_tokens,
-        "columns": [field.name for field in fields(Prediction)],
     }
-    stage = Stage(bench.folder / "evaluation" / dataset.title / system, key)
 
-    def compute(folder: Path) -> Notes:
-        kept, skipped = bench.fitting(questions, config.evaluation.max_new_tokens, dataset.title)
-        with (
-            bench.adapted(adapter) as model,
-            progress.bar(f"{system}, {dataset.title}", len(processes.own(kept)), "questions") as advance,
-        ):
-            predictions = in_parts(
-                stage.unfinished(),
-                Prediction,
-                bench.prompts.by_shots(kept) if asked == "query" else [kept],
-                lambda part: predict(
-                    bench.engine(model),
-                    bench.prompts,
-                    part,
-                    asked,
-                    METHODS[system].judge,
-                    max_new_tokens=config.evaluation.max_new_tokens,
-                    advance=advance,
-                ),
-                advance,
-            )
-        write_rows(folder / "predictions.parquet", [predictions[question.id] for question in kept])
-        return {"skipped": skipped}
 
-    bench.once(f"4/4 Evaluation: {system} on {dataset.title}", stage, compute)
-    return read_rows(stage.folder / "predictions.parquet", Prediction)
+def ask(
+    bench: Workbench,
+    stage: Stage,
+    system: str,
+    adapter: Stage | None,
+    title: str,
+    questions: Sequence[Question],
+    asked: Asked,
+    judge: Judge,
+) -> tuple[list[Prediction], list[str]]:
+    """A prediction for each question that is not too long, in their order, and the ids of the others.
+
+    What is finished is kept in ``stage.unfinished()``.
+    """
+    max_new_tokens = bench.config.evaluation.max_new_tokens
+    kept, skipped = bench.fitting(questions, max_new_tokens, title)
+    with (
+        bench.adapted(adapter) as model,
+        progress.bar(f"{system}, {title}", len(processes.own(kept)), "questions") as advance,
+    ):
+        predictions = in_parts(
+            stage.unfinished(),
+            Prediction,
+            bench.prompts.by_shots(kept) if asked == "query" else [kept],
+            lambda part: predict(
+                bench.engine(model),
+                bench.prompts,
+                part,
+                asked,
+                judge,
+                max_new_tokens=max_new_tokens,
+                advance=advance,
+            ),
+            advance,
+        )
+    return [predictions[question.id] for question in kept], skipped
 
 
 def measured(
@@ -111,7 +144,9 @@ def measured(
     return records, groups
 
 
-def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]) -> RunResult:
+def result(
+    bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]], probes: Sequence[ProbeRecord] = ()
+) -> RunResult:
     """What all systems' answers amount to; also as files."""
     records, groups = measured(bench, predictions)
     summary = {
@@ -120,8 +155,11 @@ def result(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]
         "versions": versions(),
         "machine": machine(),
     }
-    write_json(bench.folder / "metrics.json", [asdict(record) for record in records])
-    if groups:
-        write_json(bench.folder / "groups.json", [asdict(record) for record in groups])
-    write_json(bench.folder / SUMMARY, summary)
-    return RunResult(bench.folder, records, groups, bench.test_sets, predictions, summary)
+    if processes.is_main():
+        write_json(bench.folder / "metrics.json", [asdict(record) for record in records])
+        if groups:
+            write_json(bench.folder / "groups.json", [asdict(record) for record in groups])
+        if probes:
+            write_json(bench.folder / PROBES, [asdict(record) for record in probes])
+        write_json(bench.folder / SUMMARY, summary)
+    return RunResult(bench.folder, records, groups, bench.test_sets, predictions, summary, list(probes))

@@ -18,6 +18,7 @@ from grait.pipeline.conflict import static_conflict
 from grait.pipeline.evaluation import RunResult, evaluation, result
 from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge, warmup_flow
+from grait.pipeline.probes import probe_systems
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.training import training, warmup, write_selection
 from grait.pipeline.workbench import Workbench
@@ -46,7 +47,7 @@ def _run(bench: Workbench) -> RunResult:
         found = {system: evaluation(bench, system, adapter, dataset) for system, adapter in systems.items()}
         untrained = {system: found[system] for system in (INIT_BASIC, INIT_REFUSE)}
         predictions[dataset.title] = untrained | {method: found[first] for method, first in same.items()}
-    answers = result(bench, predictions)
+    answers = result(bench, predictions, probe_systems(bench, adapters, same))
     last(bench.folder, lambda: run_page(bench, answers, evidence, selected, same))
     return answers
 

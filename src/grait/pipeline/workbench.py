@@ -20,6 +20,7 @@ from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
 from grait.lock import locked
 from grait.machine import peak_memory_mb
+from grait.model.adapters import load_adapter
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer, resolve_dtype
@@ -37,6 +38,8 @@ class Workbench:
     config: Config
     notes: dict[str, Notes] = field(default_factory=dict)
     """What each stage noted, by its folder: seconds, skipped and non_finite ids."""
+    has_training: bool = True
+    """False: ``config.data`` is not read; only shots that a test set keeps for its own questions are shown."""
 
     def __post_init__(self) -> None:
         processes.start(self.config.model.device)
@@ -51,9 +54,9 @@ class Workbench:
 
         Before, data that is bad, and a model that is unknown, are found.
         """
-        _ = self.test_sets, self.training_set, self.prompts
+        _ = self.test_sets, self.training_set if self.has_training else None, self.prompts
         with locked(self.folder):
-            if processes.is_main():
+            if processes.is_main() and self.has_training:
                 try:
                     write_json(self.folder / "config.json", self.config.model_dump())
                 except OSError as error:
@@ -76,6 +79,8 @@ class Workbench:
     @cached_property
     def shots(self) -> tuple[Question, ...]:
         """Solved examples: those that the training set keeps apart, else its first questions."""
+        if not self.has_training:
+            return ()
         return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
 
     @cached_property
@@ -95,7 +100,8 @@ class Workbench:
             # The shots first: bad data is found before the model is looked for.
             shots=self.shots,
             topic_shots=load_topic_shots(
-                [self.config.data, *self.config.evaluation.datasets], self.config.prompt.n_shots
+                [*([self.config.data] if self.has_training else []), *self.config.evaluation.datasets],
+                self.config.prompt.n_shots,
             ),
             tokenizer=load_tokenizer(self.config.model),
             config=self.config.prompt,
@@ -155,11 +161,15 @@ class Workbench:
         if adapter is None:
             yield self.model
             return
-        model = PeftModel.from_pretrained(self.model, str(adapter.folder), is_trainable=is_trainable).eval()
+        model = load_adapter(self.model, adapter.folder, is_trainable)
         try:
             yield model
         finally:
             self.drop_adapter(model)
+
+    def drop_model(self) -> None:
+        """Forget the loaded model, to make room for another one."""
+        self.__dict__.pop("model", None)
 
     def drop_adapter(self, model: Any) -> None:
         self.model = model.unload()

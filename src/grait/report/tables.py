@@ -9,7 +9,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from grait.records import ComparisonRecord, DifferenceRecord, GroupRecord
+from grait.records import (
+    ComparisonRecord,
+    DifferenceRecord,
+    GroupRecord,
+    HarnessRecord,
+    MetricRecord,
+    ProbeRecord,
+)
 
 LEGEND = (
     "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
@@ -78,6 +85,66 @@ def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
             table.add_section()
         tables.append(table)
     return tables
+
+
+# -- one model -----------------------------------------------------------------------------------------------------
+
+
+def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
+    """The metrics besides Pc, Pw, Pr and THS, systems side by side with data sets; a dash for what is undefined."""
+    table = _table(
+        "Other metrics in percent",
+        "Honesty: of prudence and over-conservativeness. AUROC, AP, AURC (lower is better) and ECE (lower is better): "
+        "of the probability of the refusal text. Penalised: at the threshold 0.75. metrics.json has all.",
+        ("data set", "method"),
+        ("honesty", "F1 rel", "AUROC", "AP", "AURC", "ECE", "penalised"),
+    )
+    previous = None
+    for row in records:
+        if previous not in (None, row.dataset):
+            table.add_section()
+        shares = (row.honesty, row.f1_rel, row.auroc, row.average_precision, row.aurc, row.ece, row.penalised_75)
+        table.add_row(
+            escape(row.dataset) if row.dataset != previous else "", escape(row.method), *(percent(x) for x in shares)
+        )
+        previous = row.dataset
+    return table
+
+
+# -- probes and other people's tasks --------------------------------------------------------------------------------
+
+
+def probes_table(records: Sequence[ProbeRecord]) -> Table:
+    """One row for each system: refused of what nobody can answer, refused of chit-chat."""
+    n = (records[0].n_unanswerable, records[0].n_chit_chat)
+    table = _table(
+        f"Probes, in percent: {n[0]} unanswerable questions, {n[1]} prompts of chit-chat",
+        "Unanswerable: more refused is better; corrected: says instead that there is no such thing, or that nobody can "
+        "know (a lower bound). Chit-chat: fewer refused is better.",
+        ("method",),
+        ("unanswerable\nrefused", "unanswerable\ncorrected", "chit-chat\nrefused"),
+    )
+    for row in records:
+        shares = (row.unanswerable_refused, row.unanswerable_corrected, row.chit_chat_refused)
+        table.add_row(escape(row.method), *(percent(share) for share in shares))
+    return table
+
+
+def harness_table(records: Sequence[HarnessRecord]) -> Table:
+    """One row for each task and metric of lm-evaluation-harness, systems side by side with their standard errors."""
+    systems = list(dict.fromkeys(row.method for row in records))
+    values = {(row.task, row.metric, row.method): row for row in records}
+    table = _table(
+        "lm-evaluation-harness: value ± standard error, as the tasks give them", None, ("task", "metric"), systems
+    )
+    for task, metric in dict.fromkeys((row.task, row.metric) for row in records):
+        cells = (values.get((task, metric, system)) for system in systems)
+        table.add_row(escape(task), escape(metric), *("-" if row is None else _with_error(row) for row in cells))
+    return table
+
+
+def _with_error(record: HarnessRecord) -> str:
+    return f"{record.value:.4f}" + ("" if record.stderr is None else f" ± {record.stderr:.4f}")
 
 
 # -- comparisons ---------------------------------------------------------------------------------------------------
