@@ -1,6 +1,9 @@
 """Metrics: what THS, the shares, the interval and AUROC must satisfy."""
 
 import random
+import re
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from grait.evaluation.metrics import (
     ths_interval,
     truthful_helpfulness_score,
 )
-from grait.records import Outcome
+from grait.records import MetricRecord, Outcome
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
 outcome_lists = st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=40)
@@ -227,3 +230,9 @@ def test_auroc_refuses_numbers_that_are_none() -> None:
         refusal_auroc({"a": 1.0, "b": float("nan")}, {"a": "correct", "b": "wrong"})
     with pytest.raises(GraitError, match="different questions"):
         refusal_auroc({"a": 1.0}, {"a": "correct", "b": "wrong"})
+
+
+def test_every_metric_is_explained() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"`(\w+)`", text))
+    assert {field.name for field in fields(MetricRecord)} - {"method", "dataset", "n"} <= explained
