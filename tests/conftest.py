@@ -21,3 +21,14 @@ def browser() -> Iterator[Any]:
         opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_drawn() -> Iterator[None]:
+    """Runs end with an empty report page: drawing takes seconds each. tests/test_report.py has the real one."""
+    from grait.report import page
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("run_report", "comparison_report"):
+            patch.setattr(page, name, lambda *_: page.Report("", {}))
+        yield

@@ -1,5 +1,6 @@
 """Figures: the numbers in a chart's own data are those that one counts by hand."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from grait.report import figures, palette
 from grait.report.pictures import file_svg, svg
 
 INITIAL: dict[str, Outcome] = {
-    "a": "correct", "b": "correct", "c": "correct", "d": "wrong", "e": "wrong", "f": "wrong", "g": "wrong", "h": "refused",
+    "a": "correct", "b": "correct", "c": "correct",
+    "d": "wrong", "e": "wrong", "f": "wrong", "g": "wrong", "h": "refused",
 }  # fmt: skip
 TUNED: dict[str, Outcome] = {
-    "h": "refused", "a": "correct", "b": "refused", "c": "wrong", "d": "refused", "e": "refused", "f": "wrong", "g": "correct",
+    "h": "refused", "a": "correct", "b": "refused", "c": "wrong",
+    "d": "refused", "e": "refused", "f": "wrong", "g": "correct",
 }  # fmt: skip
 
 
@@ -70,7 +73,7 @@ def test_bands_of_a_flow_fill_both_bars_without_overlap() -> None:
             inside = sorted((row["low"], row["high"]) for row in bands if row["x"] == at and row[end] == bar["outcome"])
             assert inside[0][0] == pytest.approx(bar["low"], abs=0.02)
             assert inside[-1][1] == pytest.approx(bar["high"], abs=0.02)
-            for (_, high), (low, _) in zip(inside, inside[1:], strict=False):
+            for (_, high), (low, _) in pairwise(inside):
                 assert high == pytest.approx(low, abs=0.02)
 
 

@@ -81,14 +81,17 @@ def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:
 
     A page that was there before is gone as soon as a new one is begun: no page of older results stays behind.
     """
+    from grait.report.pictures import file_png, file_svg
+
     partial = folder / f".{FIGURES}.partial"
     try:
         (folder / PAGE).unlink(missing_ok=True)
         report = draw()
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        for name, content in report.files.items():
-            (partial / name).write_bytes(content)
+        for name, picture in report.pictures.items():
+            (partial / f"{name}.svg").write_text(file_svg(picture), encoding="utf-8")
+            (partial / f"{name}.png").write_bytes(file_png(picture))
         shutil.rmtree(folder / FIGURES, ignore_errors=True)
         partial.rename(folder / FIGURES)
         (folder / f".{PAGE}.partial").write_text(report.html, encoding="utf-8")

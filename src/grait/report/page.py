@@ -33,7 +33,7 @@ from grait.records import (
 from grait.report import figures
 from grait.report.figures import Chart
 from grait.report.palette import DARK, LIGHT, OUTCOMES
-from grait.report.pictures import file_png, file_svg, svg
+from grait.report.pictures import svg
 from grait.report.tables import by_dataset, percent, verdicts
 
 MAX_TEST_BYTES = 2_000_000
@@ -99,10 +99,10 @@ class ComparisonRecords:
 
 @dataclass(frozen=True)
 class Report:
-    """``html``: the page. ``files``: its pictures as files of their own, by file name."""
+    """``html``: the page. ``pictures``: those in it, SVG by name, in the page's colours (``pictures.file_svg``)."""
 
     html: str
-    files: dict[str, bytes]
+    pictures: dict[str, str]
 
 
 def main_method(systems: Sequence[str]) -> str:
@@ -119,7 +119,7 @@ def run_report(run: RunRecords) -> Report:
     systems = list(next(iter(run.predictions.values())))
     main = main_method(systems)
     pictures = _Pictures()
-    slugs = _slugs(list(run.predictions))
+    slugs = file_names(list(run.predictions))
     datasets = [_dataset(run, name, slugs[name], main, pictures) for name in run.predictions]
     return _report(
         "run.html",
@@ -134,7 +134,7 @@ def run_report(run: RunRecords) -> Report:
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         methods=[METHODS[name] for name in systems if name in METHODS],
-        tables=[_test_table(run, main), _training_table(run, main)],
+        tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
         summary=run.summary,
         config_text=_yaml(run.config),
@@ -290,7 +290,7 @@ def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 # -- example tables ------------------------------------------------------------------------------------------------
 
 
-def _test_table(run: RunRecords, main: str) -> dict[str, Any]:
+def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
     """Every test question with the initial model's answer and every system's, cut to ``MAX_TEST_BYTES``."""
     systems = [name for name in next(iter(run.predictions.values())) if name != INIT_BASIC]
     rows: list[list[Any]] = []
@@ -345,7 +345,7 @@ def _after(before: Prediction, after: Prediction) -> list[Any]:
     return [outcome, None if same else figures.shortened(after.output, MAX_CELL), round(after.refusal_logprob, 2)]
 
 
-def _training_table(run: RunRecords, main: str) -> dict[str, Any]:
+def training_table(run: RunRecords, main: str) -> dict[str, Any]:
     """Every training question with what the initial model knows, its influence and weight; likewise cut."""
     taught = {row.id: row for row in run.selected.get(main, ())}
     rows: list[list[Any]] = []
@@ -416,7 +416,7 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
     main = main_method([row.method for row in comparison.records])
     datasets = []
     of_set = by_dataset(comparison.records)
-    slugs = _slugs(list(of_set))
+    slugs = file_names(list(of_set))
     for name, rows in of_set.items():
         slug = slugs[name]
         own = [row for row in comparison.differences if (row.dataset, row.method) == (name, main)]
@@ -465,7 +465,7 @@ def _comparison_cells(row: ComparisonRecord) -> dict[str, Any]:
 
 
 class _Pictures:
-    """Draws charts, each once, and keeps them for the files."""
+    """Draws charts, each once, and keeps them."""
 
     def __init__(self) -> None:
         self.drawn: dict[str, str] = {}
@@ -474,13 +474,6 @@ class _Pictures:
         """Name and picture of a chart, for the template."""
         self.drawn[name] = svg(chart, name)
         return {"name": name, "svg": Markup(self.drawn[name])}
-
-    def files(self) -> dict[str, bytes]:
-        found = {}
-        for name, picture in self.drawn.items():
-            found[f"{name}.svg"] = file_svg(picture).encode()
-            found[f"{name}.png"] = file_png(picture)
-        return found
 
 
 def _report(template: str, pictures: _Pictures, **values: Any) -> Report:
@@ -503,7 +496,7 @@ def _report(template: str, pictures: _Pictures, **values: Any) -> Report:
         script=Markup(script),
         script_digest=digest,
     )
-    return Report(page, pictures.files())
+    return Report(page, pictures.drawn)
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:
@@ -515,7 +508,7 @@ def _yaml(config: Mapping[str, Any]) -> str:
     return str(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
 
-def _slugs(names: Sequence[str]) -> dict[str, str]:
+def file_names(names: Sequence[str]) -> dict[str, str]:
     """Data sets' names as parts of file names, each its own."""
     found: dict[str, str] = {}
     for place, name in enumerate(names, 1):
