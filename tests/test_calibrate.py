@@ -14,7 +14,7 @@ import torch
 from peft import PeftModel
 from rich.console import Console
 from tiny_folder import save_tiny, tiny_tree, write_half_known, write_jsonl
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig
 
 import grait
 from grait import cli
@@ -206,7 +206,7 @@ def test_serving_with_the_stored_dial_gives_the_pipeline_s_answers(done: Done) -
         input_ids=inputs["input_ids"],
         attention_mask=inputs["attention_mask"],
         generation_config=config,
-        logits_processor=LogitsProcessorList([dial]),
+        logits_processor=[dial],
     )
     refused = 0
     for row, tokens in zip(questions, output[:, inputs["input_ids"].shape[1] :], strict=True):

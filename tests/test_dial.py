@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -48,6 +48,7 @@ def calibration_sets(draw: st.DrawFn) -> tuple[list[DialAnswers], dict[str, Outc
 # -- the rule ------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(calibration_sets(), st.floats(0, 1), st.floats(0, 1))
 def test_a_lower_threshold_refuses_all_that_a_higher_one_refuses(case: Any, one: float, other: float) -> None:
     rows, _ = case
@@ -73,6 +74,7 @@ def test_each_score_is_its_own() -> None:
     assert dialled_outcomes([row], "first-token", 0.5) == {"q": "refused"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-300, 1), min_size=1, max_size=20))
 def test_thresholds_tell_all_scores_apart(scores: list[float]) -> None:
     at = thresholds(np.array(scores))
@@ -86,6 +88,7 @@ def test_neighbouring_floats_are_told_apart() -> None:
     assert counts_above(scores, np.array([True, True]), thresholds(scores)).tolist() == [0, 1, 2]
 
 
+@settings(deadline=None)
 @given(st.floats(5e-5, 0.9999), st.floats(0, 1), st.floats(0, 1))
 def test_the_axis_of_the_dial(probability: float, one: float, other: float) -> None:
     assert probability_at(position(probability)) == pytest.approx(probability, rel=1e-6)
@@ -112,6 +115,7 @@ def test_what_is_shown_follows_the_rule() -> None:
 # -- bounds --------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.data(), st.floats(0.5, 0.99))
 def test_the_bound_is_the_rate_that_makes_so_few_hits_just_as_rare(n: int, data: st.DataObject, conf: float) -> None:
     hits = data.draw(st.integers(0, n - 1))
@@ -119,6 +123,7 @@ def test_the_bound_is_the_rate_that_makes_so_few_hits_just_as_rare(n: int, data:
     assert upper_bound(n, n, conf) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.floats(0.01, 0.9), st.floats(0.5, 0.99))
 def test_most_hits_are_those_whose_bound_is_within_the_limit(n: int, limit: float, conf: float) -> None:
     allowed = most_hits(n, limit, conf)
@@ -144,6 +149,7 @@ def hits(rows: Sequence[DialAnswers], initial: dict[str, Outcome], target: Targe
     return sum(outcomes[id_] == "refused" for id_ in known), len(known)
 
 
+@settings(deadline=None)
 @given(calibration_sets(), st.sampled_from(["over_refusal", "wrong"]), st.floats(0.05, 0.9))
 def test_the_choice_is_the_last_threshold_that_passes(case: Any, metric: Any, limit: float) -> None:
     rows, initial = case
@@ -165,6 +171,7 @@ def test_the_choice_is_the_last_threshold_that_passes(case: Any, metric: Any, li
     assert choice.upper_bound is not None and choice.upper_bound <= limit + 1e-9
 
 
+@settings(deadline=None)
 @given(calibration_sets())
 def test_the_highest_ths_is_found(case: Any) -> None:
     rows, initial = case

@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_inference import ENDS, MAX_NEW_TOKENS, engine_of, random_prompts
 from tiny import PAD, tiny_model, with_lora
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from grait.dial import RefusalDial
 from grait.dial.logits import steer
@@ -62,9 +62,7 @@ def generated(
         **{"max_new_tokens": MAX_NEW_TOKENS, "do_sample": False, "eos_token_id": sorted(ENDS), "pad_token_id": PAD}
         | options
     )
-    output = model.generate(
-        ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([dial] if dial else [])
-    )
+    output = model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=[dial] if dial else [])
     rows = []
     for row in output[:, width:].tolist():
         end = next((place for place, token in enumerate(row) if token in ENDS), len(row))

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_folder import save_tiny, tiny_tree, write_half_known
 
@@ -24,6 +24,7 @@ from grait.pipeline.finished import LiveRun, live
 QUESTION = "Who wrote <b>book</b> 5 of 2?"
 
 
+@settings(deadline=None)
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(0.001, 0.999))
 def test_further_right_refuses_more(one: float, other: float, threshold: float) -> None:
     assert threshold_at(max(one, other)) <= threshold_at(min(one, other))
