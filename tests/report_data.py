@@ -10,7 +10,7 @@ from grait.evaluation.compare import compare, gather
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
-from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Outcome, Prediction, Question
+from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Outcome, Prediction, ProbeRecord, Question
 from grait.report.page import ComparisonRecords, RunRecords, curve
 
 ALL = tuple(METHODS)
@@ -42,6 +42,7 @@ def made_up_run(
         evidence=evidence,
         selected=selected,
         losses={name: [2.5 * math.exp(-i / 20) + 0.4 + draw.gauss(0, 0.15) for i in range(80)] for name in selected},
+        probes=[ProbeRecord(name, 60, 0.125, 0.0, 20, 0.05) for name in systems],
         summary={
             "peak_memory_mb": 3400,
             "stages": {

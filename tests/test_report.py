@@ -137,7 +137,8 @@ def test_every_system_data_set_and_number_of_the_tables_is_there(run: RunRecords
         assert record.dataset in text
         for share in (record.pc, record.pw, record.pr, record.ths):
             assert f"{100 * share:.1f}".replace("-0.0", "0.0") in text
-    for name in ("torch 2.13.0".split()[1], "AMD EPYC", "SmolLM2-135M-Instruct", "correctness_threshold"):
+    assert "12.5" in text  # probes
+    for name in ("2.13.0", "AMD EPYC", "SmolLM2-135M-Instruct", "correctness_threshold"):
         assert name in text
 
 

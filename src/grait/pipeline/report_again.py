@@ -14,12 +14,12 @@ from grait.errors import ArtifactError
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import Evidence
 from grait.pipeline.comparison import RESULT, read_comparison
-from grait.pipeline.evaluation import SUMMARY, RunResult, measured
+from grait.pipeline.evaluation import PROBES, SUMMARY, RunResult, measured
 from grait.pipeline.finished import open_run
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
 from grait.pipeline.workbench import Workbench
-from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Prediction, Selected
+from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Prediction, ProbeRecord, Selected
 
 if TYPE_CHECKING:
     from grait.report.page import Report
@@ -68,7 +68,9 @@ class FinishedRun:
         """The page of the run, whose metrics are taken anew."""
         folder = Path(self.bench.config.out)
         metrics, groups = measured(self.bench, self.predictions)
-        result = RunResult(folder, metrics, groups, self.bench.test_sets, self.predictions, self.summary)
+        result = RunResult(
+            folder, metrics, groups, self.bench.test_sets, self.predictions, self.summary, _probes(folder)
+        )
         return run_page(self.bench, result, self.evidence, self.selected, self.same)
 
 
@@ -96,6 +98,16 @@ def _predictions(bench: Workbench, folder: Path, same: dict[str, str]) -> dict[s
         answered = [row.id for row in found[dataset.title][INIT_BASIC]]
         _check_known(folder, dataset.path, answered, [question.id for question in bench.test_sets[dataset.title]])
     return found
+
+
+def _probes(folder: Path) -> list[ProbeRecord]:
+    path = folder / PROBES
+    if not path.exists():
+        return []
+    try:
+        return [ProbeRecord(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{path}: not readable; run grait run again, which keeps what is finished") from error
 
 
 def _check_known(folder: Path, path: str, needed: Sequence[str], found: Sequence[str]) -> None:

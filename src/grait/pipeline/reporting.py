@@ -50,6 +50,7 @@ def run_page(
             for method, first in same.items()
         },
         summary=result.summary,
+        probes=result.probes,
     )
     return page.run_report(run)
 

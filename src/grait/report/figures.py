@@ -477,7 +477,7 @@ def trade_off(records: Sequence[ComparisonRecord], main: str) -> alt.LayerChart:
         for row in records
     ]
     systems = [row["system"] for row in rows]
-    legend = alt.Legend(title=None, orient="bottom", columns=3, labelLimit=130)
+    legend = alt.Legend(title=None, orient="bottom", columns=3, labelLimit=130, symbolOpacity=1)
     shapes = alt.Scale(domain=systems, range=[SHAPES[style(name)[1]] for name in systems])
     base = alt.Chart(_data(rows)).encode(
         x=alt.X(

@@ -27,6 +27,7 @@ from grait.records import (
     MetricRecord,
     Outcome,
     Prediction,
+    ProbeRecord,
     Question,
     Selected,
 )
@@ -81,6 +82,7 @@ class RunRecords:
     selected: Mapping[str, Sequence[Selected]]
     losses: Mapping[str, Sequence[float]]
     summary: Mapping[str, Any]
+    probes: Sequence[ProbeRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def run_report(run: RunRecords) -> Report:
         training=_training(run, main, pictures),
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
+        probes=run.probes,
         methods=[METHODS[name] for name in systems if name in METHODS],
         tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
