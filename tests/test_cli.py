@@ -283,7 +283,8 @@ def commands() -> dict[str, Any]:
 def test_the_help_names_every_command(grait: Call) -> None:
     code, out, _ = grait("--help")
     assert code == 0
-    assert set(commands()) == {"run", "demo", "compare", "methods", "datasets"}
+    own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "methods", "datasets"}
+    assert set(commands()) == own
     assert all(re.search(rf"\b{name}\b", out) for name in commands())
 
 
@@ -420,3 +421,60 @@ def test_the_demo_takes_the_shipped_config(
     assert config.data.path == "worldfacts"
     assert [dataset.name for dataset in config.evaluation.datasets] == ["in-domain", "out-of-domain"]
     assert (config.evaluation.datasets[0].limit or 0) <= limit
+
+
+# -- eval ----------------------------------------------------------------------------------------------------------
+
+EVAL = ["model.dtype=float32", "model.device=cpu", "evaluation.max_new_tokens=6", "evaluation.n_bootstrap=100"]
+
+
+def test_eval_measures_a_model_that_no_run_has_made(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+    model, files = tiny
+    rows = [json.loads(line) for line in Path(files.test).read_text().splitlines()]
+    other = write_jsonl(tmp_path / "[b]other.jsonl", rows)
+    sets = [part for assignment in EVAL for part in ("--set", assignment)]
+    arguments = ["eval", "--model", model, "--data", files.test, "--data", other, "--limit", 5, "--probes"]
+    code, out, err = grait(*arguments, *sets, "--out", tmp_path / "eval")
+    assert code == 0, err
+    for text in (
+        "init-basic",
+        "init-refuse",
+        "test",
+        "[b]other",
+        "THS",
+        "AUROC",
+        "honesty",
+        "ECE",
+        "Probes, in percent",
+    ):
+        assert text in out
+    for name in ("test", "[b]other"):
+        assert f"{name}: the initial model is asked with no shots" in out
+    assert f"Everything is in {tmp_path / 'eval'}/" in out
+    records = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert [(record["dataset"], record["n"]) for record in records] == [("test", 5)] * 2 + [("[b]other", 5)] * 2
+    about = json.loads((tmp_path / "eval" / "about.json").read_text())
+    assert about["asked"] == {"init-basic": "query", "init-refuse": "refuse"}
+    code, again, err = grait(*arguments, *sets, "--out", tmp_path / "eval")
+    assert (code, again) == (0, out)
+    assert err.count("finished before, reused") == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--prompt", "basic"], "--prompt basic: expected query or refuse"),
+        (["--data", "mmlu:dev"], "MMLU has no split 'dev': take one of val, test"),
+        (["--data", "mmlu"], "mmlu: no split named; take one of val, test"),
+        (["--data", "{path: worldfacts, splits: val}"], "splits: unknown key"),
+        (["--data", "none.jsonl"], "none.jsonl: no such file"),
+        (["--data", "worldfacts:val", "--limit", "0"], "limit = 0"),
+        (["--data", "worldfacts:val", "--data", "worldfacts:val"], "two data sets are called 'worldfacts-val'"),
+        (["--adapter", "no/such-adapter"], "no/such-adapter: no such adapter folder"),
+        (["--lm-eval-tasks", "x", "--lm-eval-include-path", "no-folder"], "lm-eval"),
+    ],
+)
+@pytest.mark.usefixtures("no_model")
+def test_bad_options_of_eval_are_one_line(grait: Call, tmp_path: Path, arguments: list[str], expected: str) -> None:
+    assert_one_error(grait("eval", *arguments, "--out", tmp_path / "eval"), expected)
+    assert not (tmp_path / "eval").exists()

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from grait import cli
 from grait.config import Config, LoraSection, ModelConfig, load_config, parse_config
+from grait.data.probes import load_probes
 from grait.errors import ConfigError, DataError, ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model.completions import collate, completion_losses
@@ -540,3 +541,15 @@ def test_a_folder_with_the_models_config_gives_the_costs(grait: Call, tmp_path: 
     assert "8,030,261,248 parameters; adapter 167,772,160 (2.1%)" in out
     assert "Memory in GB" in out
     assert "all whose number is known" in out
+
+
+def test_probes_are_asked_of_all_systems_but_init_basic() -> None:
+    """In a config of one's own they are on."""
+    config = parse_config({"training": {"methods": ["cor-rait", "grait"]}})
+    n = len(load_probes())
+    found = stage(make_plan(config, sets_of(100), size_of()), "probes")
+    assert (found.examples, found.samples) == (Count(n), Count(3 * n))
+    one = stage(make_plan(parse_config({"training": {"methods": ["grait"]}}), sets_of(100), size_of()), "probes")
+    assert found.work.decoded_tokens == pytest.approx(1.5 * one.work.decoded_tokens)
+    off = make_plan(parse_config({"evaluation": {"probes": False}}), sets_of(100), size_of())
+    assert "probes" not in [row.name for row in off.stages]

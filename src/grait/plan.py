@@ -15,6 +15,7 @@ from grait.config import Config, DataConfig, ModelConfig, OptimizerSection
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import SUFFIXES
 from grait.data.load import load_questions, load_shots
+from grait.data.probes import load_probes
 from grait.errors import ConfigError, DataError
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.model import sentences
@@ -355,6 +356,8 @@ def stages_of(config: Config, sets: Sequence[QuestionSet]) -> tuple[StagePlan, .
     for name in config.training.methods:
         stages.append(_training_stage(f"training {name}", METHODS[name].summary, selected, config.training, training))
     stages += [_evaluation_stage(config, data) for data in sets[1:]]
+    if config.evaluation.probes:
+        stages.append(_probes_stage(config))
     return tuple(stages)
 
 
@@ -439,6 +442,17 @@ def _evaluation_stage(config: Config, data: QuestionSet) -> StagePlan:
     return StagePlan(
         f"evaluation {data.title}", does, data.count, work, samples=data.count.times(len(systems)), per=per
     )
+
+
+def _probes_stage(config: Config) -> StagePlan:
+    systems = [INIT_REFUSE, *config.training.methods]
+    probes = local_set("probes", "in this package", [probe.question for probe in load_probes()])
+    each = _generation(
+        _scale(probes.count), probes.prompt_tokens, 1, config.evaluation.max_new_tokens, config.tokens_per_batch
+    )
+    does = f"unanswerable questions and chit-chat to {len(systems)} systems: {_names(systems)}"
+    work = sum((each for _ in systems), Work())
+    return StagePlan("probes", does, probes.count, work, unit="probes", samples=probes.count.times(len(systems)))
 
 
 # -- costs ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ The harness (extra ``lm-eval``) reads the tasks, asks the model and computes met
 code; here its results become records.
 """
 
+import difflib
 import importlib.util
 import logging
 from collections.abc import Iterator
@@ -47,12 +48,18 @@ def check_tasks(wanted: HarnessTasks) -> Any:
         raise ConfigError(f"--lm-eval-include-path {wanted.include_path}: no such folder; expected one with task files")
     from lm_eval.tasks import TaskManager
 
-    with _quiet():
-        index = TaskManager(include_path=[str(FOLDER), *([wanted.include_path] if wanted.include_path else [])])
+    folders = [str(FOLDER), *([wanted.include_path] if wanted.include_path else [])]
+    try:
+        with _quiet():
+            index = TaskManager(include_path=folders, include_defaults=False)
+            if not set(wanted.tasks) <= set(index.all_subtasks):  # groups may name tasks of the harness's own
+                index = TaskManager(include_path=folders)  # reads thousands of files
+    except Exception as error:
+        raise ConfigError(f"--lm-eval-include-path {wanted.include_path}: {_reason(error)}") from error
     for name in wanted.tasks:
         if name not in index.all_tasks:
-            near = [known for known in index.all_tasks if name.split("_")[0] in known][:5]
-            advice = f"did you mean one of {', '.join(near)}?" if near else "`lm-eval ls tasks` lists its own"
+            near = difflib.get_close_matches(name, index.all_tasks, n=3)
+            advice = f"did you mean {' or '.join(near)}?" if near else "`lm-eval ls tasks` lists its own"
             raise ConfigError(f"--lm-eval-tasks: lm-evaluation-harness knows no task {name!r}; {advice}")
     return index
 
@@ -86,8 +93,7 @@ def run_tasks(
     except GraitError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise GraitError(f"lm-evaluation-harness could not run {', '.join(wanted.tasks)}: {reason}") from error
+        raise GraitError(f"lm-evaluation-harness could not run {', '.join(wanted.tasks)}: {_reason(error)}") from error
     return [record for task, values in found["results"].items() for record in _records(method, task, values, found)]
 
 
@@ -105,6 +111,10 @@ def _records(method: str, task: str, values: dict[str, Any], found: Any) -> Iter
                 float(error) if isinstance(error, int | float) else None,
                 samples["effective"] if samples else None,
             )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 @contextmanager
