@@ -115,7 +115,7 @@ def written(tree: dict[str, Any], path: Path) -> Path:
 
 
 def test_every_cell_is_there_once_and_the_rest_is_shared(done: Done) -> None:
-    shared = {"knowledge", "warmup", "flow", "influence/exact"}
+    shared = {"knowledge", "warmup", "flow", "conflict", "influence/exact"}
     adapters = {f"adapters/{name}" for name in METHODS_HERE}
     cells = {f"evaluation/{dataset}/{system}" for dataset in ("own", "trained on") for system in SYSTEMS}
     assert set(stamps(done.result.folder)) == {

@@ -117,7 +117,7 @@ def test_every_system_is_asked_and_judged_as_the_catalog_says(
     ("methods", "needed"),
     [
         (["cor-rait", "random-idk"], set()),
-        (["craft-no-certainty"], {"warmup", "flow"}),
+        (["craft-no-certainty"], {"warmup", "flow", "conflict"}),
         (["grait-no-weights"], {"warmup", "influence/exact"}),
     ],
     ids=["no evidence", "flow", "influence"],
