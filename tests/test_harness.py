@@ -120,24 +120,31 @@ def test_side_effects_are_shown_for_both_models_and_run_once(
     assert not (tmp_path / "lm_eval.json").exists()
 
 
-def test_our_tasks_give_what_grait_eval_gives(plain: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_chat", [False, True])
+def test_our_tasks_give_what_grait_eval_gives(tmp_path: Path, is_chat: bool) -> None:
     """Two roads: the harness's generation with our prompts and judgement, and our own evaluation."""
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
 
-    evaluate_model(config_of(plain, tmp_path, max_new_tokens=32))
+    model = save_tiny(tmp_path / "model", chat=is_chat)
+    tokenizer = tiny_tokenizer(chat=is_chat)
+    ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end|>")]  # as chat models say what ends a turn
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    tiny = Tiny(model, "", "", known_and_unknown(model, tmp_path / "questions.jsonl"))
+    evaluate_model(config_of(tiny, tmp_path, max_new_tokens=32))
     shares = {
         family: outcome_shares(row.outcome for row in predictions_in(tmp_path, system))
         for family, system in (("basic", "init-basic"), ("refuse", "init-refuse"))
     }
     base = shares["basic"]
     assert base.pc > 0
-    metadata = {"questions": plain.questions, "plain": True, "pc0": base.pc, "pw0": base.pw}
-    index = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=metadata)
-    model = HFLM(pretrained=plain.model, device="cpu", dtype="float32", batch_size=4)
-    names = [f"grait_file_{family}" for family in shares]
-    found = simple_evaluate(model, tasks=names, task_manager=index)
+    metadata = {"questions": tiny.questions, "plain": not is_chat, "pc0": base.pc, "pw0": base.pw}
+    found = simple_evaluate(
+        HFLM(pretrained=model, device="cpu", dtype="float32", batch_size=4),
+        tasks=[f"grait_file_{family}" for family in shares],
+        task_manager=tasks_of_lm_eval.TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=metadata),
+        apply_chat_template=is_chat,
+    )
     assert found is not None
     for family, own in shares.items():
         values = found["results"][f"grait_file_{family}"]
@@ -147,9 +154,9 @@ def test_our_tasks_give_what_grait_eval_gives(plain: Tiny, tmp_path: Path) -> No
 
 
 def our_task(name: str, metadata: dict[str, Any]) -> Any:
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=metadata).load([name])["tasks"][name]
+    return tasks_of_lm_eval.TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=metadata).load(
+        [name]
+    )["tasks"][name]
 
 
 def test_outputs_are_judged_as_anywhere_else() -> None:

@@ -682,8 +682,8 @@ def metrics_table(records: list[Any]) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    for name in ("data set", "method"):
-        table.add_column(name, no_wrap=True)
+    for name in ("data set", "method"):  # long names are folded, so that no number is cut
+        table.add_column(name, overflow="fold")
     for name in ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS", "95% interval"):
         table.add_column(name, justify="right", no_wrap=True)
     previous = None

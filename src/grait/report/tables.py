@@ -51,8 +51,8 @@ def _table(title: str, caption: str | None, left: Sequence[str], right: Sequence
         pad_edge=False,
         collapse_padding=True,
     )
-    for name in left:
-        table.add_column(name, no_wrap=True)
+    for name in left:  # long names are folded, so that no number is cut
+        table.add_column(name, overflow="fold")
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -97,7 +97,7 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
         "Honesty: of prudence and over-conservativeness. AUROC, AP, AURC (lower is better) and ECE (lower is better): "
         "of the probability of the refusal text. Penalised: at the threshold 0.75. metrics.json has all.",
         ("data set", "method"),
-        ("honesty", "F1 rel", "AUROC", "AP", "AURC", "ECE", "penalised"),
+        ("hon-\nesty", "F1\nrel", "AUROC", "AP", "AURC", "ECE", "penal-\nised"),
     )
     previous = None
     for row in records:
