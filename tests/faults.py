@@ -7,8 +7,10 @@ them. The same seed draws the same moments, in seconds of computing; where they 
 """
 
 import argparse
+import importlib
 import math
 import os
+import pkgutil
 import random
 import shutil
 import signal
@@ -30,6 +32,7 @@ import torch
 import yaml
 from tiny_folder import save_tiny, tiny_tree, write_half_known
 
+import grait
 from grait import cli, progress
 from grait.artifacts import MANIFEST
 from grait.influence import datastore, resume
@@ -152,6 +155,9 @@ def last_lines(log: Path) -> str:
 
 def faults(folder: Path, n_kills: int, seed: int) -> tuple[list[Kill], int, list[str]]:
     """The kills, the number of runs that were killed and finished, and what differs in them."""
+    for module in pkgutil.walk_packages(grait.__path__, "grait."):  # once, not in each process
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     log, generator = folder / "log", random.Random(seed)
     finished(forked(lambda: prepare(folder), log), log)  # no thread of torch's is started before a fork
     seconds: dict[str, float] = {}

@@ -162,6 +162,16 @@ def test_what_an_interrupted_stage_left_is_not_mixed_into_the_next(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["stage"]
 
 
+def test_a_stage_killed_while_it_cleaned_up_is_swept(tmp_path: Path) -> None:
+    stage = finished(tmp_path)
+    for name in (stage.unfinished().name, ".stage.partial", ".stage.replaced", ".stage2.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.txt").write_text("kept")
+    assert stage.changes() is None
+    stage.sweep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".stage2.partial", "stage"]
+
+
 def test_a_rerun_replaces_the_whole_folder(tmp_path: Path) -> None:
     old = finished(tmp_path)
     (old.folder / "extra.txt").write_text("from before")

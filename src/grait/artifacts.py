@@ -78,7 +78,7 @@ class Stage:
             version = manifest["schema_version"]
         except FileNotFoundError as error:
             raise ArtifactError(f"{self.folder}: not a finished stage (no {MANIFEST}); {advice}") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ArtifactError(f"{path}: not a readable manifest; {advice}") from error
         if version != SCHEMA_VERSION:
             raise ArtifactError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; {advice}")
@@ -117,12 +117,14 @@ class Stage:
             replaced = self.folder.with_name(f".{self.folder.name}.replaced")
             shutil.rmtree(replaced, ignore_errors=True)
             self.folder.rename(replaced)
-            partial.rename(self.folder)
-            shutil.rmtree(replaced)
-        else:
-            partial.rename(self.folder)
-        for leftover in self.folder.parent.glob(f".{self.folder.name}.*.unfinished"):
-            shutil.rmtree(leftover)
+        partial.rename(self.folder)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete what lies beside the finished stage: what it had kept, and what a kill at the very end left."""
+        for name in ("*.unfinished", "partial", "replaced"):
+            for leftover in self.folder.parent.glob(f".{self.folder.name}.{name}"):
+                shutil.rmtree(leftover)
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:

@@ -42,7 +42,8 @@ def main() -> None:
     except GraitError as error:
         if debug:
             traceback.print_exc()
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", style="red", markup=False)
+        message = " ".join(str(error).splitlines())  # what is quoted from an input may have several
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {message}", style="red", markup=False)
         raise SystemExit(2) from None
 
 

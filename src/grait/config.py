@@ -1,6 +1,7 @@
 """The config: one YAML file, one tree, unknown keys refused, everything checked before a model loads."""
 
 import copy
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -11,6 +12,16 @@ from grait.data.catalog import View
 from grait.errors import ConfigError
 from grait.judging.refusal import REFUSAL_PHRASES, detect_refusal
 from grait.records import MethodName, Question, SystemName
+
+
+LARGEST = 10**15
+"""No whole number of a config comes near this."""
+
+MOST_FAULTS = 8
+"""That one message names."""
+
+MAX_SEED = 2**32 - 1
+"""The largest that all libraries take."""
 
 
 class Section(BaseModel):
@@ -24,6 +35,8 @@ class Section(BaseModel):
         annotation = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and annotation is not bool:
             raise ValueError("should not be true or false")
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise ValueError(f"should be a number below {LARGEST:.0e}")
         return value
 
 
@@ -74,6 +87,8 @@ class DataConfig(Section):
     def _is_a_folder_name(cls, name: str | None) -> str | None:
         if name is not None and (not name or name.startswith(".") or "/" in name or "\\" in name):
             raise ValueError("should be a folder name: no slashes, no dot at its beginning, not empty")
+        if name is not None and (not name.isprintable() or len(name.encode()) > 200):
+            raise ValueError("should be a folder name: printable characters, at most 200 bytes")
         return name
 
     @property
@@ -260,7 +275,7 @@ class EvaluationConfig(Section):
 class CompareConfig(Section):
     """``grait compare``: which methods, and how often each is trained."""
 
-    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(
+    seeds: list[Annotated[int, Field(ge=0, le=MAX_SEED)]] | None = Field(
         None, min_length=1, description="One run for each, in the place of `seed`; default: that one only."
     )
     methods: list[SystemName] | None = Field(
@@ -281,7 +296,7 @@ class CompareConfig(Section):
 class Config(Section):
     """A whole run."""
 
-    seed: int = Field(0, ge=0, description="Seed of sampling, selection, training and bootstrap.")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of sampling, selection, training and bootstrap.")
     out: str = Field("runs/grait", min_length=1, description="Run folder.")
     model: ModelConfig = ModelConfig()
     data: DataConfig = Field(DataConfig(split="train"), description="Training questions.")
@@ -304,7 +319,9 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{source}: " + "; ".join(_explain(detail) for detail in error.errors())) from error
+        faults = [_explain(detail) for detail in error.errors()[:MOST_FAULTS]]
+        more = error.error_count() - len(faults)
+        raise ConfigError(f"{source}: " + "; ".join([*faults, *([f"and {more} more"] if more else [])])) from error
 
 
 def _explain(detail: Any) -> str:
@@ -318,8 +335,18 @@ def _explain(detail: Any) -> str:
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):
         return f"{key}: {message}"  # about several keys of a section, which the message names
-    shown = repr(detail["input"])
-    return f"{key} = {shown if len(shown) <= 60 else shown[:57] + '...'}: {message}"
+    return f"{key} = {_shown(detail['input'])}: {message}"
+
+
+def _shown(value: Any) -> str:
+    """The value, cut to 60 characters. Not all of it is read: by aliases a small file can stand for endless lists."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxlong = brief.maxother = 60
+    try:
+        text = brief.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"  # which Python does not write
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _key(loc: tuple[int | str, ...]) -> str:
@@ -355,17 +382,29 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _read_yaml(text: str) -> Any:
+    """The value of a YAML text. Raises YAMLError, also for what the library itself stumbles on."""
+    try:
+        return yaml.load(text, _UniqueKeys)
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:  # of tags, dates and numbers, such as 2001-99-99
+        raise yaml.YAMLError(f"a value that cannot be read ({error})") from error
+
+
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """Read a YAML file and apply ``section.key=value`` overrides, whose values are YAML, too."""
     path = Path(path)
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        tree = _read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such config file") from error
     except IsADirectoryError as error:
         raise ConfigError(f"{path}: expected a YAML file, found a folder") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if tree is None:
@@ -383,7 +422,7 @@ def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         if not separator or not key:
             raise ConfigError(f"--set {assignment}: expected section.key=value")
         try:
-            value = yaml.safe_load(text)
+            value = _read_yaml(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {assignment}: the value is not valid YAML") from error
         *sections, last = key.split(".")

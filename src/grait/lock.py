@@ -39,7 +39,8 @@ class Owner:
 def locked(folder: Path) -> Iterator[None]:
     """Makes the folder and keeps other runs out of it. Of several processes of one run, the main one holds the lock.
 
-    Raises ArtifactError when another run is in it, or when one of another host did not say that it has left.
+    Raises ArtifactError when another run is in it, or when one of another host did not say that it has left; and for
+    an OSError within, as of a full disk.
     """
     if not processes.is_main():
         yield
@@ -54,8 +55,9 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder}: another run is at work in it ({owner or 'process unknown'}); wait for it, end it, or take "
             "another folder"
         ) from None
-    except OSError as error:
-        raise ArtifactError(f"{folder}: cannot write the run folder: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArtifactError(f"{folder}: cannot write the run folder: {reason}") from error
     try:
         before = _owner(folder)
         if before and before.host != socket.gethostname():
@@ -72,6 +74,9 @@ def locked(folder: Path) -> Iterator[None]:
             raise ArtifactError(f"{folder}: cannot write the run folder: {error.strerror or error}") from error
         try:
             yield
+        except OSError as error:
+            where = error.filename or folder
+            raise ArtifactError(f"{where}: cannot be read or written: {error.strerror or error}") from error
         finally:
             (folder / OWNER).unlink(missing_ok=True)
     finally:

@@ -170,7 +170,7 @@ def parquet_rows(path: str, columns: Sequence[str], check_columns: CheckColumns)
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # UTF-8, and dates out of range
             raise DataError(f"{path}, after row {number}: cannot be read on ({one_line(error)})") from None
 
 

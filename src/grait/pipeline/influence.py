@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_rows
+from grait.errors import ArtifactError
 from grait.influence import AdamTransform, Influence, influence, over_checkpoints, read_moments, sketch
 from grait.influence.gradients import trainable_linears
 from grait.methods.selection import sample_ids, with_label
@@ -86,7 +88,13 @@ def _checkpoints(bench: Workbench, warmed_up: Stage) -> list[tuple[str, float, S
     """Name, weight and adapter of each checkpoint: the last one alone, or each epoch's with its learning rate."""
     if bench.config.influence.checkpoints == "last":
         return [("datastore", 1.0, warmed_up)]
-    rates = json.loads((warmed_up.folder / CHECKPOINTS).read_text(encoding="utf-8"))
+    path = warmed_up.folder / CHECKPOINTS
+    try:
+        rates = json.loads(path.read_text(encoding="utf-8"))
+        if not rates or not all(isinstance(rate, float) for rate in rates):
+            raise ValueError
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not the learning rates of epochs; delete its folder to warm up again") from error
     return [
         (f"datastore-epoch-{epoch}", rate, replace(warmed_up, folder=warmed_up.folder / f"epoch-{epoch}"))
         for epoch, rate in enumerate(rates, 1)
@@ -145,5 +153,9 @@ def _gradient_transform(bench: Workbench, warmed_up: Stage, model: PeftModel) ->
         return None
     path = warmed_up.folder / MOMENTS
     shapes = {name: layer.weight.shape for name, layer in trainable_linears(model).items()}
-    moments = read_moments(load_file(path, device=str(model.device)), shapes, str(path))
+    try:
+        tensors = load_file(path, device=str(model.device))
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{path}: not a readable safetensors file; delete its folder to warm up again") from error
+    moments = read_moments(tensors, shapes, str(path))
     return AdamTransform(moments, form="torch" if bench.config.influence.transform == "adam" else "less")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from grait import processes, progress
@@ -186,6 +187,8 @@ class Workbench:
         progress.heading(title)
         if reasons is None:
             progress.note("finished before, reused")
+            if processes.is_main():
+                stage.sweep()
         else:
             _run(stage, reasons, compute)
         processes.wait()
@@ -201,8 +204,9 @@ def _run(stage: Stage, reasons: Sequence[str], compute: Callable[[Path], Notes])
             notes.update(compute(folder))
             notes["seconds"] = round(time.monotonic() - start, 1)
             notes["peak_memory_mb"] = peak_memory_mb()
-    except OSError as error:
-        raise ArtifactError(f"{stage.folder}: cannot write: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArtifactError(f"{stage.folder}: cannot write: {reason}") from error
 
 
 @contextmanager

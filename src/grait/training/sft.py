@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import (
@@ -37,7 +38,7 @@ from transformers.trainer_callback import PrinterCallback
 from grait import processes
 from grait.artifacts import fingerprint
 from grait.config import LoraSection, OptimizerSection
-from grait.errors import ConfigError, NonFiniteError
+from grait.errors import ArtifactError, ConfigError, NonFiniteError
 from grait.machine import versions
 from grait.model.common_prefix import cache_of, keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
@@ -143,6 +144,15 @@ class WeightedTrainer(Trainer):
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         n_examples = torch.tensor(sum(name != NOTHING for batch in batches for name in batch["ids"]), device=device)
         return batches, self.accelerator.gather(n_examples).sum()
+
+    def _save_checkpoint(self, *arguments: Any, **settings: Any) -> None:
+        try:
+            super()._save_checkpoint(*arguments, **settings)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have words of their own
+            reason = " ".join(str(error).split())[:200]
+            raise ArtifactError(
+                f"{self.args.output_dir}: cannot write a checkpoint; is the disk full? ({reason})"
+            ) from error
 
     def compute_loss(
         self,
