@@ -13,7 +13,6 @@ from grait.errors import ConfigError
 from grait.judging.refusal import REFUSAL_PHRASES, detect_refusal
 from grait.records import MethodName, Question, SystemName
 
-
 LARGEST = 10**15
 """No whole number of a config comes near this."""
 
