@@ -436,17 +436,7 @@ def test_eval_measures_a_model_that_no_run_has_made(grait: Call, tmp_path: Path,
     arguments = ["eval", "--model", model, "--data", files.test, "--data", other, "--limit", 5, "--probes"]
     code, out, err = grait(*arguments, *sets, "--out", tmp_path / "eval")
     assert code == 0, err
-    for text in (
-        "init-basic",
-        "init-refuse",
-        "test",
-        "[b]other",
-        "THS",
-        "AUROC",
-        "honesty",
-        "ECE",
-        "Probes, in percent",
-    ):
+    for text in ("init-basic", "init-refuse", "[b]other", "THS", "AUROC", "Honesty", "ECE", "Probes, in percent"):
         assert text in out
     for name in ("test", "[b]other"):
         assert f"{name}: the initial model is asked with no shots" in out
