@@ -1,5 +1,7 @@
 """The command line: parses arguments, calls the pipeline, prints results. Nothing is computed here."""
 
+import io
+import os
 import sys
 import traceback
 import warnings
@@ -37,6 +39,8 @@ def main() -> None:
     """Run the command line; an error of the user's is one line and exit code 2."""
     # Read before typer does, so that errors from anywhere can be shown either way.
     debug = "--debug" in sys.argv
+    if os.environ.get("RANK", "0") != "0":  # of several processes only the first prints results
+        sys.stdout = io.StringIO()
     try:
         app()
     except GraitError as error:

@@ -6,11 +6,12 @@ All methods of a seed share its knowledge state, warm-up, flow, influence and in
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from grait import progress
+from grait import processes, progress
 from grait.artifacts import fingerprint, write_json
 from grait.config import Config
 from grait.data.load import load_questions
@@ -66,7 +67,7 @@ def _compared(config: Config, key: str) -> Comparison:
     runs: dict[int, RunResult] = {}
     for number, seed in enumerate(seeds, 1):
         progress.heading(f"Seed {seed} ({number} of {len(seeds)})")
-        if number > 1:
+        if number > 1 and processes.is_main():
             _share_initial(config, seeds[0], seed)
         runs[seed] = run(_of_seed(config, seed))
     records: list[ComparisonRecord] = []
@@ -92,6 +93,20 @@ def _compared(config: Config, key: str) -> Comparison:
         "machine": machine(),
         "config": config.model_dump(),
     }
+    if processes.is_main():
+        _write(folder, key, records, differences, about)
+    answers = {seed: result.predictions for seed, result in runs.items()}
+    last(folder, lambda: comparison_page(folder, records, differences, about, answers))
+    return Comparison(folder, records, differences, about)
+
+
+def _write(
+    folder: Path,
+    key: str,
+    records: Sequence[ComparisonRecord],
+    differences: Sequence[DifferenceRecord],
+    about: dict[str, Any],
+) -> None:
     try:
         (folder / "compare.md").write_text(comparison_markdown(records, differences, about), encoding="utf-8")
         write_json(
@@ -105,9 +120,6 @@ def _compared(config: Config, key: str) -> Comparison:
         )
     except OSError as error:
         raise ArtifactError(f"{folder / RESULT}: cannot write: {error.strerror or error}") from error
-    answers = {seed: result.predictions for seed, result in runs.items()}
-    last(folder, lambda: comparison_page(folder, records, differences, about, answers))
-    return Comparison(folder, records, differences, about)
 
 
 def _share_initial(config: Config, done: int, seed: int) -> None:
