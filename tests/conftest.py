@@ -5,7 +5,11 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("no deadline")
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported, so before any test module
 
