@@ -657,7 +657,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:  # here, because typer would end without a word
-        print("interrupted; the same command continues after the last finished stage", file=sys.stderr)
+        print("interrupted; the same command continues where it was", file=sys.stderr)
         raise SystemExit(130) from None
 
 
