@@ -261,7 +261,7 @@ def test_an_interruption_says_how_to_go_on(grait: Call, monkeypatch: pytest.Monk
     monkeypatch.setattr(pipeline, "run", run)
     code, _, err = grait("demo")
     assert code == 130
-    assert "the same command continues after the last finished stage" in err
+    assert "the same command continues where it was" in err
 
 
 def test_a_process_ends_with_one_line_and_code_2(tmp_path: Path) -> None:
