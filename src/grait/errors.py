@@ -35,3 +35,8 @@ class NonFiniteError(GraitError):
 
 class DialError(GraitError):
     """The refusal dial cannot reach its target, or cannot be used where it is asked for."""
+
+
+def reason(error: Exception) -> str:
+    """What another library's error says, on one line of at most 300 characters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

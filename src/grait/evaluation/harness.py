@@ -16,7 +16,7 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from grait.errors import ConfigError, GraitError
+from grait.errors import ConfigError, GraitError, reason
 from grait.lm_eval_tasks import FOLDER
 from grait.records import HarnessRecord
 
@@ -55,7 +55,7 @@ def check_tasks(wanted: HarnessTasks) -> Any:
             if not set(wanted.tasks) <= set(index.all_subtasks):  # groups may name tasks of the harness's own
                 index = TaskManager(include_path=folders)  # reads thousands of files
     except Exception as error:
-        raise ConfigError(f"--lm-eval-include-path {wanted.include_path}: {_reason(error)}") from error
+        raise ConfigError(f"--lm-eval-include-path {wanted.include_path}: {reason(error)}") from error
     for name in wanted.tasks:
         if name not in index.all_tasks:
             near = difflib.get_close_matches(name, index.all_tasks, n=3)
@@ -93,7 +93,7 @@ def run_tasks(
     except GraitError:
         raise
     except Exception as error:
-        raise GraitError(f"lm-evaluation-harness could not run {', '.join(wanted.tasks)}: {_reason(error)}") from error
+        raise GraitError(f"lm-evaluation-harness could not run {', '.join(wanted.tasks)}: {reason(error)}") from error
     return [record for task, values in found["results"].items() for record in _records(method, task, values, found)]
 
 
@@ -111,10 +111,6 @@ def _records(method: str, task: str, values: dict[str, Any], found: Any) -> Iter
                 float(error) if isinstance(error, int | float) else None,
                 samples["effective"] if samples else None,
             )
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 @contextmanager

