@@ -14,6 +14,7 @@ import yaml
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known, write_jsonl
 
 from grait import cli, pipeline
+from grait.cli import running
 from grait.config import Config
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
@@ -323,7 +324,7 @@ def test_a_model_and_two_files_are_enough(grait: Call, tmp_path: Path, tiny: tup
     for kind in ("newly refused", "still answered", "over-refused"):
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
-    for name in cli.CONTENTS:
+    for name in running.CONTENTS:
         is_there = name not in ("groups.json", "probes.json")  # these questions have no groups, and probes are off
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there

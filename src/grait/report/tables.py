@@ -90,6 +90,29 @@ def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
 # -- one model -----------------------------------------------------------------------------------------------------
 
 
+def metrics_table(records: Sequence[MetricRecord]) -> Table:
+    """One row for each method and data set; fits into 80 columns."""
+    table = _table(
+        "Results in percent, and THS with its 95% bootstrap interval",
+        "n: questions. " + LEGEND,
+        ("data set", "method"),
+        ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS", "95% interval"),
+    )
+    previous = None
+    for record in records:
+        if previous not in (None, record.dataset):
+            table.add_section()
+        table.add_row(
+            escape(record.dataset) if record.dataset != previous else "",
+            record.method,
+            str(record.n),
+            *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate, record.ths)),
+            f"{percent(record.ths_low)} to {percent(record.ths_high)}",
+        )
+        previous = record.dataset
+    return table
+
+
 def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
     """The metrics besides Pc, Pw, Pr and THS, systems side by side with data sets; a dash for what is undefined."""
     table = _table(

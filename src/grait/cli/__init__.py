@@ -1,0 +1,50 @@
+"""The command line: parses arguments, calls the pipeline, prints results. Nothing is computed here."""
+
+import io
+import os
+import sys
+import traceback
+
+import typer
+from rich.console import Console
+
+from grait.cli import dialling, listing, measuring, running
+from grait.errors import GraitError
+
+app = typer.Typer(
+    name="grait",
+    help="Teach a language model to say “I don't know”: refusal-aware instruction tuning by gradient influence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    running.run,
+    running.demo,
+    running.compare,
+    running.report,
+    dialling.calibrate,
+    dialling.chat,
+    dialling.play,
+):
+    app.command()(command)
+app.command("eval")(measuring.evaluate)
+app.command()(listing.methods)
+app.command()(listing.datasets)
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line and exit code 2."""
+    # Read before typer does, so that errors from anywhere can be shown either way.
+    debug = "--debug" in sys.argv
+    # Of several processes only the first prints results. A scheduler may set RANK alone.
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0":
+        sys.stdout = io.StringIO()
+    try:
+        app()
+    except GraitError as error:
+        if debug:
+            traceback.print_exc()
+        message = " ".join(str(error).splitlines())  # what is quoted from an input may have several
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {message}", style="red", markup=False)
+        raise SystemExit(2) from None

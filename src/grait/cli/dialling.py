@@ -1,0 +1,134 @@
+"""grait calibrate, chat and play."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from grait.cli.options import Debug, Method, Run, Threshold, data_set, interruptible, silence_libraries
+from grait.errors import ConfigError
+
+
+def calibrate(
+    run: Run,
+    max_over_refusal: Annotated[
+        float | None, typer.Option(help="Largest share refused of what the initial model answers right, such as 0.05.")
+    ] = None,
+    max_wrong: Annotated[float | None, typer.Option(help="Largest share of wrong answers, such as 0.10.")] = None,
+    max_ths: Annotated[bool, typer.Option("--max-ths", help="The highest THS; promises nothing.")] = False,
+    confidence: Annotated[float, typer.Option(help="With which the share holds on new questions.")] = 0.9,
+    method: Method = "grait",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibration questions: a file, or as in a config, such as '{path: worldfacts, split: val}'; "
+            "default: WorldFacts' val where the run is on WorldFacts."
+        ),
+    ] = None,
+    score: Annotated[
+        str, typer.Option(help="first-token (also for serving), or text: probability of the whole refusal text.")
+    ] = "first-token",
+    debug: Debug = False,
+) -> None:
+    """Set the refusal dial of a finished run: the threshold that keeps a promise, without training again.
+
+    Give one of --max-over-refusal, --max-wrong and --max-ths. The threshold is chosen on questions that the run has not
+    seen and stored as refusal_dial.json beside the adapter, for grait chat, grait play and grait.dial.RefusalDial.
+    """
+    from typing import cast, get_args
+
+    from grait.dial.choice import Target
+    from grait.dial.threshold import ScoreName
+    from grait.pipeline.calibration import calibrate as calibrate_run
+    from grait.report.tables import metrics_table
+
+    targets = [
+        *([Target("over_refusal", max_over_refusal, confidence)] if max_over_refusal is not None else []),
+        *([Target("wrong", max_wrong, confidence)] if max_wrong is not None else []),
+        *([Target("ths")] if max_ths else []),
+    ]
+    if len(targets) != 1:
+        raise ConfigError(f"give one of --max-over-refusal, --max-wrong and --max-ths; found {len(targets)}")
+    if score not in get_args(ScoreName):
+        raise ConfigError(f"--score {score}: expected {' or '.join(get_args(ScoreName))}")
+    with interruptible():
+        result = calibrate_run(
+            run, targets[0], method, data_set(data) if data is not None else None, cast(ScoreName, score)
+        )
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(metrics_table(result.metrics))
+    for line in dial_lines(result.dial):
+        console.print(line, markup=False)
+    console.print(f"Stored in {result.file}", markup=False)
+
+
+def dial_lines(dial: Any) -> list[str]:
+    """The threshold and what it promises."""
+    lines = [
+        f"Threshold {dial.threshold:.6g} on the {dial.score} score, chosen on {dial.n} questions ({dial.data.title})."
+    ]
+    if dial.guarantee is None:
+        return [
+            *lines,
+            "The THS on these questions is that of the best threshold, so expect a little less on new ones.",
+        ]
+    counted = "questions that the initial model answers right" if dial.target == "over_refusal" else "questions"
+    verb = "refused" if dial.target == "over_refusal" else "answered wrong"
+    return [
+        *lines,
+        f"{dial.hits} of {dial.trials} {counted} are {verb}: at most {dial.upper_bound:.1%} by the exact bound.",
+        dial.guarantee,
+    ]
+
+
+def chat(run: Run, method: Method = "grait", threshold: Threshold = None, debug: Debug = False) -> None:
+    """Ask a run's initial and tuned model side by side, in the terminal; /threshold moves the refusal dial.
+
+    Questions may also be piped in, one a line.
+    """
+    from grait.dial import chat as terminal
+    from grait.pipeline.finished import live
+
+    silence_libraries()
+    console = Console(highlight=False)
+    with live(run, method, threshold) as model:
+        is_typed = sys.stdin.isatty()
+        if is_typed:
+            console.print("Ask a question; /threshold X moves the refusal dial, /help says more, Ctrl-D leaves.")
+        terminal.chat(
+            terminal.typed_lines(console) if is_typed else sys.stdin,
+            model.ask,
+            console,
+            method=method,
+            refusal=model.refusal,
+            score=model.score,
+            threshold=model.threshold,
+        )
+
+
+def play(
+    run: Run,
+    method: Method = "grait",
+    threshold: Threshold = None,
+    host: Annotated[str, typer.Option(help="Address to serve at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Default: the first free one from 7860.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Try a run's initial and tuned model in the browser, with a slider for the refusal dial. Needs the extra play."""
+    from grait.dial.page import check_gradio, page, start
+    from grait.pipeline.finished import live
+
+    check_gradio()
+    silence_libraries()
+    with live(run, method, threshold) as model:
+        blocks = page(
+            model.ask,
+            method=method,
+            refusal=model.refusal,
+            score=model.score,
+            threshold=model.threshold,
+            examples=model.examples(6),
+        )
+        print(f"Open {start(blocks, host, port)} in a browser; Ctrl-C ends.", flush=True)
+        blocks.block_thread()

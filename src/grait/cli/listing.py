@@ -1,0 +1,57 @@
+"""grait methods and datasets."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from grait.cli.options import Debug
+
+
+def methods(debug: Debug = False) -> None:
+    """List the methods that training.methods may name, and the untrained systems they are compared with."""
+    from grait.methods.catalog import METHODS
+
+    console = Console(highlight=False)
+    console.print(methods_table(METHODS.values()))
+
+
+def methods_table(rows: Iterable[Any]) -> Table:
+    """One row for each method: what it does, what is computed for it, where it comes from."""
+    table = Table(
+        caption="needs: what is computed for a method after the warm-up. Choose with "
+        + escape("--set training.methods=[cor-rait,grait]; the init systems are always evaluated."),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("method", no_wrap=True)
+    for name in ("what it does", "needs", "from"):
+        table.add_column(name)
+    for row in rows:
+        needs = [name for name, needed in (("flow", row.needs_flow), ("influence", row.needs_influence)) if needed]
+        table.add_row(*(escape(text) for text in (row.name, row.summary, ", ".join(needs), row.paper)))
+    return table
+
+
+def datasets(debug: Debug = False) -> None:
+    """List the question sets that go by a short name, such as --set data.path=mmlu."""
+    from grait.data.catalog import KNOWN_SETS
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for known in KNOWN_SETS.values():
+        console.print(f"{known.name:12}{known.summary}")
+        place = "in this package" if known.hub is None else f"hub {known.hub}, or folder with {known.files}"
+        for what, text in (
+            ("splits", ", ".join(known.splits)),
+            ("view", ", ".join(known.views)),
+            ("papers", known.papers),
+            ("from", place),
+            ("licence", f"{known.licence}; {known.source}"),
+        ):
+            if text:
+                console.print(f"            {what:9}{text}")

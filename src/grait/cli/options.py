@@ -1,0 +1,64 @@
+"""What several commands share: their options, and how long work is shown."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from grait.errors import ConfigError
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one config key, such as --set training.epochs=5; may be repeated."),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder; finished stages found there are reused.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
+Method = Annotated[str, typer.Option(help="The method whose adapter is used.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="Refuse above this refusal score, 0 to 1; default: the calibrated threshold, else no dial."),
+]
+
+
+def data_set(text: str) -> Any:
+    """A path, a known set with its split, or a section of the config in YAML."""
+    from grait.config import parse_config
+
+    return parse_config({"data": data_tree(text)}, f"--data {text}").data
+
+
+def data_tree(text: str) -> dict[str, Any]:
+    import yaml
+
+    from grait.data.catalog import KNOWN_SETS
+
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--data {text}: expected a path, or '{{path: ..., split: ...}}'") from error
+    if isinstance(tree, dict):
+        return tree
+    name, colon, split = text.partition(":")
+    return {"path": name, "split": split} if colon and name in KNOWN_SETS else {"path": text}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around long work: how to go on after Ctrl-C, and no warning that a user cannot act on."""
+    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property).
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    try:
+        yield
+    except KeyboardInterrupt:  # here, because typer would end without a word
+        print("interrupted; the same command continues where it was", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def silence_libraries() -> None:
+    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property); nothing a user can act on.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)

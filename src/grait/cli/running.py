@@ -1,0 +1,222 @@
+"""grait run, demo, compare and report."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from grait.cli.options import Debug, Out, Set, interruptible, silence_libraries
+from grait.errors import ConfigError
+
+
+def run(
+    config: Annotated[Path | None, typer.Argument(help="YAML config file; without one, the defaults.")] = None,
+    model: Annotated[str | None, typer.Option(help="Hub id or folder of a causal language model.")] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Training questions: .jsonl, .json, .csv, .parquet or hub id.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option(help="Test questions, in the same formats; may be repeated.")
+    ] = None,
+    overrides: Set = None,
+    out: Out = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the config, say what would be done and what it costs; write nothing."),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Tune a model to refuse what it does not know, and measure it.
+
+    A question file has the columns question, answers (or answer), and optionally choices, id and relation. With
+    --model, --train and --test no config file is needed. Run the same command again to continue after an
+    interruption; a changed config re-runs only what it affects.
+    """
+    from grait.config import load_config, override, parse_config
+
+    tree: dict[str, Any] = {}
+    if model:
+        tree["model"] = {"name": model}
+    if train:
+        tree["data"] = {"path": train}
+    if test:
+        tree["evaluation"] = {"datasets": [{"path": path} for path in test]}
+    elif train:
+        raise ConfigError("--train needs --test: name at least one file of test questions")
+    if config and tree:
+        raise ConfigError("give either a config file or --model/--train/--test; with a file, use --set key=value")
+    assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
+    settings = load_config(config, assignments) if config else parse_config(override(tree, assignments), "options")
+    if dry_run:
+        _explain(settings)
+    else:
+        _run(settings)
+
+
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, in about 6 minutes.")] = False,
+    overrides: Set = None,
+    out: Out = None,
+    debug: Debug = False,
+) -> None:
+    """Run everything on the embedded default: SmolLM2-135M-Instruct learns what it does not know of WorldFacts."""
+    from grait.config import load_config
+
+    name = "demo-quick.yaml" if quick else "demo.yaml"
+    assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
+    with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
+        settings = load_config(path, assignments)
+    _run(settings)
+
+
+def compare(
+    config: Annotated[Path, typer.Argument(help="YAML config file; its compare section has the defaults.")],
+    methods: Annotated[
+        str | None, typer.Option(help="Methods to train, with commas between; default: all of `grait methods`.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, with commas between, such as 0,1,2; default: the config's seed.")
+    ] = None,
+    overrides: Set = None,
+    out: Out = None,
+    debug: Debug = False,
+) -> None:
+    """Find out which method suits a model and data: train and evaluate several, on several seeds, side by side.
+
+    Everything that the methods can share is computed once for each seed. The folder holds one ordinary run for each
+    seed, compare.json and compare.md. Run the same command again to continue after an interruption, or to see the
+    table again.
+    """
+    from grait.config import load_config
+
+    assignments = [
+        *(overrides or []),
+        *([f"out={out}"] if out else []),
+        *([f"compare.methods=[{', '.join(_method_names(methods))}]"] if methods is not None else []),
+        *([f"compare.seeds={_seed_numbers(seeds)}"] if seeds is not None else []),
+    ]
+    _compare(load_config(config, assignments))
+
+
+def _method_names(text: str) -> list[str]:
+    from grait.methods.catalog import METHODS
+
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise ConfigError(f"--methods {text}: {name!r} is no method; allowed: {', '.join(METHODS)}")
+    return names
+
+
+def _seed_numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not (part.isascii() and part.isdecimal()):
+            raise ConfigError(f"--seeds {text}: {part!r} is no seed; expected whole numbers from 0, such as 0,1,2")
+    return [int(part) for part in parts]
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run or comparison.")], debug: Debug = False
+) -> None:
+    """Write report.html of a finished run or comparison again, with its figures as SVG and PNG; no model is loaded."""
+    from grait.pipeline.report_again import report as write_report
+
+    print(write_report(folder))
+
+
+def _run(settings: Any) -> None:
+    from grait.pipeline import run as run_pipeline
+    from grait.report.tables import groups_tables, metrics_table, probes_table
+
+    with interruptible():
+        result = run_pipeline(settings)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(metrics_table(result.metrics))
+    for table in groups_tables(result.groups):
+        console.print(table)
+    if result.probes:
+        console.print(probes_table(result.probes))
+    for line in example_lines(result):
+        console.print(line, markup=False)
+    console.print(f"\nEverything is in {result.folder}/", markup=False)
+    for name, what in CONTENTS.items():
+        if (result.folder / name).exists():
+            console.print(f"  {name:28} {what}", markup=False)
+
+
+def _explain(settings: Any) -> None:
+    from grait.cli.plan_text import compute_table, memory_lines, plan_lines
+    from grait.plan import dry_run
+
+    silence_libraries()
+    plan = dry_run(settings)
+    console = Console(soft_wrap=True, highlight=False)
+    for line in plan_lines(plan):
+        console.print(line, markup=False)
+    if plan.size:
+        console.print()
+        console.print(compute_table(plan))
+        for line in memory_lines(plan):
+            console.print(line, markup=False)
+
+
+def _compare(settings: Any) -> None:
+    from grait.pipeline import compare as compare_methods
+    from grait.report.tables import comparison_tables, verdicts
+
+    with interruptible():
+        result = compare_methods(settings)
+    console = Console(soft_wrap=True, highlight=False)
+    for table in comparison_tables(result.records, result.differences):
+        console.print(table)
+        console.print()
+    for line in verdicts(result.records, result.differences):
+        console.print(line, markup=False)
+    print(f"\nEverything is in {result.folder}/: report.html, compare.md, compare.json, and a run folder for each seed")
+
+
+CONTENTS = {
+    "report.html": "what changed, as one page; its pictures are in figures/",
+    "adapters/grait": "the tuned adapter, in PEFT's format",
+    "rait.jsonl": "its training examples: prompt, completion, sample_weight",
+    "influence/scores.parquet": "influence, selection and weight of every question",
+    "knowledge/knowledge.parquet": "correctness and certainty of every training question",
+    "evaluation": "every answer of every system, judged",
+    "metrics.json": "the table above, as fractions",
+    "groups.json": "results by group of questions, as fractions",
+    "probes.json": "refusals of unanswerable questions and of chit-chat, as fractions",
+    "summary.json": "times, peak memory, versions, what was left out",
+}
+
+
+def example_lines(result: Any) -> list[str]:
+    """Up to three test questions before and after: newly refused, still answered, over-refused."""
+    kinds = {
+        ("wrong", "refused"): "newly refused",
+        ("correct", "correct"): "still answered",
+        ("correct", "refused"): "over-refused",
+    }
+    dataset, systems = next(iter(result.predictions.items()))
+    method = list(systems)[-1]
+    questions = {question.id: question for question in result.questions[dataset]}
+    before = {row.id: row for row in systems["init-basic"]}
+    lines = [f"\nExamples from {dataset}, {method} against the initial model:"]
+    for (was, now), kind in kinds.items():
+        for after in systems[method]:
+            if (before[after.id].outcome, after.outcome) == (was, now):
+                question = questions[after.id]
+                lines.append(f"  {kind}: {question.question}  (answer: {question.answers[0]})")
+                lines.append(f"    before: {_short(before[after.id].output)}")
+                lines.append(f"    after:  {_short(after.output)}")
+                break
+        else:
+            lines.append(f"  {kind}: none")
+    return lines
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 100 else flat[:97] + "..."
