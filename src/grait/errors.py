@@ -37,6 +37,7 @@ class DialError(GraitError):
     """The refusal dial cannot reach its target, or cannot be used where it is asked for."""
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What another library's error says, on one line of at most 300 characters; its kind where it says nothing."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."

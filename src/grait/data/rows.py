@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from grait.errors import DataError
+from grait.errors import DataError, reason
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 PARQUET_BATCH = 4096  # rows held as Arrow and Python values at a time
@@ -254,8 +254,5 @@ def shown(value: object) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message on one line, cut to 200 characters."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    """What an exception says, on one line; of the system's errors without the path, which the caller names."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else reason(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grait import processes, progress
-from grait.errors import ArtifactError
+from grait.errors import ArtifactError, reason
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import Evidence
 from grait.pipeline.evaluation import RunResult
@@ -109,8 +109,7 @@ def last(folder: Path, draw: Callable[[], "Report"]) -> None:
     try:
         write_page(folder, draw)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         progress.note(
-            f"{folder / PAGE} could not be made ({type(error).__name__}: {reason}); everything else is written. "
+            f"{folder / PAGE} could not be made ({type(error).__name__}: {reason(error)}); everything else is written. "
             f"To try again: grait report {folder}"
         )
