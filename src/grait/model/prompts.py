@@ -116,16 +116,25 @@ class PromptFormat:
         """A prompt without shots: what is trained on and evaluated."""
         return self._prompt(question, family, (), self.has_template)
 
+    def messages(self, question: Question, family: Family, shots: Sequence[Question] = ()) -> list[dict[str, str]]:
+        """What the chat template is given: the system message of the config, solved turns, and the question."""
+        messages = [{"role": "system", "content": self.config.system}] if self.config.system is not None else []
+        for shot in shots:
+            messages.append({"role": "user", "content": self.request(shot, family)})
+            messages.append({"role": "assistant", "content": self.reference(shot)})
+        return [*messages, {"role": "user", "content": self.request(question, family)}]
+
+    def end_text(self, is_chat: bool) -> str:
+        """What a completion ends with: the token after a chat turn, or the end of text."""
+        end = self._turn_end if is_chat else self.tokenizer.eos_token_id
+        return str(self.tokenizer.convert_ids_to_tokens(end))
+
     def _prompt(self, question: Question, family: Family, shots: tuple[Question, ...], is_chat: bool) -> Prompt:
         if not is_chat:
             solved = [f"{as_plain_text(self.request(shot, family))} {self.reference(shot)}\n\n" for shot in shots]
             text = "".join(solved) + as_plain_text(self.request(question, family))
             return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
-        messages = [{"role": "system", "content": self.config.system}] if self.config.system is not None else []
-        for shot in shots:
-            messages.append({"role": "user", "content": self.request(shot, family)})
-            messages.append({"role": "assistant", "content": self.reference(shot)})
-        messages.append({"role": "user", "content": self.request(question, family)})
+        messages = self.messages(question, family, shots)
         try:
             text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except Exception as error:

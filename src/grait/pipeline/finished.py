@@ -1,8 +1,8 @@
-"""A run that is finished, opened again: its config, its adapters, and its model to ask live."""
+"""A run that is finished, opened again: its config, what its methods chose from, its adapters, its model to ask."""
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +10,16 @@ from typing import Any
 
 from peft import PeftModel
 
-from grait.artifacts import MANIFEST, Stage
+from grait.artifacts import MANIFEST, Stage, read_rows
 from grait.config import parse_config
 from grait.dial.answers import Reply, ask_both_ways
 from grait.dial.saved import SavedDial, find_dial
 from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import ArtifactError
+from grait.methods.catalog import METHODS
+from grait.methods.selection import Evidence
 from grait.pipeline.workbench import Workbench
-from grait.records import Question
+from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Question
 
 
 @dataclass
@@ -91,6 +93,31 @@ def finished_adapter(bench: Workbench, method: str) -> Stage:
         known = f"trained were {', '.join(trained)}" if trained else "none was trained yet: run grait run first"
         raise ArtifactError(f"{bench.config.out}: no adapter of the method {method!r}; {known}")
     return Stage.found(adapters / method)
+
+
+def finished_evidence(bench: Workbench) -> Evidence:
+    """What the methods of a run chose from. Raises ArtifactError when it is not there, or its questions are gone."""
+    folder = Path(bench.config.out)
+    methods = [METHODS[name] for name in bench.config.training.methods]
+    states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)
+    check_known(folder, bench.config.data.path, [state.id for state in states], list(bench.questions))
+    flow: list[KnowledgeFlow] = []
+    influence: list[InfluenceScore] = []
+    if any(method.needs_flow for method in methods):
+        flow = read_rows(folder / "flow" / "flow.parquet", KnowledgeFlow)
+    if any(method.needs_influence for method in methods):
+        influence = read_rows(folder / "influence" / bench.config.influence.mode / "influence.parquet", InfluenceScore)
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in influence})
+
+
+def check_known(folder: Path, path: str, needed: Sequence[str], found: Sequence[str]) -> None:
+    """ArtifactError when questions of the run are not there any more where it read them."""
+    missing = sorted(set(needed) - set(found))
+    if missing:
+        raise ArtifactError(
+            f"{path}: {len(missing)} questions that {folder} is about are not there any more (such as {missing[0]!r}); "
+            "put the file back as it was, or run again"
+        )
 
 
 @contextmanager

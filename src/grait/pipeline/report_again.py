@@ -4,22 +4,21 @@ No model is loaded, nothing but the page is written. The questions are read wher
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grait.artifacts import read_rows
 from grait.errors import ArtifactError
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.methods.selection import Evidence
 from grait.pipeline.comparison import RESULT, read_comparison
 from grait.pipeline.evaluation import PROBES, SUMMARY, RunResult, measured
-from grait.pipeline.finished import open_run
+from grait.pipeline.finished import check_known, finished_evidence, open_run
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
 from grait.pipeline.workbench import Workbench
-from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Prediction, ProbeRecord, Selected
+from grait.records import Prediction, ProbeRecord, Selected
 
 if TYPE_CHECKING:
     from grait.report.page import Report
@@ -59,7 +58,7 @@ class FinishedRun:
             raise ArtifactError(
                 f"{folder}: not a finished run (no readable {SUMMARY}); run it to its end with grait run"
             ) from error
-        evidence = _evidence(bench, folder)
+        evidence = finished_evidence(bench)
         selected = selections(bench.config, evidence)
         same = same_training(selected)
         return cls(bench, evidence, selected, same, _predictions(bench, folder, same), summary)
@@ -74,19 +73,6 @@ class FinishedRun:
         return run_page(self.bench, result, self.evidence, self.selected, self.same)
 
 
-def _evidence(bench: Workbench, folder: Path) -> Evidence:
-    methods = [METHODS[name] for name in bench.config.training.methods]
-    states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)
-    _check_known(folder, bench.config.data.path, [state.id for state in states], list(bench.questions))
-    flow: list[KnowledgeFlow] = []
-    influence: list[InfluenceScore] = []
-    if any(method.needs_flow for method in methods):
-        flow = read_rows(folder / "flow" / "flow.parquet", KnowledgeFlow)
-    if any(method.needs_influence for method in methods):
-        influence = read_rows(folder / "influence" / bench.config.influence.mode / "influence.parquet", InfluenceScore)
-    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in influence})
-
-
 def _predictions(bench: Workbench, folder: Path, same: dict[str, str]) -> dict[str, dict[str, list[Prediction]]]:
     adapters = {INIT_BASIC: INIT_BASIC, INIT_REFUSE: INIT_REFUSE, **same}
     found = {}
@@ -96,7 +82,7 @@ def _predictions(bench: Workbench, folder: Path, same: dict[str, str]) -> dict[s
             system: read_rows(answers / first / "predictions.parquet", Prediction) for system, first in adapters.items()
         }
         answered = [row.id for row in found[dataset.title][INIT_BASIC]]
-        _check_known(folder, dataset.path, answered, [question.id for question in bench.test_sets[dataset.title]])
+        check_known(folder, dataset.path, answered, [question.id for question in bench.test_sets[dataset.title]])
     return found
 
 
@@ -108,13 +94,3 @@ def _probes(folder: Path) -> list[ProbeRecord]:
         return [ProbeRecord(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"{path}: not readable; run grait run again, which keeps what is finished") from error
-
-
-def _check_known(folder: Path, path: str, needed: Sequence[str], found: Sequence[str]) -> None:
-    """That the questions of the run are still where it read them."""
-    missing = sorted(set(needed) - set(found))
-    if missing:
-        raise ArtifactError(
-            f"{path}: {len(missing)} questions that {folder} is about are not there any more (such as {missing[0]!r}); "
-            "put the file back as it was, or run again"
-        )

@@ -65,9 +65,7 @@ def warmup(bench: Workbench, states: Sequence[KnowledgeState]) -> Stage:
 def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Stage:
     """One method's adapter, in PEFT's format."""
     config = bench.config
-    examples = [
-        WeightedExample(bench.tokenized(row.id, "refuse", _answer(bench, row)), row.sample_weight) for row in selected
-    ]
+    examples = weighted_examples(bench, selected)
     key = {
         "model": model_key(config),
         "examples": digest(examples),
@@ -148,7 +146,14 @@ def _train(
     return left_out(title, log.non_finite)
 
 
-def _answer(bench: Workbench, row: Selected) -> str:
+def weighted_examples(bench: Workbench, selected: Sequence[Selected]) -> list[WeightedExample]:
+    """What is trained on: REFUSE prompts without shots, and what each teaches."""
+    return [
+        WeightedExample(bench.tokenized(row.id, "refuse", taught(bench, row)), row.sample_weight) for row in selected
+    ]
+
+
+def taught(bench: Workbench, row: Selected) -> str:
     """What the selected question teaches, as text."""
     if row.target == "refusal":
         return bench.config.prompt.refusal
@@ -158,5 +163,5 @@ def _answer(bench: Workbench, row: Selected) -> str:
 
 def _rait_example(bench: Workbench, row: Selected) -> RaitExample:
     prompt = bench.prompts.prompt(bench.questions[row.id], "refuse")
-    completion = bench.prompts.completion(prompt, _answer(bench, row))
+    completion = bench.prompts.completion(prompt, taught(bench, row))
     return RaitExample(row.id, row.label, prompt.text, completion.text, row.sample_weight)
