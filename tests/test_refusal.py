@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from grait.judging.outcomes import four_way, is_hedged, is_unparsable, judge
-from grait.judging.refusal import REFUSAL_PHRASES, REFUSAL_REPLIES, detect_refusal
+from grait.judging.phrases import REFUSAL_PHRASES, REFUSAL_REPLIES
+from grait.judging.refusal import detect_refusal
 from grait.judging.sureness import judge_sureness
 from grait.records import Question
 

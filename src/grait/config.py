@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from grait.data.catalog import View
 from grait.errors import ConfigError
-from grait.judging.refusal import REFUSAL_PHRASES, detect_refusal
+from grait.judging.phrases import REFUSAL_PHRASES
+from grait.judging.refusal import detect_refusal
 from grait.records import MethodName, Question, SystemName
 
 LARGEST = 10**15

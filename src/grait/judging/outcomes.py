@@ -3,7 +3,8 @@
 from typing import Literal
 
 from grait.judging.matching import is_correct, parse_choice
-from grait.judging.refusal import REFUSAL_PHRASES, detect_refusal
+from grait.judging.phrases import REFUSAL_PHRASES
+from grait.judging.refusal import detect_refusal
 from grait.records import Outcome, Question
 
 FourWayOutcome = Literal["correct", "wrong", "right_refusal", "over_refusal"]

@@ -9,7 +9,7 @@ import re
 
 from grait.judging.matching import own_reply, straighten
 from grait.judging.outcomes import judge
-from grait.judging.refusal import REFUSAL_PHRASES
+from grait.judging.phrases import REFUSAL_PHRASES
 from grait.records import Outcome, Question
 
 SURE, UNSURE = "I am sure.", "I am unsure."
