@@ -4,9 +4,8 @@ Two questions that look alike to the model, one taught with its answer and one w
 The rate is the share of unknown questions whose representation has a cosine above 0.97 with that of any known one.
 
 The paper's representation is the last hidden state of the question. A run takes it at the last token of the REFUSE
-prompt, where the answer or the refusal begins: that is what training gives two different continuations. By
-SmolLM2-135M-Instruct and 100 known and 300 unknown WorldFacts questions, the rate is 5% there and 6% for the question's
-text alone; but 94% at the question mark within the prompt, where all questions look alike.
+prompt, where the answer or the refusal begins: that is what training gives two different continuations. Not at the
+question mark within the prompt: there all questions look alike.
 """
 
 from collections.abc import Sequence
