@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grait.config import Config, DataConfig, load_config
 from grait.evaluation.metrics import summarize
@@ -25,12 +26,13 @@ from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge
 from grait.pipeline.training import training, warmup
 from grait.pipeline.workbench import Workbench
-from grait.records import Prediction, Selected
+from grait.records import KnowledgeState, Prediction, Selected
 
+FloatArray = NDArray[np.float32]
 VALIDATION = DataConfig(path="worldfacts", split="val", limit=400, name="validation")
 
-Weigh = Callable[["Trial"], Mapping[str, float]]
-"""From the evidence to the weight of every unknown question that is refused, 0 for none; any scale."""
+TIMES = 3
+"""How often the variants of one epoch hold a known question: as often as the papers' epochs show it."""
 
 
 class Trial:
@@ -43,17 +45,15 @@ class Trial:
         self.s = {id_: score.stable_influence for id_, score in evidence.influence.items()}
         self.store = folder / "influence" / "sketch" / "datastore"
 
+    # Weights of the unknown questions, on any scale; 0 leaves a question out.
+
     def equal(self) -> dict[str, float]:
         return {state.id: 1.0 for state in self.unknown}
 
-    def by_s(self, tau: float = 0.05) -> dict[str, float]:
+    def by_s(self) -> dict[str, float]:
+        """softmax(S / 0.05)"""
         ids = [state.id for state in self.unknown]
-        return dict(zip(ids, stable_weights([self.s[id_] for id_ in ids], tau, 1.0), strict=True))
-
-    def unlearnt(self) -> dict[str, float]:
-        """1 where no sample is right, falling to 0 at T_c."""
-        threshold = self.config.knowledge.correctness_threshold
-        return {state.id: 1 - state.correctness / threshold for state in self.unknown}
+        return dict(zip(ids, stable_weights([self.s[id_] for id_ in ids], 0.05, 1.0), strict=True))
 
     def never(self) -> dict[str, float]:
         """Only where no sample is right."""
@@ -71,15 +71,11 @@ def product(*weighings: Mapping[str, float]) -> dict[str, float]:
     return {id_: float(np.prod([weights[id_] for weights in weighings])) for id_ in weighings[0]}
 
 
-def coverage(trial: Trial, weights: Mapping[str, float], times: int = 3, ratio: float = 1.0) -> list[Selected]:
-    """All unknown questions of positive weight once, all known ones ``times`` times: one epoch of it.
-
-    The weights are scaled so that the unknown ones' sum is ``ratio`` times that of the known ones.
-    """
-    total = sum(weights.values())
-    scale = ratio * times * len(trial.known) / total
+def coverage(trial: Trial, weights: Mapping[str, float]) -> list[Selected]:
+    """All unknown questions of positive weight once, all known ones ``TIMES`` times; both sides with the same total."""
+    scale = TIMES * len(trial.known) / sum(weights.values())
     return [
-        *(Selected(state.id, "ik", 1.0, "answer") for state in trial.known for _ in range(times)),
+        *(Selected(state.id, "ik", 1.0, "answer") for state in trial.known for _ in range(TIMES)),
         *(Selected(id_, "idk", scale * weight, "refusal") for id_, weight in weights.items() if weight > 0),
     ]
 
@@ -99,31 +95,40 @@ def herded(trial: Trial) -> list[Selected]:
 
 
 def soft(trial: Trial, price: float) -> list[Selected]:
-    """Every question with its answer, weight mu, and with the refusal, weight price * (1 - mu); those of mu > 0 x 3."""
+    """Every question with its answer, weight mu, ``TIMES`` times, and with the refusal, weight price * (1 - mu), once.
+
+    The refusal of a question with an answer weighs ``TIMES`` times as much.
+    """
     rows: list[Selected] = []
     for state in trial.evidence.states:
-        times = 3 if state.correctness > 0 else 1
-        rows += [Selected(state.id, state.label, state.correctness, "answer")] * (times if state.correctness > 0 else 0)
+        times = TIMES if state.correctness > 0 else 1
+        if state.correctness > 0:
+            rows += [Selected(state.id, state.label, state.correctness, "answer")] * times
         if state.correctness < 1:
             rows.append(Selected(state.id, state.label, price * times * (1 - state.correctness), "refusal"))
     return rows
 
 
-def margin_weights(trial: Trial, slack: float) -> dict[str, float]:
-    """Dual variables of the widest margin between unknown and known questions in the space of refusal gradients.
-
-    Unit gradients, less their mean, made units again; squared hinge loss, a constant as one more feature. A question
-    far on its own side, or one whose neighbours hold the border already, gets 0. By coordinate descent (Hsieh et al.
-    2008): linear in questions and dimensions. ``slack``: lambda; the larger, the more equal the weights.
-    """
+def refusal_gradients(trial: Trial) -> tuple[list[KnowledgeState], FloatArray, FloatArray]:
+    """Known, then unknown questions; their gradients, units less their mean, made units again; -1 (known) and 1."""
     store = GradientDatastore.open(trial.store)
     rows = {id_: row for row, id_ in enumerate(store.ids)}
     states = [*trial.known, *trial.unknown]
     x = store.unit_gradients[[rows[state.id] for state in states]].astype(np.float32)
     x -= x.mean(0)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return states, x, np.array([-1.0 if state.label == "ik" else 1.0 for state in states], dtype=np.float32)
+
+
+def margin_weights(trial: Trial) -> dict[str, float]:
+    """Dual variables of the widest margin between unknown and known questions in the space of refusal gradients.
+
+    Squared hinge loss, a constant as one more feature. A question far on its own side, or one whose neighbours hold the
+    border already, gets 0. By coordinate descent (Hsieh et al. 2008): linear in questions and dimensions.
+    """
+    slack = 10.0  # lambda; the larger, the more equal the weights
+    states, x, y = refusal_gradients(trial)
     x = np.concatenate([x, np.full((len(x), 1), 10**0.5, dtype=np.float32)], axis=1)
-    y = np.array([-1.0 if state.label == "ik" else 1.0 for state in states], dtype=np.float32)
     squares = (x**2).sum(1)
     alpha, direction = np.zeros(len(y)), np.zeros(x.shape[1], dtype=np.float32)
     generator = np.random.default_rng(trial.config.seed)
@@ -141,17 +146,17 @@ def margin_weights(trial: Trial, slack: float) -> dict[str, float]:
     return {state.id: float(a) for state, a in zip(states, alpha, strict=True)}
 
 
-def margin(trial: Trial, slack: float, times: int = 3, known_too: bool = True) -> list[Selected]:
-    """All questions of positive dual weight, both sides with the same total; the known ones ``times`` times."""
-    weights = margin_weights(trial, slack)
+def margin(trial: Trial) -> list[Selected]:
+    """All questions of positive dual weight, both sides with the same total; the known ones ``TIMES`` times."""
+    weights = margin_weights(trial)
     n_known = len(trial.known)
     on_known = sum(weights[state.id] for state in trial.known) / n_known
-    on_unknown = sum(weights[state.id] for state in trial.unknown) / (times * n_known)
+    on_unknown = sum(weights[state.id] for state in trial.unknown) / (TIMES * n_known)
     return [
         *(
-            Selected(state.id, "ik", weights[state.id] / on_known if known_too else 1.0, "answer")
+            Selected(state.id, "ik", weights[state.id] / on_known, "answer")
             for state in trial.known
-            for _ in range(times)
+            for _ in range(TIMES)
         ),
         *(
             Selected(state.id, "idk", weights[state.id] / on_unknown, "refusal")
@@ -161,39 +166,29 @@ def margin(trial: Trial, slack: float, times: int = 3, known_too: bool = True) -
     ]
 
 
-def margin_top(trial: Trial, slack: float) -> list[Selected]:
+def margin_top(trial: Trial) -> list[Selected]:
     """As many unknown questions as known ones, those of the highest dual weight; the papers' size and epochs."""
-    weights = margin_weights(trial, slack)
+    weights = margin_weights(trial)
     ids = sorted((state.id for state in trial.unknown), key=lambda id_: -weights[id_])[: len(trial.known)]
     return subset(trial, ids)
 
 
-def left_out_margins(trial: Trial, ridge: float = 1.0) -> dict[str, float]:
-    """How far every question is on the unknown side when the others are asked: leave-one-out kernel ridge regression on
-    centred unit gradients, target 1 (unknown) and -1 (known).
-    """
-    store = GradientDatastore.open(trial.store)
-    rows = {id_: row for row, id_ in enumerate(store.ids)}
-    states = [*trial.known, *trial.unknown]
-    x = store.unit_gradients[[rows[state.id] for state in states]].astype(np.float64)
-    x -= x.mean(0)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    y = np.array([-1.0 if state.label == "ik" else 1.0 for state in states])
-    inverse = np.linalg.inv(x @ x.T + ridge * np.eye(len(y)))
+def left_out_margins(trial: Trial) -> dict[str, float]:
+    """How far each question is on the unknown side when the others are asked: leave-one-out kernel ridge regression."""
+    states, x, y = refusal_gradients(trial)
+    inverse = np.linalg.inv((x @ x.T).astype(np.float64) + np.eye(len(y)))
     left_out = y - (inverse @ (y - y.mean())) / np.diag(inverse)
     return {state.id: float(value) for state, value in zip(states, left_out, strict=True)}
 
 
-def cleaned(trial: Trial, is_sure: Callable[[str], bool], seed: int = 0) -> list[Selected]:
+def cleaned(trial: Trial, is_sure: Callable[[str], bool]) -> list[Selected]:
     """Known and random unknown questions, as many of each, of those that ``is_sure``; the papers' form and epochs."""
     known = [state.id for state in trial.known if is_sure(state.id)]
     unknown = [state.id for state in trial.unknown if is_sure(state.id)]
+    chosen = random.Random(trial.config.seed).sample(unknown, min(len(known), len(unknown)))
     return [
         *(Selected(id_, "ik", 1.0, "answer") for id_ in known),
-        *(
-            Selected(id_, "idk", 1.0, "refusal")
-            for id_ in random.Random(seed).sample(unknown, min(len(known), len(unknown)))
-        ),
+        *(Selected(id_, "idk", 1.0, "refusal") for id_ in chosen),
     ]
 
 
@@ -222,15 +217,10 @@ VARIANTS: dict[str, tuple[Callable[[Trial], list[Selected]], float | None]] = {
     "coverage": (lambda t: coverage(t, t.equal()), ONE_EPOCH),
     "coverage-s": (lambda t: coverage(t, t.by_s()), ONE_EPOCH),
     "coverage-s-permuted": (lambda t: coverage(t, t.permuted_s()), ONE_EPOCH),
-    "coverage-mu": (lambda t: coverage(t, t.unlearnt()), ONE_EPOCH),
-    "coverage-mu-s": (lambda t: coverage(t, product(t.unlearnt(), t.by_s())), ONE_EPOCH),
     "coverage-never": (lambda t: coverage(t, t.never()), ONE_EPOCH),
     "coverage-never-s": (lambda t: coverage(t, product(t.never(), t.by_s())), ONE_EPOCH),
-    "coverage-never-s-2": (lambda t: coverage(t, product(t.never(), t.by_s()), ratio=2.0), ONE_EPOCH),
-    "margin": (lambda t: margin(t, 10.0), ONE_EPOCH),
-    "margin-3": (lambda t: margin(t, 3.0), ONE_EPOCH),
-    "margin-unknown": (lambda t: margin(t, 10.0, known_too=False), ONE_EPOCH),
-    "margin-top": (lambda t: margin_top(t, 10.0), None),
+    "margin": (margin, ONE_EPOCH),
+    "margin-top": (margin_top, None),
     "clear": (clear, None),
     "clean": (clean, None),
     "soft": (lambda t: soft(t, 0.3), ONE_EPOCH),
