@@ -37,6 +37,10 @@ class DialError(GraitError):
     """The refusal dial cannot reach its target, or cannot be used where it is asked for."""
 
 
+class HubError(GraitError):
+    """The hub cannot be reached, or does not take what is sent to it."""
+
+
 def reason(error: BaseException) -> str:
     """What another library's error says, on one line of at most 300 characters; its kind where it says nothing."""
     text = " ".join(str(error).split()) or type(error).__name__

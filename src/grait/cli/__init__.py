@@ -8,7 +8,7 @@ import traceback
 import typer
 from rich.console import Console
 
-from grait.cli import dialling, listing, measuring, running
+from grait.cli import dialling, listing, measuring, running, share
 from grait.errors import GraitError
 
 app = typer.Typer(
@@ -26,6 +26,9 @@ for command in (
     dialling.calibrate,
     dialling.chat,
     dialling.play,
+    share.export,
+    share.merge,
+    share.push,
 ):
     app.command()(command)
 app.command("eval")(measuring.evaluate)

@@ -1,0 +1,72 @@
+"""grait export, merge and push."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from grait.cli.options import Debug, Method, Run, silence_libraries
+
+
+def export(
+    run: Run,
+    format_name: Annotated[str, typer.Option("--format", help="trl, llama-factory, axolotl or openai.")],
+    method: Annotated[str, typer.Option(help="The method whose training data is written.")] = "grait",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write; default: RUN/export/METHOD/FORMAT.")
+    ] = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Repeat rows in proportion to the weights; no weights are written.")
+    ] = False,
+    rows: Annotated[int | None, typer.Option(help="Rows of a resampled file; default: as many as examples.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write what a finished run trained on for another training tool, and say what becomes of the weights."""
+    from grait.pipeline.export import export as export_run
+
+    result = export_run(run, format_name, method, out, resample, rows)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for note in result.notes:
+        console.print(f"{note}.")
+    console.print(f"{result.share.n_rows} rows in {result.folder}/; README.md there says how to train on them")
+
+
+def merge(
+    run: Run,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; new or empty.")],
+    method: Method = "grait",
+    debug: Debug = False,
+) -> None:
+    """Save base model and adapter of a finished run as one model, with tokenizer and chat template."""
+    from grait.pipeline.merging import merge as merge_run
+
+    silence_libraries()
+    result = merge_run(run, out, method)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if result.was_quantised:
+        console.print(
+            "The run trained on the base in 4 bits (nf4); merged into its unquantised weights: answers can differ."
+        )
+    console.print(f"Merged in {result.dtype}: {result.folder}/ loads with AutoModelForCausalLM.from_pretrained")
+
+
+def push(
+    run: Run,
+    repo: Annotated[str, typer.Argument(help="Repository on the hub, OWNER/NAME; made if it is not there.")],
+    method: Method = "grait",
+    private: Annotated[bool, typer.Option("--private", help="Only you, or your organisation, may see it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the folder, RUN/push/METHOD, and upload nothing.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Put an adapter of a finished run on the hub, with a model card that has its measurements."""
+    from grait.pipeline.pushing import push as push_run
+
+    result = push_run(run, repo, method, private, dry_run)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if result.url is None:
+        console.print(f"Nothing uploaded. To upload {result.folder}/: hf upload {repo} {result.folder}")
+    else:
+        console.print(f"Uploaded {result.folder}/ to {result.url}")

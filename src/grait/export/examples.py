@@ -1,0 +1,91 @@
+"""What all formats are made of: the examples that a run trained on, as text, and how it trained on them."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from grait.config import LoraSection, OptimizerSection
+from grait.records import Label
+
+WeightsAre = Literal["carried", "left out", "resampled"]
+"""``carried``: each row has its weight. ``left out``: rows are unweighted. ``resampled``: rows are repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example.
+
+    ``messages``: as the chat template is given them, up to the question. ``answer``: what the assistant answers.
+    ``prompt``, ``completion``: the same as text, up to the answer and from it on, without what a tokenizer puts around
+    a text; in plain text the completion begins with a blank.
+    """
+
+    id: str
+    label: Label
+    messages: tuple[dict[str, str], ...]
+    answer: str
+    prompt: str
+    completion: str
+    sample_weight: float
+
+    @property
+    def conversation(self) -> list[dict[str, str]]:
+        return [*self.messages, {"role": "assistant", "content": self.answer}]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the run trained on the examples.
+
+    ``model``: hub id or folder. ``is_chat``: prompts come from the chat template, else they are plain text.
+    ``begin``: text of the tokens that the tokenizer puts before a plain text, often none; ``end``: of the token that
+    ends a completion; ``eos``: of the token that ends all text. ``n_tokens``: of the longest example, all included.
+    """
+
+    model: str
+    revision: str | None
+    method: str
+    dtype: str
+    is_chat: bool
+    begin: str
+    end: str
+    eos: str
+    n_tokens: int
+    lora: LoraSection
+    training: OptimizerSection
+    seed: int
+    trust_remote_code: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As JSON values, for scripts and for people."""
+        return {
+            "model": self.model,
+            "revision": self.revision,
+            "trust_remote_code": self.trust_remote_code,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "lora": self.lora.model_dump(),
+            "training": self.training.model_dump(include=set(OptimizerSection.model_fields)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the export does with the weights.
+
+    ``rows``: of each example. ``total_variation``: between the weights and what the rows stand for, each with its own
+    weight where rows carry weights. ``unweighted``: the same for a trainer that takes every row as it comes.
+    """
+
+    weights_are: WeightsAre
+    rows: tuple[int, ...]
+    total_variation: float
+    unweighted: float
+
+    @property
+    def n_rows(self) -> int:
+        return sum(self.rows)
+
+    @property
+    def n_left_out(self) -> int:
+        return self.rows.count(0)
