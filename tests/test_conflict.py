@@ -19,7 +19,7 @@ from grait.config import ModelConfig, PromptConfig
 from grait.data.files import read_questions
 from grait.errors import KnowledgeError
 from grait.knowledge import conflict
-from grait.knowledge.conflict import THRESHOLD, conflict_rate, last_hidden_states, nearest_known
+from grait.knowledge.conflict import THRESHOLD, last_hidden_states, nearest_known
 from grait.model.load import load_tokenizer
 from grait.model.prompts import PromptFormat
 from grait.records import KnowledgeState, StaticConflict
@@ -27,31 +27,22 @@ from grait.records import KnowledgeState, StaticConflict
 KNOWN = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
 
 
-def test_the_rate_is_the_share_of_unknown_questions_that_have_a_similar_known_one() -> None:
-    unknown = torch.tensor([[3.0, 0.1, 0.0], [0.0, 0.0, 1.0], [0.1, 5.0, 0.1], [1.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
-    assert conflict_rate(KNOWN, unknown) == 2 / 5
-    assert conflict_rate(KNOWN, unknown, threshold=0.7) == 3 / 5
-    assert conflict_rate(unknown, KNOWN) == 1  # of the known: another question, another answer
+def test_only_the_direction_counts() -> None:
+    unknown = torch.tensor([[7.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.5, 0.5], [-1.0, 0.0, 0.0]])
+    highest, _ = nearest_known(KNOWN, unknown)
+    assert highest.tolist() == pytest.approx([1, 0, 0.5**0.5, 0])
 
 
-def test_a_question_on_both_sides_is_a_conflict_and_orthogonal_ones_are_none() -> None:
-    assert conflict_rate(KNOWN, 7 * KNOWN) == 1
-    assert conflict_rate(KNOWN, torch.tensor([[0.0, 0.0, 1.0]])) == 0
+def test_each_unknown_question_has_its_nearest_known_one_not_the_other_way_round() -> None:
+    unknown = torch.tensor([[3.0, 0.1, 0.0], [0.1, 5.0, 0.1], [-1.0, 0.0, 0.0]])
+    assert (nearest_known(KNOWN, unknown)[0] > THRESHOLD).tolist() == [True, True, False]
+    assert (nearest_known(unknown, KNOWN)[0] > THRESHOLD).tolist() == [True, True]
 
 
 def test_the_papers_threshold_separates() -> None:
     assert THRESHOLD == 0.97
     just_above, just_below = (torch.tensor([[c, 0.0, (1 - c * c) ** 0.5]]) for c in (0.971, 0.969))
-    assert (conflict_rate(KNOWN, just_above), conflict_rate(KNOWN, just_below)) == (1, 0)
-
-
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12), st.integers(0, 99))
-def test_the_blocks_do_not_matter(n_ik: int, n_idk: int, rows: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    ik, idk = (torch.randn(n, 2, generator=generator) for n in (n_ik, n_idk))
-    cosines = torch.nn.functional.cosine_similarity(idk[:, None].double(), ik[None].double(), dim=-1)
-    expected = sum(max(row) > 0.8 for row in cosines.tolist()) / n_idk
-    assert conflict_rate(ik, idk, threshold=0.8, rows_per_block=rows) == expected
+    assert nearest_known(KNOWN, just_above)[0] > THRESHOLD > nearest_known(KNOWN, just_below)[0]
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12), st.integers(0, 99))
@@ -72,9 +63,9 @@ def test_of_equally_near_ones_the_first_is_named() -> None:
 
 def test_an_empty_side_is_an_error() -> None:
     with pytest.raises(KnowledgeError, match="found 0 ik and 2 idk"):
-        conflict_rate(KNOWN[:0], KNOWN)
+        nearest_known(KNOWN[:0], KNOWN)
     with pytest.raises(KnowledgeError, match="found 2 ik and 0 idk"):
-        conflict_rate(KNOWN, KNOWN[:0])
+        nearest_known(KNOWN, KNOWN[:0])
 
 
 # -- representations ------------------------------------------------------------------------------------------------
@@ -134,7 +125,7 @@ def test_equal_questions_conflict_whatever_stands_beside_them_in_the_batch() -> 
     model = tiny_model()
     known = last_hidden_states(model, QUESTIONS[:3], PAD)
     unknown = last_hidden_states(model, [QUESTIONS[2], *QUESTIONS[3:]], PAD)
-    assert conflict_rate(known, unknown, threshold=0.999) == pytest.approx(1 / 3)
+    assert (nearest_known(known, unknown)[0] > 0.999).tolist() == [True, False, False]
 
 
 # -- in a run -------------------------------------------------------------------------------------------------------

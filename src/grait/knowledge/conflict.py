@@ -46,16 +46,6 @@ def nearest_known(ik: Tensor, idk: Tensor, rows_per_block: int = 1024) -> tuple[
     return torch.cat(cosines), torch.cat(rows)
 
 
-def conflict_rate(ik: Tensor, idk: Tensor, threshold: float = THRESHOLD, rows_per_block: int = 1024) -> float:
-    """Share of unknown questions whose highest cosine with any known question exceeds the threshold, in [0, 1].
-
-    Higher: more conflict; 0: no unknown question is similar to a known one. Exactly on the threshold is no conflict.
-    Arguments and errors as for ``nearest_known``.
-    """
-    cosines, _ = nearest_known(ik, idk, rows_per_block)
-    return int((cosines > threshold).sum()) / len(idk)
-
-
 @torch.inference_mode()
 def last_hidden_states(
     model: PreTrainedModel, sequences: Sequence[Sequence[int]], pad_token_id: int, tokens_per_batch: int = 8192
