@@ -11,7 +11,8 @@ from grait.evaluation.metrics import summarize
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
 from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Outcome, Prediction, ProbeRecord, Question
-from grait.report.page import ComparisonRecords, RunRecords, curve
+from grait.report.contents import ComparisonRecords, RunRecords
+from grait.report.page import curve
 
 ALL = tuple(METHODS)
 

@@ -16,6 +16,7 @@ from grait.methods.selection import Evidence
 from grait.pipeline.evaluation import RunResult
 from grait.pipeline.workbench import Workbench
 from grait.records import ComparisonRecord, DifferenceRecord, Prediction, Selected
+from grait.report.contents import ComparisonRecords, RunRecords
 
 if TYPE_CHECKING:
     from grait.report.page import Report
@@ -35,7 +36,7 @@ def run_page(
     from grait.report import page
 
     folder = Path(bench.config.out)
-    run = page.RunRecords(
+    run = RunRecords(
         name=folder.name,
         config=bench.config.model_dump(),
         metrics=result.metrics,
@@ -74,7 +75,7 @@ def comparison_page(
         }
         for dataset in datasets
     }
-    return page.comparison_report(page.ComparisonRecords(folder.name, records, differences, about, curves))
+    return page.comparison_report(ComparisonRecords(folder.name, records, differences, about, curves))
 
 
 def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:

@@ -1,5 +1,5 @@
 """What a run or a comparison found, for people: tables for the terminal and Markdown, figures, and one page of both.
 
-``tables`` and ``figures`` are pure functions of records; ``page`` puts them together. Nothing here reads or writes a
-file (``pipeline.reporting`` does).
+``tables``, ``examples`` and ``figures`` are pure functions of records; ``page`` puts them together. Nothing here reads
+or writes a file (``pipeline.reporting`` does).
 """

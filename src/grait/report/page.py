@@ -6,7 +6,6 @@ as text; and the page's policy lets no script run but its own and nothing be fet
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,30 +18,14 @@ from scipy.stats import binomtest
 
 from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
-from grait.methods.selection import Evidence
-from grait.records import (
-    ComparisonRecord,
-    DifferenceRecord,
-    GroupRecord,
-    MetricRecord,
-    Outcome,
-    Prediction,
-    ProbeRecord,
-    Question,
-    Selected,
-)
+from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
 from grait.report import figures
+from grait.report.contents import ComparisonRecords, RunRecords
+from grait.report.examples import answers_table, group_of, training_table
 from grait.report.figures import Chart
-from grait.report.palette import DARK, LIGHT, OUTCOMES
+from grait.report.palette import DARK, LIGHT
 from grait.report.pictures import svg
 from grait.report.tables import by_dataset, percent, verdicts
-
-MAX_TEST_BYTES = 2_000_000
-MAX_TRAINING_BYTES = 1_000_000
-"""Of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
-
-MAX_CELL = 240
-"""Characters of one text in an example table."""
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -61,42 +44,6 @@ MORE_MEASURES = {
     "hedged_rate": "hedged",
 }
 """Fields of ``MetricRecord`` that stand in the second table, with the heads of their columns."""
-
-
-@dataclass(frozen=True)
-class RunRecords:
-    """All that the page of a run shows. ``test_sets`` may hold questions that were too long to be asked.
-
-    ``predictions``: data set -> system -> rows, ``init-basic`` always among the systems. ``selected``: what each
-    trained method was trained on; ``losses``: by adapter, in each optimizer step. ``summary``: as ``summary.json``.
-    """
-
-    name: str
-    config: Mapping[str, Any]
-    metrics: Sequence[MetricRecord]
-    groups: Sequence[GroupRecord]
-    test_sets: Mapping[str, Sequence[Question]]
-    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]
-    training_set: Mapping[str, Question]
-    evidence: Evidence
-    selected: Mapping[str, Sequence[Selected]]
-    losses: Mapping[str, Sequence[float]]
-    summary: Mapping[str, Any]
-    probes: Sequence[ProbeRecord] = ()
-
-
-@dataclass(frozen=True)
-class ComparisonRecords:
-    """All that the page of a comparison shows. ``curves``: data set -> system -> one curve for each seed.
-
-    ``about``: as in ``compare.json``.
-    """
-
-    name: str
-    records: Sequence[ComparisonRecord]
-    differences: Sequence[DifferenceRecord]
-    about: Mapping[str, Any]
-    curves: Mapping[str, Mapping[str, Sequence[RiskCoverage]]]
 
 
 @dataclass(frozen=True)
@@ -151,7 +98,7 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
     questions = {question.id: question for question in run.test_sets[name] if question.id in outcomes[main]}
     before, after = metrics[INIT_BASIC], metrics[main]
     known = sum(outcome == "correct" for outcome in outcomes[INIT_BASIC].values())
-    kinds = {question.id: kind for question in questions.values() if (kind := _kind(question))}
+    kinds = {question.id: kind for question in questions.values() if (kind := group_of(question))}
     popularity = {question.id: value for question in questions.values() if (value := question.popularity) is not None}
     found = {
         "name": name,
@@ -272,12 +219,6 @@ def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:
     return {row.id: row.outcome for row in rows}
 
 
-def _kind(question: Question) -> str | None:
-    """What results are broken down by: the question's group, school subject or relation."""
-    kind = question.group or question.topic or question.relation
-    return kind.replace("_", " ") if kind else None
-
-
 def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
@@ -288,126 +229,6 @@ def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for name, notes in summary.get("stages", {}).items()
     ]
-
-
-# -- example tables ------------------------------------------------------------------------------------------------
-
-
-def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
-    """Every test question with the initial model's answer and every system's, cut to ``MAX_TEST_BYTES``."""
-    systems = [name for name in next(iter(run.predictions.values())) if name != INIT_BASIC]
-    rows: list[list[Any]] = []
-    variants: dict[str, list[list[Any]]] = {name: [] for name in [main, *(name for name in systems if name != main)]}
-    total = sum(len(own[INIT_BASIC]) for own in run.predictions.values())
-    for dataset, own in run.predictions.items():
-        questions = {question.id: question for question in run.test_sets[dataset]}
-        answers = {system: {row.id: row for row in predictions} for system, predictions in own.items()}
-        budget = MAX_TEST_BYTES * len(own[INIT_BASIC]) / total
-        for before in own[INIT_BASIC]:
-            question = questions[before.id]
-            row = [
-                dataset,
-                _asked(question),
-                question.answers[0],
-                _kind(question) or "",
-                question.popularity,
-                OUTCOMES[before.outcome],
-                figures.shortened(before.output, MAX_CELL),
-            ]
-            after = {name: _after(before, answers[name][before.id]) for name in variants}
-            budget -= _n_bytes(row) + sum(map(_n_bytes, after.values()))
-            if budget < 0:
-                break
-            rows.append(row)
-            for name, cells in after.items():
-                variants[name].append(cells)
-    return {
-        "id": "test-examples",
-        "title": "Test questions, before and after",
-        "total": total,
-        "columns": [
-            {"name": "data set", "kind": "choice", "is_hidden": True},
-            {"name": "question", "kind": "text"},
-            {"name": "reference answer", "kind": "text"},
-            {"name": "group", "kind": "choice", "is_hidden": True},
-            {"name": "popularity", "kind": "number", "digits": 2},
-            {"name": "before", "kind": "choice"},
-            {"name": "answer before", "kind": "text"},
-            {"name": "after", "kind": "choice"},
-            {"name": "answer after", "kind": "text"},
-            {"name": "log p(refusal)", "kind": "number", "digits": 1},
-        ],
-        "rows": rows,
-        "variants": variants,
-    }
-
-
-def _after(before: Prediction, after: Prediction) -> list[Any]:
-    outcome = "over-refused" if (before.outcome, after.outcome) == ("correct", "refused") else OUTCOMES[after.outcome]
-    same = after.output == before.output
-    return [outcome, None if same else figures.shortened(after.output, MAX_CELL), round(after.refusal_logprob, 2)]
-
-
-def training_table(run: RunRecords, main: str) -> dict[str, Any]:
-    """Every training question with what the initial model knows, its influence and weight; likewise cut."""
-    taught = {row.id: row for row in run.selected.get(main, ())}
-    rows: list[list[Any]] = []
-    budget = MAX_TRAINING_BYTES
-    for state in run.evidence.states:
-        question, chosen = run.training_set[state.id], taught.get(state.id)
-        score = run.evidence.influence.get(state.id)
-        row = [
-            _asked(question),
-            question.answers[0],
-            figures.shortened(state.answer, MAX_CELL),
-            figures.LABELS[state.label],
-            round(state.correctness, 3),
-            None if state.certainty is None else round(state.certainty, 3),
-            *(
-                (None, None, None)
-                if score is None
-                else (
-                    round(score.refusal_influence, 5),
-                    round(score.over_refusal_influence, 5),
-                    round(score.stable_influence, 5),
-                )
-            ),
-            chosen.target if chosen else "nothing",
-            round(chosen.sample_weight, 4) if chosen else None,
-        ]
-        budget -= _n_bytes(row)
-        if budget < 0:
-            break
-        rows.append(row)
-    return {
-        "id": "training-examples",
-        "title": "Training questions",
-        "total": len(run.evidence.states),
-        "columns": [
-            {"name": "question", "kind": "text"},
-            {"name": "reference answer", "kind": "text"},
-            {"name": "model’s answer", "kind": "text"},
-            {"name": "knowledge", "kind": "choice"},
-            {"name": "correctness", "kind": "number", "digits": 2},
-            {"name": "certainty", "kind": "number", "digits": 2},
-            {"name": "R", "kind": "number", "digits": 4},
-            {"name": "O", "kind": "number", "digits": 4},
-            {"name": "S", "kind": "number", "digits": 4},
-            {"name": "teaches", "kind": "choice"},
-            {"name": "weight", "kind": "number", "digits": 2},
-        ],
-        "rows": rows,
-        "variants": {},
-    }
-
-
-def _asked(question: Question) -> str:
-    options = " ".join(f"({letter}) {text}" for letter, text in zip("ABCDEFGHIJ", question.choices, strict=False))
-    return figures.shortened(f"{question.question} {options}", MAX_CELL * 2)
-
-
-def _n_bytes(value: Any) -> int:
-    return len(json.dumps(value)) + 1
 
 
 # -- a comparison --------------------------------------------------------------------------------------------------

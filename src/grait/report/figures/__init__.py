@@ -1,0 +1,42 @@
+"""Figures: pure functions from records to Altair charts.
+
+Each chart holds its data in its own specification (``chart.to_dict()``), already counted: what is drawn can be read
+there. Shares are fractions in [0, 1] and shown in percent. A mark's ``says`` is what a reader is told who points at it.
+"""
+
+from grait.report.figures.comparison import difference_forest, ths_forest, trade_off
+from grait.report.figures.curves import loss_curves, risk_coverage_curves, smooth
+from grait.report.figures.outcomes import (
+    FOUR_WAYS,
+    MAX_GROUPS,
+    flow,
+    four_way_counts,
+    outcome_bars,
+    outcomes_by_group,
+    outcomes_by_popularity,
+)
+from grait.report.figures.parts import Chart, shortened
+from grait.report.figures.training import LABELS, MAX_POINTS, influence_plane, knowledge_map, weight_histogram
+
+__all__ = [
+    "FOUR_WAYS",
+    "LABELS",
+    "MAX_GROUPS",
+    "MAX_POINTS",
+    "Chart",
+    "difference_forest",
+    "flow",
+    "four_way_counts",
+    "influence_plane",
+    "knowledge_map",
+    "loss_curves",
+    "outcome_bars",
+    "outcomes_by_group",
+    "outcomes_by_popularity",
+    "risk_coverage_curves",
+    "shortened",
+    "smooth",
+    "ths_forest",
+    "trade_off",
+    "weight_histogram",
+]

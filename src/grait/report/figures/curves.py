@@ -1,0 +1,97 @@
+"""Lines, one for each system: risk by coverage, loss by step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from grait.evaluation.selective import RiskCoverage
+from grait.report.figures.parts import Rows, data, finished, layered, percent, share_axis, system_colour
+from grait.report.palette import colour, style
+
+COVERAGES = np.arange(5, 101) / 100
+"""Where risk-coverage curves are drawn: below 5% of the questions they are noise."""
+
+
+def risk_coverage_curves(curves: Mapping[str, Sequence[RiskCoverage]], main: str) -> alt.Chart:
+    """The share of wrong answers among the questions that a system refuses least readily, by their share of all.
+
+    ``curves``: by system, one for each seed; their mean is drawn. ``main`` is drawn thickest, and last.
+    """
+    rows: Rows = []
+    for system, own in sorted(curves.items(), key=lambda item: item[0] == main):
+        risks = np.mean([np.interp(COVERAGES, curve.coverage, curve.risk) for curve in own], axis=0)
+        says = f"{system}: " + ", ".join(
+            f"{percent(risks[np.searchsorted(COVERAGES, at - 1e-9)], 0)} wrong at {percent(at, 0)} answered"
+            for at in (0.2, 0.5, 1.0)
+        )
+        rows += [
+            {"system": system, "coverage": float(at), "risk": float(risk), "says": says}
+            for at, risk in zip(COVERAGES, risks, strict=True)
+        ]
+    chart = (
+        alt.Chart(data(rows))
+        .mark_line(interpolate="linear")
+        .encode(
+            x=share_axis("coverage", "coverage: share of the questions that is answered"),
+            y=alt.Y(
+                "risk:Q", axis=alt.Axis(title="risk: share wrong of them", format="%"), scale=alt.Scale(zero=False)
+            ),
+            strokeWidth=alt.condition(alt.datum.system == main, alt.value(2.6), alt.value(1.4)),
+            description="says:N",
+            **_system_marks(list(curves)),
+        )
+    )
+    return finished(chart, 370)
+
+
+def smooth(values: Sequence[float], window: int) -> list[float]:
+    """Centred running mean over an odd ``window``, narrower at both ends, as long as ``values``."""
+    half = window // 2
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=np.float64))])
+    places = np.arange(len(values))
+    reach = np.minimum(np.minimum(places, len(values) - 1 - places), half)
+    return [float(mean) for mean in (sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1)]
+
+
+def loss_curves(losses: Mapping[str, Sequence[float]], main: str) -> alt.LayerChart:
+    """Training loss by optimizer step, a running mean over a tenth of the steps; of ``main`` every step, faintly.
+
+    ``losses``: by adapter. Weighted losses of different training sets do not compare in height.
+    """
+    rows: Rows = []
+    for system, own in sorted(losses.items(), key=lambda item: item[0] == main):
+        means = smooth(own, max(1, len(own) // 10) | 1)
+        for step, (mean, raw) in enumerate(zip(means, own, strict=True), 1):
+            says = f"{system}: from {means[0]:.3f} to {means[-1]:.3f} in {len(own)} steps"
+            rows.append({"system": system, "step": step, "mean": mean, "loss": raw, "says": says})
+    x = alt.X("step:Q", axis=alt.Axis(title="optimizer step", tickMinStep=1), scale=alt.Scale(nice=False))
+    lines = (
+        alt.Chart(data([{key: row[key] for key in ("system", "step", "mean", "says")} for row in rows]))
+        .mark_line()
+        .encode(
+            x=x,
+            y=alt.Y("mean:Q", axis=alt.Axis(title="training loss"), scale=alt.Scale(zero=False)),
+            strokeWidth=alt.condition(alt.datum.system == main, alt.value(2.6), alt.value(1.4)),
+            description="says:N",
+            **_system_marks(list(losses)),
+        )
+    )
+    raw = (
+        alt.Chart(data([row for row in rows if row["system"] == main]))
+        .mark_line(strokeWidth=0.8, opacity=0.4, color=colour(style(main)[0]))
+        .encode(x=x, y="loss:Q", description="says:N")
+    )
+    return layered([raw, lines], 320)
+
+
+def _system_marks(systems: Sequence[str]) -> dict[str, Any]:
+    """Colour, dashes and legend of lines, one for each system."""
+    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolSize=400, symbolStrokeWidth=1.8, labelLimit=130)
+    dashes = alt.Scale(domain=list(systems), range=[list(style(name)[1]) or [1, 0] for name in systems])
+    return {
+        "color": system_colour(systems, legend),
+        "strokeDash": alt.StrokeDash("system:N", scale=dashes, legend=legend),
+        "detail": "system:N",
+    }
