@@ -2,7 +2,9 @@
 
 ``python -m experiments.selection CONFIG --seed 0 --variants coverage,coverage-s`` trains every variant on the evidence
 of the comparison's own run folder (knowledge state, warm-up, influence are computed there when they are missing) and
-evaluates it on the validation split only. One JSON line for each goes to ``experiments.jsonl`` in the run folder.
+evaluates it on the validation split only; ``--set training.epochs=1`` and the like change the training alone.
+``coverage``, ``margin`` and their kin are made for one epoch, the others for the config's. One JSON line for each goes
+to ``experiments.jsonl`` in the run folder.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from grait.config import Config, DataConfig, load_config
+from grait.config import Config, DataConfig, load_config, override, parse_config
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
 from grait.methods.catalog import INIT_BASIC, METHODS, Method
@@ -29,10 +31,10 @@ from grait.pipeline.workbench import Workbench
 from grait.records import KnowledgeState, Prediction, Selected
 
 FloatArray = NDArray[np.float32]
-VALIDATION = DataConfig(path="worldfacts", split="val", limit=400, name="validation")
+VALIDATION = DataConfig(path="worldfacts", split="val", limit=800, name="validation")
 
 TIMES = 3
-"""How often the variants of one epoch hold a known question: as often as the papers' epochs show it."""
+"""How often the variants for one epoch hold a known question: as often as the papers' epochs show it."""
 
 
 class Trial:
@@ -71,11 +73,11 @@ def product(*weighings: Mapping[str, float]) -> dict[str, float]:
     return {id_: float(np.prod([weights[id_] for weights in weighings])) for id_ in weighings[0]}
 
 
-def coverage(trial: Trial, weights: Mapping[str, float]) -> list[Selected]:
-    """All unknown questions of positive weight once, all known ones ``TIMES`` times; both sides with the same total."""
-    scale = TIMES * len(trial.known) / sum(weights.values())
+def coverage(trial: Trial, weights: Mapping[str, float], times: int = TIMES) -> list[Selected]:
+    """All unknown questions of positive weight once, all known ones ``times`` times; both sides with the same total."""
+    scale = times * len(trial.known) / sum(weights.values())
     return [
-        *(Selected(state.id, "ik", 1.0, "answer") for state in trial.known for _ in range(TIMES)),
+        *(Selected(state.id, "ik", 1.0, "answer") for state in trial.known for _ in range(times)),
         *(Selected(id_, "idk", scale * weight, "refusal") for id_, weight in weights.items() if weight > 0),
     ]
 
@@ -95,18 +97,22 @@ def herded(trial: Trial) -> list[Selected]:
 
 
 def soft(trial: Trial, price: float) -> list[Selected]:
-    """Every question with its answer, weight mu, ``TIMES`` times, and with the refusal, weight price * (1 - mu), once.
+    """Every question with its answer, weight mu, and with the refusal, weight price * (1 - mu).
 
-    The refusal of a question with an answer weighs ``TIMES`` times as much.
+    The best a model can do is to refuse where mu < price / (1 + price).
     """
-    rows: list[Selected] = []
-    for state in trial.evidence.states:
-        times = TIMES if state.correctness > 0 else 1
-        if state.correctness > 0:
-            rows += [Selected(state.id, state.label, state.correctness, "answer")] * times
-        if state.correctness < 1:
-            rows.append(Selected(state.id, state.label, price * times * (1 - state.correctness), "refusal"))
-    return rows
+    return [
+        *(
+            Selected(state.id, state.label, state.correctness, "answer")
+            for state in trial.evidence.states
+            if state.correctness > 0
+        ),
+        *(
+            Selected(state.id, state.label, price * (1 - state.correctness), "refusal")
+            for state in trial.evidence.states
+            if state.correctness < 1
+        ),
+    ]
 
 
 def refusal_gradients(trial: Trial) -> tuple[list[KnowledgeState], FloatArray, FloatArray]:
@@ -209,31 +215,32 @@ def cor_rait(trial: Trial) -> list[Selected]:
     return subset(trial, unknown)
 
 
-ONE_EPOCH = 1.0
-VARIANTS: dict[str, tuple[Callable[[Trial], list[Selected]], float | None]] = {
-    # name: training set, epochs (None: the config's)
-    "cor-rait": (cor_rait, None),
-    "herded": (herded, None),
-    "coverage": (lambda t: coverage(t, t.equal()), ONE_EPOCH),
-    "coverage-s": (lambda t: coverage(t, t.by_s()), ONE_EPOCH),
-    "coverage-s-permuted": (lambda t: coverage(t, t.permuted_s()), ONE_EPOCH),
-    "coverage-never": (lambda t: coverage(t, t.never()), ONE_EPOCH),
-    "coverage-never-s": (lambda t: coverage(t, product(t.never(), t.by_s())), ONE_EPOCH),
-    "margin": (margin, ONE_EPOCH),
-    "margin-top": (margin_top, None),
-    "clear": (clear, None),
-    "clean": (clean, None),
-    "soft": (lambda t: soft(t, 0.3), ONE_EPOCH),
+VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
+    "cor-rait": cor_rait,
+    "herded": herded,
+    "coverage": lambda t: coverage(t, t.equal()),
+    "coverage-s": lambda t: coverage(t, t.by_s()),
+    "coverage-s-permuted": lambda t: coverage(t, t.permuted_s()),
+    "coverage-never": lambda t: coverage(t, t.never()),
+    "coverage-never-s": lambda t: coverage(t, product(t.never(), t.by_s())),
+    "coverage-once": lambda t: coverage(t, t.equal(), times=1),
+    "coverage-once-s": lambda t: coverage(t, t.by_s(), times=1),
+    "margin": margin,
+    "margin-top": margin_top,
+    "clear": clear,
+    "clean": clean,
+    "soft": lambda t: soft(t, 0.3),
 }
 
 
-def evaluated(bench: Workbench, name: str, rows: list[Selected], epochs: float | None) -> list[Prediction]:
-    METHODS[name] = Method(name, name, "trial", None)
+def evaluated(bench: Workbench, name: str, rows: list[Selected], overrides: list[str]) -> list[Prediction]:
+    """Train with the overrides, which the evidence does not see, and answer the validation questions."""
+    title = "-".join([name, *(text.partition("=")[2].strip("[]").replace(", ", "+") for text in overrides)])
+    METHODS[title] = Method(title, title, "trial", None)
     config = bench.config
-    if epochs is not None:
-        bench.config = config.model_copy(update={"training": config.training.model_copy(update={"epochs": epochs})})
+    bench.config = parse_config(override(config.model_dump(mode="json"), overrides), "--set")
     try:
-        return evaluation(bench, name, training(bench, name, rows), VALIDATION)
+        return evaluation(bench, title, training(bench, title, rows), VALIDATION)
     finally:
         bench.config = config
 
@@ -243,6 +250,7 @@ def main() -> None:
     parser.add_argument("config")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--set", action="append", default=[], help="for the training only, as in grait run")
     arguments = parser.parse_args()
     config = load_config(arguments.config, [f"seed={arguments.seed}"])
     folder = Path(config.out) / f"seed-{arguments.seed}"
@@ -258,10 +266,9 @@ def main() -> None:
     trial = Trial(Evidence(states, {}, {row.id: row for row in scores}), folder, config)
     initial = {row.id: row.outcome for row in evaluation(bench, INIT_BASIC, None, VALIDATION)}
     for name in arguments.variants.split(","):
-        make, epochs = VARIANTS[name]
-        rows = make(trial)
+        rows = VARIANTS[name](trial)
         begin = time.monotonic()
-        predictions = evaluated(bench, name, rows, epochs)
+        predictions = evaluated(bench, name, rows, arguments.set)
         record = summarize(
             name,
             VALIDATION.title,
@@ -273,6 +280,8 @@ def main() -> None:
         )
         line = {
             "variant": name,
+            "set": arguments.set,
+            "n_validation": len(predictions),
             "seed": arguments.seed,
             "n_examples": len(rows),
             "seconds": round(time.monotonic() - begin),
