@@ -65,17 +65,19 @@ def collate(examples: Sequence[TokenizedExample], pad_token_id: int, n_shared: i
     }
 
 
-def completion_losses(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None = None) -> Tensor:
+def completion_losses(
+    model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None = None, in_chunks: bool = True
+) -> Tensor:
     """l(q, y; theta) of each row: mean cross-entropy over its completion's tokens (nats), [batch], fp32.
 
     Prompt tokens carry no loss. The head runs at answer positions only; where their logits are more than
-    ``LOGITS_AT_ONCE`` it runs in chunks. ``cache`` holds keys and values of tokens before those of the batch, whose
-    attention mask and positions then cover them.
+    ``LOGITS_AT_ONCE`` it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens before
+    those of the batch, whose attention mask and positions then cover them.
     """
     targets = batch["targets"]
     chunked = None
     config = extract_model_from_parallel(model).config.get_text_config(decoder=True)
-    if targets.numel() * config.vocab_size > LOGITS_AT_ONCE:
+    if in_chunks and targets.numel() * config.vocab_size > LOGITS_AT_ONCE:
         chunked = _ChunkedHead.of(model)
     token_losses = chunked.losses(batch, cache) if chunked else _cross_entropy(_forward(model, batch, cache), targets)
     return token_losses.sum(-1) / (targets != IGNORED).sum(-1)

@@ -116,7 +116,7 @@ def _train(
             return
         partial = unfinished / ".epoch.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial)
+        model.save_pretrained(partial, state_dict=epoch.adapter)
         save_file(epoch.moments, partial / MOMENTS)
         kept = unfinished / f"epoch-{epoch.number}"
         shutil.rmtree(kept, ignore_errors=True)  # of a run that was killed before the checkpoint of this epoch's end
@@ -131,12 +131,15 @@ def _train(
                 pad_token_id=bench.pad_token_id,
                 seed=bench.config.seed,
                 advance=advance,
-                on_epoch=keep if keep_epochs and processes.is_main() else None,
+                on_epoch=keep if keep_epochs else None,
                 resume=unfinished,
             )
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=log.adapter)
     finally:
-        bench.drop_adapter(model)
+        if processes.sharding() == "none":
+            bench.drop_adapter(model)
+        else:
+            bench.drop_model()  # only a shard of it is left; whoever asks for it next loads it again
     save_file(log.moments, folder / MOMENTS)
     write_json(folder / "losses.json", log.losses)
     if keep_epochs and processes.is_main():

@@ -8,6 +8,10 @@ CPU with one thread.
 
 The tokens with which all prompts begin run once for each micro-batch, not once for each example: their keys and values
 carry the gradients of all rows. With dropout they run for each row, since every row has its own noise.
+
+The model may be sharded over the processes (``processes.sharding``). All of them then have to run it equally often and
+in one piece: the common beginning is not run by itself, nor the head in chunks, and a loss that is not finite stops
+the run where else its example is left out.
 """
 
 import math
@@ -19,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -35,7 +41,7 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
-from grait import processes
+from grait import processes, progress
 from grait.artifacts import fingerprint
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ArtifactError, ConfigError, NonFiniteError
@@ -43,7 +49,10 @@ from grait.machine import versions
 from grait.model.common_prefix import cache_of, keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
+from grait.training.gathered import moments, trained_weights
 from grait.unfinished import digest_of_weights, open_folder
+
+SHARDED_BY = {"fsdp": "FSDP", "zero": "DeepSpeed ZeRO"}
 
 NOTHING = ""
 """The id of an example that only fills up a batch."""
@@ -61,12 +70,14 @@ class WeightedExample:
 class TrainingLog:
     """``losses``: weighted loss of each optimizer step; ``non_finite``: ids left out because their loss was not finite.
 
-    ``moments``: exp_avg and exp_avg_sq of the optimizer by parameter name, with the number of its steps.
-    ``learning_rates``: the mean over the steps of each epoch. All hold for the whole run, also where it was killed.
+    ``adapter``: the trained weights by parameter name. ``moments``: exp_avg and exp_avg_sq of the optimizer by
+    parameter name, with the number of its steps. ``learning_rates``: the mean over the steps of each epoch. All hold
+    for the whole run, also where it was killed.
     """
 
     losses: list[float]
     non_finite: tuple[str, ...]
+    adapter: dict[str, Tensor]
     moments: dict[str, Tensor]
     learning_rates: list[float]
 
@@ -145,6 +156,11 @@ class WeightedTrainer(Trainer):
         n_examples = torch.tensor(sum(name != NOTHING for batch in batches for name in batch["ids"]), device=device)
         return batches, self.accelerator.gather(n_examples).sum()
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Into a checkpoint. Of a sharded model the Trainer would gather all; it keeps the adapter in another file."""
+        if processes.sharding() == "none":
+            super().save_model(output_dir, _internal_call)
+
     def _save_checkpoint(self, *arguments: Any, **settings: Any) -> None:
         try:
             super()._save_checkpoint(*arguments, **settings)
@@ -163,18 +179,32 @@ class WeightedTrainer(Trainer):
     ) -> Any:
         """Sum of w_i * l_i over the micro-batch, divided by the examples of the optimizer step.
 
-        A row whose loss is not finite is left out, as if its weight were 0, and its id kept in ``non_finite``.
+        A row whose loss is not finite is left out, as if its weight were 0, and its id kept in ``non_finite``. With a
+        sharded model that raises NonFiniteError instead.
         """
         if return_outputs or num_items_in_batch is None:
             raise NotImplementedError("WeightedTrainer trains only")
-        losses, weights = self.losses_of_batch(model, inputs), inputs["sample_weight"]
-        finite = losses.isfinite()
-        if not bool(finite.all()):
+        with self.accelerator.autocast():
+            losses, weights = self.losses_of_batch(model, inputs), inputs["sample_weight"]
+            finite = losses.isfinite()
             self.non_finite.update(name for name, ok in zip(inputs["ids"], finite.tolist(), strict=True) if not ok)
-            # 0 * NaN is NaN in the backward pass, too: the others run again without these rows.
-            losses, weights = self.losses_of_rows(model, inputs, finite), weights[finite]
+            if processes.sharding() != "none":
+                self.stop_if_any_is_not_finite()
+            elif not bool(finite.all()):
+                # 0 * NaN is NaN in the backward pass, too: the others run again without these rows.
+                losses, weights = self.losses_of_rows(model, inputs, finite), weights[finite]
         # Gradients are averaged over processes afterwards, hence their number.
         return (weights * losses).sum() / num_items_in_batch * self.accelerator.num_processes
+
+    def stop_if_any_is_not_finite(self) -> None:
+        """In all processes alike: one that ran its rows again would wait for the others' shards."""
+        found = sorted(set().union(*processes.of_each(self.non_finite)) - {NOTHING})
+        if found:
+            raise NonFiniteError(
+                f"training: the loss of {', '.join(found[:5])} is not finite, and a sharded model "
+                f"({SHARDED_BY[processes.sharding()]}) cannot leave single examples out: lower learning_rate, "
+                "take these questions out, or train with DDP"
+            )
 
     def losses_of_rows(self, model: nn.Module, inputs: dict[str, Any], rows: Tensor) -> Tensor:
         """Losses of the rows where ``rows`` [batch] is true; without any a 0 that has a gradient, which is 0."""
@@ -186,7 +216,7 @@ class WeightedTrainer(Trainer):
     def losses_of_batch(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         """l_i of each row, [batch], behind the shared tokens."""
         if not self.shared_ids:
-            return completion_losses(model, inputs)
+            return completion_losses(model, inputs, in_chunks=processes.sharding() == "none")
         tokens = inputs["input_ids"]
         found = keys_and_values(model, self.shared_ids, tokens.device)
         return completion_losses(model, inputs, cache_of(found, len(tokens)))
@@ -209,14 +239,15 @@ class _Progress(TrainerCallback):
 
 @dataclass(frozen=True)
 class EndOfEpoch:
-    """``number``: from 1; ``moments``: as in ``TrainingLog``."""
+    """``number``: from 1; ``adapter`` and ``moments``: as in ``TrainingLog``."""
 
     number: int
+    adapter: dict[str, Tensor]
     moments: dict[str, Tensor]
 
 
 class _Epochs(TrainerCallback):
-    """Tells of the end of every epoch; the adapter is then as it was at that moment.
+    """Tells of the end of every epoch, in every process.
 
     A step is logged before its checkpoint is written, so that none is told of too late for a run that is killed then.
     """
@@ -237,7 +268,8 @@ class _Epochs(TrainerCallback):
     ) -> None:
         is_a_step, epoch = "learning_rate" in logs, logs["epoch"]
         if is_a_step and (epoch == round(epoch) or state.global_step == state.max_steps):
-            self.on_epoch(EndOfEpoch(math.ceil(epoch), _moments(model, optimizer)))
+            adapter = trained_weights(model)
+            self.on_epoch(EndOfEpoch(math.ceil(epoch), adapter, moments(model, optimizer, state.global_step)))
 
 
 def _learning_rates(steps: Sequence[dict[str, float]]) -> list[float]:
@@ -275,13 +307,23 @@ def train(
 ) -> TrainingLog:
     """Train the model's adapter in place on the examples. ``on_epoch`` is told after each epoch, as LESS keeps them.
 
+    With sharding (``processes.sharding``) each process is left with a shard of the model, which is of no other use.
+
     ``resume``: a folder in which a killed call finds what it did; checkpoints are written there now and then. The
     epochs before the checkpoint are not told of again, those after it are. A folder of other examples, settings or
     weights is refused with ArtifactError, which names the difference; the micro-batch may be another, to the rounding.
+    With DeepSpeed no checkpoint is written.
 
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
+    sharding = processes.sharding()
     n_shared = 0 if _has_dropout(model) else shared_length(model, [row.example for row in examples])
+    if sharding != "none":
+        n_shared = 0
+        progress.note(f"model sharded by {SHARDED_BY[sharding]}: what all prompts begin with runs for each of them")
+    if sharding == "zero" and resume:
+        resume = None
+        progress.note("no checkpoints within training: DeepSpeed's are pickled files")
     micro_batch_size, n_accumulated = _split(config)
     checkpoint, non_finite = None, set[str]()
     if resume:
@@ -313,8 +355,12 @@ def train(
             remove_unused_columns=False,
             dataloader_pin_memory=False,
             use_cpu=model.device.type == "cpu",
+            fp16=_overflows(model),
             ddp_find_unused_parameters=False,
         )
+        if sharding == "fsdp" and arguments.device.type == "cpu":
+            # accelerate shards on GPUs only, though torch does on CPUs, too; this is where accelerate looks.
+            PartialState().distributed_type = DistributedType.MULTI_GPU
         trainer = WeightedTrainer(
             model=model,
             args=arguments,
@@ -326,6 +372,7 @@ def train(
                 *([Checkpoints(resume, non_finite)] if resume else []),
             ],
         )
+        assert (trainer.is_fsdp_enabled, trainer.is_deepspeed_enabled) == (sharding == "fsdp", sharding == "zero")
         trainer.remove_callback(PrinterCallback)
         trainer.non_finite = non_finite
         trainer.shared_ids = examples[0].example.prompt_ids[:n_shared]
@@ -333,15 +380,17 @@ def train(
     trainer.non_finite = set().union(*processes.of_each(trainer.non_finite)) - {NOTHING}
     if len(trainer.non_finite) == len(examples):
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and not bool(parameter.isfinite().all()):
+    adapter = trained_weights(model)
+    for name, weight in adapter.items():
+        if not bool(weight.isfinite().all()):
             raise NonFiniteError(f"training: {name} is not finite after training; lower learning_rate")
     model.eval()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     return TrainingLog(
         [step["loss"] for step in steps],
         tuple(sorted(trainer.non_finite)),
-        _moments(model, trainer.optimizer),
+        adapter,
+        moments(model, trainer.optimizer, trainer.state.global_step),
         _learning_rates(steps),
     )
 
@@ -369,19 +418,18 @@ def _settings(
         "examples": fingerprint([asdict(row) for row in examples]),
         "training": config.model_dump(include=set(OptimizerSection.model_fields) - {"micro_batch_size"}),
         "seed": seed,
+        **({} if processes.sharding() == "none" else {"sharding": processes.sharding()}),
     }
+
+
+def _overflows(model: PeftModel) -> bool:
+    """Whether gradients need a loss that is scaled: small ones are 0 in float16. The Trainer does so on GPUs only."""
+    has_float16 = any(parameter.dtype == torch.float16 for parameter in model.parameters())
+    if has_float16 and model.device.type == "cpu":
+        progress.note("float16 on a CPU: small gradients become 0; model.dtype: float32 keeps them")
+    return has_float16 and model.device.type != "cpu"
 
 
 def _has_dropout(model: nn.Module) -> bool:
     in_attention = getattr(model.config.get_text_config(decoder=True), "attention_dropout", 0.0)  # type: ignore
     return bool(in_attention) or any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules())
-
-
-def _moments(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:
-    state = optimizer.state
-    moments = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            for key in ("exp_avg", "exp_avg_sq", "step"):
-                moments[f"{name}.{key}"] = torch.as_tensor(state[parameter][key]).detach().cpu().contiguous()
-    return moments
