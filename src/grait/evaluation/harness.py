@@ -16,6 +16,7 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from grait import processes
 from grait.errors import ConfigError, GraitError, reason
 from grait.lm_eval_tasks import FOLDER
 from grait.records import HarnessRecord
@@ -73,8 +74,19 @@ def run_tasks(
 ) -> list[HarnessRecord]:
     """All numbers that the tasks give for this model, and those of their groups, in the harness's order.
 
-    ``index``: from ``check_tasks``. Raises GraitError with one line when a task cannot be run.
+    ``index``: from ``check_tasks``. Raises GraitError with one line when a task cannot be run. Of several processes the
+    main one runs all: the harness shares out the work of models that it loads itself, not of loaded ones.
     """
+    return processes.from_main(_run_tasks(method, model, tokenizer, wanted, index) if processes.is_main() else [])
+
+
+def _run_tasks(
+    method: str,
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    wanted: HarnessTasks,
+    index: Any,
+) -> list[HarnessRecord]:
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 

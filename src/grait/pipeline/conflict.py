@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from grait import progress
+import torch
+from torch import Tensor
+
+from grait import processes, progress
 from grait.artifacts import Stage, fingerprint, write_rows
 from grait.knowledge.conflict import THRESHOLD, last_hidden_states, nearest_known
 from grait.methods.selection import with_label
@@ -31,7 +34,7 @@ def static_conflict(bench: Workbench, states: Sequence[KnowledgeState]) -> None:
     stage = Stage(bench.folder / "conflict", key)
 
     def compute(folder: Path) -> Notes:
-        found = last_hidden_states(bench.model, prompts, bench.pad_token_id, bench.config.tokens_per_batch)
+        found = _representations(bench, prompts)
         cosines, nearest = nearest_known(found[: len(known)], found[len(known) :])
         rows = [
             StaticConflict(state.id, known[place].id, cosine)
@@ -62,3 +65,15 @@ def static_conflict(bench: Workbench, states: Sequence[KnowledgeState]) -> None:
         f"conflict rate (CRSS) {notes['conflict_rate']:.1%}: {notes['n_conflicting']} of {notes['n_idk']} unknown "
         f"questions have a known one of cosine above {notes['threshold']}"
     )
+
+
+def _representations(bench: Workbench, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """``last_hidden_states`` of all prompts, in every process; each computes every n-th."""
+    own = processes.own(range(len(prompts)))
+    size = bench.model.config.get_text_config(decoder=True).hidden_size
+    found = torch.zeros((len(prompts), size))
+    if own:
+        found[own] = last_hidden_states(
+            bench.model, [prompts[row] for row in own], bench.pad_token_id, bench.config.tokens_per_batch
+        )
+    return processes.summed(found.to(bench.model.device)).cpu()
