@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grait.dial.answers import Reply
 from grait.dial.shown import bar, dialled
 from grait.dial.threshold import ScoreName, position, probability_at
-from grait.errors import DialError, GraitError
+from grait.errors import DialError, GraitError, reason
 
 if TYPE_CHECKING:
     import gradio
@@ -122,7 +122,5 @@ def start(blocks: "gradio.Blocks", host: str, port: int | None) -> str:
         )
     except OSError as error:
         place = f"{host}:{port}" if port else host
-        raise DialError(
-            f"{place}: cannot serve there ({' '.join(str(error).split())}); choose another --port"
-        ) from error
+        raise DialError(f"{place}: cannot serve there ({reason(error)}); choose another --port") from error
     return str(address)

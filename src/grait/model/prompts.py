@@ -17,7 +17,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from grait.config import PromptConfig
-from grait.errors import ModelError
+from grait.errors import ModelError, reason
 from grait.records import Question
 
 Family = Literal["basic", "refuse"]
@@ -138,7 +138,7 @@ class PromptFormat:
         try:
             text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except Exception as error:
-            raise ModelError(f"the chat template refuses the prompt: {' '.join(str(error).split())}") from error
+            raise ModelError(f"the chat template refuses the prompt: {reason(error)}") from error
         return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
