@@ -14,11 +14,11 @@ from grait.dial.saved import OperatingPoint, SavedDial, save_dial
 from grait.dial.threshold import ScoreName, dialled_outcomes
 from grait.errors import ConfigError, DataError
 from grait.evaluation.metrics import summarize
-from grait.evaluation.predict import predict
 from grait.lock import locked
 from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.pipeline.evaluation import ask, asked_key
 from grait.pipeline.finished import finished_adapter, open_run
-from grait.pipeline.workbench import Notes, Workbench, digest, model_key
+from grait.pipeline.workbench import Notes, Workbench
 from grait.records import MetricRecord, Outcome, Prediction, Question
 
 
@@ -142,29 +142,12 @@ def _wording(question: Question) -> tuple[str, ...]:
 
 def _initial_outcomes(bench: Workbench, questions: Sequence[Question], title: str) -> dict[str, Outcome]:
     """What the initial model makes of the calibration questions, as Init-Basic."""
-    key = {
-        "model": model_key(bench.config),
-        "prompt": bench.config.prompt.model_dump(),
-        "shots": digest(bench.prompts.shots_of(questions)),
-        "answer_form": bench.prompts.answer_form,
-        "questions": digest(questions),
-        "max_new_tokens": bench.config.evaluation.max_new_tokens,
-        "columns": [field.name for field in fields(Prediction)],
-    }
+    system = METHODS[INIT_BASIC]
+    key = asked_key(bench, None, questions, system.asked) | {"columns": [field.name for field in fields(Prediction)]}
     stage = Stage(bench.folder / "calibration" / title / INIT_BASIC, key)
 
     def compute(folder: Path) -> Notes:
-        kept, skipped = bench.fitting(questions, bench.config.evaluation.max_new_tokens, title)
-        with progress.bar(f"{INIT_BASIC}, {title}", len(kept), "questions") as advance:
-            predictions = predict(
-                bench.engine(bench.model),
-                bench.prompts,
-                kept,
-                "query",
-                METHODS[INIT_BASIC].judge,
-                max_new_tokens=bench.config.evaluation.max_new_tokens,
-                advance=advance,
-            )
+        predictions, skipped = ask(bench, stage, system.name, None, title, questions, system.asked, system.judge)
         write_rows(folder / "predictions.parquet", predictions)
         return {"skipped": skipped}
 
@@ -176,25 +159,17 @@ def _both_answers(
     bench: Workbench, method: str, adapter: Stage, questions: Sequence[Question], title: str
 ) -> list[DialAnswers]:
     """The tuned model's answers, free and with the refusal suppressed, and its refusal scores."""
-    key = {
-        "model": model_key(bench.config),
-        "adapter": adapter.fingerprint,
-        "prompt": bench.config.prompt.model_dump(),
-        "answer_form": bench.prompts.answer_form,
-        "questions": digest(questions),
-        "max_new_tokens": bench.config.evaluation.max_new_tokens,
-        "columns": [field.name for field in fields(DialAnswers)],
-    }
+    key = asked_key(bench, adapter, questions, "refuse") | {"columns": [field.name for field in fields(DialAnswers)]}
     stage = Stage(bench.folder / "calibration" / title / method, key)
 
     def compute(folder: Path) -> Notes:
         kept, skipped = bench.fitting(questions, bench.config.evaluation.max_new_tokens, title)
         with (
-            bench.adapted(adapter) as model,
+            bench.engine(adapter) as engine,
             progress.bar(f"{method} with and without refusals, {title}", len(kept), "questions") as advance,
         ):
             answers = ask_both_ways(
-                bench.engine(model),
+                engine,
                 bench.prompts,
                 kept,
                 max_new_tokens=bench.config.evaluation.max_new_tokens,
