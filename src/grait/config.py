@@ -137,6 +137,25 @@ class PromptConfig(Section):
         return (*REFUSAL_PHRASES, *self.refusal_phrases)
 
 
+class InferenceConfig(Section):
+    """What answers questions and scores options; gradients and training are always transformers'."""
+
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="vllm: for large models and many questions on GPUs; needs the extra 'vllm'."
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="vllm: GPUs that share each layer of the model.")
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="vllm: share of each GPU's memory that it takes, for weights and keys and values."
+    )
+
+    @model_validator(mode="after")
+    def _options_are_of_the_engine(self) -> "InferenceConfig":
+        for name in ("tensor_parallel_size", "gpu_memory_utilization"):
+            if self.engine != "vllm" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is an option of engine: vllm")
+        return self
+
+
 class KnowledgeConfig(Section):
     """Stage 1: what the initial model knows (CRaFT section 3, GRAIT section 3)."""
 
@@ -301,6 +320,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     data: DataConfig = Field(DataConfig(split="train"), description="Training questions.")
     prompt: PromptConfig = PromptConfig()
+    inference: InferenceConfig = InferenceConfig()
     knowledge: KnowledgeConfig = KnowledgeConfig()
     lora: LoraSection = LoraSection()
     warmup: WarmupConfig = WarmupConfig()
@@ -312,6 +332,23 @@ class Config(Section):
     tokens_per_batch: Annotated[int, Field(ge=1)] = Field(
         4096, description="Tokens, padding included, that inference handles at once; speed and memory only."
     )
+
+    @model_validator(mode="after")
+    def _vllm_can_do_it(self) -> "Config":
+        if self.inference.engine == "vllm":
+            if self.model.quantization != "none":
+                raise ValueError(f"inference.engine = vllm cannot load model.quantization = {self.model.quantization}")
+            if self.model.device not in ("auto", "cuda"):
+                raise ValueError(
+                    f"inference.engine = vllm takes the GPUs that CUDA_VISIBLE_DEVICES names; model.device = "
+                    f"{self.model.device!r} should be auto or cuda"
+                )
+            if not 0.01 <= self.knowledge.temperature <= 2:
+                raise ValueError(
+                    "inference.engine = vllm samples at temperatures from 0.01 to 2; knowledge.temperature is "
+                    f"{self.knowledge.temperature:g}"
+                )
+        return self
 
 
 def parse_config(tree: dict[str, Any], source: str = "config") -> Config:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grait.errors import DialError
-from grait.model.inference import InferenceEngine
+from grait.model.engine import Advance, Engine, silent
 from grait.model.prompts import PromptFormat
 from grait.records import Outcome, Question
 
@@ -62,12 +62,12 @@ def refusal_token_ids(prompts: PromptFormat, questions: Sequence[Question]) -> t
 
 
 def ask_both_ways(
-    engine: InferenceEngine,
+    engine: Engine,
     prompts: PromptFormat,
     questions: Sequence[Question],
     *,
     max_new_tokens: int,
-    advance: Callable[[int], None] = lambda _: None,
+    advance: Advance = silent,
 ) -> list[BothAnswers]:
     """Both answers to each question, in their order. ``advance`` is told answered questions."""
     asked = [prompts.prompt(question, "refuse") for question in questions]

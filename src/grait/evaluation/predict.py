@@ -3,20 +3,20 @@
 from collections.abc import Callable, Sequence
 
 from grait.judging.outcomes import is_hedged, is_unparsable
-from grait.model.inference import InferenceEngine
+from grait.model.engine import Advance, Engine
 from grait.model.prompts import PromptFormat
 from grait.records import Asked, Outcome, Prediction, Question
 
 
 def predict(
-    engine: InferenceEngine,
+    engine: Engine,
     prompts: PromptFormat,
     questions: Sequence[Question],
     asked: Asked,
     judge: Callable[[str, Question, tuple[str, ...]], Outcome],
     *,
     max_new_tokens: int,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> list[Prediction]:
     """One prediction for each question, in their order; questions may be none.
 

@@ -7,7 +7,7 @@ models too small to bind letters to options.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 
 from grait.config import KnowledgeConfig
@@ -15,12 +15,10 @@ from grait.errors import KnowledgeError
 from grait.judging.outcomes import judge
 from grait.knowledge.certainty import agreement, embedding_certainty
 from grait.model.common_prefix import common_prefix_length
-from grait.model.inference import InferenceEngine
+from grait.model.engine import Advance, Engine
 from grait.model.prompts import Prompt, PromptFormat
 from grait.model.sentences import Embed
 from grait.records import KnowledgeState, Label, Question
-
-Advance = Callable[[int], None]
 
 
 def label(correctness: float, threshold: float) -> Label:
@@ -31,7 +29,7 @@ def label(correctness: float, threshold: float) -> Label:
 
 
 def query(
-    engine: InferenceEngine,
+    engine: Engine,
     prompts: PromptFormat,
     questions: Sequence[Question],
     config: KnowledgeConfig,
@@ -63,7 +61,7 @@ def query(
 
 
 def sample_answers(
-    engine: InferenceEngine,
+    engine: Engine,
     prompts: PromptFormat,
     questions: Sequence[Question],
     config: KnowledgeConfig,
@@ -153,7 +151,7 @@ def letter_tokens(prompts: PromptFormat, query: Prompt, n: int) -> list[tuple[in
 
 
 def score_letters(
-    engine: InferenceEngine,
+    engine: Engine,
     prompts: PromptFormat,
     questions: Sequence[Question],
     config: KnowledgeConfig,
@@ -188,7 +186,7 @@ def score_letters(
 
 
 def score_options(
-    engine: InferenceEngine,
+    engine: Engine,
     prompts: PromptFormat,
     questions: Sequence[Question],
     config: KnowledgeConfig,

@@ -11,7 +11,7 @@ A sample depends on the seed and its question's id, not on the batch it ran in (
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import cast
@@ -21,17 +21,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from grait.errors import ModelError
 from grait.model import shared_prefix
 from grait.model.common_prefix import common_prefix_length, keys_and_values
 from grait.model.completions import last_positions
+from grait.model.engine import Advance, check_length, longest_sequence, silent
 from grait.model.shared_prefix import Prefix
-
-Advance = Callable[[int], None]
-
-
-def _silent(_: int) -> None:
-    return None
 
 
 @dataclass
@@ -75,9 +69,7 @@ class InferenceEngine:
         self.pad_token_id = pad_token_id
         self.tokens_per_batch = tokens_per_batch
         self.shares_attention = shared_prefix.supports(model)
-        config = model.config.get_text_config(decoder=True)
-        window = getattr(config, "sliding_window", None)
-        self.longest = min(window or 2**31, getattr(config, "max_position_embeddings", None) or 2**31)
+        self.longest = longest_sequence(model.config.get_text_config(decoder=True))
 
     @torch.inference_mode()
     def generate(
@@ -90,13 +82,13 @@ class InferenceEngine:
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         seed: int = 0,
-        advance: Advance = _silent,
+        advance: Advance = silent,
     ) -> list[list[list[int]]]:
         """``n`` answers of each prompt: [prompt][sample][token], each up to and without an end token.
 
         ``temperature`` 0 is greedy and needs ``n`` = 1. ``keys`` (question ids) seed the samples.
         """
-        self._check_length(max(map(len, prompts)) + max_new_tokens)
+        check_length(max(map(len, prompts)) + max_new_tokens, self.longest)
         answers: list[list[list[int]]] = [[] for _ in prompts]
         # A row costs its prompt once and one query per sample and step: bound both.
         for rows, batch in self._prefilled(prompts, width=8 * n):
@@ -119,14 +111,14 @@ class InferenceEngine:
         prompts: Sequence[Sequence[int]],
         completions: Sequence[Sequence[Sequence[int]]],
         *,
-        advance: Advance = _silent,
+        advance: Advance = silent,
     ) -> list[list[list[float]]]:
         """Log-probability of every token of every completion: [prompt][completion][token], nats, at most 0.
 
         The completions of one prompt share its forward pass.
         """
         longest = max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True))
-        self._check_length(longest)
+        check_length(longest, self.longest)
         result: list[list[list[float]]] = [[] for _ in prompts]
         # Only tokens that predict another one are run: all but the last of each completion.
         for rows, batch in self._prefilled(prompts, [sum(len(one) - 1 for one in own) for own in completions]):
@@ -143,7 +135,7 @@ class InferenceEngine:
         *,
         max_new_tokens: int,
         end_token_ids: frozenset[int],
-        advance: Advance = _silent,
+        advance: Advance = silent,
     ) -> list[tuple[list[int], list[float]]]:
         """The greedy answer to each prompt, and the log-probability of every token of one given completion of it.
 
@@ -160,7 +152,7 @@ class InferenceEngine:
         *,
         max_new_tokens: int,
         end_token_ids: frozenset[int],
-        advance: Advance = _silent,
+        advance: Advance = silent,
     ) -> list[tuple[list[int], list[int], list[float]]]:
         """As ``answers_with_logprobs``, with a second greedy answer: one that does not begin as the completion does.
 
@@ -181,7 +173,7 @@ class InferenceEngine:
     ) -> list[tuple[list[list[int]], list[float]]]:
         """``n`` greedy answers, all but the first with the completion's first token suppressed, and its logprobs."""
         longest = max(map(len, completions))
-        self._check_length(max(map(len, prompts)) + max(max_new_tokens, longest))
+        check_length(max(map(len, prompts)) + max(max_new_tokens, longest), self.longest)
         result: list[tuple[list[list[int]], list[float]]] = [([], []) for _ in prompts]
         for rows, batch in self._prefilled(prompts, width=8 * n + longest):
             n_columns = batch.cache.get_seq_length()
@@ -209,13 +201,6 @@ class InferenceEngine:
         lengths = [len(prompt) - shared + (added[row] if added else 0) for row, prompt in enumerate(prompts)]
         for rows in by_length(lengths, self.tokens_per_batch, width):
             yield rows, self._prefill(prefix, shared, [prompts[row][shared:] for row in rows])
-
-    def _check_length(self, length: int) -> None:
-        if length > self.longest:
-            raise ModelError(
-                f"{length} tokens of prompt and answer exceed the {self.longest} that the model attends to; "
-                "shorten the questions, n_shots or max_new_tokens"
-            )
 
     def _prefill_prefix(self, token_ids: list[int]) -> Prefix:
         """Keys and values of the shared tokens, [1, heads, tokens, size] for each layer; empty without any."""

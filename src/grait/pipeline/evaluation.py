@@ -14,7 +14,7 @@ from grait.evaluation.predict import predict
 from grait.machine import machine, peak_memory_mb, versions
 from grait.methods.catalog import INIT_BASIC, METHODS, Judge
 from grait.pipeline.parts import in_parts
-from grait.pipeline.workbench import Notes, Workbench, digest, model_key
+from grait.pipeline.workbench import Notes, Workbench, digest, engine_key, model_key
 from grait.records import Asked, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
 
 SUMMARY = "summary.json"
@@ -66,6 +66,7 @@ def asked_key(bench: Workbench, adapter: Stage | None, questions: Sequence[Quest
     config = bench.config
     return {
         "model": model_key(config),
+        **engine_key(config),
         "adapter": adapter.fingerprint if adapter else None,
         "asked": asked,
         "prompt": config.prompt.model_dump(),
@@ -93,7 +94,7 @@ def ask(
     max_new_tokens = bench.config.evaluation.max_new_tokens
     kept, skipped = bench.fitting(questions, max_new_tokens, title)
     with (
-        bench.adapted(adapter) as model,
+        bench.engine(adapter) as engine,
         progress.bar(f"{system}, {title}", len(processes.own(kept)), "questions") as advance,
     ):
         predictions = in_parts(
@@ -101,7 +102,7 @@ def ask(
             Prediction,
             bench.prompts.by_shots(kept) if asked == "query" else [kept],
             lambda part: predict(
-                bench.engine(model),
+                engine,
                 bench.prompts,
                 part,
                 asked,

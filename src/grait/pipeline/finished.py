@@ -18,13 +18,14 @@ from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import ArtifactError
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
+from grait.model.inference import InferenceEngine
 from grait.pipeline.workbench import Workbench
 from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Question
 
 
 @dataclass
 class LiveRun:
-    """The initial model and one method's tuned model, ready to be asked.
+    """The initial model and one method's tuned model, ready to be asked; by transformers, whatever engine the run had.
 
     ``dial``: the calibrated one, if any. ``threshold``: where to begin, None for no dial. One thread asks at a time.
     """
@@ -55,7 +56,7 @@ class LiveRun:
         prompts, n_tokens = self.bench.prompts, self.bench.config.evaluation.max_new_tokens
         query = prompts.query(question)
         with self._alone:
-            engine = self.bench.engine(self.model)
+            engine = InferenceEngine(self.model, self.bench.pad_token_id, self.bench.config.tokens_per_batch)
             with self.model.disable_adapter():
                 ((initial,),) = engine.generate(
                     [query.token_ids],

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
-from transformers import PreTrainedModel
-
 from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_rows
 from grait.knowledge.flow import knowledge_flow
@@ -15,7 +12,7 @@ from grait.methods.selection import with_label
 from grait.model.load import resolve_device
 from grait.model.sentences import Embed, load_embedder
 from grait.pipeline.parts import in_parts
-from grait.pipeline.workbench import Notes, Workbench, digest, model_key
+from grait.pipeline.workbench import Notes, Workbench, digest, engine_key, model_key
 from grait.records import KnowledgeFlow, KnowledgeState, Question
 
 
@@ -24,6 +21,7 @@ def knowledge_key(bench: Workbench) -> dict[str, Any]:
     config = bench.config
     return {
         "model": model_key(config),
+        **engine_key(config),
         "prompt": config.prompt.model_dump(),
         "knowledge": config.knowledge.model_dump(),
         "seed": config.seed,
@@ -41,7 +39,7 @@ def initial_knowledge(bench: Workbench) -> list[KnowledgeState]:
         kept, skipped = bench.fitting(
             list(bench.questions.values()), config.knowledge.max_new_tokens, "training", is_trained_on=True
         )
-        write_rows(folder / "knowledge.parquet", _asked(bench, stage, bench.model, kept))
+        write_rows(folder / "knowledge.parquet", _asked(bench, stage, None, kept))
         return {"skipped": skipped}
 
     bench.once("1/4 Knowledge: what does the model know?", stage, compute)
@@ -60,8 +58,7 @@ def warmup_flow(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: S
     stage = Stage(bench.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(bench)})
 
     def compute(folder: Path) -> Notes:
-        with bench.adapted(warmed_up) as model:
-            states_after = _asked(bench, stage, model, [bench.questions[state.id] for state in states])
+        states_after = _asked(bench, stage, warmed_up, [bench.questions[state.id] for state in states])
         write_rows(folder / "flow.parquet", knowledge_flow(states, states_after))
         return {}
 
@@ -70,17 +67,20 @@ def warmup_flow(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: S
 
 
 def _asked(
-    bench: Workbench, stage: Stage, model: PreTrainedModel | PeftModel, questions: Sequence[Question]
+    bench: Workbench, stage: Stage, adapter: Stage | None, questions: Sequence[Question]
 ) -> list[KnowledgeState]:
     """The knowledge query, in parts that survive a kill."""
     embed = _embedder(bench)
-    with progress.bar("knowledge query", len(processes.own(questions)), "questions") as advance:
+    with (
+        bench.engine(adapter) as engine,
+        progress.bar("knowledge query", len(processes.own(questions)), "questions") as advance,
+    ):
         states = in_parts(
             stage.unfinished(),
             KnowledgeState,
             bench.prompts.by_shots(questions),
             lambda part: query(
-                bench.engine(model),
+                engine,
                 bench.prompts,
                 part,
                 bench.config.knowledge,

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils.memory import clear_device_cache
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
@@ -23,9 +24,11 @@ from grait.lock import locked
 from grait.machine import peak_memory_mb
 from grait.model.adapters import load_adapter
 from grait.model.completions import TokenizedExample
+from grait.model.engine import Engine
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer, resolve_dtype
 from grait.model.prompts import Family, PromptFormat
+from grait.model.vllm_engine import VllmModel, adapter_rank, check_vllm
 from grait.records import Question
 
 Notes = dict[str, Any]
@@ -41,6 +44,7 @@ class Workbench:
     """What each stage noted, by its folder: seconds, skipped and non_finite ids."""
     has_training: bool = True
     """False: ``config.data`` is not read; only shots that a test set keeps for its own questions are shown."""
+    _vllm: VllmModel | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         processes.start(self.config.model.device)
@@ -53,8 +57,10 @@ class Workbench:
     def alone(self) -> Iterator[None]:
         """Makes the run folder, with the config in it, and keeps other runs out.
 
-        Before, data that is bad, and a model that is unknown, are found.
+        Before, data that is bad, a model that is unknown, and an engine that is missing, are found.
         """
+        if self.config.inference.engine == "vllm":
+            check_vllm(processes.count())
         _ = self.test_sets, self.training_set if self.has_training else None, self.prompts
         with locked(self.folder):
             if processes.is_main() and self.has_training:
@@ -62,7 +68,10 @@ class Workbench:
                     write_json(self.folder / "config.json", self.config.model_dump())
                 except OSError as error:
                     raise ArtifactError(f"{self.folder}: cannot write the run folder: {error.strerror}") from error
-            yield
+            try:
+                yield
+            finally:
+                self._close_vllm()
 
     # -- questions and prompts ---------------------------------------------------------------------------------
 
@@ -125,7 +134,9 @@ class Workbench:
 
         Answers have ``max_new_tokens``; the refusal has to fit, and the given answers of questions that are trained on.
         """
-        longest, refusal = self.engine(self.model).longest, self.config.prompt.refusal
+        refusal = self.config.prompt.refusal
+        with self.engine(None) as engine:
+            longest = engine.longest
         kept, skipped = [], []
         for question in questions:
             asked, prompt = self.prompts.query(question), self.prompts.prompt(question, "refuse")
@@ -150,11 +161,28 @@ class Workbench:
 
     @cached_property
     def model(self) -> PreTrainedModel:
+        self._close_vllm()
         progress.note(f"loading {self.config.model.name} ({_dtype(self.config)})")
         return load_model(self.config.model)
 
-    def engine(self, model: PreTrainedModel | PeftModel) -> InferenceEngine:
-        return InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
+    @contextmanager
+    def engine(self, adapter: Stage | None) -> Iterator[Engine]:
+        """The config's engine, for the model with a finished adapter on or, without one, the initial model.
+
+        vLLM and the model that is trained are never in memory together: either is loaded again when it is asked for.
+        In a run vLLM is ready for the adapters that the run trains from the beginning on.
+        """
+        if self.config.inference.engine == "transformers":
+            with self.adapted(adapter) as model:
+                yield InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
+            return
+        folder = adapter.folder if adapter else None
+        rank = max(adapter_rank(folder) if folder else 0, self.config.lora.r if self.has_training else 0)
+        if self._vllm is None or self._vllm.max_rank < rank:
+            self.drop_model()
+            progress.note(f"loading {self.config.model.name} ({_dtype(self.config)}) into vLLM")
+            self._vllm = VllmModel(self.config.model, self.config.inference, rank)
+        yield self._vllm.engine(folder)
 
     @contextmanager
     def adapted(self, adapter: Stage | None, is_trainable: bool = False) -> Iterator[PreTrainedModel | PeftModel]:
@@ -171,6 +199,13 @@ class Workbench:
     def drop_model(self) -> None:
         """Forget the loaded model, to make room for another one."""
         self.__dict__.pop("model", None)
+        self._close_vllm()
+        clear_device_cache(garbage_collection=True)
+
+    def _close_vllm(self) -> None:
+        if self._vllm is not None:
+            self._vllm.close()
+            self._vllm = None
 
     def drop_adapter(self, model: Any) -> None:
         self.model = model.unload()
@@ -240,6 +275,12 @@ def model_key(config: Config) -> dict[str, Any]:
 
 def _dtype(config: Config) -> str:
     return str(resolve_dtype(config.model)).removeprefix("torch.")
+
+
+def engine_key(config: Config) -> dict[str, Any]:
+    """For the keys of stages that ask the model: engines differ in rounding. Nothing for the default one."""
+    engine = config.inference.engine
+    return {} if engine == "transformers" else {"engine": engine}
 
 
 def digest(rows: Sequence[Any]) -> str:

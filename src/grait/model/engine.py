@@ -1,0 +1,100 @@
+"""What the pipeline asks of an inference engine, and no more: tokens in, tokens and log-probabilities out.
+
+``model/inference.py`` does it with transformers, ``model/vllm_engine.py`` with vLLM. ``tests/test_engine_contract.py``
+states what holds for all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from transformers import PretrainedConfig
+
+from grait.errors import ModelError
+
+Advance = Callable[[int], None]
+"""Is told of finished prompts."""
+
+
+def silent(_: int) -> None:
+    """An ``Advance`` that tells nobody."""
+
+
+class Engine(Protocol):
+    """One model, with or without an adapter, ready to be asked many prompts (token ids) at once.
+
+    Results are in the order of the prompts. An answer ends before the first token of ``end_token_ids``, which is not
+    part of it, or after ``max_new_tokens``. Log-probabilities are in nats, of the model's own distribution, without
+    temperature. Raises ModelError when a prompt with its answer is longer than ``longest``.
+    """
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of prompt and answer together that the model attends to."""
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        keys: Sequence[str],
+        *,
+        n: int,
+        temperature: float,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        seed: int = 0,
+        advance: Advance = silent,
+    ) -> list[list[list[int]]]:
+        """``n`` answers of each prompt: [prompt][sample][token].
+
+        ``temperature`` 0 is greedy and needs ``n`` = 1. Samples depend on ``seed`` and the prompt's own key only (up to
+        rounding), not on the other prompts.
+        """
+
+    def completion_logprobs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[Sequence[int]]],
+        *,
+        advance: Advance = silent,
+    ) -> list[list[list[float]]]:
+        """Log-probability of every token of every completion: [prompt][completion][token]."""
+
+    def answers_with_logprobs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        advance: Advance = silent,
+    ) -> list[tuple[list[int], list[float]]]:
+        """The greedy answer to each prompt, and the log-probability of every token of one given completion of it."""
+
+    def answers_both_ways(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        advance: Advance = silent,
+    ) -> list[tuple[list[int], list[int], list[float]]]:
+        """As ``answers_with_logprobs``, with a second greedy answer: one that does not begin as the completion does.
+
+        At its first position, and only there, the completion's first token is not allowed. The two answers are the
+        same where the greedy answer begins with another token anyway.
+        """
+
+
+def longest_sequence(config: PretrainedConfig) -> int:
+    """Most tokens that every token of a text still attends to, by the model's (text) config."""
+    window = getattr(config, "sliding_window", None)
+    return min(window or 2**31, getattr(config, "max_position_embeddings", None) or 2**31)
+
+
+def check_length(length: int, longest: int) -> None:
+    """Raise ModelError when a prompt with its answer is longer than the model attends to."""
+    if length > longest:
+        raise ModelError(
+            f"{length} tokens of prompt and answer exceed the {longest} that the model attends to; "
+            "shorten the questions, n_shots or max_new_tokens"
+        )
