@@ -1,10 +1,11 @@
 # make install: everything the demo needs, in .venv    make demo: the whole method on a real model
 # make test: lint, types, tests                        make test-slow: the tests on the real model
+# make docs: the documentation's site, in site/
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: install demo test test-slow faults check clean
+.PHONY: install demo test test-slow docs faults check clean
 
 install: $(VENV)/.installed
 demo: install
@@ -18,6 +19,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(VENV)/bin/pytest -m slow
+
+# Without network. tests/test_docs.py does the same, and looks at what comes out.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # Kills runs at random moments and compares what they end with when they are started again.
 N ?= 50
@@ -37,4 +42,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
