@@ -23,6 +23,7 @@ from grait.dial.saved import find_dial
 from grait.dial.threshold import dialled_outcomes, refusal_score, thresholds
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, refusal_auroc, truthful_helpfulness_score
 from grait.methods.catalog import METHODS
+from grait.model.inference import InferenceEngine
 from grait.pipeline.finished import finished_adapter, open_run
 from grait.records import Outcome
 
@@ -66,7 +67,7 @@ def main(
             for layer in layers:
                 layer.set_scale(model.active_adapter, scale)
             both = ask_both_ways(
-                bench.engine(model),
+                InferenceEngine(model, bench.pad_token_id, bench.config.tokens_per_batch),
                 bench.prompts,
                 questions,
                 max_new_tokens=bench.config.evaluation.max_new_tokens,
