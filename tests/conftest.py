@@ -1,9 +1,12 @@
-"""What holds for all tests: nothing is asked of the network. And the browser that tests of pages share."""
+"""What holds for all tests: nothing is asked of the network. And the fixtures that several files share."""
 
+import io
 import os
 import shutil
-from collections.abc import Iterator
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -12,6 +15,89 @@ hypothesis.settings.register_profile("no deadline", deadline=None)  # a busy mac
 hypothesis.settings.load_profile("no deadline")
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported, so before any test module
+
+if TYPE_CHECKING:
+    from tiny_folder import Files
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in this process, with ``stdin`` piped in: exit code, stdout, stderr."""
+    from grait import cli
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str | Path, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["grait", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a model is a failure of the test."""
+    from grait.pipeline import workbench
+
+    def load(*_: Any) -> Any:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(workbench, "load_model", load)
+    monkeypatch.setattr(workbench, "load_tokenizer", load)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, "Files"]:
+    """The folder of a tiny model, and question files of which it knows one half: never written to by a test."""
+    from tiny_folder import save_tiny, write_half_known
+
+    folder = tmp_path_factory.mktemp("tiny")
+    model = save_tiny(folder / "model")
+    return model, write_half_known(model, folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run with three methods, a chat template, a system message and a set of an odd name.
+
+    Never written to by a test.
+    """
+    from tiny_folder import save_tiny, tiny_tree, write_half_known
+
+    import grait
+
+    folder = tmp_path_factory.mktemp("finished")
+    model = save_tiny(folder / "model")
+    files = write_half_known(model, folder)
+    tree = tiny_tree(model, files, folder / "run")
+    tree["prompt"]["system"] = "Be brief."
+    tree["training"]["methods"] = ["cor-rait", "grait", "r-tuning"]
+    tree["training"]["epochs"] = 4
+    tree["training"]["learning_rate"] = 0.01
+    tree["evaluation"]["datasets"] = [{"path": files.test, "name": "own | <i>set*"}]
+    grait.run(tree)
+    return folder / "run"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The same sums in the same order on any machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,19 @@
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from conftest import Call
 from peft import PeftModel
 from rich.console import Console
 from tiny_folder import save_tiny, tiny_tree, write_half_known, write_jsonl
 from transformers import GenerationConfig
 
 import grait
-from grait import cli
 from grait.artifacts import read_rows
 from grait.config import Config, DataConfig, parse_config
 from grait.dial import RefusalDial
@@ -34,7 +32,8 @@ from grait.records import Prediction, Question
 N_CALIBRATION = 40
 LIMIT = 0.7
 """Of over-refusal: 20 known questions prove little, and the tiny model refuses much."""
-Call = Callable[..., tuple[int, str, str]]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
@@ -78,34 +77,6 @@ def done(tuned: Done) -> Done:
     """The run after a first calibration: later ones find all answers."""
     tuned.calibrated()
     return tuned
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call the command line in this process, with ``stdin`` piped in: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*arguments: str | Path, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["grait", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(bool(end.code))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def rows_of(done: Done, title: str) -> list[DialAnswers]:

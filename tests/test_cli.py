@@ -4,62 +4,22 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known, write_jsonl
+from conftest import Call
+from tiny_folder import Files, tiny_tree, write_jsonl
 
 from grait import cli, pipeline
 from grait.cli import running
 from grait.config import Config
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
-from grait.pipeline import workbench
 
 GOOD: list[dict[str, Any]] = [{"id": f"g{i}", "question": f"Question {i}?", "answers": ["yes"]} for i in range(6)]
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def grait(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call the command line in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["grait", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(bool(end.code))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-@pytest.fixture
-def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading a model is a failure of the test: the fault has to be found before."""
-
-    def load(*_: Any) -> Any:
-        raise AssertionError("the model was loaded before the fault was found")
-
-    monkeypatch.setattr(workbench, "load_model", load)
-    monkeypatch.setattr(workbench, "load_tokenizer", load)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    return model, write_half_known(model, folder)
 
 
 def assert_one_error(outcome: tuple[int, str, str], *parts: str) -> str:
@@ -102,62 +62,62 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
 @pytest.mark.parametrize("place", ["--train", "--test"])
 @pytest.mark.parametrize("fault", BAD_FILES)
 @pytest.mark.usefixtures("no_model")
-def test_a_bad_file_is_one_line_before_a_model_loads(grait: Call, tmp_path: Path, fault: str, place: str) -> None:
+def test_a_bad_file_is_one_line_before_a_model_loads(command: Call, tmp_path: Path, fault: str, place: str) -> None:
     name, content, expected = BAD_FILES[fault]
     bad = tmp_path / name
     bad.write_bytes(content)
     files = {"--train": write_jsonl(tmp_path / "a.jsonl", GOOD), "--test": write_jsonl(tmp_path / "b.jsonl", GOOD)}
     files[place] = str(bad)
     arguments = [part for pair in files.items() for part in pair]
-    outcome = grait("run", "--model", tmp_path / "no-model", *arguments, "--out", tmp_path / "run")
+    outcome = command("run", "--model", tmp_path / "no-model", *arguments, "--out", tmp_path / "run")
     assert_one_error(outcome, str(bad), expected)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize("place", ["--train", "--test"])
-def test_a_missing_file_is_one_line(grait: Call, tmp_path: Path, place: str) -> None:
+def test_a_missing_file_is_one_line(command: Call, tmp_path: Path, place: str) -> None:
     good = write_jsonl(tmp_path / "a.jsonl", GOOD)
     files = {"--train": good, "--test": good, place: str(tmp_path / "none.jsonl")}
     arguments = [part for pair in files.items() for part in pair]
-    outcome = grait("run", "--model", "m", *arguments, "--out", tmp_path / "run")
+    outcome = command("run", "--model", "m", *arguments, "--out", tmp_path / "run")
     assert_one_error(outcome, f"{tmp_path / 'none.jsonl'}: no such file")
 
 
 @pytest.mark.usefixtures("no_model")
-def test_an_unknown_data_set_of_the_hub_is_one_line(grait: Call, tmp_path: Path) -> None:
+def test_an_unknown_data_set_of_the_hub_is_one_line(command: Call, tmp_path: Path) -> None:
     good = write_jsonl(tmp_path / "a.jsonl", GOOD)
-    outcome = grait("run", "--model", "m", "--train", "no-such/data-set", "--test", good, "--out", tmp_path / "run")
+    outcome = command("run", "--model", "m", "--train", "no-such/data-set", "--test", good, "--out", tmp_path / "run")
     assert_one_error(outcome, "no-such/data-set: no such file, and the hub data set cannot be loaded")
 
 
 @pytest.mark.usefixtures("no_model")
-def test_an_unknown_split_is_one_line(grait: Call, tmp_path: Path) -> None:
-    outcome = grait("demo", "--set", "data.split=trian", "--out", tmp_path / "run")
+def test_an_unknown_split_is_one_line(command: Call, tmp_path: Path) -> None:
+    outcome = command("demo", "--set", "data.split=trian", "--out", tmp_path / "run")
     assert_one_error(outcome, "WorldFacts has no split 'trian'", "train, val, test_id, test_ood")
     good = write_jsonl(tmp_path / "a.jsonl", GOOD)
     split = ("--set", "data.split=train", "--out", tmp_path / "run")
-    outcome = grait("run", "--model", "m", "--train", good, "--test", good, *split)
+    outcome = command("run", "--model", "m", "--train", good, "--test", good, *split)
     assert_one_error(outcome, f"{good}: split 'train' was asked of a file")
 
 
 # -- bad models ----------------------------------------------------------------------------------------------------
 
 
-def run_on(grait: Call, model: str | Path, folder: Path, *more: str) -> tuple[int, str, str]:
+def run_on(command: Call, model: str | Path, folder: Path, *more: str) -> tuple[int, str, str]:
     good = write_jsonl(folder / "a.jsonl", GOOD)
-    return grait("run", "--model", model, "--train", good, "--test", good, "--out", folder / "run", *more)
+    return command("run", "--model", model, "--train", good, "--test", good, "--out", folder / "run", *more)
 
 
 @pytest.mark.parametrize("name", ["no-such/model", "no-such-model", "./no/such/model"])
-def test_an_unknown_model_is_one_line(grait: Call, tmp_path: Path, name: str) -> None:
-    assert_one_error(run_on(grait, name, tmp_path), f"{name}: no such folder, and the hub did not give it")
+def test_an_unknown_model_is_one_line(command: Call, tmp_path: Path, name: str) -> None:
+    assert_one_error(run_on(command, name, tmp_path), f"{name}: no such folder, and the hub did not give it")
 
 
-def test_a_folder_without_a_model_is_one_line(grait: Call, tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_one_line(command: Call, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     message = "this folder holds no loadable causal language model"
-    assert_one_error(run_on(grait, tmp_path / "empty", tmp_path), f"{tmp_path / 'empty'}: {message}")
+    assert_one_error(run_on(command, tmp_path / "empty", tmp_path), f"{tmp_path / 'empty'}: {message}")
 
 
 def last_error(outcome: tuple[int, str, str]) -> str:
@@ -171,31 +131,31 @@ def last_error(outcome: tuple[int, str, str]) -> str:
     return last
 
 
-def test_a_model_folder_without_weights_is_one_error(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_a_model_folder_without_weights_is_one_error(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     for path in Path(tiny[0]).iterdir():
         if path.suffix != ".safetensors":
             (folder / path.name).write_bytes(path.read_bytes())
-    error = last_error(run_on(grait, folder, tmp_path))
+    error = last_error(run_on(command, folder, tmp_path))
     assert f"{folder}: this folder holds no loadable causal language model" in error
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:x", "mps:99"])
-def test_an_unknown_device_is_one_error(grait: Call, tmp_path: Path, tiny: tuple[str, Files], device: str) -> None:
-    error = last_error(run_on(grait, tiny[0], tmp_path, "--set", f"model.device={device}"))
+def test_an_unknown_device_is_one_error(command: Call, tmp_path: Path, tiny: tuple[str, Files], device: str) -> None:
+    error = last_error(run_on(command, tiny[0], tmp_path, "--set", f"model.device={device}"))
     assert f"model.device = '{device}'" in error
     assert "auto" in error
 
 
-def test_an_unknown_layer_is_one_error(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_an_unknown_layer_is_one_error(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     tree = tiny_tree(*tiny, tmp_path / "run") | {"lora": {"target_modules": ["q_porj"]}}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(tree))
-    assert "lora.target_modules = ['q_porj']: " in last_error(grait("run", tmp_path / "my.yaml"))
+    assert "lora.target_modules = ['q_porj']: " in last_error(command("run", tmp_path / "my.yaml"))
 
 
-def test_a_model_that_knows_nothing_is_one_error(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
-    error = last_error(run_on(grait, tiny[0], tmp_path, "--set", "knowledge.max_new_tokens=3"))
+def test_a_model_that_knows_nothing_is_one_error(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+    error = last_error(run_on(command, tiny[0], tmp_path, "--set", "knowledge.max_new_tokens=3"))
     assert "the model knows 0" in error
     assert "lower knowledge.correctness_threshold" in error
 
@@ -214,10 +174,10 @@ def test_a_model_that_knows_nothing_is_one_error(grait: Call, tmp_path: Path, ti
     ],
 )
 @pytest.mark.usefixtures("no_model")
-def test_a_bad_config_is_one_line(grait: Call, tmp_path: Path, content: str, expected: str) -> None:
+def test_a_bad_config_is_one_line(command: Call, tmp_path: Path, content: str, expected: str) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(content)
-    assert_one_error(grait("run", path), f"{path}: ", expected)
+    assert_one_error(command("run", path), f"{path}: ", expected)
 
 
 @pytest.mark.parametrize(
@@ -233,34 +193,34 @@ def test_a_bad_config_is_one_line(grait: Call, tmp_path: Path, content: str, exp
     ],
 )
 @pytest.mark.usefixtures("no_model")
-def test_bad_options_are_one_line(grait: Call, arguments: list[str], expected: str) -> None:
-    assert_one_error(grait("run", *arguments), expected)
+def test_bad_options_are_one_line(command: Call, arguments: list[str], expected: str) -> None:
+    assert_one_error(command("run", *arguments), expected)
 
 
 @pytest.mark.usefixtures("no_model")
-def test_debug_shows_the_traceback(grait: Call, tmp_path: Path) -> None:
-    code, _, err = grait("run", tmp_path / "no.yaml", "--debug")
+def test_debug_shows_the_traceback(command: Call, tmp_path: Path) -> None:
+    code, _, err = command("run", tmp_path / "no.yaml", "--debug")
     assert code == 2
     assert "Traceback (most recent call last)" in err
     assert "ConfigError" in err
     assert err.splitlines()[-1] == f"error: {tmp_path / 'no.yaml'}: no such config file"
 
 
-def test_a_defect_of_the_program_is_not_hidden(grait: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_of_the_program_is_not_hidden(command: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(config: Config) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(pipeline, "run", run)
     with pytest.raises(ZeroDivisionError):
-        grait("demo")
+        command("demo")
 
 
-def test_an_interruption_says_how_to_go_on(grait: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_says_how_to_go_on(command: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(config: Config) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "run", run)
-    code, _, err = grait("demo")
+    code, _, err = command("demo")
     assert code == 130
     assert "the same command continues where it was" in err
 
@@ -281,17 +241,18 @@ def commands() -> dict[str, Any]:
     return dict(group.commands)
 
 
-def test_the_help_names_every_command(grait: Call) -> None:
-    code, out, _ = grait("--help")
+def test_the_help_names_every_command(command: Call) -> None:
+    code, out, _ = command("--help")
     assert code == 0
-    own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "methods", "datasets"}
+    own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "export", "merge", "push"}
+    own |= {"methods", "datasets"}
     assert set(commands()) == own
     assert all(re.search(rf"\b{name}\b", out) for name in commands())
 
 
 @pytest.mark.parametrize("name", list(commands()))
-def test_the_help_of_a_command_explains_every_option(grait: Call, name: str) -> None:
-    code, out, _ = grait(name, "--help")
+def test_the_help_of_a_command_explains_every_option(command: Call, name: str) -> None:
+    code, out, _ = command(name, "--help")
     assert code == 0
     for parameter in commands()[name].params:
         assert parameter.name in out if parameter.param_type_name == "argument" else parameter.opts[0] in out
@@ -309,11 +270,11 @@ QUICK = [
 ]  # fmt: skip
 
 
-def test_a_model_and_two_files_are_enough(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     model, files = tiny
     sets = [part for assignment in QUICK for part in ("--set", assignment)]
     arguments = ["run", "--model", model, "--train", files.train, "--test", files.test, "--out", tmp_path / "run"]
-    code, out, err = grait(*arguments, *sets)
+    code, out, err = command(*arguments, *sets)
     assert code == 0
     for heading in ("1/4 Knowledge", "2/4 Influence", "3/4 Training", "4/4 Evaluation"):
         assert heading in err
@@ -331,12 +292,12 @@ def test_a_model_and_two_files_are_enough(grait: Call, tmp_path: Path, tiny: tup
     records = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert [record["dataset"] for record in records] == ["test"] * 4  # the file's name
     # Markup in a question is text, and the second time everything is there.
-    code, again, err = grait(*arguments, *sets)
+    code, again, err = command(*arguments, *sets)
     assert (code, again) == (0, out)
     assert err.count("finished before, reused") == 9
 
 
-def test_questions_with_groups_give_a_second_table(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_questions_with_groups_give_a_second_table(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     rows = [json.loads(line) for line in Path(tiny[1].test).read_text().splitlines()]
     for i, row in enumerate(rows):
         row["group"] = f"[b]group {i // 4}"
@@ -344,7 +305,7 @@ def test_questions_with_groups_give_a_second_table(grait: Call, tmp_path: Path, 
     tree["training"]["methods"] = ["cor-rait"]
     tree["evaluation"]["datasets"].append({"path": write_jsonl(tmp_path / "grouped.jsonl", rows)})
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(tree))
-    code, out, err = grait("run", tmp_path / "my.yaml")
+    code, out, err = command("run", tmp_path / "my.yaml")
     assert code == 0, err
     table = out.partition("grouped by group")[2]
     for text in ("[b]group 0", "[b]group 1", "all", "init-basic", "cor-rait"):
@@ -363,8 +324,8 @@ def test_questions_with_groups_give_a_second_table(grait: Call, tmp_path: Path, 
             }
 
 
-def test_the_methods_are_listed_with_what_they_need_and_their_papers(grait: Call) -> None:
-    code, out, _ = grait("methods")
+def test_the_methods_are_listed_with_what_they_need_and_their_papers(command: Call) -> None:
+    code, out, _ = command("methods")
     assert code == 0
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     for name, method in METHODS.items():
@@ -375,17 +336,17 @@ def test_the_methods_are_listed_with_what_they_need_and_their_papers(grait: Call
     assert "training.methods=[cor-rait,grait]" in out  # brackets are no markup
 
 
-def test_a_config_file_does_the_same(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_a_config_file_does_the_same(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(yaml.safe_dump(tiny_tree(*tiny, tmp_path / "other")))
-    code, _, _ = grait("run", path, "--out", tmp_path / "run", "--set", "training.methods=[grait]")
+    code, _, _ = command("run", path, "--out", tmp_path / "run", "--set", "training.methods=[grait]")
     assert code == 0
     assert not (tmp_path / "other").exists()
     records = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert [record["method"] for record in records] == ["init-basic", "init-refuse", "grait"]
 
 
-def test_brackets_in_names_and_answers_are_no_markup(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_brackets_in_names_and_answers_are_no_markup(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     """Rich would read [bold] as a command, and stop at [/bold]."""
     rows = [json.loads(line) for line in Path(tiny[1].test).read_text().splitlines()]
     for row in rows:
@@ -395,19 +356,19 @@ def test_brackets_in_names_and_answers_are_no_markup(grait: Call, tmp_path: Path
     tree["evaluation"]["datasets"] = [{"path": tiny[1].test, "name": "own[x]"}, {"path": "", "name": "[red]b"}]
     tree["evaluation"]["datasets"][1]["path"] = write_jsonl(tmp_path / "test.jsonl", rows)
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(tree))
-    code, out, err = grait("run", tmp_path / "my.yaml")
+    code, out, err = command("run", tmp_path / "my.yaml")
     assert code == 0, err
     assert "own[x]" in out
     assert "[red]b" in out
     assert "4/4 Evaluation: grait on [red]b" in err
     assert "[red] run [bold]/" in out
     bad = tmp_path / "[bold]x[/nothing].yaml"
-    assert_one_error(grait("run", bad), f"error: {bad}: no such config file")
+    assert_one_error(command("run", bad), f"error: {bad}: no such config file")
 
 
 @pytest.mark.parametrize(("flags", "limit"), [([], 600), (["--quick"], 300)])
 def test_the_demo_takes_the_shipped_config(
-    grait: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], limit: int
+    command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], limit: int
 ) -> None:
     seen: list[Config] = []
 
@@ -416,7 +377,7 @@ def test_the_demo_takes_the_shipped_config(
         raise GraitError("enough")
 
     monkeypatch.setattr(pipeline, "run", run)
-    assert_one_error(grait("demo", *flags, "--out", tmp_path / "mine", "--set", "seed=7"), "enough")
+    assert_one_error(command("demo", *flags, "--out", tmp_path / "mine", "--set", "seed=7"), "enough")
     (config,) = seen
     assert (config.out, config.seed) == (str(tmp_path / "mine"), 7)
     assert config.data.path == "worldfacts"
@@ -429,13 +390,13 @@ def test_the_demo_takes_the_shipped_config(
 EVAL = ["model.dtype=float32", "model.device=cpu", "evaluation.max_new_tokens=6", "evaluation.n_bootstrap=100"]
 
 
-def test_eval_measures_a_model_that_no_run_has_made(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     model, files = tiny
     rows = [json.loads(line) for line in Path(files.test).read_text().splitlines()]
     other = write_jsonl(tmp_path / "[b]other.jsonl", rows)
     sets = [part for assignment in EVAL for part in ("--set", assignment)]
     arguments = ["eval", "--model", model, "--data", files.test, "--data", other, "--limit", 5, "--probes"]
-    code, out, err = grait(*arguments, *sets, "--out", tmp_path / "eval")
+    code, out, err = command(*arguments, *sets, "--out", tmp_path / "eval")
     assert code == 0, err
     for text in ("init-basic", "init-refuse", "[b]other", "THS", "AUROC", "Honesty", "ECE", "Probes, in percent"):
         assert text in out
@@ -446,7 +407,7 @@ def test_eval_measures_a_model_that_no_run_has_made(grait: Call, tmp_path: Path,
     assert [(record["dataset"], record["n"]) for record in records] == [("test", 5)] * 2 + [("[b]other", 5)] * 2
     about = json.loads((tmp_path / "eval" / "about.json").read_text())
     assert about["asked"] == {"init-basic": "query", "init-refuse": "refuse"}
-    code, again, err = grait(*arguments, *sets, "--out", tmp_path / "eval")
+    code, again, err = command(*arguments, *sets, "--out", tmp_path / "eval")
     assert (code, again) == (0, out)
     assert err.count("finished before, reused") == 5
 
@@ -466,6 +427,6 @@ def test_eval_measures_a_model_that_no_run_has_made(grait: Call, tmp_path: Path,
     ],
 )
 @pytest.mark.usefixtures("no_model")
-def test_bad_options_of_eval_are_one_line(grait: Call, tmp_path: Path, arguments: list[str], expected: str) -> None:
-    assert_one_error(grait("eval", *arguments, "--out", tmp_path / "eval"), expected)
+def test_bad_options_of_eval_are_one_line(command: Call, tmp_path: Path, arguments: list[str], expected: str) -> None:
+    assert_one_error(command("eval", *arguments, "--out", tmp_path / "eval"), expected)
     assert not (tmp_path / "eval").exists()

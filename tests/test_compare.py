@@ -2,31 +2,29 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from conftest import Call
+from tiny_folder import Files, tiny_tree
 
 import grait
-from grait import cli
 from grait.artifacts import MANIFEST
 from grait.config import parse_config
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
-from grait.pipeline import Comparison, compare, evaluation, knowledge, training, workbench
+from grait.pipeline import Comparison, compare, evaluation, knowledge, training
 from grait.report.tables import comparison_markdown, comparison_tables, verdicts
 
 METHODS_HERE = ["cor-rait", "craft", "grait"]
 SYSTEMS = ["init-basic", "init-refuse", *METHODS_HERE]
 NAMES = ("pc", "pw", "pr", "right_refusal_share", "over_refusal_rate", "ths", "auroc", "aurc")
 
-Call = Callable[..., tuple[int, str, str]]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,9 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    files = write_half_known(model, folder)
-    tree = tiny_tree(model, files, folder / "compared")
+def done(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> Done:
+    model, files = tiny
+    tree = tiny_tree(model, files, tmp_path_factory.mktemp("done") / "compared")
     tree["compare"] = {"seeds": [0, 1], "methods": METHODS_HERE}
     # Enough to learn to refuse, and to tell methods and seeds apart.
     tree["lora"] = {"r": 8, "alpha": 16}
@@ -60,42 +56,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     tree["evaluation"]["max_new_tokens"] = 16
     tree["evaluation"]["datasets"].append({"path": files.train, "name": "trained on"})
     return Done(model, files, tree, compare(parse_config(tree)))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: Any) -> Any:
-        raise AssertionError("a model was loaded")
-
-    monkeypatch.setattr(workbench, "load_model", load)
-    monkeypatch.setattr(workbench, "load_tokenizer", load)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call ``grait compare`` in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["grait", "compare", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(bool(end.code))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
@@ -290,7 +250,7 @@ def test_a_finished_folder_is_only_read(done: Done, tmp_path: Path, command: Cal
         done.result.about,
     )
     path = written(done.tree_at(tmp_path / "elsewhere"), tmp_path / "my.yaml")
-    code, out, err = command(path, "--out", folder)
+    code, out, err = command("compare", path, "--out", folder)
     assert (code, err) == (0, f"  {folder / 'compare.json'}: finished before\n")
     for system in SYSTEMS:
         assert system in out
@@ -340,7 +300,7 @@ def test_one_more_method_and_seed_run_only_what_is_new(done: Done, tmp_path: Pat
 
 
 def test_the_tables_are_sorted_by_ths(done: Done, tmp_path: Path, command: Call) -> None:
-    code, out, _ = command(written(done.tree_at(done.result.folder), tmp_path / "my.yaml"))
+    code, out, _ = command("compare", written(done.tree_at(done.result.folder), tmp_path / "my.yaml"))
     assert code == 0
     block = out.split("trained on, ")[0]
     rows = sorted((row for row in done.result.records if row.dataset == "own"), key=lambda row: -row.ths)
@@ -421,7 +381,7 @@ def test_the_verdict_names_what_cannot_be_told_apart(done: Done) -> None:
 )
 def test_a_bad_option_is_one_line(done: Done, tmp_path: Path, command: Call, options: list[str], expected: str) -> None:
     path = written(done.tree_at(tmp_path / "new"), tmp_path / "my.yaml")
-    code, _, err = command(path, *options)
+    code, _, err = command("compare", path, *options)
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1
     assert expected in err
@@ -431,7 +391,7 @@ def test_a_bad_option_is_one_line(done: Done, tmp_path: Path, command: Call, opt
 def test_options_take_the_place_of_the_config(done: Done, tmp_path: Path, command: Call) -> None:
     folder = done.copied_to(tmp_path)
     path = written(done.tree_at(tmp_path / "elsewhere"), tmp_path / "my.yaml")
-    code, out, err = command(path, "--methods", "cor-rait, grait", "--seeds", "1", "--out", folder)
+    code, out, err = command("compare", path, "--methods", "cor-rait, grait", "--seeds", "1", "--out", folder)
     assert code == 0
     assert "Seed 1 (1 of 1)" in err
     assert "finished before, reused" in err and "running again" not in err

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from tiny_folder import Files, tiny_tree
 from transformers import AutoTokenizer
 
 import grait
@@ -76,13 +76,6 @@ def test_flow_lies_between_minus_one_and_one_and_changes_its_sign_with_the_direc
 
 
 # -- in a run -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    return model, write_half_known(model, folder)
 
 
 def tree_of(tiny: tuple[str, Files], out: Path, methods: list[str]) -> dict[str, Any]:

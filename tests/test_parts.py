@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from tiny_folder import Files, tiny_tree
 
 import grait
 from grait.artifacts import read_rows, write_rows
@@ -80,13 +80,6 @@ def test_a_damaged_part_is_asked_again_with_a_note(
     assert found == {question.id: flow(question) for question in QUESTIONS}
     assert [part[0] for part in calls] == ["q6", "q7"]
     assert "part-00001.parquet: damaged, or of other questions" in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    return model, write_half_known(model, folder)
 
 
 def test_a_run_killed_within_questions_goes_on_there(

@@ -2,19 +2,17 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from conftest import Call
 from tiny import random_examples, tiny_model
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known, write_jsonl
+from tiny_folder import Files, tiny_tree, write_jsonl
 from torch.utils.flop_counter import FlopCounterMode
 
-from grait import cli
 from grait.config import Config, LoraSection, ModelConfig, load_config, parse_config
 from grait.data.probes import load_probes
 from grait.errors import ConfigError, DataError, ModelError
@@ -57,13 +55,6 @@ LLAMA_3_8B = {
     "max_position_embeddings": 8192,
     "tie_word_embeddings": False,
 }
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    return model, write_half_known(model, folder)
 
 
 @pytest.fixture
@@ -418,37 +409,16 @@ def test_a_file_is_never_taken_for_a_set_of_the_hub(tmp_path: Path, monkeypatch:
 
 # -- the command line ----------------------------------------------------------------------------------------------
 
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def grait(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """``grait run ... --dry-run`` in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["grait", "run", *map(str, arguments), "--dry-run"])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(bool(end.code))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
 
 @pytest.mark.usefixtures("no_weights")
 def test_a_dry_run_explains_and_writes_nothing(
-    grait: Call, tmp_path: Path, tiny: tuple[str, Files], monkeypatch: pytest.MonkeyPatch
+    command: Call, tmp_path: Path, tiny: tuple[str, Files], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "my.yaml"
     path.write_text(yaml.safe_dump(tiny_tree(*tiny, tmp_path / "run")))
     before = sorted((entry, entry.stat().st_mtime_ns) for entry in [*tmp_path.rglob("*"), *Path(tiny[0]).rglob("*")])
-    code, out, err = grait(path)
+    code, out, err = command("run", path, "--dry-run")
     assert (code, err) == (0, "")
     plan = dry_run(load_config(path))
     assert plan.size is not None
@@ -475,11 +445,11 @@ def test_a_dry_run_explains_and_writes_nothing(
     ],
 )
 def test_a_wrong_config_is_one_line_and_exit_code_2(
-    grait: Call, tmp_path: Path, tiny: tuple[str, Files], changes: list[str], message: str
+    command: Call, tmp_path: Path, tiny: tuple[str, Files], changes: list[str], message: str
 ) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(yaml.safe_dump(tiny_tree(*tiny, tmp_path / "run")))
-    code, out, err = grait(path, *(part for change in changes for part in ("--set", change)))
+    code, out, err = command("run", path, *(part for change in changes for part in ("--set", change)), "--dry-run")
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1
@@ -487,19 +457,19 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(
     assert not (tmp_path / "run").exists()
 
 
-def test_no_config_file_is_needed(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_no_config_file_is_needed(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     model, files = tiny
     arguments = ("--model", model, "--train", files.train, "--test", files.test, "--out", tmp_path / "run")
-    code, out, _ = grait(*arguments)
+    code, out, _ = command("run", *arguments, "--dry-run")
     assert code == 0
     assert f"would write to {tmp_path / 'run'}/" in out
     assert not (tmp_path / "run").exists()
 
 
-def test_questions_of_any_text_are_printed_as_they_are(grait: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
+def test_questions_of_any_text_are_printed_as_they_are(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     rows = [{"question": f"[red]Q{i}", "answers": ["a"]} for i in range(9)]
     path = write_jsonl(tmp_path / "[bold]own.jsonl", rows)
-    code, out, _ = grait("--model", tiny[0], "--train", path, "--test", path)
+    code, out, _ = command("run", "--model", tiny[0], "--train", path, "--test", path, "--dry-run")
     assert code == 0
     assert "[bold]own" in out
 
@@ -519,8 +489,8 @@ def test_every_number_of_a_reference_config_has_its_source(name: str) -> None:
 
 @pytest.mark.usefixtures("no_weights")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reference_config_explains_itself_offline(grait: Call, name: str) -> None:
-    code, out, err = grait(PAPER / name)
+def test_a_reference_config_explains_itself_offline(command: Call, name: str) -> None:
+    code, out, err = command("run", PAPER / name, "--dry-run")
     assert (code, err) == (0, "")
     assert "meta-llama/Meta-Llama-3-8B-Instruct: size unknown" in out
     assert "hf download meta-llama/Meta-Llama-3-8B-Instruct config.json" in out
@@ -534,9 +504,9 @@ def test_a_reference_config_explains_itself_offline(grait: Call, name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_folder_with_the_models_config_gives_the_costs(grait: Call, tmp_path: Path, name: str) -> None:
+def test_a_folder_with_the_models_config_gives_the_costs(command: Call, tmp_path: Path, name: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B))
-    code, out, _ = grait(PAPER / name, "--set", f"model.name={tmp_path}")
+    code, out, _ = command("run", PAPER / name, "--set", f"model.name={tmp_path}", "--dry-run")
     assert code == 0
     assert "8,030,261,248 parameters; adapter 167,772,160 (2.1%)" in out
     assert "Memory in GB" in out

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from tiny_folder import Files, tiny_tree
 
 import grait
 from grait.data.probes import KINDS, Probe, load_probes
 from grait.data.worldfacts import SPLITS, load
 from grait.evaluation.probes import summarize_probes
 from grait.judging.outcomes import judge
+from grait.judging.phrases import REFUSAL_PHRASES
 from grait.judging.premise import denies_premise
-from grait.judging.refusal import REFUSAL_PHRASES
 from grait.pipeline import evaluation
 from grait.records import Prediction, ProbeAnswer, ProbeOutcome, Question
 
@@ -158,13 +158,6 @@ def test_each_kind_has_its_own_shares() -> None:
 
 
 # -- in a run ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    return model, write_half_known(model, folder)
 
 
 def tree_of(tiny: tuple[str, Files], out: Path, methods: list[str]) -> dict[str, Any]:
