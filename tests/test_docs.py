@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -34,7 +35,7 @@ from grait.records import InfluenceScore, KnowledgeState
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TEXTS = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,7 @@ class Page(HTMLParser):
             self.fetched += [part.split()[0] for part in values.get("srcset", "").split(",") if part.strip()]
 
 
+@pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, Page]:
     return {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
 
@@ -100,8 +102,8 @@ def test_every_page_of_the_docs_is_in_the_site_and_in_its_menu(site: Path) -> No
         assert f'href="{path.stem}.html"' in menu or path.stem == "index"
 
 
-def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
-    for path, page in pages(site).items():
+def test_no_page_fetches_anything_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
+    for path, page in pages.items():
         foreign = [address for address in page.fetched if is_foreign(address)]
         assert not foreign, f"{path.relative_to(site)}: {foreign}"
     for path in site.rglob("*.css"):
@@ -123,9 +125,9 @@ def test_what_is_fetched_from_elsewhere_would_be_noticed(text: str) -> None:
     assert any(map(is_foreign, Page(text).fetched))
 
 
-def test_every_link_within_the_site_leads_somewhere(site: Path) -> None:
-    found = pages(site)
-    del found[site / "404.html"]  # is served at any depth, so that its links are absolute
+def test_every_link_within_the_site_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None:
+    # 404.html is served at any depth, so its links are absolute.
+    found = {path: page for path, page in pages.items() if path != site / "404.html"}
     for path, page in found.items():
         for link in [*page.links, *page.fetched]:
             if is_foreign(link):
@@ -315,7 +317,7 @@ def test_every_command_in_a_block_can_be_called_as_it_stands(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
-def test_every_command_within_a_line_has_a_name_and_options_that_exist(path: Path) -> None:
+def test_commands_extras_and_modules_that_are_named_exist(path: Path) -> None:
     prose = re.sub(r"^(`{3,}).*?^\1$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for found in re.findall(r"`grait\s+([a-z][^`]*)`", prose):
         name, *words = found.split()
@@ -326,6 +328,8 @@ def test_every_command_within_a_line_has_a_name_and_options_that_exist(path: Pat
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`make ([a-z-]+)", prose):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(re.findall(r"grait\[([a-z-]+)\]", path.read_text(encoding="utf-8"))) <= extras.keys()
     for module in re.findall(r"python -m ((?:benchmarks|experiments)[\w.]*)", path.read_text(encoding="utf-8")):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
 
@@ -348,9 +352,7 @@ def test_every_config_key_that_is_named_exists(path: Path) -> None:
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_what_python_blocks_import_from_here_is_there(path: Path) -> None:
     for language, text in blocks(path):
-        for node in (
-            ast.walk(ast.parse(text.replace("...]", "]"))) if language == "python" and "import " in text else ()
-        ):
+        for node in ast.walk(ast.parse(text)) if language == "python" and "import " in text else ():
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("grait"):
                 module = importlib.import_module(str(node.module))
                 assert all(hasattr(module, name.name) for name in node.names), f"{path.name}: {ast.unparse(node)}"

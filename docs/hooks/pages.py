@@ -21,7 +21,7 @@ GENERATED: dict[str, Callable[[], str]] = {
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    config.markdown_extensions.append(Equations())  # type: ignore[arg-type]
+    config.markdown_extensions.append(Equations())
     return config
 
 
