@@ -56,4 +56,4 @@ def _whole(tensor: Tensor) -> Tensor:
     whole = tensor.detach()
     if isinstance(whole, DTensor):
         whole = whole.full_tensor()
-    return whole.cpu().contiguous()
+    return whole.to("cpu", copy=True).contiguous()

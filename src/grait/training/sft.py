@@ -38,6 +38,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
@@ -118,21 +119,21 @@ class _Examples(Dataset[WeightedExample]):
 
 
 class _Order(Sampler[int]):
-    """All positions in an order by seed and epoch, then -1 until there are as many for every process."""
+    """All positions in an order by seed and epoch, then -1 until there are as many for every process.
 
-    def __init__(self, n: int, multiple: int, seed: int) -> None:
-        self.n, self.multiple, self.seed, self.epoch = n, multiple, seed, 0
+    The epoch, from 0, is asked for: of several processes that go on in the middle of one, accelerate does not tell it.
+    """
+
+    def __init__(self, n: int, multiple: int, seed: int, epoch: Callable[[], int]) -> None:
+        self.n, self.multiple, self.seed, self.epoch = n, multiple, seed, epoch
 
     def __len__(self) -> int:
         return -(-self.n // self.multiple) * self.multiple
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.epoch + self.seed)
+        generator = torch.Generator().manual_seed(1_000_003 * self.epoch() + self.seed)
         yield from torch.randperm(self.n, generator=generator).tolist()
         yield from [-1] * (len(self) - self.n)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
 
 class WeightedTrainer(Trainer):
@@ -144,9 +145,15 @@ class WeightedTrainer(Trainer):
     loss_is_scaled_for_ga = True  # compute_loss already divides by the examples of the whole optimizer step
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        n_processes = self.accelerator.num_processes
-        multiple = self.args.per_device_train_batch_size * n_processes if n_processes > 1 else 1
-        return _Order(len(self.train_dataset), multiple, self.args.data_seed)
+        n_processes, n_examples = self.accelerator.num_processes, len(self.train_dataset)
+        at_once = self.args.per_device_train_batch_size * n_processes
+        per_epoch = -(-n_examples // (at_once * self.args.gradient_accumulation_steps))
+        return _Order(
+            n_examples,
+            at_once if n_processes > 1 else 1,
+            self.args.data_seed,
+            lambda: self.state.global_step // per_epoch,
+        )
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -377,6 +384,8 @@ def train(
         trainer.non_finite = non_finite
         trainer.shared_ids = examples[0].example.prompt_ids[:n_shared]
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if sharding == "zero":
+        unset_hf_deepspeed_config()  # transformers would shard the next model that is loaded
     trainer.non_finite = set().union(*processes.of_each(trainer.non_finite)) - {NOTHING}
     if len(trainer.non_finite) == len(examples):
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
