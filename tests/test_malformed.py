@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from conftest import Call as Command
 from pydantic import BaseModel
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from tiny_folder import Files, tiny_tree
 
-from grait import cli, pipeline
+from grait import pipeline
 from grait.artifacts import MANIFEST
 from grait.config import Config
 from grait.errors import GraitError, ModelError
@@ -33,22 +34,17 @@ from grait.pipeline import workbench
 REACHED = "the model was reached"
 Call = Callable[..., tuple[int, str]]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
-def grait(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def grait(command: Command) -> Call:
     """Call the command line in this process: exit code and stderr. Any exception but its end fails the test."""
 
     def call(*arguments: str | Path) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["grait", *map(str, arguments)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        err = capsys.readouterr().err
+        code, _, err = command(*arguments)
         assert "Traceback" not in err
-        return int(code or 0), err
+        return code, err
 
     return call
 
@@ -502,27 +498,17 @@ def test_every_key_with_every_kind_of_value(grait: Call) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def finished(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A finished run of two settings of the warm-up's epochs, and its config."""
     from grait import run
 
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    files: Files = write_half_known(model, folder)
-    tree = tiny_tree(model, files, folder / "run")
+    folder = tmp_path_factory.mktemp("finished")
+    tree = tiny_tree(*tiny, folder / "run")
     tree["training"]["methods"] = ["grait"]
     tree["influence"] = {"transform": "adam", "checkpoints": "epochs"}
     tree["evaluation"]["n_bootstrap"] = 100
     run(tree)
     return folder / "run", tree
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def damages(content: bytes) -> dict[str, bytes | None]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from report_data import made_up_comparison, made_up_run
-from tiny_folder import save_tiny, tiny_tree, write_half_known
+from tiny_folder import Files, tiny_tree
 
 import grait
 from grait import cli
@@ -23,28 +22,19 @@ from grait.config import parse_config
 from grait.errors import ArtifactError
 from grait.evaluation.metrics import summarize
 from grait.methods.selection import Evidence
-from grait.pipeline import compare, reporting, workbench
+from grait.pipeline import compare, reporting
 from grait.pipeline.report_again import report as report_again
 from grait.records import MetricRecord, Prediction, Question
-from grait.report import page
-from grait.report.page import (
-    MAX_TEST_BYTES,
-    MAX_TRAINING_BYTES,
-    Report,
-    RunRecords,
-    answers_table,
-    comparison_report,
-    headline,
-    main_method,
-    run_report,
-    share_interval,
-    training_table,
-    verdict,
-)
+from grait.report import examples, page
+from grait.report.contents import RunRecords
+from grait.report.examples import MAX_TEST_BYTES, MAX_TRAINING_BYTES, answers_table, training_table
+from grait.report.page import Report, comparison_report, headline, main_method, run_report, share_interval, verdict
 
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
 FEW = ("init-basic", "init-refuse", "cor-rait", "grait")
 EVIL = "</script><script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Page(HTMLParser):
@@ -84,14 +74,6 @@ def run() -> RunRecords:
 @pytest.fixture(scope="module")
 def report(run: RunRecords) -> Report:
     return run_report(run)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # -- what it says --------------------------------------------------------------------------------------------------
@@ -248,7 +230,7 @@ def test_a_large_page_is_cut_and_says_so(run: RunRecords, report: Report) -> Non
     in_domain = sum(row[0] == "in-domain" for row in table["rows"])
     assert in_domain / len(table["rows"]) == pytest.approx(50 / 80, abs=0.02)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "MAX_TEST_BYTES", 8_000)
+        patch.setattr(examples, "MAX_TEST_BYTES", 8_000)
         cut = Page(run_report(run).html)
     n_rows = len(cut.islands["test-examples"]["rows"])
     assert 0 < n_rows < 80
@@ -339,25 +321,15 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    files = write_half_known(model, folder)
-    tree = tiny_tree(model, files, folder / "compared")
+def done(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("done")
+    tree = tiny_tree(*tiny, folder / "compared")
     tree["compare"] = {"seeds": [0], "methods": ["cor-rait", "craft", "grait"]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "run_report", run_report)
         patch.setattr(page, "comparison_report", comparison_report)
         compare(parse_config(tree))
     return Done(folder / "compared", tree)
-
-
-@pytest.fixture
-def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: Any) -> Any:
-        raise AssertionError("a model was loaded")
-
-    monkeypatch.setattr(workbench, "load_model", load)
 
 
 def test_a_run_and_a_comparison_end_with_a_page(done: Done) -> None:
