@@ -4,6 +4,7 @@ exactly as the folder says."""
 import itertools
 import json
 import shutil
+import subprocess
 import sys
 import types
 from collections import Counter
@@ -354,6 +355,22 @@ def test_its_settings_are_those_of_the_run(finished: Path, tmp_path: Path) -> No
     assert said["training"] == config.training.model_dump(exclude={"methods"})
     assert said["lora"] == config.lora.model_dump()
     assert (said["model"], said["dtype"], said["seed"]) == (config.model.name, "float32", config.seed)
+
+
+def test_trl_itself_has_the_losses_of_the_run(tmp_path: Path, tiny: tuple[str, Any]) -> None:
+    """Where all examples are one batch, so that their order does not matter."""
+    pytest.importorskip("trl", reason="TRL is not installed: pip install trl")
+    model, files = tiny
+    tree = tiny_tree(model, files, tmp_path / "run")
+    training = {"methods": ["grait"], "epochs": 4, "learning_rate": 0.01, "batch_size": 16, "micro_batch_size": 16}
+    grait.run(tree | {"training": training})
+    folder = export(tmp_path / "run", "trl").folder
+    done = subprocess.run([sys.executable, str(folder / "train_trl.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    log = json.loads((folder / "adapter" / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    ours = json.loads((tmp_path / "run" / "adapters" / "grait" / "losses.json").read_text(encoding="utf-8"))
+    assert len(taught(tmp_path / "run")) <= 16
+    assert [step["loss"] for step in log if "loss" in step] == pytest.approx(ours, abs=1e-3)
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------

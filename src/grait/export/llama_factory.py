@@ -1,6 +1,7 @@
 """LLaMA-Factory: conversations, and their entry in dataset_info.json."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str
     return {
         "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
         "dataset_info.json": json.dumps(DATASET_INFO, indent=2) + "\n",
-        "train.yaml": yaml.safe_dump(_config(recipe), sort_keys=False, allow_unicode=True),
+        "train.yaml": yaml.safe_dump(_config(recipe, share.n_rows), sort_keys=False, allow_unicode=True),
         "README.md": readme(TOOL, VERSIONS, examples, recipe, share, use),
     }
 
@@ -74,8 +75,10 @@ def _messages(example: Example, recipe: Recipe) -> list[dict[str, str]]:
     ]
 
 
-def _config(recipe: Recipe) -> dict[str, Any]:
+def _config(recipe: Recipe, n_rows: int) -> dict[str, Any]:
+    """Warm-up in whole steps: the name of its share differs between the versions of transformers that are allowed."""
     lora, training = recipe.lora, recipe.training
+    n_steps = math.ceil(n_rows / training.batch_size) * training.epochs
     targets = lora.target_modules if isinstance(lora.target_modules, str) else ",".join(lora.target_modules)
     return {
         "model_name_or_path": recipe.model,
@@ -97,7 +100,7 @@ def _config(recipe: Recipe) -> dict[str, Any]:
         "learning_rate": training.learning_rate,
         "num_train_epochs": training.epochs,
         "lr_scheduler_type": training.scheduler,
-        "warmup_ratio": training.warmup_ratio,
+        "warmup_steps": math.ceil(n_steps * training.warmup_ratio),
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
         "seed": recipe.seed,

@@ -93,6 +93,7 @@ def main() -> None:
     )
     trainer.train()
     trainer.save_model()
+    trainer.save_state()  # losses
 
 
 if __name__ == "__main__":

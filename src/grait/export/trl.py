@@ -24,7 +24,7 @@ model, with the run's settings, and writes `adapter/`. Packing and padding-free 
 WITHOUT_WEIGHTS = """\
 ```
 pip install trl peft
-trl sft --model_name_or_path MODEL --dataset_name . --use_peft --output_dir adapter --max_length {n_tokens}
+trl sft --model_name_or_path MODEL --dataset_name "$PWD" --use_peft --output_dir adapter --max_length {n_tokens}
 ```
 
 in this folder. The settings that the run used are in `export.json`. Rows are shuffled."""

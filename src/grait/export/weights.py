@@ -29,7 +29,7 @@ def in_words(tool: str, share: Share) -> str:
     if share.weights_are == "resampled":
         left_out = f"; {share.n_left_out} of {len(share.rows)} examples have no row" if share.n_left_out else ""
         return f"{share.n_rows} rows in proportion to the weights: total variation distance {distance}{left_out}" + (
-            "; more rows (--rows) come closer" if share.total_variation else ""
+            f"; with R rows (--rows R) it is below {len(share.rows) / 2:g}/R" if share.total_variation else ""
         )
     if share.unweighted == 0:
         return "All weights are equal, so that nothing is lost where they are not used"
