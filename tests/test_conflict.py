@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ARCHITECTURES, PAD, tiny_model, with_lora
-from tiny_folder import N_SHOTS, save_tiny, tiny_tree, write_half_known
+from tiny_folder import N_SHOTS, Files, tiny_tree
 from transformers import AutoModelForCausalLM
 
 import grait
@@ -132,11 +132,9 @@ def test_equal_questions_conflict_whatever_stands_beside_them_in_the_batch() -> 
 
 
 @pytest.fixture(scope="module")
-def craft_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def craft_run(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The config of a finished run that trained CRaFT."""
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    tree = tiny_tree(model, write_half_known(model, folder), folder / "run")
+    tree = tiny_tree(*tiny, tmp_path_factory.mktemp("craft") / "run")
     tree["training"]["methods"] = ["craft"]
     grait.run(tree)
     return tree

@@ -3,7 +3,6 @@
 import copy
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from tiny import loop_gradients
-from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_half_known, write_jsonl
+from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_jsonl
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait
@@ -41,6 +40,8 @@ STAGES = {
     *(f"evaluation/own/{system}" for system in SYSTEMS),
 }
 REFUSAL = "I don't know."
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
@@ -69,21 +70,9 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = save_tiny(folder / "model")
-    files = write_half_known(model, folder)
-    tree = tiny_tree(model, files, folder / "run")
-    return Done(model, files, tree, grait.run(tree))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The same sums in the same order on any machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def done(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> Done:
+    tree = tiny_tree(*tiny, tmp_path_factory.mktemp("done") / "run")
+    return Done(*tiny, tree, grait.run(tree))
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
