@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from peft.tuners.lora import LoraLayer
 
@@ -19,8 +18,9 @@ from benchmarks.report import markdown, write
 from grait import progress
 from grait.data.load import load_questions
 from grait.dial.answers import DialAnswers, ask_both_ways, judged
+from grait.dial.curve import DialPoint, dial_curve
 from grait.dial.saved import find_dial
-from grait.dial.threshold import dialled_outcomes, refusal_score, thresholds
+from grait.dial.threshold import refusal_score
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, refusal_auroc, truthful_helpfulness_score
 from grait.methods.catalog import METHODS
 from grait.model.inference import InferenceEngine
@@ -77,7 +77,7 @@ def main(
                 judged(question, own, METHODS[method].judge, phrases)
                 for question, own in zip(questions, both, strict=True)
             ]
-    as_trained = curve(answers[1.0], initial)
+    as_trained = dial_curve(answers[1.0], initial, "first-token")
     records = [measured(scale, rows, initial, as_trained) for scale, rows in answers.items()]
     rows = [
         [
@@ -100,23 +100,11 @@ def main(
     write(json, records)
 
 
-def curve(rows: Sequence[DialAnswers], initial: dict[str, Outcome]) -> list[tuple[float, float, float]]:
-    """(over-refusal, Pw, THS) at every threshold on the first-token score."""
-    base = outcome_shares(initial.values())
-    points = []
-    for threshold in thresholds(np.array([refusal_score(row, "first-token") for row in rows])):
-        outcomes = dialled_outcomes(rows, "first-token", float(threshold))
-        shares = outcome_shares(outcomes.values())
-        ths = truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw)
-        points.append((over_refusal_rate(initial, outcomes), shares.pw, ths))
-    return points
-
-
 def measured(
     scale: float,
     rows: Sequence[DialAnswers],
     initial: dict[str, Outcome],
-    as_trained: Sequence[tuple[float, float, float]],
+    as_trained: Sequence[DialPoint],
 ) -> dict[str, Any]:
     """The adapter at one scale."""
     outcomes = {row.id: row.outcome for row in rows}
@@ -131,8 +119,8 @@ def measured(
         "over_refusal_rate": over_refusal,
         "ths": truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw),
         "auroc": refusal_auroc({row.id: refusal_score(row, "first-token") for row in rows}, initial),
-        "highest_ths": max(ths for *_, ths in curve(rows, initial)),
-        "pw_of_threshold": min(pw for other, pw, _ in as_trained if other <= over_refusal),
+        "highest_ths": max(point.ths or 0 for point in dial_curve(rows, initial, "first-token")),
+        "pw_of_threshold": min(point.pw for point in as_trained if point.over_refusal_rate <= over_refusal),
     }
 
 

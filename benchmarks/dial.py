@@ -8,19 +8,14 @@ Reads the answers that ``grait calibrate`` left in a run (calibration questions 
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import numpy as np
 import typer
 
 from benchmarks.report import markdown, write
 from grait.artifacts import read_rows
 from grait.dial.answers import DialAnswers
-from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score, thresholds
-from grait.evaluation.metrics import (
-    outcome_shares,
-    over_refusal_rate,
-    refusal_auroc,
-    truthful_helpfulness_score,
-)
+from grait.dial.curve import dial_curve
+from grait.dial.threshold import ScoreName, refusal_score
+from grait.evaluation.metrics import outcome_shares, refusal_auroc
 from grait.methods.catalog import INIT_BASIC
 from grait.records import Outcome, Prediction
 
@@ -67,22 +62,16 @@ def measured(run: Path, file: Path, score: ScoreName) -> dict[str, Any]:
     rows = read_rows(file, DialAnswers)
     initial = initial_outcomes(run, title)
     scores = {row.id: refusal_score(row, score) for row in rows}
-    base = outcome_shares(initial.values())
-    has_both_sides = 0 < base.pc < 1
-    points = []
-    for threshold in thresholds(np.array(list(scores.values()))):
-        outcomes = dialled_outcomes(rows, score, float(threshold))
-        shares = outcome_shares(outcomes.values())
-        ths = truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw)
-        points.append((over_refusal_rate(initial, outcomes), shares.pw, ths))
+    has_both_sides = 0 < outcome_shares(initial.values()).pc < 1
+    points = dial_curve(rows, initial, score)
     return {
         "questions": title,
         "n": len(rows),
         "score": score,
         "auroc": refusal_auroc(scores, initial) if has_both_sides else None,
-        "ths": max(ths for *_, ths in points),
+        "ths": max(point.ths or 0 for point in points),
         "pw": {
-            str(limit): min((pw for over_refusal, pw, _ in points if over_refusal <= limit), default=float("nan"))
+            str(limit): min((point.pw for point in points if point.over_refusal_rate <= limit), default=float("nan"))
             for limit in LIMITS
         },
     }

@@ -1,5 +1,6 @@
 """``grait calibrate`` and ``grait chat`` on a tiny tuned run: what is stored, what is refused, what a user sees."""
 
+import html
 import io
 import json
 import shutil
@@ -28,6 +29,9 @@ from grait.errors import ConfigError, DataError, DialError
 from grait.pipeline.calibration import Calibration, calibrate, default_data, guarantee
 from grait.pipeline.finished import live, open_run
 from grait.records import Prediction, Question
+from grait.report import page as page_module
+from grait.report.page import run_report
+from grait.report.tables import percent
 
 N_CALIBRATION = 40
 LIMIT = 0.7
@@ -132,6 +136,21 @@ def test_metrics_before_and_after_on_both_sets(done: Done) -> None:
     (before,) = [row for row in evaluated if (row["dataset"], row["method"]) == ("own", "grait")]
     for name in ("pc", "pw", "pr", "ths", "over_refusal_rate"):
         assert getattr(result.metrics[2], name) == before[name]
+
+
+def test_the_report_shows_the_dial_on_both_sets(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "run_report", run_report)  # conftest lets nothing be drawn
+    result = done.calibrated()
+    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    dial = page[page.index('<section id="dial">') :]
+    assert result.dial.guarantee is not None and result.dial.guarantee in html.unescape(dial)
+    assert f"the threshold {result.dial.threshold:.4g} " in dial
+    for row in result.metrics:
+        if row.method == "grait + dial":
+            shares = (row.pc, row.pw, row.pr, row.over_refusal_rate, row.ths)
+            cells = "".join(f'<td class="number">{percent(share)}</td>' for share in shares)
+            assert f'<th scope="row">{row.dataset}</th>{cells}' in dial
+    assert (done.folder / "figures" / "dial.svg").is_file()
 
 
 def test_test_sets_without_predictions_are_left_out(done: Done, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from scipy.stats import binom
 from grait.dial.answers import DialAnswers
 from grait.dial.bounds import fewest_trials, most_hits, upper_bound
 from grait.dial.choice import Target, choose
+from grait.dial.curve import dial_curve, dial_points
 from grait.dial.shown import BAR_WIDTH, bar, dialled
 from grait.dial.threshold import (
     check_threshold,
@@ -58,6 +59,22 @@ def test_a_lower_threshold_refuses_all_that_a_higher_one_refuses(case: Any, one:
             assert low[row.id] == "refused"
         assert low[row.id] in ("refused", row.suppressed_outcome)
         assert high[row.id] in ("refused", row.suppressed_outcome)
+
+
+@settings(deadline=None)
+@given(calibration_sets(), st.floats(0, 1))
+def test_points_of_the_curve_are_what_the_thresholds_do(case: Any, threshold: float) -> None:
+    rows, initial = case
+    points = dial_curve(rows, initial, "first-token")
+    assert points[0].threshold == 1 and points[-1].threshold == 0 and points[-1].pr == 1
+    base = outcome_shares(initial.values())
+    for point in [*points, *dial_points(rows, initial, "first-token", np.array([threshold]))]:
+        outcomes = dialled_outcomes(rows, "first-token", point.threshold)
+        shares = outcome_shares(outcomes.values())
+        assert (point.pc, point.pw) == (shares.pc, shares.pw)
+        assert point.pr == pytest.approx(shares.pr)
+        assert point.over_refusal_rate == pytest.approx(over_refusal_rate(initial, outcomes))
+        assert point.ths == pytest.approx(truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw))
 
 
 def test_the_ends_of_the_dial_refuse_nothing_and_everything() -> None:

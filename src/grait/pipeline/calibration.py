@@ -16,8 +16,10 @@ from grait.errors import ConfigError, DataError
 from grait.evaluation.metrics import summarize
 from grait.lock import locked
 from grait.methods.catalog import INIT_BASIC, METHODS
-from grait.pipeline.evaluation import ask, asked_key
+from grait.pipeline.evaluation import SUMMARY, ask, asked_key
 from grait.pipeline.finished import finished_adapter, open_run
+from grait.pipeline.report_again import FinishedRun
+from grait.pipeline.reporting import last
 from grait.pipeline.workbench import Notes, Workbench
 from grait.records import MetricRecord, Outcome, Prediction, Question
 
@@ -50,7 +52,10 @@ def calibrate(
     check_target(target)
     bench = open_run(folder)
     with locked(folder):
-        return _calibrate(bench, target, method, data, score)
+        found = _calibrate(bench, target, method, data, score)
+        if (folder / SUMMARY).exists():
+            last(folder, lambda: FinishedRun.read(folder).page())
+        return found
 
 
 def _calibrate(bench: Workbench, target: Target, method: str, data: DataConfig | None, score: ScoreName) -> Calibration:

@@ -9,14 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from grait import processes, progress
+from grait.artifacts import read_rows
+from grait.dial.answers import DialAnswers
+from grait.dial.curve import dial_curve, dial_points
+from grait.dial.saved import find_dial
 from grait.errors import ArtifactError, reason
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import Evidence
 from grait.pipeline.evaluation import RunResult
 from grait.pipeline.workbench import Workbench
 from grait.records import ComparisonRecord, DifferenceRecord, Prediction, Selected
-from grait.report.contents import ComparisonRecords, RunRecords
+from grait.report.contents import ComparisonRecords, DialRecords, RunRecords
 
 if TYPE_CHECKING:
     from grait.report.page import Report
@@ -52,8 +58,32 @@ def run_page(
         },
         summary=result.summary,
         probes=result.probes,
+        dial=_dial(folder, result, same),
     )
     return page.run_report(run)
+
+
+def _dial(folder: Path, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
+    """The calibrated dial of the page's method, else of the first method that has one, on all sets it was asked."""
+    order = sorted(dict.fromkeys(same.values()), key=lambda method: method != "grait")
+    dials = {method: dial for method in order if (dial := find_dial(folder / "adapters" / method))}
+    if not dials:
+        return None
+    method, saved = next(iter(dials.items()))
+    calibration = folder / "calibration"
+    initial = {
+        saved.data.title: read_rows(calibration / saved.data.title / INIT_BASIC / "predictions.parquet", Prediction),
+        **{title: list(systems[INIT_BASIC]) for title, systems in result.predictions.items()},
+    }
+    curves, chosen = {}, {}
+    for title, rows in initial.items():
+        answers = calibration / title / method / "answers.parquet"
+        if answers.exists():
+            outcomes = {row.id: row.outcome for row in rows}
+            both = read_rows(answers, DialAnswers)
+            curves[title] = dial_curve(both, outcomes, saved.score)
+            (chosen[title],) = dial_points(both, outcomes, saved.score, np.array([saved.threshold]))
+    return DialRecords(method, saved, curves, chosen)
 
 
 def comparison_page(

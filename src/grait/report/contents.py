@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grait.dial.curve import DialPoint
+from grait.dial.saved import SavedDial
 from grait.evaluation.selective import RiskCoverage
 from grait.methods.selection import Evidence
 from grait.records import (
@@ -16,6 +18,19 @@ from grait.records import (
     Question,
     Selected,
 )
+
+
+@dataclass(frozen=True)
+class DialRecords:
+    """A calibrated dial of one method.
+
+    By data set, the calibration questions first: ``curves``, and ``chosen``, what the calibrated threshold does.
+    """
+
+    method: str
+    saved: SavedDial
+    curves: Mapping[str, Sequence[DialPoint]]
+    chosen: Mapping[str, DialPoint]
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,7 @@ class RunRecords:
     losses: Mapping[str, Sequence[float]]
     summary: Mapping[str, Any]
     probes: Sequence[ProbeRecord] = ()
+    dial: DialRecords | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
 from grait.report import figures
-from grait.report.contents import ComparisonRecords, RunRecords
+from grait.report.contents import ComparisonRecords, DialRecords, RunRecords
 from grait.report.examples import answers_table, group_of, training_table
 from grait.report.figures import Chart
 from grait.report.palette import DARK, LIGHT
@@ -83,6 +83,7 @@ def run_report(run: RunRecords) -> Report:
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         probes=run.probes,
+        dial=_dial(run.dial, pictures) if run.dial else None,
         methods=[METHODS[name] for name in systems if name in METHODS],
         tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
@@ -154,6 +155,17 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
     if any(run.losses.values()):
         found["losses"] = pictures.draw("losses", figures.loss_curves(run.losses, main))
     return found
+
+
+def _dial(dial: DialRecords, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of the refusal dial."""
+    return {
+        "method": dial.method,
+        "saved": dial.saved,
+        "title": dial.saved.data.title,
+        "chosen": dial.chosen,
+        "curve": pictures.draw("dial", figures.dial_curves(dial.curves, dial.chosen, dial.saved.without_dial)),
+    }
 
 
 def headline(before: MetricRecord, after: MetricRecord) -> str:

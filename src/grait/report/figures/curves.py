@@ -1,4 +1,4 @@
-"""Lines, one for each system: risk by coverage, loss by step."""
+"""Lines: risk by coverage and loss by step, one for each system; what the dial trades, one for each data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from grait.dial.curve import DialPoint
+from grait.dial.saved import OperatingPoint
 from grait.evaluation.selective import RiskCoverage
 from grait.report.figures.parts import Rows, data, finished, layered, percent, share_axis, system_colour
-from grait.report.palette import colour, style
+from grait.report.palette import DASHED, DOTTED, MIXED, SOLID, colour, style
 
 COVERAGES = np.arange(5, 101) / 100
 """Where risk-coverage curves are drawn: below 5% of the questions they are noise."""
@@ -44,6 +46,60 @@ def risk_coverage_curves(curves: Mapping[str, Sequence[RiskCoverage]], main: str
         )
     )
     return finished(chart, 370)
+
+
+def dial_curves(
+    curves: Mapping[str, Sequence[DialPoint]], chosen: Mapping[str, DialPoint], without: OperatingPoint
+) -> alt.LayerChart:
+    """Wrong answers against over-refusal at every threshold, by data set; the ideal is the lower left corner.
+
+    ``chosen``: the calibrated threshold on each set, a disc. ``without``: no dial, on the first set, a ring.
+    """
+    names = list(curves)
+    rows = [
+        {"set": name, "over": point.over_refusal_rate, "pw": point.pw}
+        for name, curve in curves.items()
+        for point in curve
+    ]
+    discs = [
+        {
+            "set": name,
+            "over": point.over_refusal_rate,
+            "pw": point.pw,
+            "says": f"{name}, threshold {point.threshold:.4g}: {percent(point.pw)} answered wrong, "
+            f"{percent(point.over_refusal_rate)} over-refused",
+        }
+        for name, point in chosen.items()
+    ]
+    ring = {
+        "over": without.over_refusal_rate,
+        "pw": without.pw,
+        "says": f"{names[0]}, no dial: {percent(without.pw)} answered wrong, "
+        f"{percent(without.over_refusal_rate)} over-refused",
+    }
+    dashes = [list(dash) or [1, 0] for dash in (SOLID, DASHED, DOTTED, MIXED)]
+    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolSize=400, symbolStrokeWidth=1.8, labelLimit=130)
+    x = alt.X("over:Q", axis=alt.Axis(title="over-refusal", format="%"), scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("pw:Q", axis=alt.Axis(title="answered wrong (Pw)", format="%"), scale=alt.Scale(zero=True))
+    ink = colour("grait")
+    lines = (
+        alt.Chart(data(rows))
+        .mark_line(interpolate="linear", color=ink)
+        .encode(
+            x=x,
+            y=y,
+            order=alt.Order("over:Q"),
+            strokeDash=alt.StrokeDash(
+                "set:N",
+                scale=alt.Scale(domain=names, range=[dashes[i % len(dashes)] for i in range(len(names))]),
+                legend=legend,
+            ),
+            detail="set:N",
+        )
+    )
+    dots = alt.Chart(data(discs)).mark_point(filled=True, opacity=1, size=90, color=ink)
+    open_dot = alt.Chart(data([ring])).mark_point(filled=False, opacity=1, size=110, color=ink, strokeWidth=2)
+    return layered([lines, *(mark.encode(x=x, y=y, description="says:N") for mark in (dots, open_dot))], 370)
 
 
 def smooth(values: Sequence[float], window: int) -> list[float]:

@@ -1,0 +1,70 @@
+"""What the dial trades: over-refusal against wrong answers, at every threshold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grait.dial.answers import DialAnswers
+from grait.dial.threshold import Array, ScoreName, counts_above, refusal_score, thresholds
+from grait.evaluation.metrics import truthful_helpfulness_score
+from grait.records import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class DialPoint:
+    """One threshold on a set of questions: shares of all of them in [0, 1], over-refusal rate and THS as elsewhere.
+
+    ``over_refusal_rate``: of the questions that the initial model answers right; 0 where there are none.
+    ``ths``: None where the initial model answers nothing wrong.
+    """
+
+    threshold: float
+    pc: float
+    pw: float
+    pr: float
+    over_refusal_rate: float
+    ths: float | None
+
+
+def dial_curve(rows: Sequence[DialAnswers], initial: Mapping[str, Outcome], score: ScoreName) -> list[DialPoint]:
+    """A point for every threshold that changes an answer, from refusing nothing (1) to refusing all (0)."""
+    return dial_points(rows, initial, score, thresholds(_scores(rows, score)))
+
+
+def dial_points(
+    rows: Sequence[DialAnswers], initial: Mapping[str, Outcome], score: ScoreName, at: Array
+) -> list[DialPoint]:
+    """What each threshold of ``at`` does. ``initial``: the initial model's outcomes by question id.
+
+    Linear in questions and thresholds, but for sorting.
+    """
+    n, scores = len(rows), _scores(rows, score)
+    known = np.array([initial[row.id] == "correct" for row in rows])
+    n_known, n_wrong = int(known.sum()), sum(initial[row.id] == "wrong" for row in rows)
+    suppressed = np.array([row.suppressed_outcome for row in rows])
+    right, wrong = (_answered(scores, suppressed == outcome, at) for outcome in ("correct", "wrong"))
+    known_answered = _answered(scores, known & (suppressed != "refused"), at)
+    return [
+        DialPoint(
+            threshold=float(threshold),
+            pc=float(right[place]) / n,
+            pw=float(wrong[place]) / n,
+            pr=float(n - right[place] - wrong[place]) / n,
+            over_refusal_rate=float(n_known - known_answered[place]) / max(n_known, 1),
+            ths=truthful_helpfulness_score(float(right[place]) / n, float(wrong[place]) / n, n_known / n, n_wrong / n)
+            if n_wrong
+            else None,
+        )
+        for place, threshold in enumerate(at)
+    ]
+
+
+def _scores(rows: Sequence[DialAnswers], score: ScoreName) -> Array:
+    return np.array([refusal_score(row, score) for row in rows])
+
+
+def _answered(scores: Array, counted: NDArray[np.bool_], at: Array) -> NDArray[np.int64]:
+    """How many of the ``counted`` questions score at most each threshold."""
+    return int(counted.sum()) - counts_above(scores, counted, at)
