@@ -1,1 +1,1 @@
-"""Speeds, measured as ratios within one run: ``python -m benchmarks.influence``, ``python -m benchmarks.inference``."""
+"""Speeds, measured as ratios within one run: ``python -m benchmarks.influence``, ``.training``, ``.knowledge``, ..."""
