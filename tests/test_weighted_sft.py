@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
+from grait.model import completions
 from grait.model.common_prefix import SHORTEST
 from grait.model.completions import IGNORED, TokenizedExample, collate, completion_losses
 from grait.training import sft
@@ -339,3 +340,52 @@ def test_weights_that_stop_being_finite_are_an_error() -> None:
 def test_target_modules_that_do_not_exist_are_a_config_error() -> None:
     with pytest.raises(ConfigError, match=r"lora\.target_modules = \['no_such'\]"):
         add_adapter(tiny_model(), LoraSection(target_modules=["no_such"]), seed=0)
+
+
+def test_gradients_of_float16_weights_are_kept_from_0_by_a_scaled_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is the Trainer's ``fp16``, which works on GPUs; weights of other types need none."""
+    monkeypatch.setattr(PeftModel, "device", torch.device("cuda"), raising=False)
+    given: list[bool] = []
+
+    class Told(Exception):
+        pass
+
+    def arguments(**options: Any) -> None:
+        given.append(options["fp16"])
+        raise Told
+
+    monkeypatch.setattr(sft, "TrainingArguments", arguments)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        with pytest.raises(Told):
+            model = add_adapter(tiny_model(dtype=dtype), LoraSection(), seed=0)
+            train(model, WEIGHTED, settings(), pad_token_id=PAD, seed=0)
+    assert given == [True, False, False]
+
+
+def test_float16_on_a_cpu_says_what_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    train(
+        add_adapter(tiny_model(dtype=torch.float16), LoraSection(), seed=0),
+        WEIGHTED,
+        settings(),
+        pad_token_id=PAD,
+        seed=0,
+    )
+    assert "small gradients become 0" in capsys.readouterr().err
+
+
+def test_the_launchers_mixed_precision_is_that_of_the_whole_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a head that runs in chunks, outside of the model's own forward pass."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    _, whole = run(WEIGHTED, settings())
+    monkeypatch.setattr(completions, "LOGITS_AT_ONCE", 400)
+    chunks = []
+    run_head = completions._ChunkedHead._chunk
+    monkeypatch.setattr(
+        completions._ChunkedHead, "_chunk", lambda *given: chunks.append(run_head(*given)) or chunks[-1]
+    )
+    _, in_chunks = run(WEIGHTED, settings())
+    assert len(chunks) > 10
+    assert in_chunks.losses == pytest.approx(whole.losses, rel=1e-5)
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION")
+    _, full = run(WEIGHTED, settings())
+    assert full.losses != whole.losses and full.losses == pytest.approx(whole.losses, rel=2e-2)

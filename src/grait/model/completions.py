@@ -135,7 +135,7 @@ class _ChunkedHead:
             handle.remove()
         cap = getattr(inner.config.get_text_config(decoder=True), "final_logit_softcapping", None)
         found = cls(model, head, cap)
-        return found if torch.equal(found.capped(raw[0]), given) else None
+        return found if torch.equal(found.capped(raw[0]).to(given.dtype), given) else None  # autocast gives fp32
 
     def capped(self, logits: Tensor) -> Tensor:
         return logits if self.soft_cap is None else torch.tanh(logits / self.soft_cap) * self.soft_cap
