@@ -162,6 +162,7 @@ class Workbench:
     @cached_property
     def model(self) -> PreTrainedModel:
         self._close_vllm()
+        clear_device_cache(garbage_collection=True)  # cycles hold what is left of a sharded model
         progress.note(f"loading {self.config.model.name} ({_dtype(self.config)})")
         return load_model(self.config.model)
 
