@@ -237,12 +237,8 @@ def evaluated(bench: Workbench, name: str, rows: list[Selected], overrides: list
     """Train with the overrides, which the evidence does not see, and answer the validation questions."""
     title = "-".join([name, *(text.partition("=")[2].strip("[]").replace(", ", "+") for text in overrides)])
     METHODS[title] = Method(title, title, "trial", None)
-    config = bench.config
-    bench.config = parse_config(override(config.model_dump(mode="json"), overrides), "--set")
-    try:
-        return evaluation(bench, title, training(bench, title, rows), VALIDATION)
-    finally:
-        bench.config = config
+    bench = Workbench(parse_config(override(bench.config.model_dump(mode="json"), overrides), "--set"))
+    return evaluation(bench, title, training(bench, title, rows), VALIDATION)
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """Prompts and completions as tokens."""
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 from tiny import tiny_tokenizer, tokenizer_that_begins_with_a_blank
 
@@ -49,3 +52,29 @@ def test_only_a_query_has_shots_and_only_refuse_allows_to_refuse() -> None:
     assert "I don't know" not in query.text + basic.text
     as_chat = PromptFormat(prompts.tokenizer, PromptConfig(shots_style="chat"), shots=(SHOT,)).query(QUESTION)
     assert as_chat.is_chat and "Rome" in as_chat.text
+
+
+@pytest.mark.parametrize("style", ["plain", "chat"])
+def test_shots_in_all_prompts_are_those_of_the_query(style: Literal["plain", "chat"]) -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    config = PromptConfig(shots_style=style, shots_in="all")
+    prompts = PromptFormat(tokenizer, config, shots=(SHOT,))
+    query, basic, refuse = (prompts.query(QUESTION), *(prompts.prompt(QUESTION, of) for of in ("basic", "refuse")))
+    assert basic == query
+    assert refuse.is_chat == query.is_chat == prompts.is_chat(QUESTION) == (style == "chat")
+    invitation = " If you do not know the answer, reply only: I don't know."
+    assert refuse.text.count(invitation) == 2  # in the shot, too, which answers
+    assert refuse.text.replace(invitation, "") == query.text
+    shown = [message["content"] for message in prompts.messages(QUESTION, "refuse")]
+    assert all(text in refuse.text for text in shown) and any("Rome" in text for text in shown)
+    without = PromptFormat(tokenizer, config)
+    assert without.prompt(QUESTION, "refuse") == PromptFormat(tokenizer, PromptConfig()).prompt(QUESTION, "refuse")
+
+
+def test_shots_in_all_prompts_follow_the_topic() -> None:
+    art, own = Question("a", "Who painted Guernica?", ("Picasso",)), replace(QUESTION, topic="geography")
+    prompts = PromptFormat(
+        tiny_tokenizer(chat=True), PromptConfig(shots_in="all"), shots=(art,), topic_shots={"geography": (SHOT,)}
+    )
+    assert "Rome" in prompts.prompt(own, "refuse").text and "Picasso" not in prompts.prompt(own, "refuse").text
+    assert "Picasso" in prompts.prompt(QUESTION, "refuse").text

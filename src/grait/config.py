@@ -102,7 +102,12 @@ class PromptConfig(Section):
 
     n_shots: int = Field(3, ge=0, description="Solved examples of a knowledge query: the first training questions.")
     shots_style: Literal["plain", "chat"] = Field(
-        "plain", description="A knowledge query with shots as plain text (the papers' base style) or as chat turns."
+        "plain", description="A prompt with shots as plain text (the papers' base style) or as chat turns."
+    )
+    shots_in: Literal["query", "all"] = Field(
+        "query",
+        description="Prompts that show the solved examples: the knowledge query (the papers), or all, so that the "
+        "tuned model is trained and asked with them, too.",
     )
     refusal_phrases: list[str] = Field(
         [],

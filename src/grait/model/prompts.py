@@ -4,8 +4,8 @@ Two families (CRaFT, GRAIT): BASIC asks for an answer, REFUSE also allows to say
 and the warm-up use BASIC; gradients, training and the evaluation of tuned models use REFUSE, word for word the same.
 
 A knowledge query puts solved examples (shots) before the question, as plain "Question: ... Answer:" text by default:
-the papers' base-style query. Everything else has no shots and uses the model's chat template, or the same plain text
-when the model has none.
+the papers' base-style query. Everything else has no shots, unless the config wants them in all prompts, and uses the
+model's chat template, or the same plain text when the model has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,9 +93,7 @@ class PromptFormat:
 
     def query(self, question: Question) -> Prompt:
         """A BASIC prompt after the shots: what the initial model is asked to find out what it knows."""
-        shots = self.shots_for(question)
-        is_chat = self.has_template and (self.config.shots_style == "chat" or not shots)
-        return self._prompt(question, "basic", shots, is_chat)
+        return self._prompt(question, "basic", self.shots_for(question))
 
     def shots_for(self, question: Question) -> tuple[Question, ...]:
         """The solved questions before this one in its knowledge query."""
@@ -113,11 +111,24 @@ class PromptFormat:
         return [shot for part in self.by_shots(questions) for shot in self.shots_for(part[0])]
 
     def prompt(self, question: Question, family: Family) -> Prompt:
-        """A prompt without shots: what is trained on and evaluated."""
-        return self._prompt(question, family, (), self.has_template)
+        """What is trained on and evaluated: without shots, or with those of the query."""
+        return self._prompt(question, family, self._shown(question))
 
-    def messages(self, question: Question, family: Family, shots: Sequence[Question] = ()) -> list[dict[str, str]]:
-        """What the chat template is given: the system message of the config, solved turns, and the question."""
+    def messages(self, question: Question, family: Family) -> list[dict[str, str]]:
+        """What the chat template is given for ``prompt``: the config's system message, solved turns, the question."""
+        return self._messages(question, family, self._shown(question))
+
+    def is_chat(self, question: Question) -> bool:
+        """Whether ``prompt`` puts this question into the chat template."""
+        return self._is_chat(self._shown(question))
+
+    def _shown(self, question: Question) -> tuple[Question, ...]:
+        return self.shots_for(question) if self.config.shots_in == "all" else ()
+
+    def _is_chat(self, shots: Sequence[Question]) -> bool:
+        return self.has_template and (self.config.shots_style == "chat" or not shots)
+
+    def _messages(self, question: Question, family: Family, shots: Sequence[Question]) -> list[dict[str, str]]:
         messages = [{"role": "system", "content": self.config.system}] if self.config.system is not None else []
         for shot in shots:
             messages.append({"role": "user", "content": self.request(shot, family)})
@@ -129,12 +140,12 @@ class PromptFormat:
         end = self._turn_end if is_chat else self.tokenizer.eos_token_id
         return str(self.tokenizer.convert_ids_to_tokens(end))
 
-    def _prompt(self, question: Question, family: Family, shots: tuple[Question, ...], is_chat: bool) -> Prompt:
-        if not is_chat:
+    def _prompt(self, question: Question, family: Family, shots: tuple[Question, ...]) -> Prompt:
+        if not self._is_chat(shots):
             solved = [f"{as_plain_text(self.request(shot, family))} {self.reference(shot)}\n\n" for shot in shots]
             text = "".join(solved) + as_plain_text(self.request(question, family))
             return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
-        messages = self.messages(question, family, shots)
+        messages = self._messages(question, family, shots)
         try:
             text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except Exception as error:

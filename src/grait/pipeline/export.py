@@ -143,15 +143,16 @@ def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Se
     name = default.HUB_ID if config.model.name == default.NAME else config.model.name
     bare = tokenizer("Q", add_special_tokens=False)["input_ids"]
     around = tokenizer("Q")["input_ids"]
+    is_chat = bench.prompts.is_chat(bench.questions[selected[0].id])
     begin = around[: around.index(bare[0])] if bare[0] in around else []
     return Recipe(
         model=name,
         revision=config.model.revision,
         method=method,
         dtype=adapter.key["model"]["dtype"],
-        is_chat=bench.prompts.has_template,
+        is_chat=is_chat,
         begin="".join(tokenizer.convert_ids_to_tokens(begin)),
-        end=bench.prompts.end_text(bench.prompts.has_template),
+        end=bench.prompts.end_text(is_chat),
         eos=bench.prompts.end_text(False),
         n_tokens=max(row.example.n_tokens for row in weighted_examples(bench, selected)) + 1,
         lora=config.lora,

@@ -22,7 +22,7 @@ def knowledge_key(bench: Workbench) -> dict[str, Any]:
     return {
         "model": model_key(config),
         **engine_key(config),
-        "prompt": config.prompt.model_dump(),
+        "prompt": config.prompt.model_dump(exclude={"shots_in"}),
         "knowledge": config.knowledge.model_dump(),
         "seed": config.seed,
         "questions": digest(bench.training_set),

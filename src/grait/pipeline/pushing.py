@@ -134,7 +134,7 @@ def _facts(bench: Workbench, repo: str, method: str, adapter: Stage) -> Facts:
         n_refusals=sum(row.target == "refusal" for row in selected),
         refusal=config.prompt.refusal,
         prompt=prompts.messages(question, "refuse")
-        if prompts.has_template
+        if prompts.is_chat(question)
         else prompts.prompt(question, "refuse").text,
         metrics=_metrics(bench, method, adapter),
         versions=_versions(bench),
