@@ -15,6 +15,8 @@ hypothesis.settings.register_profile("no deadline", deadline=None)  # a busy mac
 hypothesis.settings.load_profile("no deadline")
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported, so before any test module
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: more threads than cores wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 if TYPE_CHECKING:
     from tiny_folder import Files
