@@ -28,8 +28,9 @@ from grait.export.markdown import escaped, fenced
 from grait.export.resampling import largest_remainder, shuffled, total_variation
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.pipeline.export import ABOUT, FORMATS, OURS, export, trained_adapter, trained_on
-from grait.pipeline.finished import open_run
-from grait.pipeline.training import weighted_examples
+from grait.pipeline.finished import finished_evidence, open_run
+from grait.pipeline.order import selections
+from grait.pipeline.training import training, weighted_examples
 from grait.training.sft import WeightedExample
 
 # -- rows in proportion to weights ---------------------------------------------------------------------------------
@@ -235,6 +236,55 @@ def test_openai_gets_messages_and_nothing_else(finished: Path, plain: Path, tmp_
             assert roles == [*(["system"] if chat else []), "user", "assistant"]
             assert all(set(message) == {"role", "content"} for message in row["messages"])
             assert "Question: " in row["messages"][-2]["content"]
+
+
+@pytest.mark.parametrize("style", ["chat", "plain"])
+def test_solved_examples_are_shown_and_not_trained_on(tmp_path: Path, style: str) -> None:
+    """A run whose prompts all show them: as turns, or all as plain text, although there is a chat template."""
+    model = save_tiny(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 960}))
+    tree = tiny_tree(model, write_half_known(model, tmp_path), tmp_path / "run")
+    tree["training"]["methods"] = ["grait"]
+    tree["prompt"] |= {"shots_in": "all"}
+    grait.run(tree)
+    if style == "chat":  # the knowledge query keeps its style: the model knows nothing else
+        (tmp_path / "run" / "config.json").write_text(
+            json.dumps(
+                open_run(tmp_path / "run").config.model_dump() | {"prompt": tree["prompt"] | {"shots_style": style}}
+            )
+        )
+        retrain(tmp_path / "run")
+    run, tokenizer = tmp_path / "run", open_run(tmp_path / "run").prompts.tokenizer
+    examples = taught(run)
+    folders = {name: export(run, name).folder for name in FORMATS}
+    for row in rows_of(folders["trl"]):
+        if style == "chat":
+            assert [turn["role"] for turn in row["prompt"]] == ["user", "assistant", "user", "assistant", "user"]
+            whole = tokenizer.apply_chat_template(row["prompt"] + row["completion"])["input_ids"]
+        else:
+            whole = tokenizer(row["prompt"] + row["completion"] + tokenizer.eos_token)["input_ids"]
+        n_prompt = len(examples[row["id"]].example.prompt_ids)
+        is_what_was_trained_on(whole, [-100] * n_prompt + whole[n_prompt:], examples[row["id"]].example)
+    for row in rows_of(folders["openai"]):
+        assert [turn.get("weight") for turn in row["messages"]] == [None, 0, None, 0, None, None]
+    said = yaml.safe_load((folders["axolotl"] / "datasets.yaml").read_text(encoding="utf-8"))["datasets"][0]
+    settings = yaml.safe_load((folders["llama-factory"] / "train.yaml").read_text(encoding="utf-8"))
+    assert settings.get("mask_history", False) == (style == "chat")
+    assert (settings.get("template") == "empty") == (style == "plain")
+    for row in rows_of(folders["axolotl"]):
+        if style == "chat":
+            assert [turn[said["message_field_training"]] for turn in row["messages"]] == [*[False] * 5, True]
+        else:
+            tokens = [tokenizer(part["text"], add_special_tokens=False)["input_ids"] for part in row["segments"]]
+            labels = [-100] * len(tokens[0]) + tokens[1]
+            is_what_was_trained_on(tokens[0] + tokens[1], labels, examples[row["id"]].example)
+
+
+def retrain(run: Path) -> None:
+    """Train the method's adapter of a run again, by the config in its folder, on the selection as it is."""
+    bench = open_run(run)
+    training(bench, "grait", selections(bench.config, finished_evidence(bench))["grait"])
 
 
 def test_refusals_and_answers_are_those_of_the_method(finished: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ examples as it makes them: compare them with the one below."""
 
 PLAIN = """
 
-The model has no chat template: rows are segments of plain text (`input_output`), with begin and end tokens as text."""
+The run's prompts are plain text: rows are segments (`input_output`), with begin and end tokens as text."""
 
 
 def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
@@ -39,6 +39,9 @@ def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str
 
 
 def _row(example: Example, recipe: Recipe) -> dict[str, Any]:
+    if recipe.is_chat and recipe.has_shots:
+        asked = [message | {"train": False} for message in example.messages]
+        return {"messages": [*asked, example.conversation[-1] | {"train": True}]}
     if recipe.is_chat:
         return {"messages": example.conversation}
     return {
@@ -57,6 +60,7 @@ def _datasets(recipe: Recipe) -> dict[str, Any]:
     chat = {
         "type": "chat_template",
         "field_messages": "messages",
+        **({"message_field_training": "train"} if recipe.has_shots else {}),
         "roles_to_train": ["assistant"],
         "train_on_eos": "turn",
     }

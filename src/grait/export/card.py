@@ -1,6 +1,7 @@
 """The model card of an adapter: YAML for the hub, then what it is, what it was measured to do, and how to use it.
 
-Nothing of the data itself is in it, and no path of the machine that it was made on.
+No path of the machine that it was made on is in it, and nothing of the data but the solved examples of a run whose
+prompts all show them.
 """
 
 from collections.abc import Mapping, Sequence

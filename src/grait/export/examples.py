@@ -14,7 +14,8 @@ WeightsAre = Literal["carried", "left out", "resampled"]
 class Example:
     """One training example.
 
-    ``messages``: as the chat template is given them, up to the question. ``answer``: what the assistant answers.
+    ``messages``: as the chat template is given them, up to the question; solved examples, which are not trained on, may
+    stand before it. ``answer``: what the assistant answers.
     ``prompt``, ``completion``: the same as text, up to the answer and from it on, without what a tokenizer puts around
     a text; in plain text the completion begins with a blank.
     """
@@ -39,6 +40,7 @@ class Recipe:
     ``model``: hub id or folder. ``is_chat``: prompts come from the chat template, else they are plain text.
     ``begin``: text of the tokens that the tokenizer puts before a plain text, often none; ``end``: of the token that
     ends a completion; ``eos``: of the token that ends all text. ``n_tokens``: of the longest example, all included.
+    ``has_shots``: prompts show solved examples.
     """
 
     model: str
@@ -50,6 +52,7 @@ class Recipe:
     end: str
     eos: str
     n_tokens: int
+    has_shots: bool
     lora: LoraSection
     training: OptimizerSection
     seed: int

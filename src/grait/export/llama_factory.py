@@ -48,8 +48,8 @@ around the messages. It prints the first example that it makes: compare it with 
 
 PLAIN = """
 
-The model has no chat template: the messages hold the prompt and the completion as plain text, with the end token, for
-the template `empty`, which adds nothing."""
+The run's prompts are plain text: the messages hold prompt and completion as they are, with the end token, for the
+template `empty`, which adds nothing."""
 
 
 def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
@@ -94,6 +94,7 @@ def _config(recipe: Recipe, n_rows: int) -> dict[str, Any]:
         "dataset_dir": ".",
         "dataset": NAME,
         **({} if recipe.is_chat else {"template": "empty"}),
+        **({"mask_history": True} if recipe.is_chat and recipe.has_shots else {}),  # no loss on solved examples
         "cutoff_len": recipe.n_tokens + 8,
         "per_device_train_batch_size": training.micro_batch_size,
         "gradient_accumulation_steps": training.batch_size // training.micro_batch_size,

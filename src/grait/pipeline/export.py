@@ -143,7 +143,8 @@ def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Se
     name = default.HUB_ID if config.model.name == default.NAME else config.model.name
     bare = tokenizer("Q", add_special_tokens=False)["input_ids"]
     around = tokenizer("Q")["input_ids"]
-    is_chat = bench.prompts.is_chat(bench.questions[selected[0].id])
+    question = bench.questions[selected[0].id]
+    is_chat, first = bench.prompts.is_chat(question), bench.prompts.messages(question, "refuse")
     begin = around[: around.index(bare[0])] if bare[0] in around else []
     return Recipe(
         model=name,
@@ -155,6 +156,7 @@ def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Se
         end=bench.prompts.end_text(is_chat),
         eos=bench.prompts.end_text(False),
         n_tokens=max(row.example.n_tokens for row in weighted_examples(bench, selected)) + 1,
+        has_shots=any(message["role"] == "assistant" for message in first),
         lora=config.lora,
         training=config.training,
         seed=config.seed,
