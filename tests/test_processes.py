@@ -4,6 +4,7 @@ Also where the model is sharded in training (FSDP), and loaded again afterwards.
 """
 
 import copy
+import importlib.util
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ from grait.errors import ConfigError
 from grait.records import InfluenceScore, KnowledgeState, Prediction, StaticConflict
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "accelerate"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
 
 ALONE = [sys.executable]
 THREE = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
@@ -39,7 +40,9 @@ def accelerated(config: str) -> list[str]:
     return [*launcher, "--config_file", str(CONFIGS / config), "--main_process_port", "0"]
 
 
-TWO, SHARDED = accelerated("cpu-2.yaml"), accelerated("cpu-2-fsdp.yaml")
+TWO, FSDP = accelerated("cpu-2.yaml"), accelerated("cpu-2-fsdp.yaml")
+ZERO = {name: [*accelerated(f"{name}.yaml"), "--num_processes", "2"] for name in ("zero2", "zero3")}
+HAS_DEEPSPEED = importlib.util.find_spec("deepspeed") is not None
 
 
 def launch(launcher: Sequence[str], tree: dict[str, Any], *, config: Path) -> "subprocess.Popen[str]":
@@ -86,13 +89,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Files, dict[st
 @pytest.fixture(scope="module")
 def runs(tiny: tuple[Path, Files, dict[str, Any]]) -> Iterator[dict[str, Run]]:
     folder, _, tree = tiny
-    launchers = {"one": ALONE, "two": TWO, "three": THREE, "two-sharded": SHARDED}
+    launchers = {"one": ALONE, "two": TWO, "three": THREE, "fsdp": FSDP, **(ZERO if HAS_DEEPSPEED else {})}
     yield {name: finished(launcher, tree, folder / name) for name, launcher in launchers.items()}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["two", "three", "two-sharded"])
+@pytest.mark.parametrize("name", ["two", "three", "fsdp", *ZERO])
 def test_every_stage_is_that_of_one_process(runs: dict[str, Run], name: str) -> None:
+    if name not in runs:
+        pytest.skip("DeepSpeed is not installed")
     one, many = runs["one"], runs[name]
     known = "knowledge/knowledge.parquet"
     assert many.rows(known, KnowledgeState) == one.rows(known, KnowledgeState)
@@ -129,8 +134,8 @@ def test_every_stage_is_that_of_one_process(runs: dict[str, Run], name: str) -> 
 
 @pytest.mark.slow
 def test_a_sharded_model_is_loaded_again_for_what_follows(runs: dict[str, Run]) -> None:
-    assert runs["two-sharded"].err.count("model sharded by FSDP") == 3
-    assert runs["two-sharded"].err.count("loading ") == 4
+    assert runs["fsdp"].err.count("model sharded by FSDP") == 3
+    assert runs["fsdp"].err.count("loading ") == 4
     assert runs["two"].err.count("loading ") == 1
     assert "sharded" not in runs["two"].err
 
