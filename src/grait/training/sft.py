@@ -362,7 +362,7 @@ def train(
             remove_unused_columns=False,
             dataloader_pin_memory=False,
             use_cpu=model.device.type == "cpu",
-            fp16=_overflows(model),
+            fp16=_scales_loss(model),
             ddp_find_unused_parameters=False,
         )
         if sharding == "fsdp" and arguments.device.type == "cpu":
@@ -431,8 +431,8 @@ def _settings(
     }
 
 
-def _overflows(model: PeftModel) -> bool:
-    """Whether gradients need a loss that is scaled: small ones are 0 in float16. The Trainer does so on GPUs only."""
+def _scales_loss(model: PeftModel) -> bool:
+    """Whether the Trainer is to scale the loss: in float16 small gradients are 0. It can on GPUs only; else a note."""
     has_float16 = any(parameter.dtype == torch.float16 for parameter in model.parameters())
     if has_float16 and model.device.type == "cpu":
         progress.note("float16 on a CPU: small gradients become 0; model.dtype: float32 keeps them")
