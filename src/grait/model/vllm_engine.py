@@ -3,10 +3,10 @@
 vLLM shares what prompts begin with by itself (prefix caching) and puts adapters on by request. What is made of it:
 
 - Every question has a seed of its own; vLLM adds the number of the sample to it.
-- Log-probabilities are the model's own, before temperature: those of a completion's last token from a request that ends
-  before it, those of the tokens before from the prompt of that request. Asking for the latter makes vLLM compute the
-  whole prompt again, so completions that differ in their last token only, such as option letters, share one request
-  that does not.
+- Log-probabilities are the model's own, before temperature. Each token of a completion has a request that ends before
+  it, whose beginning is in the cache; tokens that follow the same ones, such as option letters, share it.
+  vLLM's ``prompt_logprobs`` would take one request for a completion, but computes the whole prompt again, and fails
+  where adapters are enabled (seen in 0.32 on a CPU: the head's adapter is sized for sampled positions only).
 - The answer that may not begin with a certain token is the greedy one where that begins with another; else it begins
   with the second most probable token, and is the greedy answer to the prompt with that token.
 
@@ -34,7 +34,7 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as the greatest rank of an adapter (``vllm.config.lora.MaxLoRARanks``)."""
 
 QUIET = {
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",  # what has to be known comes as an exception
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # results are printed to the other one
     "VLLM_NO_USAGE_STATS": "1",
 }
@@ -160,31 +160,27 @@ class VllmEngine:
         *,
         advance: Advance = silent,
     ) -> list[list[list[float]]]:
-        """Log-probability of every token of every completion, as ``Engine`` says."""
+        """Log-probability of every token of every completion, as ``Engine`` says: one request for each."""
         check_length(
             max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True)),
             self.longest,
         )
-        last: dict[tuple[int, tuple[int, ...]], set[int]] = {}  # by prompt and all but the last token of a completion
+        following: dict[tuple[int, tuple[int, ...]], set[int]] = {}  # by prompt and what of a completion comes before
         for row, own in enumerate(completions):
             for completion in own:
-                last.setdefault((row, tuple(completion[:-1])), set()).add(completion[-1])
+                for place, token in enumerate(completion):
+                    following.setdefault((row, tuple(completion[:place])), set()).add(token)
         outputs = self._outputs(
-            [[*prompts[row], *before] for row, before in last],
-            [
-                {
-                    "temperature": 0,
-                    "max_tokens": 1,
-                    "logprob_token_ids": sorted(tokens),
-                    "prompt_logprobs": 0 if before else None,  # 0: of the prompt's own tokens only
-                }
-                for (_, before), tokens in last.items()
-            ],
+            [[*prompts[row], *before] for row, before in following],
+            [{"temperature": 0, "max_tokens": 1, "logprob_token_ids": sorted(tokens)} for tokens in following.values()],
         )
-        found = dict(zip(last, outputs, strict=True))
+        found = {at: output.outputs[0].logprobs[0] for at, output in zip(following, outputs, strict=True)}
         advance(len(prompts))
         return [
-            [_logprobs(found[row, tuple(completion[:-1])], len(prompts[row]), completion) for completion in own]
+            [
+                [float(found[row, tuple(completion[:place])][token].logprob) for place, token in enumerate(completion)]
+                for completion in own
+            ]
             for row, own in enumerate(completions)
         ]
 
@@ -279,13 +275,6 @@ def _until(end_token_ids: frozenset[int], max_new_tokens: int) -> dict[str, Any]
 def _without_end(token_ids: Sequence[int], end_token_ids: frozenset[int]) -> list[int]:
     """vLLM gives the token that ended an answer, too."""
     return list(token_ids[:-1] if token_ids[-1] in end_token_ids else token_ids)
-
-
-def _logprobs(output: Any, n_prompt: int, completion: Sequence[int]) -> list[float]:
-    """Of a completion's tokens: all but the last stand in the request's prompt."""
-    before = output.prompt_logprobs[n_prompt:] if len(completion) > 1 else []
-    positions = [*before, output.outputs[0].logprobs[0]]
-    return [float(position[token].logprob) for position, token in zip(positions, completion, strict=True)]
 
 
 def _most_probable(position: Mapping[int, Any], but: int) -> int:
