@@ -244,7 +244,7 @@ def records_of(
                 "time_ratio_to_first": taken / first,
                 "right": statistics.mean(means[name].values()),
                 "right_minus_generate": statistics.mean(differences),
-                "half_interval": t.ppf(0.975, n - 1) * statistics.stdev(differences) / math.sqrt(n),
+                "half_interval": float(t.ppf(0.975, n - 1)) * statistics.stdev(differences) / math.sqrt(n),
             }
         )
     return records

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 
 def medians(jobs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, float]:
     """Median seconds of each job; the jobs take turns, after one untimed turn, so that drift hits all alike."""
@@ -24,7 +26,7 @@ def medians(jobs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, 
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and versions."""
+    """Processor, cores, threads of torch and versions."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -33,6 +35,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model,
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
