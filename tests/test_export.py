@@ -19,6 +19,7 @@ import yaml
 from conftest import Call
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from tiny import random_examples, tiny_model, tiny_tokenizer, with_lora
 from tiny_folder import save_tiny, tiny_tree, write_half_known
 
@@ -333,6 +334,21 @@ def test_text_of_data_does_nothing_in_markdown() -> None:
         "a\\|b \\<script\\> \\# \\[x\\]\\(y\\) \\*z\\* \\`c\\` \\[2J"
     )
     assert fenced("a\n```\nb").startswith("````\n") and fenced("a\n```\nb").endswith("\n````")
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Zl", "Zp", "Zs", "Co", "Cn")) | st.just(" "))
+)
+def test_escaped_text_is_shown_as_it_is(text: str) -> None:
+    """By a parser of Markdown, as a paragraph and in a cell of a table: one run of text, nothing else."""
+    parser = MarkdownIt("commonmark").enable("table")
+    shown = " ".join(text.split())
+    paragraph = [token for token in parser.parse(escaped(text)) if token.type != "text"]
+    cells = parser.parse(f"| a |\n| --- |\n| {escaped(text)} |")
+    assert not shown or [token.type for token in paragraph] == ["paragraph_open", "inline", "paragraph_close"]
+    for inline in (*paragraph[1:2], [token for token in cells if token.type == "inline"][1]):
+        assert {part.type for part in inline.children or []} <= {"text", "text_special"}
+        assert "".join(part.content for part in inline.children or []) == shown
 
 
 # -- the script for TRL --------------------------------------------------------------------------------------------

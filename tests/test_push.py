@@ -101,7 +101,8 @@ def test_private_is_private(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_dry_run_writes_the_folder_only(run: Path, hub: Hub, command: Call) -> None:
     code, out, _ = command("push", run, REPO, "--method", "cor-rait", "--dry-run")
-    assert code == 0 and "Nothing uploaded" in out and f"hf upload {REPO}" in out
+    assert code == 0 and "Nothing uploaded" in out and f"hf upload {REPO} {run}/push/cor-rait\n" in out
+    assert "--private" in command("push", run, REPO, "--dry-run", "--private")[1]
     assert hub.calls == [] and files_in(run / "push" / "cor-rait") == ADAPTER
 
 

@@ -67,6 +67,7 @@ def push(
     result = push_run(run, repo, method, private, dry_run)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if result.url is None:
-        console.print(f"Nothing uploaded. To upload {result.folder}/: hf upload {repo} {result.folder}")
+        option = " --private" if private else ""
+        console.print(f"Nothing uploaded. To upload {result.folder}/: hf upload {repo} {result.folder}{option}")
     else:
         console.print(f"Uploaded {result.folder}/ to {result.url}")

@@ -17,7 +17,7 @@ from grait.report.tables import percent
 LIMITS = (
     "It learned to refuse what this very base model does not know: on another base, or after more tuning, its refusals "
     "mean nothing.",
-    "It was measured on the test sets above only, with the prompt below. Kinds of questions that training never showed "
+    "It was measured on the test sets above only, with the prompt above. Kinds of questions that training never showed "
     "are refused less reliably, in both directions.",
     "A refusal is no proof that the answer is unknown, and an answer no proof that it is right: the table says how "
     "often.",
@@ -25,9 +25,9 @@ LIMITS = (
 
 HEADS = ["model", "n", "right", "wrong", "refused", "over-refusal", "THS", "95% interval of THS"]
 LEGEND = (
-    "Percent. Right, wrong and refused are shares of n questions; over-refusal: refused, of what the initial model "
-    "answers right. THS (truthful helpfulness score): 0 is the initial model, higher is better; its interval is a "
-    "bootstrap over questions."
+    "Percent. init-basic is the initial model, asked to answer; init-refuse the same, asked as the adapter is. Right, "
+    "wrong and refused are shares of n questions; over-refusal: refused, of what the initial model answers right. THS "
+    "(truthful helpfulness score): 0 is the initial model, higher is better; its interval is a bootstrap."
 )
 
 
@@ -104,7 +104,11 @@ def _results(record: MetricRecord) -> list[EvalResult]:
 
 
 def _body(facts: Facts) -> str:
-    base = f"[{escaped(facts.base)}](https://huggingface.co/{facts.base})" if facts.base else escaped(facts.base_name)
+    base = (
+        f"[{escaped(facts.base)}](https://huggingface.co/{facts.base})"
+        if facts.base
+        else (f"{escaped(facts.base_name)} (a model in a local folder)")
+    )
     refuses = f" that answers what the model knows and says “{escaped(facts.refusal)}” to what it does not"
     return "\n\n".join(
         [

@@ -6,7 +6,7 @@ import re
 def escaped(text: str) -> str:
     """One line that shows the text as it is: every mark that means something to Markdown or HTML is escaped."""
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(printable.split()))
+    return re.sub(r"([!#$&()*+\-./:<=>@\[\\\]^_`{|}~])", r"\\\1", " ".join(printable.split()))
 
 
 def fenced(text: str, language: str = "") -> str:

@@ -67,7 +67,8 @@ def push(run: Path, repo: str, method: str = "grait", is_private: bool = False, 
 
 def _upload(folder: Path, repo: str, method: str, is_private: bool) -> str:
     problem = f"{repo}: not uploaded"
-    advice = f"the folder is complete: {folder}; to upload it later: hf auth login, then hf upload {repo} {folder}"
+    upload = f"hf upload {repo} {folder}" + (" --private" if is_private else "")
+    advice = f"the folder is complete: {folder}; to upload it later: hf auth login, then {upload}"
     if get_token() is None:
         raise HubError(f"{problem}: no access token of the hub (hf auth login, or HF_TOKEN); {advice}")
     api = HfApi()
