@@ -186,6 +186,14 @@ def test_adapters_are_requests_with_numbers_of_their_own(folder: Path, tmp_path:
     ]
 
 
+def test_an_adapter_of_a_deeper_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    """vLLM itself would leave the third layer's weights out in silence."""
+    with_lora(tiny_model(num_hidden_layers=3)).save_pretrained(tmp_path / "deep")
+    with pytest.raises(ModelError, match=r"does not fit .*model: 14 of its weights have no place in it") as caught:
+        served(folder, 4).engine(tmp_path / "deep")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_vllm_refuses_is_one_line(folder: Path) -> None:
     engine = served(folder, 1).engine(folder / "four")
     with pytest.raises(ModelError, match=r"^vLLM could not answer: LoRA rank 4 is greater .* See above\.$") as caught:

@@ -58,7 +58,9 @@ def load_adapter(model: PreTrainedModel, folder: Path, is_trainable: bool = Fals
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found missing adapter keys")  # looked for below
-            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=is_trainable)
+            adapted = PeftModel.from_pretrained(
+                model, str(folder), is_trainable=is_trainable, low_cpu_mem_usage=model.device.type == "meta"
+            )
     except Exception as error:
         raise ModelError(f"{problem}: {reason(error)}") from error
     _check_weights(adapted, folder, problem)

@@ -22,11 +22,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils.memory import clear_device_cache
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from grait.config import InferenceConfig, ModelConfig
 from grait.errors import ModelError, reason
-from grait.model.adapters import CONFIG
+from grait.model.adapters import CONFIG, load_adapter
 from grait.model.engine import Advance, check_length, longest_sequence, silent
 from grait.model.load import resolve_dtype, resolve_name
 
@@ -74,6 +76,19 @@ def adapter_rank(folder: Path) -> int:
         raise ModelError(f"{folder / CONFIG}: expected the config of a LoRA adapter: {reason(error)}") from error
 
 
+def check_adapter(model: ModelConfig, folder: Path) -> None:
+    """Raise ModelError when the adapter does not fit: vLLM leaves weights of layers that are not there out in silence.
+
+    The model is built without weights, on the meta device.
+    """
+    config = AutoConfig.from_pretrained(
+        resolve_name(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
+    )
+    with torch.device("meta"):
+        built = AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
+    load_adapter(built, folder)
+
+
 class VllmModel:
     """A model that vLLM holds on the GPUs until it is closed, ready for adapters up to a rank.
 
@@ -83,6 +98,7 @@ class VllmModel:
     def __init__(self, model: ModelConfig, inference: InferenceConfig, max_rank: int) -> None:
         vllm = load_vllm()
         self.max_rank = max_rank
+        self._config = model
         lora: dict[str, Any] = {}
         if max_rank > RANKS[-1]:
             raise ModelError(f"an adapter of rank {max_rank}: vLLM takes ranks up to {RANKS[-1]}")
@@ -110,7 +126,7 @@ class VllmModel:
         self._numbers: dict[Path, int] = {}
 
     def engine(self, adapter: Path | None) -> "VllmEngine":
-        """The model as it is, or with the adapter in this folder."""
+        """The model as it is, or with the adapter in this folder. Raises ModelError when that does not fit."""
         return VllmEngine(self._llm, self._longest, None if adapter is None else self._lora_request(adapter))
 
     def close(self) -> None:
@@ -122,8 +138,10 @@ class VllmModel:
     def _lora_request(self, adapter: Path) -> Any:
         from vllm.lora.request import LoRARequest
 
-        number = self._numbers.setdefault(adapter, len(self._numbers) + 1)
-        return LoRARequest(str(adapter), number, str(adapter))
+        if adapter not in self._numbers:
+            check_adapter(self._config, adapter)
+            self._numbers[adapter] = len(self._numbers) + 1
+        return LoRARequest(str(adapter), self._numbers[adapter], str(adapter))
 
 
 class VllmEngine:
