@@ -156,7 +156,7 @@ def last_lines(log: Path) -> str:
 def faults(folder: Path, n_kills: int, seed: int) -> tuple[list[Kill], int, list[str]]:
     """The kills, the number of runs that were killed and finished, and what differs in them."""
     for module in pkgutil.walk_packages(grait.__path__, "grait."):  # once, not in each process
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith(("__main__", "train_trl")):  # scripts
             importlib.import_module(module.name)
     log, generator = folder / "log", random.Random(seed)
     finished(forked(lambda: prepare(folder), log), log)  # no thread of torch's is started before a fork
