@@ -60,7 +60,9 @@ def seconds_of_run(launcher: list[str], threads: int, questions: int) -> tuple[d
             check=True,
         )
         seconds = dict.fromkeys(STAGES.values(), 0.0) | {WHOLE: time.perf_counter() - start}
-        for path, notes in json_format.loads((Path(folder) / "summary.json").read_text())["stages"].items():
+        summary = json_format.loads((Path(folder) / "summary.json").read_text())
+        assert summary["processes"] == (1 if launcher is ALONE else 2)
+        for path, notes in summary["stages"].items():
             if name := STAGES.get(path.split("/")[0]):
                 seconds[name] += notes["seconds"]
         return seconds, json_format.loads((Path(folder) / "metrics.json").read_text())

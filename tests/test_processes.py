@@ -99,6 +99,8 @@ def test_every_stage_is_that_of_one_process(runs: dict[str, Run], name: str) -> 
     if name not in runs:
         pytest.skip("DeepSpeed is not installed")
     one, many = runs["one"], runs[name]
+    n_processes = [json.loads((run.folder / "summary.json").read_text())["processes"] for run in (one, many)]
+    assert n_processes == [1, 3 if name == "three" else 2]
     known = "knowledge/knowledge.parquet"
     assert many.rows(known, KnowledgeState) == one.rows(known, KnowledgeState)
     conflicts = [{row.id: row for row in run.rows("conflict/conflict.parquet", StaticConflict)} for run in (one, many)]
@@ -241,6 +243,7 @@ def test_the_launcher_configs_are_those_of_accelerate_and_ask_for_nothing_that_i
     config = load_config_from_file(str(path)).to_dict()
     assert config["num_processes"] == {"single-gpu": 1, "two-nodes": 16}.get(path.stem, 2 if "cpu" in path.stem else 8)
     assert (config["use_cpu"], config["mixed_precision"]) == ("cpu" in path.stem, "no")
+    assert config["distributed_type"] != "MULTI_CPU"  # of which accelerate starts one process
     if config["distributed_type"] == "FSDP":
         monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
         for key, value in config["fsdp_config"].items():
@@ -249,6 +252,22 @@ def test_the_launcher_configs_are_those_of_accelerate_and_ask_for_nothing_that_i
         assert processes.sharding() == "fsdp"
     if config["distributed_type"] == "DEEPSPEED":
         assert config["deepspeed_config"]["zero3_init_flag"] is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["cpu-2.yaml", "cpu-2-fsdp.yaml"])
+def test_the_configs_without_a_gpu_start_two_processes(config: str, tmp_path: Path) -> None:
+    """With MULTI_CPU accelerate 1.15 starts one, without a word, and all comparisons with one process hold."""
+    script = tmp_path / "count.py"
+    script.write_text(
+        "from pathlib import Path\nfrom grait import processes\nprocesses.start('cpu')\n"
+        f"(Path({str(tmp_path)!r}) / f'rank-{{processes.rank()}}').write_text(str(processes.count()))\n"
+    )
+    subprocess.run([*accelerated(config), str(script)], check=True, env=ENVIRONMENT)
+    assert sorted((path.name, path.read_text()) for path in tmp_path.glob("rank-*")) == [
+        ("rank-0", "2"),
+        ("rank-1", "2"),
+    ]
 
 
 def test_without_a_launcher_nothing_is_sharded() -> None:

@@ -152,6 +152,7 @@ def result(
     """What all systems' answers amount to; also as files."""
     records, groups = measured(bench, predictions)
     summary = {
+        "processes": processes.count(),
         "peak_memory_mb": peak_memory_mb(),
         "stages": bench.notes,
         "versions": versions(),
