@@ -41,7 +41,7 @@ WHOLE = "whole run"
 
 
 def seconds_of_run(launcher: list[str], threads: int, questions: int) -> tuple[dict[str, float], Any]:
-    """Of each stage, and from start to end with imports and the report; and the run's metrics."""
+    """Of each stage, and from start to end with imports and the report; and what the systems answered, as shares."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {
             "out": folder,
@@ -65,7 +65,8 @@ def seconds_of_run(launcher: list[str], threads: int, questions: int) -> tuple[d
         for path, notes in summary["stages"].items():
             if name := STAGES.get(path.split("/")[0]):
                 seconds[name] += notes["seconds"]
-        return seconds, json_format.loads((Path(folder) / "metrics.json").read_text())
+        metrics = json_format.loads((Path(folder) / "metrics.json").read_text())
+        return seconds, [[row[name] for name in ("dataset", "method", "pc", "pw", "pr")] for row in metrics]
 
 
 def main(
@@ -78,18 +79,18 @@ def main(
     """The demo's model and questions in each setting; the ratios are of one call of this program."""
     n = 60 if quick else questions
     found: dict[str, list[dict[str, float]]] = {name: [] for name in SETTINGS}
-    metrics = []
+    shares = []
     for _ in range(repetitions):
         for name, (launcher, threads) in SETTINGS.items():
-            seconds, measured = seconds_of_run(launcher, threads, n)
+            seconds, answered = seconds_of_run(launcher, threads, n)
             found[name].append(seconds)
-            metrics.append(measured)
+            shares.append(answered)
     medians = {
         name: {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
         for name, runs in found.items()
     }
     two_threads, one, two = (medians[name] for name in SETTINGS)
-    are_equal = all(measured == metrics[0] for measured in metrics)
+    are_equal = all(answered == shares[0] for answered in shares)
     columns = ["", *(f"{name} (s)" for name in SETTINGS), "second process", "second thread"]
     rows = [
         [
@@ -104,14 +105,15 @@ def main(
         f"SmolLM2-135M-Instruct, {n} WorldFacts questions to train with and {n // 2} to test, one method; "
         f"{repetitions} run(s) in each setting, in turns. Second process: 1 process with 1 thread against 2 processes "
         "with 1 thread each; second thread: against 1 process with 2 threads. Loading the model counts to the stage "
-        "that needs it first. The settings' metrics " + ("are the same." if are_equal else "differ.")
+        "that needs it first. Shares of right, wrong and refused answers "
+        + ("are the same." if are_equal else "differ.")
     )
     table = markdown("One run in one process and in two", columns, rows, note)
     print(table)
     if markdown_file:
         markdown_file.write_text(table, encoding="utf-8")
     records = [
-        {"name": name, "questions": n, "runs": runs, "medians": medians[name], "metrics_are_equal": are_equal}
+        {"name": name, "questions": n, "runs": runs, "medians": medians[name], "answers_are_equal": are_equal}
         for name, runs in found.items()
     ]
     write(json, records)

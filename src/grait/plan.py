@@ -310,6 +310,12 @@ def _notes(config: Config, sets: Sequence[QuestionSet]) -> tuple[str, ...]:
         notes.append(
             "model.quantization = nf4 needs bitsandbytes, not installed here: pip install 'grait[quantization]'"
         )
+    if config.inference.engine == "vllm":
+        missing = importlib.util.find_spec("vllm") is None
+        notes.append(
+            "inference.engine = vllm: times and memory of inference are those of transformers"
+            + ("; vLLM is not installed here: pip install 'grait[vllm]'" if missing else "")
+        )
     if config.knowledge.certainty == "embedding" and sentences.find_folder() is None:
         notes.append(
             f"knowledge.certainty = embedding needs a sentence model; the hub is asked for it, or: {sentences.INSTALL}"

@@ -90,20 +90,18 @@ def check_adapter(model: ModelConfig, folder: Path) -> None:
 
 
 class VllmModel:
-    """A model that vLLM holds on the GPUs until it is closed, ready for adapters up to a rank.
+    """A model that vLLM holds on the GPUs until it is closed, ready for adapters up to ``max_rank``, 0 for none.
 
-    ``max_rank``: 0 for no adapters. Raises ModelError when vLLM is missing or does not start.
+    Raises ModelError when vLLM is missing or does not start.
     """
 
     def __init__(self, model: ModelConfig, inference: InferenceConfig, max_rank: int) -> None:
         vllm = load_vllm()
-        self.max_rank = max_rank
-        self._config = model
-        lora: dict[str, Any] = {}
         if max_rank > RANKS[-1]:
             raise ModelError(f"an adapter of rank {max_rank}: vLLM takes ranks up to {RANKS[-1]}")
-        if max_rank:
-            lora = {"enable_lora": True, "max_lora_rank": min(rank for rank in RANKS if rank >= max_rank)}
+        self.max_rank = min(rank for rank in (0, *RANKS) if rank >= max_rank)
+        self._config = model
+        lora = {"enable_lora": True, "max_lora_rank": self.max_rank} if max_rank else {}
         try:
             self._llm = vllm.LLM(
                 model=resolve_name(model.name),

@@ -51,7 +51,7 @@ def calibrate(
     """
     check_target(target)
     bench = open_run(folder)
-    with locked(folder):
+    with locked(folder), bench.releasing_vllm():
         found = _calibrate(bench, target, method, data, score)
         if (folder / SUMMARY).exists():
             last(folder, lambda: FinishedRun.read(folder).page())

@@ -72,7 +72,7 @@ def evaluate_model(
     name = INIT_REFUSE if is_initial else label(config.model.name, adapter)
     index = check_tasks(harness) if harness else None
     _ = tuned.test_sets  # bad data is found before a model is loaded
-    with tuned.alone():
+    with tuned.alone(), base.releasing_vllm():
         # The tuned model first: an adapter that does not fit is found before the initial model is asked.
         ours = {} if is_initial and asked == "query" else _answers(tuned, name, put_on, asked)
         probes = [probe(tuned, name, put_on)] if config.evaluation.probes else []
@@ -92,7 +92,9 @@ def evaluate_model(
             "initial": model_key(base.config),
             "asked": {INIT_BASIC: "query", **({name: asked} if ours else {})},
             "shots": shots_of(base),
-            "config": config.model_dump(include={"model", "prompt", "evaluation", "seed", "tokens_per_batch"}),
+            "config": config.model_dump(
+                include={"model", "prompt", "inference", "evaluation", "seed", "tokens_per_batch"}
+            ),
             "stages": tuned.notes,
             "versions": versions(),
             "machine": machine(),

@@ -68,10 +68,8 @@ class Workbench:
                     write_json(self.folder / "config.json", self.config.model_dump())
                 except OSError as error:
                     raise ArtifactError(f"{self.folder}: cannot write the run folder: {error.strerror}") from error
-            try:
+            with self.releasing_vllm():
                 yield
-            finally:
-                self._close_vllm()
 
     # -- questions and prompts ---------------------------------------------------------------------------------
 
@@ -202,6 +200,14 @@ class Workbench:
         self.__dict__.pop("model", None)
         self._close_vllm()
         clear_device_cache(garbage_collection=True)
+
+    @contextmanager
+    def releasing_vllm(self) -> Iterator[None]:
+        """At the end of this context vLLM holds no GPU for this run."""
+        try:
+            yield
+        finally:
+            self._close_vllm()
 
     def _close_vllm(self) -> None:
         if self._vllm is not None:
