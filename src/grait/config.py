@@ -54,8 +54,19 @@ class ModelConfig(Section):
     gradient_checkpointing: bool = Field(
         False, description="Run layers again in the backward pass instead of keeping them: less memory, more time."
     )
+    compile: bool = Field(
+        False, description="Warm-up and training run through torch.compile: they start later and run faster on GPUs."
+    )
     device: str = Field("auto", description="auto (CUDA, MPS, CPU in this order), cpu, cuda, cuda:1, ...")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off by default.")
+
+    @model_validator(mode="after")
+    def _compile_has_an_effect(self) -> "ModelConfig":
+        if self.compile and self.gradient_checkpointing:
+            raise ValueError(
+                "compile has no effect on layers that gradient_checkpointing runs again: choose one of them"
+            )
+        return self
 
 
 class DataConfig(Section):

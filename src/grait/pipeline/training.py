@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from grait.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.config import OptimizerSection
 from grait.judging.sureness import with_sureness
 from grait.methods.selection import Evidence, most_correct, with_label
+from grait.model.compiled import compiled
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out, model_key
 from grait.records import KnowledgeState, RaitExample, Selected
 from grait.training.sft import EndOfEpoch, WeightedExample, add_adapter, n_steps, train
@@ -123,7 +125,10 @@ def _train(
         partial.rename(kept)
 
     try:
-        with progress.bar(title, n_steps(len(examples), config), "steps") as advance:
+        with (
+            progress.bar(title, n_steps(len(examples), config), "steps") as advance,
+            compiled(model) if bench.config.model.compile else nullcontext(),
+        ):
             log = train(
                 model,
                 examples,

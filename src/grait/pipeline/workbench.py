@@ -18,7 +18,7 @@ from grait import processes, progress
 from grait.artifacts import Stage, fingerprint, write_json
 from grait.config import Config
 from grait.data.load import load_questions, load_shots, load_topic_shots
-from grait.errors import ArtifactError, DataError
+from grait.errors import ArtifactError, ConfigError, DataError
 from grait.judging.sureness import with_sureness
 from grait.lock import locked
 from grait.machine import peak_memory_mb
@@ -61,6 +61,8 @@ class Workbench:
         """
         if self.config.inference.engine == "vllm":
             check_vllm(processes.count())
+        if self.config.model.compile and processes.sharding() != "none":
+            raise ConfigError("model.compile = true: was not tried with sharded training (FSDP, ZeRO); set it to false")
         _ = self.test_sets, self.training_set if self.has_training else None, self.prompts
         with locked(self.folder):
             if processes.is_main() and self.has_training:
