@@ -11,7 +11,8 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from grait.config import Config, DataConfig, load_config, override, parse_config
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
+from grait.methods import grait
 from grait.methods.catalog import INIT_BASIC, METHODS, Method
 from grait.methods.grait import stable_weights
 from grait.methods.selection import Evidence, random_sides, with_label
@@ -28,7 +30,7 @@ from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge
 from grait.pipeline.training import training, warmup
 from grait.pipeline.workbench import Workbench
-from grait.records import KnowledgeState, Prediction, Selected
+from grait.records import InfluenceScore, KnowledgeState, Prediction, Selected
 
 FloatArray = NDArray[np.float32]
 VALIDATION = DataConfig(path="worldfacts", split="val", limit=800, name="validation")
@@ -210,6 +212,47 @@ def clean(trial: Trial) -> list[Selected]:
     return cleaned(trial, lambda id_: id_ in known_side or id_ in unknown_side)
 
 
+def scored(states: Sequence[KnowledgeState], store: GradientDatastore, rows: Sequence[int]) -> Evidence:
+    """Influence of the states' questions when ``rows`` of the datastore are taken for their gradients."""
+    x = store.unit_gradients[list(rows)].astype(np.float32)
+    refusal, over_refusal = (
+        x @ x[[state.label == label for state in states]].mean(0, keepdims=True).T for label in ("idk", "ik")
+    )
+    return Evidence(
+        states,
+        {},
+        {
+            state.id: InfluenceScore(state.id, state.label, float(r), float(o), float(r - o), 0.0, 1.0)
+            for state, r, o in zip(states, refusal[:, 0], over_refusal[:, 0], strict=True)
+        },
+    )
+
+
+def permuted_gradients(trial: Trial) -> list[Selected]:
+    """Control: grait when every question has the gradient of another."""
+    store = GradientDatastore.open(trial.store)
+    states = [*trial.known, *trial.unknown]
+    places = {id_: row for row, id_ in enumerate(store.ids)}
+    rows = np.random.default_rng(trial.config.seed).permutation([places[state.id] for state in states])
+    return grait.select(scored(states, store, rows.tolist()), trial.config.selection, trial.config.seed)
+
+
+def shuffled_labels(trial: Trial, method: str) -> list[Selected]:
+    """Control: the method when labels and correctness are dealt out to the questions at random."""
+    store = GradientDatastore.open(trial.store)
+    states = [*trial.known, *trial.unknown]
+    others = np.random.default_rng(trial.config.seed).permutation(len(states))
+    shuffled = [
+        replace(state, label=states[other].label, correctness=states[other].correctness)
+        for state, other in zip(states, others, strict=True)
+    ]
+    places = {id_: row for row, id_ in enumerate(store.ids)}
+    evidence = scored(shuffled, store, [places[state.id] for state in states])
+    select = METHODS[method].select
+    assert select is not None
+    return select(evidence, trial.config.selection, trial.config.seed)
+
+
 def cor_rait(trial: Trial) -> list[Selected]:
     _known, unknown = random_sides(trial.evidence.states, trial.config.selection, trial.config.seed)
     return subset(trial, unknown)
@@ -230,6 +273,9 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "clear": clear,
     "clean": clean,
     "soft": lambda t: soft(t, 0.3),
+    "permuted-gradients": permuted_gradients,
+    "shuffled-labels-grait": lambda t: shuffled_labels(t, "grait"),
+    "shuffled-labels-cor-rait": lambda t: shuffled_labels(t, "cor-rait"),
 }
 
 

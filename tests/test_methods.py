@@ -92,6 +92,7 @@ SPLIT = [name for name in TRAINED if name not in ("van-tuning", "random-idk")]
 """Methods that follow the labels: answers of known questions, refusals (or "unsure") of unknown ones."""
 ALL_UNKNOWN = [name for name in SPLIT if name not in ("craft", "craft-no-certainty")]
 """Of these, the methods that may take any unknown question."""
+AS_MANY_AS_KNOWN = [name for name in ALL_UNKNOWN if not METHODS[name].takes_all_unknown]
 
 
 @pytest.mark.parametrize("name", ALL_UNKNOWN)
@@ -106,7 +107,7 @@ def test_as_many_are_selected_as_asked_for_and_each_is_of_the_right_label(name: 
     assert len(chosen) == n_ik + n_idk
 
 
-@pytest.mark.parametrize("name", ALL_UNKNOWN)
+@pytest.mark.parametrize("name", AS_MANY_AS_KNOWN)
 def test_by_default_all_known_and_at_most_as_many_unknown_are_selected(name: str) -> None:
     chosen = select_of(name)(evidence(), PLAIN, 0)
     assert {row.id for row in chosen if row.label == "ik"} == KNOWN
@@ -385,9 +386,9 @@ def test_grait_and_its_variants_on_five_questions() -> None:
     ids = ("rises", "silent", "stays")
     expected = {name: 3 * weight / sum(weights) for name, weight in zip(ids, weights, strict=True)}
     found = {name: hand_made(name, n_idk=3, tau=0.1) for name in TRAINED if name.startswith("grait")}
-    assert set(found["grait"]) == {*answers, *ids}
+    assert set(found["grait-paper"]) == {*answers, *ids}
     for name, weight in expected.items():
-        assert found["grait"][name] == ("refusal", pytest.approx(weight))
+        assert found["grait-paper"][name] == ("refusal", pytest.approx(weight))
     assert found["grait-no-weights"] == answers | dict.fromkeys(ids, ("refusal", 1.0))
     opposite = [math.exp(-stable / 0.1) for stable in (0.1, 0.1, 0.4)]
     for name, weight in zip(ids, opposite, strict=True):
@@ -395,8 +396,17 @@ def test_grait_and_its_variants_on_five_questions() -> None:
     assert all(found[name].items() >= answers.items() for name in found)
 
 
-@pytest.mark.parametrize(("name", "mean"), [("grait", 0.7), ("grait-no-selection", 0.7), ("grait-no-weights", 1.0)])
-def test_mean_weights_of_the_ablations(name: str, mean: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [
+        ("grait", 0.7),
+        ("grait-equal-weights", 0.7),
+        ("grait-paper", 0.7),
+        ("grait-no-selection", 0.7),
+        ("grait-no-weights", 1.0),
+    ],
+)
+def test_configured_mean_weights(name: str, mean: float) -> None:
     chosen = select_of(name)(evidence(), SelectionConfig(n_ik=5, n_idk=10, mean_weight=0.7), 0)
     assert sum(row.sample_weight for row in chosen if row.label == "idk") / 10 == pytest.approx(mean)
     assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
@@ -411,17 +421,19 @@ def test_the_released_weights_have_the_mean_of_the_script_whatever_the_config_sa
 def test_the_variants_of_grait_differ_in_what_they_say_and_in_nothing_else() -> None:
     config = SelectionConfig(n_ik=5, n_idk=10)
     sets = {name: {row.id: row for row in select_of(name)(evidence(), config, 0)} for name in TRAINED}
-    assert set(sets["grait"]) == set(sets["grait-no-weights"]) == set(sets["grait-released"])
+    assert set(sets["grait-paper"]) == set(sets["grait-no-weights"]) == set(sets["grait-released"])
+    assert set(sets["grait"]) == set(sets["grait-equal-weights"])
     known = {name: {row.id for row in sets[name].values() if row.label == "ik"} for name in TRAINED}
-    assert known["grait"] == known["grait-no-selection"]
+    assert known["grait"] == known["grait-paper"] == known["grait-no-selection"]
     stable = {row.id: row.stable_influence for row in SCORES}
 
     def by_weight(name: str) -> list[str]:
         rows = [row for row in sets[name].values() if row.label == "idk"]
         return [row.id for row in sorted(rows, key=lambda row: row.sample_weight)]
 
-    assert by_weight("grait") == sorted(by_weight("grait"), key=stable.__getitem__)
-    assert by_weight("grait-released") == by_weight("grait")[::-1]
+    for name in ("grait", "grait-paper"):
+        assert by_weight(name) == sorted(by_weight(name), key=stable.__getitem__)
+    assert by_weight("grait-released") == by_weight("grait-paper")[::-1]
     drawn = {
         row.id
         for seed in range(60)
@@ -436,35 +448,40 @@ def test_exactly_as_many_as_there_are_is_no_error() -> None:
     assert (size.n_ik, size.n_idk) == (3, 2)
 
 
-def test_grait_takes_the_unknown_of_highest_refusal_influence() -> None:
+def test_the_paper_takes_the_unknown_of_highest_refusal_influence() -> None:
     """Greedy equals brute force: nobody left out has a higher R than anybody chosen."""
-    chosen = {row.id for row in grait.select(evidence(), SelectionConfig(n_ik=1, n_idk=8), 0) if row.label == "idk"}
+    chosen = {
+        row.id for row in grait.select_paper(evidence(), SelectionConfig(n_ik=1, n_idk=8), 0) if row.label == "idk"
+    }
     refusal = {row.id: row.refusal_influence for row in SCORES if row.id in UNKNOWN}
     assert min(refusal[name] for name in chosen) >= max(refusal[name] for name in UNKNOWN - chosen)
 
 
-def test_grait_breaks_ties_by_id() -> None:
+def test_the_paper_breaks_ties_by_id() -> None:
     states = [state(name, 0.0) for name in "dbcae"] + [state("known", 1.0)]
     scores = [score("c", 0.9, 0.1), *(score(name, 0.2, 0.1) for name in "ebda")]
     chosen = [
-        row.id for row in grait.select(evidence(states, scores), SelectionConfig(n_idk=3), 0) if row.label == "idk"
+        row.id
+        for row in grait.select_paper(evidence(states, scores), SelectionConfig(n_idk=3), 0)
+        if row.label == "idk"
     ]
     assert sorted(chosen) == ["a", "b", "c"]
 
 
-def test_grait_ranks_by_refusal_influence_and_weighs_by_stable_influence() -> None:
+def test_the_paper_ranks_by_refusal_influence_and_weighs_by_stable_influence() -> None:
     """What teaches most refusing is chosen even if it also teaches over-refusing; the weight then tells them apart."""
     states = [state("known", 1.0), state("high", 0.0), state("second", 0.0), state("low", 0.0)]
     scores = [score("high", 0.9, 0.8), score("second", 0.6, 0.1), score("low", 0.5, -0.5)]
-    chosen = grait.select(evidence(states, scores), SelectionConfig(n_idk=2), 0)
+    chosen = grait.select_paper(evidence(states, scores), SelectionConfig(n_idk=2), 0)
     weights = {row.id: row.sample_weight for row in chosen}
     assert set(weights) == {"known", "high", "second"}
     assert weights["second"] > weights["high"] > 0
 
 
-def test_grait_weighs_known_questions_one_and_unknown_ones_as_their_scores_say_by_id() -> None:
+@pytest.mark.parametrize("name", ["grait", "grait-paper"])
+def test_grait_weighs_known_questions_one_and_unknown_ones_as_their_scores_say_by_id(name: str) -> None:
     config = SelectionConfig(n_ik=5, n_idk=10, tau=0.1, mean_weight=0.5)
-    chosen = grait.select(evidence(scores=random.Random(1).sample(SCORES, len(SCORES))), config, 0)
+    chosen = select_of(name)(evidence(scores=random.Random(1).sample(SCORES, len(SCORES))), config, 0)
     unknown = [row for row in chosen if row.label == "idk"]
     stable = {row.id: row.stable_influence for row in SCORES}
     assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
@@ -474,13 +491,39 @@ def test_grait_weighs_known_questions_one_and_unknown_ones_as_their_scores_say_b
         assert row.sample_weight == pytest.approx(0.5 * 10 * math.exp(stable[row.id] / 0.1) / total)
 
 
+@pytest.mark.parametrize("name", ["grait", "grait-equal-weights"])
+@pytest.mark.parametrize("n_known", [1, 4, len(KNOWN)])
+def test_by_default_all_unknown_together_weigh_as_much_as_all_known(name: str, n_known: int) -> None:
+    """Where there are few known questions and where there are many."""
+    known = sorted(KNOWN)[:n_known]
+    states = [row for row in STATES if row.label != "ik" or row.id in known]
+    chosen = select_of(name)(evidence(states), PLAIN, 0)
+    assert {row.id for row in chosen} == {*known, *UNKNOWN}
+    assert sum(row.sample_weight for row in chosen if row.label == "idk") == pytest.approx(n_known)
+    assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
+    if name == "grait-equal-weights":
+        assert len({row.sample_weight for row in chosen if row.label == "idk"}) == 1
+
+
+def test_grait_told_how_many_unknown_questions_to_take_draws_them() -> None:
+    drawn = {
+        row.id
+        for seed in range(60)
+        for row in grait.select(evidence(), SelectionConfig(n_ik=5, n_idk=10), seed)
+        if row.label == "idk"
+    }
+    assert drawn == UNKNOWN
+
+
 def test_grait_does_not_choose_unknown_questions_without_a_score() -> None:
     without = sorted(UNKNOWN)[:3]
+    kept = [row for row in SCORES if row.id not in without]
+    assert {row.id for row in grait.select(evidence(scores=kept), PLAIN, 0)} & UNKNOWN == UNKNOWN - set(without)
     scores = [row for row in SCORES if row.id not in without]
-    chosen = {row.id for row in grait.select(evidence(scores=scores), SelectionConfig(n_idk=len(UNKNOWN) - 3), 0)}
+    chosen = {row.id for row in grait.select_paper(evidence(scores=scores), SelectionConfig(n_idk=len(UNKNOWN) - 3), 0)}
     assert chosen & UNKNOWN == UNKNOWN - set(without)
     with pytest.raises(KnowledgeError, match=rf"selection\.n_idk = {len(UNKNOWN)}"):
-        grait.select(evidence(scores=scores), SelectionConfig(n_idk=len(UNKNOWN)), 0)
+        grait.select_paper(evidence(scores=scores), SelectionConfig(n_idk=len(UNKNOWN)), 0)
 
 
 def test_most_correct_breaks_ties_by_certainty_then_by_id() -> None:

@@ -231,7 +231,7 @@ def test_optimizer_steps_are_those_of_training(
 
 def test_the_size_of_the_training_sets_is_bounded_by_the_questions(tiny: tuple[str, Files], tmp_path: Path) -> None:
     def selected(n: int | None, **selection: int) -> Count:
-        return n_selected(config_of(tiny, tmp_path, selection=selection), Count(n))
+        return n_selected(config_of(tiny, tmp_path, selection=selection), Count(n), "cor-rait")
 
     assert selected(100, n_ik=40, n_idk=10) == Count(50)
     assert selected(100) == Count(100, is_exact=False)
@@ -239,6 +239,14 @@ def test_the_size_of_the_training_sets_is_bounded_by_the_questions(tiny: tuple[s
     assert selected(100, n_ik=10) == Count(20, is_exact=False)  # n_idk is then at most as many
     assert selected(None, n_ik=10) == Count(20, is_exact=False)
     assert selected(None).n is None
+
+
+def test_grait_takes_all_unknown_questions_unless_told_how_many(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    def selected(**selection: int) -> Count:
+        return n_selected(config_of(tiny, tmp_path, selection=selection), Count(100), "grait")
+
+    assert selected(n_ik=10) == Count(100, is_exact=False)
+    assert selected(n_ik=10, n_idk=20) == Count(30)
 
 
 def test_more_questions_than_there_are_is_an_error(tiny: tuple[str, Files], tmp_path: Path) -> None:

@@ -253,17 +253,25 @@ class InfluenceConfig(Section):
 class SelectionConfig(Section):
     """Stage 2: which examples are trained on, and how much each counts (GRAIT section 3, CRaFT stage 2).
 
-    The counts hold for all methods of a run, so that they can be compared.
+    The counts hold for all methods of a run.
     """
 
     n_idk: int | None = Field(
-        None, ge=1, description="Unknown questions to select; default: as many as n_ik. The papers: 1000 on MMLU."
+        None,
+        ge=1,
+        description="Unknown questions to select; default: all for grait, for the other methods as many as n_ik. "
+        "The papers: 1000 on MMLU.",
     )
     n_ik: int | None = Field(
         None, ge=1, description="Known questions to select; default: all. The papers: 4000 on MMLU, 4 for each unknown."
     )
     tau: float = Field(0.05, gt=0, description="GRAIT: temperature of the softmax over stable influence.")
-    mean_weight: float = Field(1.0, gt=0, description="GRAIT: mean sample weight m of the unknown questions.")
+    mean_weight: float | None = Field(
+        None,
+        gt=0,
+        description="GRAIT: mean sample weight m of the unknown questions. Default: for grait what makes them weigh as "
+        "much as all known ones together; for grait-paper 1.",
+    )
     drop_zero_flow: bool = Field(
         False,
         description="CRaFT: drop unknown questions whose correctness stays the same, too, not only where it rises. "

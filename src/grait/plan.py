@@ -333,13 +333,14 @@ def uses(config: Config, what: str) -> list[str]:
     return [name for name in config.training.methods if getattr(METHODS[name], f"needs_{what}")]
 
 
-def n_selected(config: Config, questions: Count) -> Count:
-    """Examples that each method trains on: n_ik + n_idk as configured, or at most what there is."""
+def n_selected(config: Config, questions: Count, method: str) -> Count:
+    """Examples that a method trains on: n_ik + n_idk as configured, or at most what there is."""
     n_ik, n_idk = config.selection.n_ik, config.selection.n_idk
     if n_ik is not None and n_idk is not None:
         return Count(n_ik + n_idk)
-    # By default all known questions, and no more unknown ones than known ones.
-    return questions.at_most(2 * n_ik if n_ik is not None else None)
+    # By default all known questions, and no more unknown ones than known ones, or all.
+    takes_all = METHODS[method].takes_all_unknown
+    return questions.at_most(2 * n_ik if n_ik is not None and not takes_all else None)
 
 
 def stages_of(config: Config, sets: Sequence[QuestionSet]) -> tuple[StagePlan, ...]:
@@ -358,8 +359,8 @@ def stages_of(config: Config, sets: Sequence[QuestionSet]) -> tuple[StagePlan, .
         stages.append(_conflict_stage(training))
     if influence:
         stages.append(_influence_stage(config, training))
-    selected = n_selected(config, training.count)
     for name in config.training.methods:
+        selected = n_selected(config, training.count, name)
         stages.append(_training_stage(f"training {name}", METHODS[name].summary, selected, config.training, training))
     stages += [_evaluation_stage(config, data) for data in sets[1:]]
     if config.evaluation.probes:

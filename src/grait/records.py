@@ -33,6 +33,8 @@ MethodName = Literal[
     "craft-no-flow",
     "craft-no-certainty",
     "grait",
+    "grait-equal-weights",
+    "grait-paper",
     "grait-no-selection",
     "grait-no-weights",
     "grait-released",

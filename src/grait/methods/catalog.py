@@ -32,6 +32,7 @@ class Method:
     """A system to compare. ``select`` is None for the initial model, which is evaluated as it is.
 
     ``needs_flow``, ``needs_influence``: what of the evidence has to be computed for it; both need the warm-up.
+    ``takes_all_unknown``: unless ``selection.n_idk`` says how many; others take as many unknown as known questions.
     ``asked``: how it is prompted in the evaluation. ``judge``: how its outputs are judged.
     """
 
@@ -41,6 +42,7 @@ class Method:
     select: Select | None
     needs_flow: bool = False
     needs_influence: bool = False
+    takes_all_unknown: bool = False
     asked: Asked = "refuse"
     judge: Judge = judge
 
@@ -82,21 +84,37 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "grait",
+            "all unknown questions, weighted by stable influence; both sides weigh the same",
+            f"this project, after {GRAIT}",
+            grait.select,
+            needs_influence=True,
+            takes_all_unknown=True,
+        ),
+        Method(
+            "grait-equal-weights",
+            "ablation of grait: all unknown questions weigh the same",
+            "this project",
+            grait.select_equal_weights,
+            needs_influence=True,
+            takes_all_unknown=True,
+        ),
+        Method(
+            "grait-paper",
             "unknown questions of highest refusal influence, weighted by stable influence",
             GRAIT,
-            grait.select,
+            grait.select_paper,
             needs_influence=True,
         ),
         Method(
             "grait-no-selection",
-            "ablation of grait: random unknown questions, weighted",
+            "ablation of grait-paper: random unknown questions, weighted",
             GRAIT,
             grait.select_without_selection,
             needs_influence=True,
         ),
         Method(
             "grait-no-weights",
-            "ablation of grait: chosen by influence, all weights 1",
+            "ablation of grait-paper: chosen by influence, all weights 1",
             GRAIT,
             grait.select_without_weights,
             needs_influence=True,

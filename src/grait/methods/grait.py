@@ -1,8 +1,12 @@
-"""GRAIT (arXiv 2502.05911): unknown questions chosen by refusal influence, weighted by stable influence.
+"""GRAIT: which unknown questions to refuse, and how much each counts, from gradient influence.
+
+``select`` is this project's default, ``select_paper`` the definition of the paper (arXiv 2502.05911). Both weigh the
+unknown questions by stable influence S; the paper takes only those of highest refusal influence R, the default takes
+all: R is mostly what all refusals have in common, and the questions of highest R are much alike (docs/results.md).
 
 The published script computes weights of the opposite sign, overwrites them with 1 and discards its selection;
-``select`` follows the paper, ``select_released`` the script up to its last correct step. The two ablations are the
-paper's. All take the same known questions, and draw the unknown ones from those that have a score.
+``select_released`` is the script up to its last correct step. All take the same known questions, and draw the unknown
+ones from those that have a score.
 """
 
 import math
@@ -14,39 +18,54 @@ from grait.errors import KnowledgeError
 from grait.methods.selection import Counts, Evidence, counts, most_correct, with_label
 from grait.records import InfluenceScore, KnowledgeState, Selected
 
+PAPER_MEAN_WEIGHT = 1.0
 RELEASED_MEAN_WEIGHT = 0.5
 """The mean weight of unknown questions that is written into the published script."""
 
 
 def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """Known: the n_ik most correct, weight 1. Unknown: all that have a score, weighted by ``stable_weights``.
+
+    By default all unknown questions together weigh as much as all known ones, whatever their numbers: THS credits a
+    right answer with 1 and charges a wrong one with Pc0 / Pw0, which makes the two sides of the training set equal.
+    With ``config.n_idk`` so many random ones are taken (by ``seed``, which has no other effect). An unknown question
+    without a score (its gradient was not finite) is not chosen.
+    """
+    return _covering(evidence, config, seed, config.tau)
+
+
+def select_equal_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """Ablation: the questions of ``select``; the unknown ones share their weight equally."""
+    return _covering(evidence, config, seed, math.inf)
+
+
+def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Known: the n_ik most correct, weight 1. Unknown: the n_idk of highest refusal influence R (ties by id),
-    weighted by ``stable_weights``. An unknown question without a score (its gradient was not finite) is not chosen.
+    weighted by ``stable_weights`` with mean 1 unless configured. An unknown question without a score is not chosen.
 
     Nothing is random: the seed has no effect.
     """
     known, unknown, size = _sides(evidence, config)
     chosen = most_influential(unknown, size.n_idk)
-    weights = stable_weights([score.stable_influence for score in chosen], config.tau, config.mean_weight)
-    return _selected(known, chosen, weights)
+    return _selected(known, chosen, _paper_weights(chosen, config))
 
 
 def select_without_selection(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
-    """Ablation: n_idk random unknown questions, weighted as in ``select``; known questions as there."""
+    """Ablation of the paper: n_idk random unknown questions, weighted as in ``select_paper``."""
     known, unknown, size = _sides(evidence, config)
-    chosen = random.Random(seed).sample(sorted(unknown, key=lambda score: score.id), size.n_idk)
-    weights = stable_weights([score.stable_influence for score in chosen], config.tau, config.mean_weight)
-    return _selected(known, chosen, weights)
+    chosen = _random(unknown, size.n_idk, seed)
+    return _selected(known, chosen, _paper_weights(chosen, config))
 
 
 def select_without_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
-    """Ablation: the questions of ``select``, all with weight 1, whatever ``config.mean_weight`` says."""
+    """Ablation of the paper: its questions, all with weight 1, whatever ``config.mean_weight`` says."""
     known, unknown, size = _sides(evidence, config)
     chosen = most_influential(unknown, size.n_idk)
     return _selected(known, chosen, [1.0] * len(chosen))
 
 
 def select_released(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
-    """The questions of ``select``, weighted as the published script computes it: softmax(-S / tau), mean weight 0.5.
+    """The paper's questions, weighted as the published script computes it: softmax(-S / tau), mean weight 0.5.
 
     Its Delta is over-refusal minus refusal influence, -S, so that it favours the questions that teach over-refusal.
     What it does next, overwriting these weights with 1 and the selection with the lowest-scored of the others, is left
@@ -72,6 +91,22 @@ def stable_weights(stable_influence: Sequence[float], tau: float, mean_weight: f
     factors = [math.exp((value - highest) / tau) for value in stable_influence]
     total = sum(factors)
     return [mean_weight * len(factors) * factor / total for factor in factors]
+
+
+def _covering(evidence: Evidence, config: SelectionConfig, seed: int, tau: float) -> list[Selected]:
+    known, unknown, size = _sides(evidence, config)
+    chosen = sorted(unknown, key=lambda score: score.id) if config.n_idk is None else _random(unknown, size.n_idk, seed)
+    mean_weight = len(known) / len(chosen) if config.mean_weight is None else config.mean_weight
+    return _selected(known, chosen, stable_weights([score.stable_influence for score in chosen], tau, mean_weight))
+
+
+def _paper_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig) -> list[float]:
+    mean_weight = PAPER_MEAN_WEIGHT if config.mean_weight is None else config.mean_weight
+    return stable_weights([score.stable_influence for score in chosen], config.tau, mean_weight)
+
+
+def _random(scores: Sequence[InfluenceScore], n: int, seed: int) -> list[InfluenceScore]:
+    return random.Random(seed).sample(sorted(scores, key=lambda score: score.id), n)
 
 
 def _sides(evidence: Evidence, config: SelectionConfig) -> tuple[list[KnowledgeState], list[InfluenceScore], Counts]:

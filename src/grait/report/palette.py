@@ -19,6 +19,7 @@ LIGHT = {
     "refused": "#b4bbc4",
     "over-refused": "#626c78",
     "grait": "#8e3b8a",
+    "published": "#c2456b",
     "craft": "#2c8a58",
     "other": "#a67c00",
 }
@@ -34,6 +35,7 @@ DARK = {
     "refused": "#606a75",
     "over-refused": "#b9c2cc",
     "grait": "#cb85c6",
+    "published": "#ee8aa6",
     "craft": "#5fbd88",
     "other": "#d6ae3c",
 }
@@ -58,9 +60,11 @@ STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "craft-no-flow": ("craft", DASHED),
     "craft-no-certainty": ("craft", DOTTED),
     "grait": ("grait", SOLID),
-    "grait-no-selection": ("grait", DASHED),
-    "grait-no-weights": ("grait", DOTTED),
-    "grait-released": ("grait", MIXED),
+    "grait-equal-weights": ("grait", DASHED),
+    "grait-paper": ("published", SOLID),
+    "grait-no-selection": ("published", DASHED),
+    "grait-no-weights": ("published", DOTTED),
+    "grait-released": ("published", MIXED),
 }
 """Colour and dashes of a system's line: the colour is its family, the dashes tell its members apart."""
 
