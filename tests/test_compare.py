@@ -74,6 +74,17 @@ def written(tree: dict[str, Any], path: Path) -> Path:
 # -- what a comparison leaves behind -------------------------------------------------------------------------------
 
 
+def test_max_steps_hold_for_training_sets_of_any_size(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    tree = tiny_tree(*tiny, tmp_path / "run")
+    tree["training"] |= {"methods": ["cor-rait", "grait"], "max_steps": 3, "batch_size": 2, "micro_batch_size": 2}
+    grait.run(tree)
+    losses = [
+        json.loads((tmp_path / "run" / "adapters" / name / "losses.json").read_text(encoding="utf-8"))
+        for name in ("cor-rait", "grait")
+    ]
+    assert [len(of_method) for of_method in losses] == [3, 3]
+
+
 def test_every_cell_is_there_once_and_the_rest_is_shared(done: Done) -> None:
     shared = {"knowledge", "warmup", "flow", "conflict", "influence/exact"}
     adapters = {f"adapters/{name}" for name in METHODS_HERE}

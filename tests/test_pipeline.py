@@ -190,15 +190,13 @@ def test_scores_hold_every_labelled_question(done: Done) -> None:
 
 
 def test_the_weighted_examples_are_the_selected_ones(done: Done) -> None:
-    """The unknown questions of highest R, with the weights of scores.parquet, are what is trained on."""
+    """All unknown questions, with the weights of scores.parquet, are what is trained on."""
     scores = pq.read_table(done.result.folder / "influence" / "scores.parquet").to_pylist()
     asked = {row["id"]: row for row in rows_of(done.files.train)}
     examples = rows_of(done.result.folder / "rait.jsonl")
     unknown = {row["id"]: row for row in scores if row["label"] == "idk"}
-    n_known = len(scores) - len(unknown)
-    highest = sorted(unknown.values(), key=lambda row: (-row["refusal_influence"], row["id"]))[:n_known]
     trained = {row["id"]: row for row in examples if row["label"] == "idk"}
-    assert set(trained) == {row["id"] for row in highest}
+    assert set(trained) == set(unknown)
     known = [row for row in examples if row["label"] == "ik"]
     assert {row["id"] for row in known} == {row["id"] for row in scores if row["label"] == "ik"}
     for row in known:
@@ -207,7 +205,7 @@ def test_the_weighted_examples_are_the_selected_ones(done: Done) -> None:
         assert row["completion"] == REFUSAL
         assert row["sample_weight"] == unknown[row["id"]]["sample_weight"]
     weights = [row["sample_weight"] for row in trained.values()]
-    assert sum(weights) / len(weights) == pytest.approx(1)
+    assert sum(weights) == pytest.approx(len(known))
     by_stability = sorted(trained, key=lambda name: unknown[name]["stable_influence"])
     assert by_stability == sorted(trained, key=lambda name: trained[name]["sample_weight"])
     assert all(asked[row["id"]]["question"] in row["prompt"] and REFUSAL in row["prompt"] for row in examples)

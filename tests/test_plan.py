@@ -9,11 +9,13 @@ import pytest
 import torch
 import yaml
 from conftest import Call
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import random_examples, tiny_model
 from tiny_folder import Files, tiny_tree, write_jsonl
 from torch.utils.flop_counter import FlopCounterMode
 
-from grait.config import Config, LoraSection, ModelConfig, load_config, parse_config
+from grait.config import Config, LoraSection, ModelConfig, TrainingConfig, load_config, parse_config
 from grait.data.probes import load_probes
 from grait.errors import ConfigError, DataError, ModelError
 from grait.influence.gradients import trainable_linears
@@ -531,3 +533,16 @@ def test_probes_are_asked_of_all_systems_but_init_basic() -> None:
     assert found.work.decoded_tokens == pytest.approx(1.5 * one.work.decoded_tokens)
     off = make_plan(parse_config({"evaluation": {"probes": False}}), sets_of(100), size_of())
     assert "probes" not in [row.name for row in off.stages]
+
+
+@given(n=st.integers(1, 5000), batch_size=st.integers(1, 64), max_steps=st.integers(1, 5000))
+def test_max_steps_are_the_steps_of_any_training_set(n: int, batch_size: int, max_steps: int) -> None:
+    config = TrainingConfig(max_steps=max_steps, epochs=7, batch_size=batch_size, micro_batch_size=1)
+    assert n_steps(n, config.resolved(n)) == max_steps
+    assert config.model_copy(update={"max_steps": None}).resolved(n).epochs == 7
+
+
+def test_max_steps_are_planned_for_every_method(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    config = config_of(tiny, tmp_path, training={"methods": ["cor-rait", "grait"], "max_steps": 5})
+    plan = make_plan(config, sets_of(100), None)
+    assert [stage(plan, f"training {name}").steps.n for name in ("cor-rait", "grait")] == [5, 5]

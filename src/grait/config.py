@@ -285,6 +285,19 @@ class TrainingConfig(OptimizerSection):
     methods: list[MethodName] = Field(
         ["cor-rait", "grait"], description="What to train; `grait methods` explains each."
     )
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Optimizer steps, the same for every method whatever the size of its training set; overrides "
+        "epochs.",
+    )
+
+    def resolved(self, n_examples: int) -> "TrainingConfig":
+        """This training of n examples, with ``max_steps`` said in epochs."""
+        if self.max_steps is None:
+            return self
+        epochs = self.max_steps / -(-n_examples // self.batch_size)
+        return self.model_copy(update={"epochs": epochs, "max_steps": None})
 
 
 class EvaluationConfig(Section):

@@ -361,7 +361,8 @@ def stages_of(config: Config, sets: Sequence[QuestionSet]) -> tuple[StagePlan, .
         stages.append(_influence_stage(config, training))
     for name in config.training.methods:
         selected = n_selected(config, training.count, name)
-        stages.append(_training_stage(f"training {name}", METHODS[name].summary, selected, config.training, training))
+        optimizer = config.training.resolved(_scale(selected))
+        stages.append(_training_stage(f"training {name}", METHODS[name].summary, selected, optimizer, training))
     stages += [_evaluation_stage(config, data) for data in sets[1:]]
     if config.evaluation.probes:
         stages.append(_probes_stage(config))

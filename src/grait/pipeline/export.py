@@ -158,7 +158,7 @@ def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Se
         n_tokens=max(row.example.n_tokens for row in weighted_examples(bench, selected)) + 1,
         has_shots=any(message["role"] == "assistant" for message in first),
         lora=config.lora,
-        training=config.training,
+        training=config.training.resolved(len(selected)),
         seed=config.seed,
         trust_remote_code=config.model.trust_remote_code,
     )

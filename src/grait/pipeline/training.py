@@ -68,11 +68,12 @@ def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Sta
     """One method's adapter, in PEFT's format."""
     config = bench.config
     examples = weighted_examples(bench, selected)
+    optimizer = config.training.resolved(len(examples))
     key = {
         "model": model_key(config),
         "examples": digest(examples),
         "lora": config.lora.model_dump(),
-        "training": config.training.model_dump(exclude={"micro_batch_size", "methods"}),
+        "training": optimizer.model_dump(exclude={"micro_batch_size", "methods", "max_steps"}),
         "seed": config.seed,
     }
     stage = Stage(bench.folder / "adapters" / method, key)
@@ -80,7 +81,7 @@ def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Sta
     bench.once(
         f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals",
         stage,
-        lambda folder: _train(bench, method, stage, examples, config.training, folder),
+        lambda folder: _train(bench, method, stage, examples, optimizer, folder),
     )
     return stage
 
