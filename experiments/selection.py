@@ -84,6 +84,18 @@ def coverage(trial: Trial, weights: Mapping[str, float], times: int = TIMES) -> 
     ]
 
 
+def partial(trial: Trial, weights: Mapping[str, float], times: int) -> list[Selected]:
+    """``coverage``, with answers of all questions that any sample gets right, weight mu, known ones ``times`` times."""
+    answers = [
+        Selected(state.id, state.label, state.correctness, "answer")
+        for state in trial.evidence.states
+        if state.correctness > 0
+        for _ in range(times if state.label == "ik" else 1)
+    ]
+    scale = sum(row.sample_weight for row in answers) / sum(weights.values())
+    return [*answers, *(Selected(id_, "idk", scale * weight, "refusal") for id_, weight in weights.items())]
+
+
 def subset(trial: Trial, ids: list[str]) -> list[Selected]:
     """These unknown questions and all known ones, weight 1: the papers' form, for the papers' epochs."""
     return [
@@ -268,6 +280,8 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "coverage-never-s": lambda t: coverage(t, product(t.never(), t.by_s())),
     "coverage-once": lambda t: coverage(t, t.equal(), times=1),
     "coverage-once-s": lambda t: coverage(t, t.by_s(), times=1),
+    "partial-s": lambda t: partial(t, t.by_s(), TIMES),
+    "partial-once-s": lambda t: partial(t, t.by_s(), 1),
     "margin": margin,
     "margin-top": margin_top,
     "clear": clear,

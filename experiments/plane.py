@@ -1,0 +1,75 @@
+"""The influence plane of a comparison's training questions, as the paper takes gradients and after centring them.
+
+``python -m experiments.plane RUN OUT`` reads the knowledge state and the gradient datastore of a run folder
+(``influence.mode: sketch``) and writes two pictures: ``plane-paper.png`` with the questions that the paper's rule
+trains on, and ``plane-centred.png``, from gradients less their mean, with those of the default. Areas are weights.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grait.artifacts import read_rows
+from grait.config import SelectionConfig
+from grait.influence import GradientDatastore
+from grait.methods import grait
+from grait.methods.selection import Evidence
+from grait.records import InfluenceScore, KnowledgeState
+from grait.report.figures import influence_plane
+from grait.report.pictures import file_png, svg
+
+
+def evidence(states: list[KnowledgeState], gradients: NDArray[np.float32]) -> Evidence:
+    """Influence among the states' questions by the rows of ``gradients``, of length 1."""
+    of_label = {label: gradients[[state.label == label for state in states]].mean(0) for label in ("idk", "ik")}
+    refusal, over_refusal = gradients @ of_label["idk"], gradients @ of_label["ik"]
+    scores = {
+        state.id: InfluenceScore(state.id, state.label, float(r), float(o), float(r - o), 0.0, 1.0)
+        for state, r, o in zip(states, refusal, over_refusal, strict=True)
+    }
+    return Evidence(states, {}, scores)
+
+
+def centred(gradients: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Less their mean, at length 1 again."""
+    rest = gradients - gradients.mean(0)
+    return np.asarray(rest / np.linalg.norm(rest, axis=1, keepdims=True), dtype=np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    store = GradientDatastore.open(arguments.run / "influence" / "sketch" / "datastore")
+    places = {id_: place for place, id_ in enumerate(store.ids)}
+    known = read_rows(arguments.run / "knowledge" / "knowledge.parquet", KnowledgeState)
+    states = [state for state in known if state.label != "dropped" and state.id in places]
+    gradients = np.asarray(store.unit_gradients[[places[state.id] for state in states]], dtype=np.float32)
+    config = SelectionConfig()
+    plain, rest = evidence(states, gradients), evidence(states, centred(gradients))
+    mean = gradients.mean(0)
+    print(f"{len(states)} questions; length of the mean of their unit gradients: {np.linalg.norm(mean):.3f}")
+    refusal = np.array([plain.influence[state.id].refusal_influence for state in states])
+    print(f"correlation of R with the gradient along that mean: {np.corrcoef(refusal, gradients @ mean)[0, 1]:.3f}")
+    chosen = grait.select_paper(plain, config, 0)
+    ids = [row.id for row in chosen if row.label == "idk"]
+    unknown = [state.id for state in states if state.label == "idk"]
+    for name, group in (("the paper's choice", ids), ("all unknown questions", unknown)):
+        rows = gradients[[place for place, state in enumerate(states) if state.id in set(group)]]
+        alike = (np.linalg.norm(rows.sum(0)) ** 2 - len(rows)) / (len(rows) * (len(rows) - 1))
+        relations = len({id_.split("-")[1] for id_ in group})
+        print(f"{name}: {len(group)} questions of {relations} relations, mean cosine of two {alike:.3f}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for title, shown, selected in (
+        ("paper", plain, chosen),
+        ("centred", rest, grait.select(plain, config, 0)),
+    ):
+        picture = svg(influence_plane(shown, selected, {}), f"plane-{title}")
+        (arguments.out / f"plane-{title}.png").write_bytes(file_png(picture))
+
+
+if __name__ == "__main__":
+    main()
