@@ -132,6 +132,18 @@ def test_another_initial_model_can_be_the_base(tiny: Tiny, tmp_path: Path) -> No
     assert predictions_in(tmp_path / "a", "init-basic") == predictions_in(tmp_path / "b", "init-basic")
 
 
+@pytest.mark.parametrize(("prompt", "says"), [({"shots_in": "all"}, True), ({}, False)])
+def test_shots_that_the_run_of_the_adapter_showed_are_missed_aloud(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str], prompt: dict[str, str], says: bool
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny.adapter, run / "adapters" / "grait")
+    config = parse_config({"prompt": prompt}).model_dump()
+    (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    evaluate_model(config_of(tiny, tmp_path / "eval"), str(run / "adapters" / "grait"))
+    assert ("trained with solved examples in its prompts" in capsys.readouterr().err) == says
+
+
 def test_the_prompt_of_the_model_can_be_chosen(tiny: Tiny, tmp_path: Path) -> None:
     refuse = evaluate_model(config_of(tiny, tmp_path / "a"))
     assert [row.method for row in refuse.metrics] == ["init-basic", "init-refuse"]

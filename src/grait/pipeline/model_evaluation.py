@@ -5,6 +5,7 @@ the BASIC prompt, after shots where the question set keeps shots for its own que
 """
 
 import importlib.metadata
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -68,6 +69,11 @@ def evaluate_model(
     base = tuned if initial is None else Workbench(config.model_copy(update={"model": initial}), has_training=False)
     base.notes = tuned.notes
     put_on = _adapter_stage(adapter)
+    if put_on is not None and _was_trained_with_shots(put_on.folder):
+        progress.note(
+            f"{adapter}: trained with solved examples in its prompts (prompt.shots_in: all), which are not shown here; "
+            "to measure it with them, add the questions to evaluation.datasets of its run and continue that"
+        )
     is_initial = base is tuned and put_on is None
     name = INIT_REFUSE if is_initial else label(config.model.name, adapter)
     index = check_tasks(harness) if harness else None
@@ -125,6 +131,15 @@ def _adapter_stage(adapter: str | None) -> Stage | None:
         return None
     folder = find_adapter(adapter)
     return Stage(folder, adapter_digests(folder))
+
+
+def _was_trained_with_shots(adapter: Path) -> bool:
+    """Whether the run in whose folder the adapter lies, if any, says so."""
+    try:
+        config = json.loads((adapter.resolve().parents[1] / "config.json").read_text(encoding="utf-8"))
+        return bool(config["prompt"]["shots_in"] == "all" and config["prompt"]["n_shots"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
 
 
 def _answers(bench: Workbench, name: str, adapter: Stage | None, asked: Asked) -> dict[str, list[Prediction]]:
