@@ -27,7 +27,7 @@ from grait.knowledge.query import (
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Select
 from grait.methods.grait import stable_weights
-from grait.methods.selection import Evidence, counts, most_correct
+from grait.methods.selection import Evidence, by_question, counts, most_correct
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import Family, PromptFormat
 from grait.records import InfluenceScore, KnowledgeState, Label, MethodName, Question
@@ -92,6 +92,8 @@ SPLIT = [name for name in TRAINED if name not in ("van-tuning", "random-idk")]
 """Methods that follow the labels: answers of known questions, refusals (or "unsure") of unknown ones."""
 ALL_UNKNOWN = [name for name in SPLIT if name not in ("craft", "craft-no-certainty")]
 """Of these, the methods that may take any unknown question."""
+SOFT = ["grait", "grait-equal-weights"]
+"""Of these, the methods that teach the answers of partly known questions, too."""
 AS_MANY_AS_KNOWN = [name for name in ALL_UNKNOWN if not METHODS[name].takes_all_unknown]
 
 
@@ -100,11 +102,12 @@ AS_MANY_AS_KNOWN = [name for name in ALL_UNKNOWN if not METHODS[name].takes_all_
 def test_as_many_are_selected_as_asked_for_and_each_is_of_the_right_label(name: str, n_ik: int, n_idk: int) -> None:
     chosen = select_of(name)(evidence(), SelectionConfig(n_ik=n_ik, n_idk=n_idk), 0)
     known = [row.id for row in chosen if row.label == "ik"]
-    unknown = [row.id for row in chosen if row.label == "idk"]
+    unknown = [row.id for row in chosen if row.label == "idk" and not (name in SOFT and row.target == "answer")]
     assert (len(set(known)), len(set(unknown))) == (len(known), len(unknown)) == (n_ik, n_idk)
     assert set(known) <= KNOWN
     assert set(unknown) <= UNKNOWN
-    assert len(chosen) == n_ik + n_idk
+    if name not in SOFT:
+        assert len(chosen) == n_ik + n_idk
 
 
 @pytest.mark.parametrize("name", AS_MANY_AS_KNOWN)
@@ -129,7 +132,7 @@ def test_the_same_seed_gives_the_same_set_and_no_question_twice(name: str) -> No
     config = SelectionConfig(n_ik=7, n_idk=6)
     first = select_of(name)(evidence(), config, 3)
     assert first == select_of(name)(evidence(), config, 3)
-    assert len({row.id for row in first}) == len(first)
+    assert len({(row.id, row.target) if name in SOFT else row.id for row in first}) == len(first)
     assert all(row.label == LABELS[row.id] for row in first)
     assert all(math.isfinite(row.sample_weight) and row.sample_weight > 0 for row in first)
 
@@ -145,7 +148,7 @@ def test_questions_exactly_on_the_threshold_are_never_selected(name: str) -> Non
 def test_the_target_is_that_of_the_label(name: str) -> None:
     taught = {"ik": "answer-sure", "idk": "answer-unsure"} if name == "r-tuning" else {"ik": "answer", "idk": "refusal"}
     for row in select_of(name)(evidence(), PLAIN, 0):
-        assert row.target == taught[row.label]
+        assert row.target == taught[row.label] or (name in SOFT and (row.label, row.target) == ("idk", "answer"))
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -393,7 +396,16 @@ def test_grait_and_its_variants_on_five_questions() -> None:
     opposite = [math.exp(-stable / 0.1) for stable in (0.1, 0.1, 0.4)]
     for name, weight in zip(ids, opposite, strict=True):
         assert found["grait-released"][name] == ("refusal", pytest.approx(0.5 * 3 * weight / sum(opposite)))
-    assert all(found[name].items() >= answers.items() for name in found)
+    assert all(found[name].items() >= answers.items() for name in found if name not in SOFT)
+
+
+def test_grait_teaches_each_answer_by_how_well_it_is_known() -> None:
+    """Of the unknown questions with their refusals, too, where any sample is right."""
+    chosen = grait.select(evidence(HAND_MADE, HAND_SCORES), SelectionConfig(), 0)
+    answers = {row.id: row.sample_weight for row in chosen if row.target == "answer"}
+    assert answers == {"sure": 1.0, "known": 0.8, "surest": 0.6, "rises": 0.3, "falls": 0.2}
+    refusals = {row.id for row in chosen if row.target == "refusal"}
+    assert refusals == {"rises", "falls", "stays", "silent", "silent and rises"}
 
 
 @pytest.mark.parametrize(
@@ -408,8 +420,9 @@ def test_grait_and_its_variants_on_five_questions() -> None:
 )
 def test_configured_mean_weights(name: str, mean: float) -> None:
     chosen = select_of(name)(evidence(), SelectionConfig(n_ik=5, n_idk=10, mean_weight=0.7), 0)
-    assert sum(row.sample_weight for row in chosen if row.label == "idk") / 10 == pytest.approx(mean)
-    assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
+    assert sum(row.sample_weight for row in chosen if row.target == "refusal") / 10 == pytest.approx(mean)
+    if name not in SOFT:
+        assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
 
 
 def test_the_released_weights_have_the_mean_of_the_script_whatever_the_config_says() -> None:
@@ -479,30 +492,57 @@ def test_the_paper_ranks_by_refusal_influence_and_weighs_by_stable_influence() -
 
 
 @pytest.mark.parametrize("name", ["grait", "grait-paper"])
-def test_grait_weighs_known_questions_one_and_unknown_ones_as_their_scores_say_by_id(name: str) -> None:
+def test_grait_weighs_unknown_questions_as_their_scores_say_by_id(name: str) -> None:
     config = SelectionConfig(n_ik=5, n_idk=10, tau=0.1, mean_weight=0.5)
     chosen = select_of(name)(evidence(scores=random.Random(1).sample(SCORES, len(SCORES))), config, 0)
-    unknown = [row for row in chosen if row.label == "idk"]
+    unknown = [row for row in chosen if row.target == "refusal"]
     stable = {row.id: row.stable_influence for row in SCORES}
-    assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
+    correctness = {row.id: row.correctness for row in STATES}
+    for row in chosen:
+        if row.target == "answer":
+            assert row.sample_weight == (correctness[row.id] if name in SOFT else 1.0)
     assert sum(row.sample_weight for row in unknown) / 10 == pytest.approx(0.5)
     total = sum(math.exp(stable[row.id] / 0.1) for row in unknown)
     for row in unknown:
         assert row.sample_weight == pytest.approx(0.5 * 10 * math.exp(stable[row.id] / 0.1) / total)
 
 
-@pytest.mark.parametrize("name", ["grait", "grait-equal-weights"])
+@pytest.mark.parametrize("name", ["grait", "grait-equal-weights", "grait-hard-labels"])
 @pytest.mark.parametrize("n_known", [1, 4, len(KNOWN)])
-def test_by_default_all_unknown_together_weigh_as_much_as_all_known(name: str, n_known: int) -> None:
+def test_by_default_all_refusals_together_weigh_as_much_as_all_answers(name: str, n_known: int) -> None:
     """Where there are few known questions and where there are many."""
-    known = sorted(KNOWN)[:n_known]
+    known = set(sorted(KNOWN)[:n_known])
     states = [row for row in STATES if row.label != "ik" or row.id in known]
     chosen = select_of(name)(evidence(states), PLAIN, 0)
-    assert {row.id for row in chosen} == {*known, *UNKNOWN}
-    assert sum(row.sample_weight for row in chosen if row.label == "idk") == pytest.approx(n_known)
-    assert {row.sample_weight for row in chosen if row.label == "ik"} == {1.0}
+    answers = {row.id: row.sample_weight for row in chosen if row.target == "answer"}
+    refusals = {row.id: row.sample_weight for row in chosen if row.target == "refusal"}
+    assert len(answers) + len(refusals) == len(chosen)
+    assert set(refusals) == UNKNOWN
+    assert sum(refusals.values()) == pytest.approx(sum(answers.values()))
+    if name == "grait-hard-labels":
+        assert answers == dict.fromkeys(known, 1.0)
+    else:
+        assert answers == {row.id: row.correctness for row in states if row.correctness > 0 and row.label != "dropped"}
     if name == "grait-equal-weights":
-        assert len({row.sample_weight for row in chosen if row.label == "idk"}) == 1
+        assert len(set(refusals.values())) == 1
+
+
+def test_a_question_that_teaches_its_answer_and_the_refusal_is_listed_with_its_refusal() -> None:
+    chosen = grait.select(evidence(), PLAIN, 0)
+    listed = by_question(chosen)
+    assert set(listed) == {row.id for row in chosen}
+    assert {row.id for row in listed.values() if row.target == "refusal"} == UNKNOWN
+    assert any(row.label == "idk" and row.target == "answer" for row in chosen)
+    taught = van_tuning.select(evidence(), PLAIN, 0)
+    assert set(by_question(taught).values()) == set(taught)
+
+
+def test_grait_takes_answers_of_the_unknown_questions_that_it_takes() -> None:
+    chosen = grait.select(evidence(), SelectionConfig(n_ik=3, n_idk=10), 0)
+    refused = {row.id for row in chosen if row.target == "refusal"}
+    answered = {row.id for row in chosen if row.target == "answer" and row.label != "ik"}
+    correctness = {row.id: row.correctness for row in STATES}
+    assert answered == {name for name in refused if correctness[name] > 0}
 
 
 def test_grait_told_how_many_unknown_questions_to_take_draws_them() -> None:

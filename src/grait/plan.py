@@ -336,11 +336,13 @@ def uses(config: Config, what: str) -> list[str]:
 def n_selected(config: Config, questions: Count, method: str) -> Count:
     """Examples that a method trains on: n_ik + n_idk as configured, or at most what there is."""
     n_ik, n_idk = config.selection.n_ik, config.selection.n_idk
+    if METHODS[method].takes_all_unknown:
+        # An unknown question may teach its answer, too.
+        return questions.times(2).at_most(n_ik + 2 * n_idk if n_ik is not None and n_idk is not None else None)
     if n_ik is not None and n_idk is not None:
         return Count(n_ik + n_idk)
-    # By default all known questions, and no more unknown ones than known ones, or all.
-    takes_all = METHODS[method].takes_all_unknown
-    return questions.at_most(2 * n_ik if n_ik is not None and not takes_all else None)
+    # By default all known questions, and no more unknown ones than known ones.
+    return questions.at_most(2 * n_ik if n_ik is not None else None)
 
 
 def stages_of(config: Config, sets: Sequence[QuestionSet]) -> tuple[StagePlan, ...]:

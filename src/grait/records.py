@@ -34,6 +34,7 @@ MethodName = Literal[
     "craft-no-certainty",
     "grait",
     "grait-equal-weights",
+    "grait-hard-labels",
     "grait-paper",
     "grait-no-selection",
     "grait-no-weights",

@@ -84,7 +84,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "grait",
-            "all unknown questions, weighted by stable influence; both sides weigh the same",
+            "all refusals of unknown questions, weighted by stable influence; all answers, weighted by correctness",
             f"this project, after {GRAIT}",
             grait.select,
             needs_influence=True,
@@ -92,9 +92,17 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "grait-equal-weights",
-            "ablation of grait: all unknown questions weigh the same",
+            "ablation of grait: all refusals weigh the same",
             "this project",
             grait.select_equal_weights,
+            needs_influence=True,
+            takes_all_unknown=True,
+        ),
+        Method(
+            "grait-hard-labels",
+            "ablation of grait: answers of known questions only, all of weight 1",
+            "this project",
+            grait.select_hard_labels,
             needs_influence=True,
             takes_all_unknown=True,
         ),

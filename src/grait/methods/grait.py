@@ -2,11 +2,12 @@
 
 ``select`` is this project's default, ``select_paper`` the definition of the paper (arXiv 2502.05911). Both weigh the
 unknown questions by stable influence S; the paper takes only those of highest refusal influence R, the default takes
-all: R is mostly what all refusals have in common, and the questions of highest R are much alike (docs/results.md).
+all: R is mostly what all refusals have in common, and the questions of highest R are much alike (docs/results.md). The
+default also teaches the answers of questions that the model knows in part.
 
 The published script computes weights of the opposite sign, overwrites them with 1 and discards its selection;
-``select_released`` is the script up to its last correct step. All take the same known questions, and draw the unknown
-ones from those that have a score.
+``select_released`` is the script up to its last correct step. All draw the unknown questions from those that have a
+score.
 """
 
 import math
@@ -24,19 +25,28 @@ RELEASED_MEAN_WEIGHT = 0.5
 
 
 def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
-    """Known: the n_ik most correct, weight 1. Unknown: all that have a score, weighted by ``stable_weights``.
+    """Answers: the n_ik most correct known questions and the unknown ones below that any sample answers right, weight
+    mu. Refusals: all unknown questions that have a score, weighted by ``stable_weights``.
 
-    By default all unknown questions together weigh as much as all known ones, whatever their numbers: THS credits a
-    right answer with 1 and charges a wrong one with Pc0 / Pw0, which makes the two sides of the training set equal.
-    With ``config.n_idk`` so many random ones are taken (by ``seed``, which has no other effect). An unknown question
-    without a score (its gradient was not finite) is not chosen.
+    So an unknown question that some samples get right teaches both, its answer by the share of samples that know it. By
+    default refusals weigh as much as answers, whatever their numbers: THS credits a right answer with 1 and charges a
+    wrong one with Pc0 / Pw0, which makes the two sides of the training set equal. With ``config.n_idk`` so many random
+    unknown questions are taken (by ``seed``, which has no other effect). An unknown question without a score (its
+    gradient was not finite) is not taken.
     """
     return _covering(evidence, config, seed, config.tau)
 
 
 def select_equal_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
-    """Ablation: the questions of ``select``; the unknown ones share their weight equally."""
+    """Ablation: the answers and refusals of ``select``; the refusals share their weight equally."""
     return _covering(evidence, config, seed, math.inf)
+
+
+def select_hard_labels(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """Ablation: no answers but those of known questions, which weigh 1; refusals as in ``select``."""
+    known, unknown, size = _sides(evidence, config)
+    chosen = _covered(unknown, size.n_idk if config.n_idk else None, seed)
+    return _selected(known, chosen, _balancing_weights(chosen, config, config.tau, len(known)))
 
 
 def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
@@ -95,9 +105,28 @@ def stable_weights(stable_influence: Sequence[float], tau: float, mean_weight: f
 
 def _covering(evidence: Evidence, config: SelectionConfig, seed: int, tau: float) -> list[Selected]:
     known, unknown, size = _sides(evidence, config)
-    chosen = sorted(unknown, key=lambda score: score.id) if config.n_idk is None else _random(unknown, size.n_idk, seed)
-    mean_weight = len(known) / len(chosen) if config.mean_weight is None else config.mean_weight
-    return _selected(known, chosen, stable_weights([score.stable_influence for score in chosen], tau, mean_weight))
+    chosen = _covered(unknown, size.n_idk if config.n_idk else None, seed)
+    refused = {score.id for score in chosen}
+    partly = [state for state in evidence.states if state.id in refused and state.correctness > 0]
+    answered = [*known, *sorted(partly, key=lambda state: state.id)]
+    weights = _balancing_weights(chosen, config, tau, sum(state.correctness for state in answered))
+    return [
+        *(Selected(state.id, state.label, state.correctness, "answer") for state in answered),
+        *(Selected(score.id, "idk", weight, "refusal") for score, weight in zip(chosen, weights, strict=True)),
+    ]
+
+
+def _covered(unknown: Sequence[InfluenceScore], n: int | None, seed: int) -> list[InfluenceScore]:
+    """All of them by default, else n random ones."""
+    return sorted(unknown, key=lambda score: score.id) if n is None else _random(unknown, n, seed)
+
+
+def _balancing_weights(
+    chosen: Sequence[InfluenceScore], config: SelectionConfig, tau: float, answers: float
+) -> list[float]:
+    """Together as heavy as the answers, unless a mean is configured."""
+    mean_weight = answers / len(chosen) if config.mean_weight is None else config.mean_weight
+    return stable_weights([score.stable_influence for score in chosen], tau, mean_weight)
 
 
 def _paper_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig) -> list[float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from grait.config import SelectionConfig
 from grait.errors import KnowledgeError
-from grait.records import InfluenceScore, KnowledgeState, Label
+from grait.records import InfluenceScore, KnowledgeState, Label, Selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ class Counts:
 def with_label(states: Sequence[KnowledgeState], label: Label) -> list[KnowledgeState]:
     """The states of one label, in their order."""
     return [state for state in states if state.label == label]
+
+
+def by_question(selected: Sequence[Selected]) -> dict[str, Selected]:
+    """One row for each id: of an unknown question that teaches both its answer and the refusal, the refusal."""
+    return {row.id: row for row in selected if row.target != "refusal"} | {
+        row.id: row for row in selected if row.target == "refusal"
+    }
 
 
 def sample_ids(states: Sequence[KnowledgeState], n: int | None, seed: int) -> list[str]:

@@ -12,7 +12,7 @@ from grait import processes, progress
 from grait.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.config import OptimizerSection
 from grait.judging.sureness import with_sureness
-from grait.methods.selection import Evidence, most_correct, with_label
+from grait.methods.selection import Evidence, by_question, most_correct, with_label
 from grait.model.compiled import compiled
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out, model_key
 from grait.records import KnowledgeState, RaitExample, Selected
@@ -90,7 +90,7 @@ def write_selection(bench: Workbench, evidence: Evidence, selected: Mapping[str,
     """Results for people: scores with what GRAIT made of them, and its training examples as text."""
     if "grait" not in selected or not processes.is_main():
         return
-    weights = {row.id: row.sample_weight for row in selected["grait"]}
+    weights = {row.id: row.sample_weight for row in by_question(selected["grait"]).values()}
     write_rows(
         bench.folder / "influence" / "scores.parquet",
         [

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from grait.methods.catalog import INIT_BASIC
+from grait.methods.selection import by_question
 from grait.records import Prediction, Question
 from grait.report.contents import RunRecords
 from grait.report.figures import LABELS, shortened
@@ -74,7 +75,7 @@ def _after(before: Prediction, after: Prediction) -> list[Any]:
 
 def training_table(run: RunRecords, main: str) -> dict[str, Any]:
     """Every training question with what the initial model knows, its influence and weight; likewise cut."""
-    taught = {row.id: row for row in run.selected.get(main, ())}
+    taught = by_question(run.selected.get(main, ()))
     rows: list[list[Any]] = []
     budget = MAX_TRAINING_BYTES
     for state in run.evidence.states:

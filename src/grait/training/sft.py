@@ -387,7 +387,7 @@ def train(
     if sharding == "zero":
         unset_hf_deepspeed_config()  # transformers would shard the next model that is loaded
     trainer.non_finite = set().union(*processes.of_each(trainer.non_finite)) - {NOTHING}
-    if len(trainer.non_finite) == len(examples):
+    if trainer.non_finite == {row.example.id for row in examples}:
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")
     adapter = trained_weights(model)
     for name, weight in adapter.items():

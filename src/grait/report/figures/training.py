@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from grait.methods.selection import Evidence
+from grait.methods.selection import Evidence, by_question
 from grait.records import KnowledgeState, Question, Selected
 from grait.report.figures.parts import Rows, data, layered, shortened
 from grait.report.palette import colour
@@ -66,7 +66,7 @@ def influence_plane(
     below it refusing the question teaches more about unknown questions than about known ones. Of more than
     ``MAX_POINTS`` questions a random sample is shown.
     """
-    weights = {row.id: row.sample_weight for row in selected}
+    weights = {row.id: row.sample_weight for row in by_question(selected).values()}
     scores = sorted(evidence.influence.values(), key=lambda row: row.id)
     if len(scores) > MAX_POINTS:
         scores = random.Random(0).sample(scores, MAX_POINTS)
