@@ -21,7 +21,7 @@ from grait.artifacts import write_json
 from grait.config import parse_config
 from grait.errors import ArtifactError
 from grait.evaluation.metrics import summarize
-from grait.methods.selection import Evidence
+from grait.methods.selection import Evidence, by_question
 from grait.pipeline import compare, reporting
 from grait.pipeline.report_again import report as report_again
 from grait.records import MetricRecord, Prediction, Question
@@ -146,7 +146,7 @@ def test_the_example_tables_hold_every_question_joined_by_id(run: RunRecords) ->
     assert next(iter(table["variants"])) == "grait"  # shown first
     training = training_table(run, "grait")
     weights = [row[-1] for row in training["rows"] if row[-1] is not None]
-    assert sorted(weights) == sorted(round(row.sample_weight, 4) for row in run.selected["grait"])
+    assert sorted(weights) == sorted(round(row.sample_weight, 4) for row in by_question(run.selected["grait"]).values())
 
 
 # -- data is text --------------------------------------------------------------------------------------------------
