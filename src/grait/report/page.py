@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 
 from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.selection import by_question
 from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
 from grait.report import figures
 from grait.report.contents import ComparisonRecords, DialRecords, RunRecords
@@ -139,7 +140,7 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
         "n": len(states),
         **{label: labels.count(label) for label in ("ik", "idk", "dropped")},
         "n_refusals": sum(row.target == "refusal" for row in selected),
-        "n_selected": len(selected),
+        "n_selected": len(by_question(selected)),
         "n_uncertain": sum(state.certainty is None for state in states),
         "n_points": min(len(run.evidence.influence), figures.MAX_POINTS),
         "n_scores": len(run.evidence.influence),
