@@ -44,8 +44,8 @@ def select_equal_weights(evidence: Evidence, config: SelectionConfig, seed: int)
 
 def select_hard_labels(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: no answers but those of known questions, which weigh 1; refusals as in ``select``."""
-    known, unknown, size = _sides(evidence, config)
-    chosen = _covered(unknown, size.n_idk if config.n_idk else None, seed)
+    known, unknown, _ = _sides(evidence, config)
+    chosen = _covered(unknown, config.n_idk, seed)
     return _selected(known, chosen, _balancing_weights(chosen, config, config.tau, len(known)))
 
 
@@ -104,8 +104,8 @@ def stable_weights(stable_influence: Sequence[float], tau: float, mean_weight: f
 
 
 def _covering(evidence: Evidence, config: SelectionConfig, seed: int, tau: float) -> list[Selected]:
-    known, unknown, size = _sides(evidence, config)
-    chosen = _covered(unknown, size.n_idk if config.n_idk else None, seed)
+    known, unknown, _ = _sides(evidence, config)
+    chosen = _covered(unknown, config.n_idk, seed)
     refused = {score.id for score in chosen}
     partly = [state for state in evidence.states if state.id in refused and state.correctness > 0]
     answered = [*known, *sorted(partly, key=lambda state: state.id)]
@@ -117,7 +117,7 @@ def _covering(evidence: Evidence, config: SelectionConfig, seed: int, tau: float
 
 
 def _covered(unknown: Sequence[InfluenceScore], n: int | None, seed: int) -> list[InfluenceScore]:
-    """All of them by default, else n random ones."""
+    """All of them, or n random ones; there are as many, which ``_sides`` has checked."""
     return sorted(unknown, key=lambda score: score.id) if n is None else _random(unknown, n, seed)
 
 
