@@ -11,25 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.influences import evidence, gradients_of
 from grait.artifacts import read_rows
 from grait.config import SelectionConfig
 from grait.influence import GradientDatastore
 from grait.methods import grait
-from grait.methods.selection import Evidence
-from grait.records import InfluenceScore, KnowledgeState
+from grait.records import KnowledgeState
 from grait.report.figures import influence_plane
 from grait.report.pictures import file_png, svg
-
-
-def evidence(states: list[KnowledgeState], gradients: NDArray[np.float32]) -> Evidence:
-    """Influence among the states' questions by the rows of ``gradients``, of length 1."""
-    of_label = {label: gradients[[state.label == label for state in states]].mean(0) for label in ("idk", "ik")}
-    refusal, over_refusal = gradients @ of_label["idk"], gradients @ of_label["ik"]
-    scores = {
-        state.id: InfluenceScore(state.id, state.label, float(r), float(o), float(r - o), 0.0, 1.0)
-        for state, r, o in zip(states, refusal, over_refusal, strict=True)
-    }
-    return Evidence(states, {}, scores)
 
 
 def centred(gradients: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -44,10 +33,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     store = GradientDatastore.open(arguments.run / "influence" / "sketch" / "datastore")
-    places = {id_: place for place, id_ in enumerate(store.ids)}
     known = read_rows(arguments.run / "knowledge" / "knowledge.parquet", KnowledgeState)
-    states = [state for state in known if state.label != "dropped" and state.id in places]
-    gradients = np.asarray(store.unit_gradients[[places[state.id] for state in states]], dtype=np.float32)
+    states = [state for state in known if state.label != "dropped" and state.id in set(store.ids)]
+    gradients = gradients_of(store, states)
     config = SelectionConfig()
     plain, rest = evidence(states, gradients), evidence(states, centred(gradients))
     mean = gradients.mean(0)

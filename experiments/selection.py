@@ -11,13 +11,14 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.influences import evidence, gradients_of
 from grait.config import Config, DataConfig, load_config, override, parse_config
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
@@ -30,7 +31,7 @@ from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge
 from grait.pipeline.training import training, warmup
 from grait.pipeline.workbench import Workbench
-from grait.records import InfluenceScore, KnowledgeState, Prediction, Selected
+from grait.records import KnowledgeState, Prediction, Selected
 
 FloatArray = NDArray[np.float32]
 VALIDATION = DataConfig(path="worldfacts", split="val", limit=800, name="validation")
@@ -132,9 +133,8 @@ def soft(trial: Trial, price: float) -> list[Selected]:
 def refusal_gradients(trial: Trial) -> tuple[list[KnowledgeState], FloatArray, FloatArray]:
     """Known, then unknown questions; their gradients, units less their mean, made units again; -1 (known) and 1."""
     store = GradientDatastore.open(trial.store)
-    rows = {id_: row for row, id_ in enumerate(store.ids)}
     states = [*trial.known, *trial.unknown]
-    x = store.unit_gradients[[rows[state.id] for state in states]].astype(np.float32)
+    x = gradients_of(store, states)
     x -= x.mean(0)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     return states, x, np.array([-1.0 if state.label == "ik" else 1.0 for state in states], dtype=np.float32)
@@ -224,29 +224,12 @@ def clean(trial: Trial) -> list[Selected]:
     return cleaned(trial, lambda id_: id_ in known_side or id_ in unknown_side)
 
 
-def scored(states: Sequence[KnowledgeState], store: GradientDatastore, rows: Sequence[int]) -> Evidence:
-    """Influence of the states' questions when ``rows`` of the datastore are taken for their gradients."""
-    x = store.unit_gradients[list(rows)].astype(np.float32)
-    refusal, over_refusal = (
-        x @ x[[state.label == label for state in states]].mean(0, keepdims=True).T for label in ("idk", "ik")
-    )
-    return Evidence(
-        states,
-        {},
-        {
-            state.id: InfluenceScore(state.id, state.label, float(r), float(o), float(r - o), 0.0, 1.0)
-            for state, r, o in zip(states, refusal[:, 0], over_refusal[:, 0], strict=True)
-        },
-    )
-
-
 def permuted_gradients(trial: Trial) -> list[Selected]:
     """Control: grait when every question has the gradient of another."""
     store = GradientDatastore.open(trial.store)
     states = [*trial.known, *trial.unknown]
-    places = {id_: row for row, id_ in enumerate(store.ids)}
-    rows = np.random.default_rng(trial.config.seed).permutation([places[state.id] for state in states])
-    return grait.select(scored(states, store, rows.tolist()), trial.config.selection, trial.config.seed)
+    gradients = np.random.default_rng(trial.config.seed).permutation(gradients_of(store, states))
+    return grait.select(evidence(states, gradients), trial.config.selection, trial.config.seed)
 
 
 def shuffled_labels(trial: Trial, method: str) -> list[Selected]:
@@ -258,11 +241,9 @@ def shuffled_labels(trial: Trial, method: str) -> list[Selected]:
         replace(state, label=states[other].label, correctness=states[other].correctness)
         for state, other in zip(states, others, strict=True)
     ]
-    places = {id_: row for row, id_ in enumerate(store.ids)}
-    evidence = scored(shuffled, store, [places[state.id] for state in states])
     select = METHODS[method].select
     assert select is not None
-    return select(evidence, trial.config.selection, trial.config.seed)
+    return select(evidence(shuffled, gradients_of(store, states)), trial.config.selection, trial.config.seed)
 
 
 def cor_rait(trial: Trial) -> list[Selected]:
