@@ -64,6 +64,10 @@ class Trial:
         """Only where no sample is right."""
         return {state.id: float(state.correctness == 0) for state in self.unknown}
 
+    def unsure(self) -> dict[str, float]:
+        """1 - certainty; 1 where the model never answers."""
+        return {state.id: 1 - (state.certainty or 0.0) for state in self.unknown}
+
     def permuted_s(self) -> dict[str, float]:
         """Control: the same weights, dealt out at random."""
         weights = self.by_s()
@@ -263,6 +267,8 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "coverage-once-s": lambda t: coverage(t, t.by_s(), times=1),
     "partial-s": lambda t: partial(t, t.by_s(), TIMES),
     "partial-once-s": lambda t: partial(t, t.by_s(), 1),
+    "partial-once-s-unsure": lambda t: partial(t, product(t.by_s(), t.unsure()), 1),
+    "partial-once-unsure": lambda t: partial(t, t.unsure(), 1),
     "margin": margin,
     "margin-top": margin_top,
     "clear": clear,

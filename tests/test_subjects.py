@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from set_files import arc_row, write_lines, write_mmlu
@@ -20,7 +21,7 @@ from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
 from grait.pipeline.knowledge import knowledge_key
 from grait.pipeline.workbench import Workbench
-from grait.records import Outcome, Question
+from grait.records import Asked, Outcome, Question
 
 # -- shots ---------------------------------------------------------------------------------------------------------
 
@@ -136,6 +137,28 @@ def test_shots_are_chosen_by_subject() -> None:
     texts = [both.query(question).text for question in (ASKED, SHOT)]
     shared = texts[0].index("Asked?")
     assert texts[0][:shared] == texts[1][:shared]
+
+
+BY_SUBJECT, AT_ONCE = [[ASKED, SHOT], [OTHER_SHOT]], [[ASKED, OTHER_SHOT, SHOT]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "shots_in", "expected"),
+    [
+        ("query", "query", BY_SUBJECT),
+        ("query", "all", BY_SUBJECT),
+        ("refuse", "query", AT_ONCE),
+        ("refuse", "all", BY_SUBJECT),
+    ],
+)
+def test_questions_are_asked_by_subject_where_their_prompts_show_shots(
+    asked: Asked, shots_in: Literal["query", "all"], expected: list[list[Question]]
+) -> None:
+    """Together, every prompt would run in full: two subjects' prompts have hardly a token in common."""
+    config = PromptConfig(shots_in=shots_in)
+    both = PromptFormat(tiny_tokenizer(chat=False), config, (OTHER_SHOT,), "letter", {"virology": (SHOT,)})
+    parts = both.asked_together([ASKED, OTHER_SHOT, SHOT], asked)
+    assert parts == expected
 
 
 # -- options of equal text -----------------------------------------------------------------------------------------

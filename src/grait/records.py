@@ -21,8 +21,8 @@ Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
 statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words)."""
 
 Asked = Literal["query", "refuse"]
-"""How a system is asked in the evaluation. ``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE without
-shots, as all tuned models."""
+"""How a system is asked in the evaluation. ``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE, as all
+tuned models, with shots where ``prompt.shots_in`` is ``all``."""
 
 MethodName = Literal[
     "van-tuning",

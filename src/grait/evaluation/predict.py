@@ -25,10 +25,9 @@ def predict(
     """
     if not questions:
         return []
-    parts = prompts.by_shots(questions) if asked == "query" else [list(questions)]
     outputs: dict[str, str] = {}
     refusal_logprobs: dict[str, float] = {}
-    for part in parts:
+    for part in prompts.asked_together(questions, asked):
         asked_prompts = [
             prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in part
         ]

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from grait.config import PromptConfig
 from grait.errors import ModelError, reason
-from grait.records import Question
+from grait.records import Asked, Question
 
 Family = Literal["basic", "refuse"]
 AnswerForm = Literal["text", "letter"]
@@ -105,6 +105,13 @@ class PromptFormat:
         for question in questions:
             parts.setdefault(tuple(shot.id for shot in self.shots_for(question)), []).append(question)
         return list(parts.values())
+
+    def asked_together(self, questions: Sequence[Question], asked: Asked) -> list[list[Question]]:
+        """The questions in parts whose prompts have a long common prefix, where they show shots; else all at once."""
+        return self.by_shots(questions) if self.shows_shots(asked) else [list(questions)]
+
+    def shows_shots(self, asked: Asked) -> bool:
+        return asked == "query" or self.config.shots_in == "all"
 
     def shots_of(self, questions: Sequence[Question]) -> list[Question]:
         """All solved questions that the knowledge queries of these questions show."""

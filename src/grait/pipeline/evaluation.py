@@ -64,14 +64,13 @@ def answers(
 def asked_key(bench: Workbench, adapter: Stage | None, questions: Sequence[Question], asked: Asked) -> dict[str, Any]:
     """All that decides what a system answers."""
     config = bench.config
-    shows_shots = asked == "query" or config.prompt.shots_in == "all"
     return {
         "model": model_key(config),
         **engine_key(config),
         "adapter": adapter.fingerprint if adapter else None,
         "asked": asked,
         "prompt": config.prompt.model_dump(exclude={"shots_in"}),
-        "shots": digest(bench.prompts.shots_of(questions)) if shows_shots else None,
+        "shots": digest(bench.prompts.shots_of(questions)) if bench.prompts.shows_shots(asked) else None,
         "answer_form": bench.prompts.answer_form,
         "questions": digest(questions),
         "max_new_tokens": config.evaluation.max_new_tokens,
@@ -101,7 +100,7 @@ def ask(
         predictions = in_parts(
             stage.unfinished(),
             Prediction,
-            bench.prompts.by_shots(kept) if asked == "query" else [kept],
+            bench.prompts.asked_together(kept, asked),
             lambda part: predict(
                 engine,
                 bench.prompts,

@@ -156,7 +156,7 @@ def _train(
 
 
 def weighted_examples(bench: Workbench, selected: Sequence[Selected]) -> list[WeightedExample]:
-    """What is trained on: REFUSE prompts without shots, and what each teaches."""
+    """What is trained on: REFUSE prompts, and what each teaches."""
     return [
         WeightedExample(bench.tokenized(row.id, "refuse", taught(bench, row)), row.sample_weight) for row in selected
     ]
