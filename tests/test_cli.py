@@ -422,6 +422,7 @@ def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Pat
         (["--data", "none.jsonl"], "none.jsonl: no such file"),
         (["--data", "worldfacts:val", "--limit", "0"], "limit = 0"),
         (["--data", "worldfacts:val", "--data", "worldfacts:val"], "two data sets are called 'worldfacts-val'"),
+        (["--prompt-of", "no-run"], "no-run: no run folder (no config.json)"),
         (["--adapter", "no/such-adapter"], "no/such-adapter: no such adapter folder"),
         (["--lm-eval-tasks", "x", "--lm-eval-include-path", "no-folder"], "lm-eval"),
     ],

@@ -24,7 +24,7 @@ from grait.errors import ArtifactError, DataError, ModelError
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, truthful_helpfulness_score
 from grait.judging.matching import is_correct
 from grait.model.adapters import find_adapter, load_adapter
-from grait.pipeline import evaluate_model, label, workbench
+from grait.pipeline import asked_as, evaluate_model, label, workbench
 from grait.pipeline.model_evaluation import shots_of
 from grait.pipeline.workbench import Workbench
 from grait.records import Outcome, Prediction, Question
@@ -102,9 +102,31 @@ def test_a_tuned_model_is_measured_as_in_the_run_that_tuned_it(tiny: Tiny, tmp_p
     config = config_of(tiny, tmp_path / "eval", datasets=[{"path": files.test, "name": "own"}])
     found = evaluate_model(config, adapter=str(tmp_path / "run" / "adapters" / "grait"))
     assert predictions_in(tmp_path / "eval", "grait") == run.predictions["own"]["grait"]
+    assert predictions_in(tmp_path / "eval", "init-basic") != run.predictions["own"]["init-basic"]  # without shots
     own = next(row for row in found.metrics if row.method == "grait")
     theirs = next(row for row in run.metrics if row.method == "grait")
     assert (own.pc, own.pw, own.pr) == (theirs.pc, theirs.pw, theirs.pr)
+
+
+def test_asked_as_a_run_asks_all_answers_are_those_of_the_run(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files: Files = write_half_known(tiny.model, tmp_path / "data")
+    tree = tiny_tree(tiny.model, files, tmp_path / "run")
+    tree["prompt"] |= {"shots_in": "all", "refusal": "No idea."}
+    tree["training"] |= {"methods": ["cor-rait"], "learning_rate": 0.02}
+    run = grait.run(tree)
+    keys, shots = asked_as(tmp_path / "run")
+    assert len(shots) == tree["prompt"]["n_shots"]
+    sets = [{"path": files.test, "name": "own"}, {"path": files.train, "name": "seen"}]
+    config = parse_config(config_of(tiny, tmp_path / "eval", datasets=sets).model_dump() | keys)
+    found = evaluate_model(config, str(tmp_path / "run" / "adapters" / "cor-rait"), shots=shots)
+    for system in ("init-basic", "cor-rait"):
+        assert predictions_in(tmp_path / "eval", system) == run.predictions["own"][system]
+    assert found.about["shots"]["own"] == f"{len(shots)} shots that were given"
+    said = capsys.readouterr().err
+    assert "which are not shown here" not in said
+    assert f"seen: {len(shots)} of its questions are among the shots" in said
 
 
 def test_the_base_of_ths_is_the_model_without_the_adapter_asked_to_answer(tiny: Tiny, tmp_path: Path) -> None:
@@ -141,7 +163,7 @@ def test_shots_that_the_run_of_the_adapter_showed_are_missed_aloud(
     config = parse_config({"prompt": prompt}).model_dump()
     (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
     evaluate_model(config_of(tiny, tmp_path / "eval"), str(run / "adapters" / "grait"))
-    assert ("trained with solved examples in its prompts" in capsys.readouterr().err) == says
+    assert (f"to ask as its run did, add --prompt-of {run}" in capsys.readouterr().err) == says
 
 
 def test_the_prompt_of_the_model_can_be_chosen(tiny: Tiny, tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ def evaluate(
     prompt: Annotated[
         str, typer.Option(help="How the model is asked: refuse (invited to refuse), or query.")
     ] = "refuse",
+    prompt_of: Annotated[
+        Path | None, typer.Option(help="Run folder: ask in the words of that run, and after its solved examples.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many questions of each set.")] = None,
     probes: Annotated[
         bool, typer.Option(help="Also ask about 270 unanswerable questions and prompts of chit-chat.")
@@ -54,19 +57,20 @@ def evaluate(
     """Measure any model, ours or not: right, wrong and refused answers, THS, over-refusal, AUROC and more.
 
     THS and over-refusal are held against the initial model, which is asked with the BASIC prompt: after solved
-    examples where the question set keeps some (MMLU), else without. Run the same command again to continue after an
-    interruption, or to see the tables again.
+    examples where the question set keeps some (MMLU) or --prompt-of has some, else without. Run the same command again
+    to continue after an interruption, or to see the tables again.
     """
     from typing import cast, get_args
 
     from grait.config import ModelConfig, override, parse_config
     from grait.evaluation.harness import HarnessTasks
-    from grait.pipeline import evaluate_model, label
+    from grait.pipeline import asked_as, evaluate_model, label
     from grait.records import Asked
 
     if prompt not in get_args(Asked):
         raise ConfigError(f"--prompt {prompt}: expected {' or '.join(get_args(Asked))}")
     datasets = [data_tree(text) for text in data] if data else _default_datasets()
+    of_run, shots = asked_as(prompt_of) if prompt_of else ({}, ())
     tree: dict[str, Any] = {
         "out": str(out or Path("runs") / "eval" / label(model or ModelConfig().name, adapter)),
         "evaluation": {
@@ -74,6 +78,7 @@ def evaluate(
             "datasets": [{**row, **({} if limit is None else {"limit": limit})} for row in datasets],
         },
         **({"model": {"name": model}} if model else {}),
+        **of_run,
     }
     settings = parse_config(override(tree, overrides or []), "options")
     harness = None
@@ -88,7 +93,7 @@ def evaluate(
         )
     initial = settings.model.model_copy(update={"name": initial_model, "revision": None}) if initial_model else None
     with interruptible():
-        result = evaluate_model(settings, adapter, initial, cast(Asked, prompt), harness)
+        result = evaluate_model(settings, adapter, initial, cast(Asked, prompt), harness, shots)
     _print_evaluation(result)
 
 

@@ -8,7 +8,17 @@ elsewhere, which know nothing of each other.
 from grait.machine import peak_memory_mb
 from grait.pipeline.comparison import Comparison, compare
 from grait.pipeline.evaluation import RunResult
-from grait.pipeline.model_evaluation import ModelEvaluation, evaluate_model, label
+from grait.pipeline.model_evaluation import ModelEvaluation, asked_as, evaluate_model, label
 from grait.pipeline.order import run
 
-__all__ = ["Comparison", "ModelEvaluation", "RunResult", "compare", "evaluate_model", "label", "peak_memory_mb", "run"]
+__all__ = [
+    "Comparison",
+    "ModelEvaluation",
+    "RunResult",
+    "asked_as",
+    "compare",
+    "evaluate_model",
+    "label",
+    "peak_memory_mb",
+    "run",
+]

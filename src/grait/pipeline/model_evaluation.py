@@ -1,7 +1,8 @@
 """Any model, with or without an adapter, on any question sets: the numbers of a run without a run.
 
 The base of THS is the initial model: the same model without the adapter, or another one that is named. It is asked with
-the BASIC prompt, after shots where the question set keeps shots for its own questions (MMLU), else without.
+the BASIC prompt, after shots where the question set keeps shots for its own questions (MMLU), else after those of a run
+that is named, else without.
 """
 
 import importlib.metadata
@@ -23,6 +24,7 @@ from grait.machine import machine, versions
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.adapters import adapter_digests, find_adapter
 from grait.pipeline.evaluation import PROBES, answers, measured
+from grait.pipeline.finished import open_run
 from grait.pipeline.probes import probe
 from grait.pipeline.workbench import Notes, Workbench, model_key
 from grait.records import Asked, GroupRecord, HarnessRecord, MetricRecord, Prediction, ProbeRecord, Question
@@ -55,29 +57,35 @@ def evaluate_model(
     initial: ModelConfig | None = None,
     asked: Asked = "refuse",
     harness: HarnessTasks | None = None,
+    shots: Sequence[Question] = (),
 ) -> ModelEvaluation:
     """Ask, or go on asking, the model of ``config`` its ``evaluation.datasets``, and hold it against the initial one.
 
     ``config``: model, prompt, evaluation, seed, out and tokens_per_batch count; nothing is trained, ``data`` is not
     read. ``adapter``: folder or hub id in PEFT's format. ``initial``: the base of THS; default: the same model without
     the adapter. ``asked``: how the model is asked; without adapter and initial model, ``query`` is the initial model
-    itself. Stages that are finished in ``config.out`` are reused. Raises a GraitError with one line.
+    itself. ``shots``: shown where the question set keeps none of its own (``asked_as`` has those of a run). Stages that
+    are finished in ``config.out`` are reused. Raises a GraitError with one line.
     """
     if (Path(config.out) / "config.json").exists():
         raise ArtifactError(f"{config.out}: holds a run of its own; name another folder with --out")
-    tuned = Workbench(config, has_training=False)
-    base = tuned if initial is None else Workbench(config.model_copy(update={"model": initial}), has_training=False)
-    base.notes = tuned.notes
+    tuned = Workbench(config, has_training=False, given_shots=tuple(shots))
+    base = tuned if initial is None else replace(tuned, config=config.model_copy(update={"model": initial}))
     put_on = _adapter_stage(adapter)
-    if put_on is not None and _was_trained_with_shots(put_on.folder):
+    run = None if put_on is None else _run_that_shows_shots(put_on.folder)
+    if run and not shots:
         progress.note(
             f"{adapter}: trained with solved examples in its prompts (prompt.shots_in: all), which are not shown here; "
-            "to measure it with them, add the questions to evaluation.datasets of its run and continue that"
+            f"to ask as its run did, add --prompt-of {run}"
         )
     is_initial = base is tuned and put_on is None
     name = INIT_REFUSE if is_initial else label(config.model.name, adapter)
     index = check_tasks(harness) if harness else None
-    _ = tuned.test_sets  # bad data is found before a model is loaded
+    for title, questions in tuned.test_sets.items():  # bad data is found before a model is loaded
+        if shown := {shot.question for shot in shots} & {question.question for question in questions}:
+            progress.note(
+                f"{title}: {len(shown)} of its questions are among the shots: they are asked after their own answers"
+            )
     with tuned.alone(), base.releasing_vllm():
         # The tuned model first: an adapter that does not fit is found before the initial model is asked.
         ours = {} if is_initial and asked == "query" else _answers(tuned, name, put_on, asked)
@@ -114,14 +122,24 @@ def label(model: str, adapter: str | None) -> str:
     return f"{name}-model" if name in (INIT_BASIC, INIT_REFUSE, INITIAL) else name
 
 
+def asked_as(run: Path) -> tuple[dict[str, Any], tuple[Question, ...]]:
+    """What decides how a run asks its questions: config keys with their values, and its solved examples."""
+    bench = open_run(run)
+    keys = {"prompt": bench.config.prompt.model_dump(), "knowledge": {"scoring": bench.config.knowledge.scoring}}
+    return keys, bench.shots
+
+
 def shots_of(bench: Workbench) -> dict[str, str]:
     """What stands before the questions of each data set in a BASIC prompt, in words."""
     shots = {}
     for title, questions in bench.test_sets.items():
-        numbers = {len(bench.prompts.shots_for(question)) for question in questions}
-        shots[title] = (
-            "no shots" if numbers == {0} else f"{max(numbers)} shots of the same topic, which the set keeps for this"
-        )
+        shown = {bench.prompts.shots_for(question) for question in questions}
+        if shown == {()}:
+            shots[title] = "no shots"
+        elif shown == {bench.given_shots}:
+            shots[title] = f"{len(bench.given_shots)} shots that were given"
+        else:
+            shots[title] = f"{max(map(len, shown))} shots of the same topic, which the set keeps for this"
     return shots
 
 
@@ -133,13 +151,14 @@ def _adapter_stage(adapter: str | None) -> Stage | None:
     return Stage(folder, adapter_digests(folder))
 
 
-def _was_trained_with_shots(adapter: Path) -> bool:
-    """Whether the run in whose folder the adapter lies, if any, says so."""
+def _run_that_shows_shots(adapter: Path) -> Path | None:
+    """The run in whose folder the adapter lies, if it was trained with shots."""
     try:
-        config = json.loads((adapter.resolve().parents[1] / "config.json").read_text(encoding="utf-8"))
-        return bool(config["prompt"]["shots_in"] == "all" and config["prompt"]["n_shots"])
+        run = adapter.resolve().parents[1]
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        return run if config["prompt"]["shots_in"] == "all" and config["prompt"]["n_shots"] else None
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return False
+        return None
 
 
 def _answers(bench: Workbench, name: str, adapter: Stage | None, asked: Asked) -> dict[str, list[Prediction]]:

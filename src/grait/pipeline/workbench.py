@@ -43,7 +43,9 @@ class Workbench:
     notes: dict[str, Notes] = field(default_factory=dict)
     """What each stage noted, by its folder: seconds, skipped and non_finite ids."""
     has_training: bool = True
-    """False: ``config.data`` is not read; only shots that a test set keeps for its own questions are shown."""
+    """False: ``config.data`` is not read; ``given_shots`` are shown, or those that a test set keeps for its own
+    questions."""
+    given_shots: tuple[Question, ...] = ()
     _vllm: VllmModel | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +92,7 @@ class Workbench:
     def shots(self) -> tuple[Question, ...]:
         """Solved examples: those that the training set keeps apart, else its first questions."""
         if not self.has_training:
-            return ()
+            return self.given_shots
         return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
 
     @cached_property
