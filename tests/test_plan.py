@@ -21,25 +21,12 @@ from grait.errors import ConfigError, DataError, ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model.completions import collate, completion_losses
 from grait.model.load import load_model
-from grait.plan import (
-    ANSWER_TOKENS,
-    DEVICES,
-    PER,
-    Count,
-    Plan,
-    QuestionSet,
-    StagePlan,
-    Work,
-    dry_run,
-    flop,
-    is_on_hub,
-    make_plan,
-    n_selected,
-    question_sets,
-    seconds,
-    weight_bytes,
-)
-from grait.size import ModelSize, SizeUnknownError, model_size
+from grait.plan.costs import DEVICES, flop, seconds, weight_bytes
+from grait.plan.dry_run import dry_run, make_plan
+from grait.plan.questions import is_on_hub, question_sets
+from grait.plan.records import ANSWER_TOKENS, PER, Count, Plan, QuestionSet, StagePlan, Work
+from grait.plan.size import ModelSize, SizeUnknownError, model_size
+from grait.plan.stages import n_selected
 from grait.training.sft import add_adapter, n_steps
 
 PAPER = Path(__file__).parent.parent / "configs" / "paper"
@@ -287,6 +274,30 @@ def test_the_sketch_needs_fewer_passes_and_a_datastore(tiny: tuple[str, Files], 
     assert not any(name.startswith("gradient datastore") for name in exact.disk)
 
 
+def test_shots_in_all_prompts_run_once_for_a_micro_batch_and_backward_for_each_gradient(
+    tiny: tuple[str, Files], tmp_path: Path
+) -> None:
+    def trained_tokens(name: str, n_shots: int, shots_in: str, mode: str = "sketch") -> float:
+        changes = {"prompt": {"n_shots": n_shots, "shots_in": shots_in}, "influence": {"mode": mode}}
+        return stage(make_plan(config_of(tiny, tmp_path, **changes), sets_of(96), None), name).work.trained_tokens
+
+    config = config_of(tiny, tmp_path)
+    seen = trained_tokens("training grait", 0, "all")
+    for name in ("warm-up", "training grait", "influence"):
+        assert trained_tokens(name, 3, "query") == trained_tokens(name, 0, "all")
+        one, two = (trained_tokens(name, n, "all") - trained_tokens(name, 0, "all") for n in (1, 2))
+        assert 0 < 2 * one == pytest.approx(two)
+    # A shot is as long as an example: it costs 1 / micro_batch_size of what the examples cost, up to the last token.
+    shown = trained_tokens("training grait", 1, "all") - seen
+    assert shown == pytest.approx(seen / config.training.micro_batch_size, rel=0.02)
+    of_sketch, of_exact = (
+        trained_tokens("influence", 1, "all", mode) - trained_tokens("influence", 0, "all", mode)
+        for mode in ("sketch", "exact")
+    )
+    assert of_sketch == pytest.approx(trained_tokens("influence", 0, "all") / 2, rel=0.02)  # backward is half
+    assert of_exact == pytest.approx(of_sketch)
+
+
 def test_what_is_unknown_is_given_for_each_thousand(tiny: tuple[str, Files], tmp_path: Path) -> None:
     config = config_of(tiny, tmp_path, selection={"n_ik": 4, "n_idk": 4})
     unknown, known = (make_plan(config, sets_of(n, n), size_of()) for n in (None, PER))
@@ -380,7 +391,7 @@ def test_sets_of_the_hub_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     def load(*_: Any) -> Any:
         raise AssertionError("the hub was asked")
 
-    monkeypatch.setattr("grait.plan.load_questions", load)
+    monkeypatch.setattr("grait.plan.questions.load_questions", load)
     tree = {
         "data": {"path": "triviaqa", "split": "train"},
         "evaluation": {

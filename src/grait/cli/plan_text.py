@@ -53,7 +53,7 @@ def _amounts(stage: Any) -> list[str]:
 
 def compute_table(plan: Any) -> Table:
     """FLOP and time of each stage by device; what is known adds up."""
-    from grait.plan import DEVICES, flop, seconds
+    from grait.plan.costs import DEVICES, flop, seconds
 
     model, size = plan.config.model, plan.size
     table = Table(

@@ -149,7 +149,7 @@ def _run(settings: Any) -> None:
 
 def _explain(settings: Any) -> None:
     from grait.cli.plan_text import compute_table, memory_lines, plan_lines
-    from grait.plan import dry_run
+    from grait.plan.dry_run import dry_run
 
     silence_libraries()
     plan = dry_run(settings)

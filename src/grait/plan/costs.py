@@ -1,0 +1,150 @@
+"""FLOP, time, memory and disk of stages; docs/configs.md has the formulas with their assumptions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grait.config import Config, ModelConfig, OptimizerSection
+from grait.model.completions import LOGITS_AT_ONCE
+from grait.model.load import resolve_dtype
+from grait.plan.records import ANSWER_TOKENS, PER, Memory, QuestionSet, Work
+from grait.plan.size import ModelSize
+from grait.plan.stages import uses
+
+NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
+"""Per weight: 4, and a scale of 8 bits for 64 weights, itself scaled by 32 bits for 256 scales (QLoRA, section 3)."""
+
+LOGIT_BYTES = 12
+"""Per logit in training: itself, its fp32 copy, its gradient, rounded up."""
+
+SAMPLING_BYTES = 18
+"""Per logit in sampling: itself, and in fp32 a copy, one by the temperature, its probability and their running sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """``peak``: FLOP/s of its data sheet; ``utilisation``: assumed share of it; ``bandwidth``: memory bytes/s."""
+
+    name: str
+    peak: float
+    utilisation: float
+    bandwidth: float
+
+
+DEVICES = (
+    Device("A100 80GB", 312e12, 0.4, 2.0e12),  # dense bf16
+    Device("H100 SXM", 989e12, 0.4, 3.35e12),  # dense bf16
+    Device("one CPU core", 192e9, 0.4, 10e9),  # AVX-512 fp32 at 3 GHz: 64 FLOP a cycle
+)
+
+
+def forward_flop(work: Work, size: ModelSize) -> float:
+    """2 FLOP for each weight and token, of prompts; the head at its positions only."""
+    return 2 * (size.body * work.prompt_tokens + size.head * work.prompt_positions)
+
+
+def decode_flop(work: Work, size: ModelSize) -> float:
+    """The same for decoded tokens, all of which run through the head."""
+    return 2 * (size.body + size.head) * work.decoded_tokens
+
+
+def training_flop(work: Work, size: ModelSize, gradient_checkpointing: bool) -> float:
+    """4 FLOP for each frozen weight and token, 6 for each trained one; 2 more with gradient checkpointing."""
+    again = 2 if gradient_checkpointing else 0
+    frozen = size.body * work.trained_tokens + size.head * work.trained_positions
+    return (4 + again) * frozen + (6 + again) * size.adapter * work.trained_tokens
+
+
+def flop(work: Work, size: ModelSize, gradient_checkpointing: bool) -> float:
+    """All floating-point operations; attention between tokens is left out."""
+    return forward_flop(work, size) + decode_flop(work, size) + training_flop(work, size, gradient_checkpointing)
+
+
+def seconds(work: Work, size: ModelSize, model: ModelConfig, device: Device) -> float:
+    """FLOP at the device's assumed rate; a decode step takes at least as long as reading all weights."""
+    rate = device.peak * device.utilisation
+    at_once = forward_flop(work, size) + training_flop(work, size, model.gradient_checkpointing)
+    reading = work.decode_steps * weight_bytes(size, model) / device.bandwidth
+    return at_once / rate + max(decode_flop(work, size) / rate, reading)
+
+
+def weight_bytes(size: ModelSize, model: ModelConfig) -> float:
+    """The frozen weights; nf4 packs linear layers only, not embeddings, norms and head."""
+    whole = _dtype_bytes(model)
+    if model.quantization == "none":
+        return float(size.parameters * whole)
+    return size.packed * NF4_BITS / 8 + (size.parameters - size.packed) * whole
+
+
+def _dtype_bytes(model: ModelConfig) -> int:
+    return resolve_dtype(model).itemsize
+
+
+def _activations(size: ModelSize, model: ModelConfig, tokens: int) -> float:
+    if not model.gradient_checkpointing:
+        return size.activation_bytes * tokens
+    return (size.checkpoint_bytes + size.activation_bytes / size.layers) * tokens
+
+
+def memory_of(config: Config, sets: Sequence[QuestionSet], size: ModelSize) -> tuple[Memory, ...]:
+    """What inference, training and influence hold at once. Without the framework's own memory and fragmentation."""
+    training, weights = sets[0], {"weights": weight_bytes(size, config.model)}
+    n = 1 if training.has_options and config.knowledge.scoring != "sampling" else config.knowledge.n_samples
+    rows = max(1, int(config.tokens_per_batch // (training.query_tokens + 8 * n)))
+    cached = rows * (training.query_tokens + n * config.knowledge.max_new_tokens)
+    found = [
+        Memory(
+            "inference",
+            {
+                **weights,
+                "keys and values": size.cache_bytes * cached,
+                "logits": SAMPLING_BYTES * rows * n * size.vocabulary,
+            },
+        )
+    ]
+    runs: list[tuple[str, OptimizerSection]] = [("training", config.training)]
+    if uses(config, "flow") or uses(config, "influence"):
+        runs.insert(0, ("warm-up", config.warmup))
+    for name, run in runs:
+        micro = run.micro_batch_size
+        logits = min(micro * ANSWER_TOKENS * size.vocabulary, LOGITS_AT_ONCE)
+        parts = {
+            "adapter, gradient": 8.0 * size.adapter,
+            "AdamW": 8.0 * size.adapter,
+            "activations": _activations(size, config.model, micro * training.longest_example),
+            "logits": float(LOGIT_BYTES * logits),
+        }
+        found.append(Memory(name, weights | parts))
+    if uses(config, "influence"):
+        found.append(_influence_memory(config, training, size, weights))
+    return tuple(found)
+
+
+def _influence_memory(config: Config, training: QuestionSet, size: ModelSize, weights: dict[str, float]) -> Memory:
+    """A batch holds ``tokens_per_batch`` tokens, or one example where that is longer."""
+    influence = config.influence
+    tokens = max(influence.tokens_per_batch, training.longest_example)
+    rows = max(1, int(tokens // (training.prompt_tokens + ANSWER_TOKENS)))
+    parts = {
+        "adapter": 4.0 * size.adapter,
+        "activations": _activations(size, config.model, tokens),
+        "logits": float(LOGIT_BYTES * min(rows * ANSWER_TOKENS * size.vocabulary, LOGITS_AT_ONCE)),
+        "gradient factors": 4.0 * size.factor_width * tokens,
+        "gradients, one layer": 2 * 4.0 * rows * size.largest_layer,
+    }
+    if influence.transform != "none":
+        parts["Adam moments"] = 8.0 * size.adapter
+    if influence.mode == "exact":
+        parts["directions, 3 sets"] = 3 * 4.0 * size.adapter
+    else:
+        parts["projection"] = 5.0 * size.adapter
+    return Memory("influence", weights | parts)
+
+
+def disk_of(config: Config, training: QuestionSet, size: ModelSize) -> dict[str, float]:
+    """Bytes in the run folder: each trained adapter with its optimizer moments, and the datastore of the sketch."""
+    n_adapters = len(config.training.methods) + bool(uses(config, "flow") or uses(config, "influence"))
+    disk = {f"{n_adapters} adapters with optimizer moments": 12.0 * size.adapter * n_adapters}
+    if uses(config, "influence") and config.influence.mode == "sketch":
+        where = "at most" if training.count.n is not None else f"at most, for each {PER:,} training questions"
+        disk[f"gradient datastore, {where}"] = 2.0 * config.influence.dimensions * 2 * training.count.or_per
+    return disk

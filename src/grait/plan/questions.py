@@ -1,0 +1,83 @@
+"""How many questions there are, and how long: of those on this machine counted, of those of the hub assumed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grait.config import Config, DataConfig
+from grait.data.catalog import KNOWN_SETS
+from grait.data.files import SUFFIXES
+from grait.data.load import load_questions, load_shots
+from grait.errors import DataError
+from grait.plan.records import Count, QuestionSet
+from grait.records import Question
+
+ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
+"""Mean and longest question with its options, where the questions are not on this machine."""
+
+
+def question_sets(config: Config) -> list[QuestionSet]:
+    """The training set, without its shots, then the evaluation sets. Reads those on this machine; asks no hub."""
+    sets = []
+    for data in (config.data, *config.evaluation.datasets):
+        is_training = data is config.data
+        if is_on_hub(data):
+            sets.append(_hub_set(data))
+            continue
+        questions = load_questions(data)
+        if is_training:
+            if len(questions) <= config.prompt.n_shots:
+                raise DataError(
+                    f"{data.path}: expected more than prompt.n_shots = {config.prompt.n_shots} training questions, "
+                    f"found {len(questions)}"
+                )
+            shots = {shot.id for shot in (load_shots(data) or questions)[: config.prompt.n_shots]}
+            questions = [question for question in questions if question.id not in shots]
+        sets.append(local_set(data.title, _source(data), questions))
+    return sets
+
+
+def is_on_hub(data: DataConfig) -> bool:
+    """Whether the questions come from the hub; what is neither there nor a file is left to ``load_questions``."""
+    known = KNOWN_SETS.get(data.path)
+    if known is not None:
+        return known.hub is not None and data.folder is None
+    path = Path(data.path)
+    is_path = path.exists() or path.parent.exists() or path.suffix.lower() in SUFFIXES
+    return data.path.count("/") == 1 and not is_path and data.folder is None and data.view is None
+
+
+def _source(data: DataConfig) -> str:
+    known = KNOWN_SETS.get(data.path)
+    if known is None:
+        return f"hub {data.path}" if is_on_hub(data) else data.path
+    if data.folder is not None:
+        return data.folder
+    return "in this package" if known.hub is None else f"hub {known.hub}"
+
+
+def _hub_set(data: DataConfig) -> QuestionSet:
+    known = KNOWN_SETS.get(data.path)
+    kind = "mcqa"  # of an unknown set: the costlier
+    if known is not None:
+        if data.split not in known.splits and (data.split is not None or len(known.splits) > 1):
+            raise DataError(f"{known.title} has no split {data.split!r}: take one of {', '.join(known.splits)}.")
+        kind = data.view or known.views[0]
+        if kind not in known.views:
+            raise DataError(f"{known.title} has no view {kind!r}: take {known.views[0]}, or leave `view` out")
+    mean, longest = ASSUMED_CHARACTERS[kind]
+    count = Count(None).at_most(data.limit)
+    return QuestionSet(data.title, _source(data), count, kind == "mcqa", mean, longest, is_local=False)
+
+
+def local_set(title: str, source: str, questions: Sequence[Question]) -> QuestionSet:
+    """The counts of questions that are at hand; at least one."""
+    lengths = [len(question.question) + sum(len(choice) + 4 for choice in question.choices) for question in questions]
+    return QuestionSet(
+        title=title,
+        source=source,
+        count=Count(len(questions)),
+        has_options=any(question.choices for question in questions),
+        characters=sum(lengths) / len(lengths),
+        longest=max(lengths),
+        is_local=True,
+    )
