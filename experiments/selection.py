@@ -24,7 +24,7 @@ from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
 from grait.methods import grait
 from grait.methods.catalog import INIT_BASIC, METHODS, Method
-from grait.methods.grait import stable_weights
+from grait.methods.grait import spread, stable_weights
 from grait.methods.selection import Evidence, random_sides, with_label
 from grait.pipeline.evaluation import evaluation
 from grait.pipeline.influence import influence_scores
@@ -56,9 +56,10 @@ class Trial:
         return {state.id: 1.0 for state in self.unknown}
 
     def by_s(self) -> dict[str, float]:
-        """softmax(S / 0.05)"""
-        ids = [state.id for state in self.unknown]
-        return dict(zip(ids, stable_weights([self.s[id_] for id_ in ids], 0.05, 1.0), strict=True))
+        """softmax(S / its standard deviation)"""
+        stable = [self.s[state.id] for state in self.unknown]
+        weights = stable_weights(stable, spread(stable), 1.0)
+        return {state.id: weight for state, weight in zip(self.unknown, weights, strict=True)}
 
     def never(self) -> dict[str, float]:
         """Only where no sample is right."""

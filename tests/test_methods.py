@@ -28,7 +28,7 @@ from grait.config import SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
-from grait.methods.grait import stable_weights
+from grait.methods.grait import spread, stable_weights
 from grait.methods.selection import by_question, counts, most_correct
 from grait.records import Question
 
@@ -343,6 +343,28 @@ def test_grait_weighs_unknown_questions_as_their_scores_say_by_id(name: str) -> 
     total = sum(math.exp(stable[row.id] / 0.1) for row in unknown)
     for row in unknown:
         assert row.sample_weight == pytest.approx(0.5 * 10 * math.exp(stable[row.id] / 0.1) / total)
+
+
+@pytest.mark.parametrize("name", ["grait", "grait-hard-labels"])
+@pytest.mark.parametrize("scale", [1e-6, 0.5, 3.0, 1e6])
+def test_by_default_weights_do_not_depend_on_how_far_influence_spreads(name: str, scale: float) -> None:
+    """Prompts with solved examples halve it: the same tau would mean another method."""
+    scaled = [replace(row, stable_influence=7.0 + scale * row.stable_influence) for row in SCORES]
+    one, other = (
+        {row.id: row.sample_weight for row in select_of(name)(evidence(scores=scores), PLAIN, 0)}
+        for scores in (SCORES, scaled)
+    )
+    assert other == pytest.approx(one, rel=1e-6)
+    tau = spread([row.stable_influence for row in SCORES if row.id in UNKNOWN])
+    configured = select_of(name)(evidence(), SelectionConfig(tau=tau), 0)
+    assert {row.id: row.sample_weight for row in configured} == pytest.approx(one)
+
+
+def test_equal_influence_weighs_equally_by_default() -> None:
+    equal = [replace(row, stable_influence=0.3) for row in SCORES]
+    chosen = grait.select(evidence(scores=equal), PLAIN, 0)
+    weights = [row.sample_weight for row in chosen if row.target == "refusal"]
+    assert weights == pytest.approx([weights[0]] * len(UNKNOWN))
 
 
 @pytest.mark.parametrize("name", ["grait", "grait-equal-weights", "grait-hard-labels"])

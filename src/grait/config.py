@@ -265,7 +265,12 @@ class SelectionConfig(Section):
     n_ik: int | None = Field(
         None, ge=1, description="Known questions to select; default: all. The papers: 4000 on MMLU, 4 for each unknown."
     )
-    tau: float = Field(0.05, gt=0, description="GRAIT: temperature of the softmax over stable influence.")
+    tau: float | None = Field(
+        None,
+        gt=0,
+        description="GRAIT: temperature of the softmax over stable influence. Default: for grait the standard "
+        "deviation of stable influence; for grait-paper 0.05.",
+    )
     mean_weight: float | None = Field(
         None,
         gt=0,

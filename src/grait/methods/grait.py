@@ -12,6 +12,7 @@ score.
 
 import math
 import random
+import statistics
 from collections.abc import Sequence
 
 from grait.config import SelectionConfig
@@ -20,13 +21,16 @@ from grait.methods.selection import Counts, Evidence, counts, most_correct, with
 from grait.records import InfluenceScore, KnowledgeState, Selected
 
 PAPER_MEAN_WEIGHT = 1.0
+PAPER_TAU = 0.05
 RELEASED_MEAN_WEIGHT = 0.5
 """The mean weight of unknown questions that is written into the published script."""
 
 
 def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Answers: the n_ik most correct known questions and the unknown ones below that any sample answers right, weight
-    mu. Refusals: all unknown questions that have a score, weighted by ``stable_weights``.
+    mu. Refusals: all unknown questions that have a score, weighted by ``stable_weights``, where ``config.tau`` is by
+    default one standard deviation of their S: how far S spreads depends on the model and on the prompt (by half between
+    prompts with and without solved examples), and the paper's 0.05 is little for one and much for another.
 
     So an unknown question that some samples get right teaches both, its answer by the share of samples that know it. By
     default refusals weigh as much as answers, whatever their numbers: THS credits a right answer with 1 and charges a
@@ -34,24 +38,25 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
     unknown questions are taken (by ``seed``, which has no other effect). An unknown question without a score (its
     gradient was not finite) is not taken.
     """
-    return _covering(evidence, config, seed, config.tau)
+    return _covering(evidence, config, seed)
 
 
 def select_equal_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: the answers and refusals of ``select``; the refusals share their weight equally."""
-    return _covering(evidence, config, seed, math.inf)
+    return _covering(evidence, config.model_copy(update={"tau": math.inf}), seed)
 
 
 def select_hard_labels(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: no answers but those of known questions, which weigh 1; refusals as in ``select``."""
     known, unknown, _ = _sides(evidence, config)
     chosen = _covered(unknown, config.n_idk, seed)
-    return _selected(known, chosen, _balancing_weights(chosen, config, config.tau, len(known)))
+    return _selected(known, chosen, _balancing_weights(chosen, config, len(known)))
 
 
 def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Known: the n_ik most correct, weight 1. Unknown: the n_idk of highest refusal influence R (ties by id),
-    weighted by ``stable_weights`` with mean 1 unless configured. An unknown question without a score is not chosen.
+    weighted by ``stable_weights`` with tau 0.05 and mean 1 unless configured. An unknown question without a score is
+    not chosen.
 
     Nothing is random: the seed has no effect.
     """
@@ -83,7 +88,9 @@ def select_released(evidence: Evidence, config: SelectionConfig, seed: int) -> l
     """
     known, unknown, size = _sides(evidence, config)
     chosen = most_influential(unknown, size.n_idk)
-    weights = stable_weights([-score.stable_influence for score in chosen], config.tau, RELEASED_MEAN_WEIGHT)
+    weights = stable_weights(
+        [-score.stable_influence for score in chosen], config.tau or PAPER_TAU, RELEASED_MEAN_WEIGHT
+    )
     return _selected(known, chosen, weights)
 
 
@@ -103,13 +110,18 @@ def stable_weights(stable_influence: Sequence[float], tau: float, mean_weight: f
     return [mean_weight * len(factors) * factor / total for factor in factors]
 
 
-def _covering(evidence: Evidence, config: SelectionConfig, seed: int, tau: float) -> list[Selected]:
+def spread(stable_influence: Sequence[float]) -> float:
+    """Standard deviation; 1 where all are equal, as are their weights then at any tau."""
+    return statistics.pstdev(stable_influence) or 1.0
+
+
+def _covering(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     known, unknown, _ = _sides(evidence, config)
     chosen = _covered(unknown, config.n_idk, seed)
     refused = {score.id for score in chosen}
     partly = [state for state in evidence.states if state.id in refused and state.correctness > 0]
     answered = [*known, *sorted(partly, key=lambda state: state.id)]
-    weights = _balancing_weights(chosen, config, tau, sum(state.correctness for state in answered))
+    weights = _balancing_weights(chosen, config, sum(state.correctness for state in answered))
     return [
         *(Selected(state.id, state.label, state.correctness, "answer") for state in answered),
         *(Selected(score.id, "idk", weight, "refusal") for score, weight in zip(chosen, weights, strict=True)),
@@ -121,17 +133,16 @@ def _covered(unknown: Sequence[InfluenceScore], n: int | None, seed: int) -> lis
     return sorted(unknown, key=lambda score: score.id) if n is None else _random(unknown, n, seed)
 
 
-def _balancing_weights(
-    chosen: Sequence[InfluenceScore], config: SelectionConfig, tau: float, answers: float
-) -> list[float]:
+def _balancing_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig, answers: float) -> list[float]:
     """Together as heavy as the answers, unless a mean is configured."""
     mean_weight = answers / len(chosen) if config.mean_weight is None else config.mean_weight
-    return stable_weights([score.stable_influence for score in chosen], tau, mean_weight)
+    stable = [score.stable_influence for score in chosen]
+    return stable_weights(stable, config.tau or spread(stable), mean_weight)
 
 
 def _paper_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig) -> list[float]:
     mean_weight = PAPER_MEAN_WEIGHT if config.mean_weight is None else config.mean_weight
-    return stable_weights([score.stable_influence for score in chosen], config.tau, mean_weight)
+    return stable_weights([score.stable_influence for score in chosen], config.tau or PAPER_TAU, mean_weight)
 
 
 def _random(scores: Sequence[InfluenceScore], n: int, seed: int) -> list[InfluenceScore]:
