@@ -3,7 +3,7 @@
 import copy
 import json
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -98,6 +98,19 @@ def rows_of(path: str | Path) -> list[dict[str, Any]]:
 
 
 # -- what a run leaves behind --------------------------------------------------------------------------------------
+
+
+def test_grait_is_held_against_the_other_trained_methods_on_the_same_questions(done: Done, tmp_path: Path) -> None:
+    (difference,) = done.result.differences
+    assert (difference.method, difference.versus, difference.dataset) == ("grait", "cor-rait", "own")
+    ths = {row.method: row.ths for row in done.result.metrics}
+    assert difference.ths_difference == pytest.approx(ths["grait"] - ths["cor-rait"])
+    assert difference.low <= difference.ths_difference <= difference.high
+    written = json.loads((done.result.folder / "differences.json").read_text(encoding="utf-8"))
+    assert written == [asdict(difference)]
+    alone, _ = rerun(done.tree_at(done.copied_to(tmp_path), training__methods=["grait"]))
+    assert alone.differences == []
+    assert not (alone.folder / "differences.json").exists()
 
 
 def test_both_labels_occur(done: Done) -> None:

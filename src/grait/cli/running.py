@@ -129,13 +129,13 @@ def report(
 
 def _run(settings: Any) -> None:
     from grait.pipeline import run as run_pipeline
-    from grait.report.tables import groups_tables, metrics_table, probes_table
+    from grait.report.tables import differences_tables, groups_tables, metrics_table, probes_table
 
     with interruptible():
         result = run_pipeline(settings)
     console = Console(soft_wrap=True, highlight=False)
     console.print(metrics_table(result.metrics))
-    for table in groups_tables(result.groups):
+    for table in (*differences_tables(result.differences), *groups_tables(result.groups)):
         console.print(table)
     if result.probes:
         console.print(probes_table(result.probes))
@@ -187,6 +187,7 @@ CONTENTS = {
     "evaluation": "every answer of every system, judged",
     "metrics.json": "the table above, as fractions",
     "groups.json": "results by group of questions, as fractions",
+    "differences.json": "THS of grait less that of each other trained method, paired, as fractions",
     "probes.json": "refusals of unanswerable questions and of chit-chat, as fractions",
     "summary.json": "times, peak memory, versions, what was left out",
 }

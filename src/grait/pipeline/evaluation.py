@@ -8,19 +8,20 @@ from typing import Any
 from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_json, write_rows
 from grait.config import DataConfig
+from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.evaluation.predict import predict
 from grait.machine import machine, peak_memory_mb, versions
-from grait.methods.catalog import INIT_BASIC, METHODS, Judge
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge
 from grait.pipeline.parts import in_parts
 from grait.pipeline.workbench import Notes, Workbench, digest, engine_key, model_key
-from grait.records import Asked, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
+from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
 
-PROBES = "probes.json"
+PROBES, DIFFERENCES = "probes.json", "differences.json"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class RunResult:
     """``predictions``: data set -> system -> predictions in the data set's order.
 
     ``groups``: of the data sets whose questions have a group (MMLU). ``probes``: of the systems that were asked them.
+    ``differences``: of GRAIT and each other trained method, where both were trained.
     """
 
     folder: Path
@@ -37,6 +39,7 @@ class RunResult:
     predictions: dict[str, dict[str, list[Prediction]]]
     summary: dict[str, Any]
     probes: list[ProbeRecord] = field(default_factory=list)
+    differences: list[DifferenceRecord] = field(default_factory=list)
 
 
 def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:
@@ -145,11 +148,24 @@ def measured(
     return records, groups
 
 
+def paired(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]) -> list[DifferenceRecord]:
+    """THS of GRAIT less that of each other trained method; none where it was not trained, or nothing else was."""
+    config, found = bench.config, list[DifferenceRecord]()
+    for dataset, systems in predictions.items():
+        trained = {name: {config.seed: rows} for name, rows in systems.items() if name != INIT_REFUSE}
+        if {INIT_BASIC, "grait"} < set(trained):
+            answers = gather(dataset, trained, INIT_BASIC)
+            _, differences = compare(answers, config.evaluation.n_bootstrap, config.seed, ("grait",))
+            found += [row for row in differences if row.method == "grait" and row.versus != INIT_BASIC]
+    return found
+
+
 def result(
     bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]], probes: Sequence[ProbeRecord] = ()
 ) -> RunResult:
     """What all systems' answers amount to; also as files."""
     records, groups = measured(bench, predictions)
+    differences = paired(bench, predictions)
     summary = {
         "processes": processes.count(),
         "peak_memory_mb": peak_memory_mb(),
@@ -158,10 +174,15 @@ def result(
         "machine": machine(),
     }
     if processes.is_main():
-        write_json(bench.folder / "metrics.json", [asdict(record) for record in records])
-        if groups:
-            write_json(bench.folder / "groups.json", [asdict(record) for record in groups])
-        if probes:
-            write_json(bench.folder / PROBES, [asdict(record) for record in probes])
+        for name, rows in (
+            ("metrics.json", records),
+            ("groups.json", groups),
+            (DIFFERENCES, differences),
+            (PROBES, probes),
+        ):
+            if rows:
+                write_json(bench.folder / name, [asdict(record) for record in rows])
+            else:  # an earlier config of this folder may have had some
+                (bench.folder / name).unlink(missing_ok=True)
         write_json(bench.folder / SUMMARY, summary)
-    return RunResult(bench.folder, records, groups, bench.test_sets, predictions, summary, list(probes))
+    return RunResult(bench.folder, records, groups, bench.test_sets, predictions, summary, list(probes), differences)

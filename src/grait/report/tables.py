@@ -203,15 +203,20 @@ def comparison_tables(records: Sequence[ComparisonRecord], differences: Sequence
             )
         tables.append(table)
     tables[-1].caption = f"{LEGEND} {AUROC_LEGEND}"
+    return [*tables, *differences_tables(differences)]
+
+
+def differences_tables(differences: Sequence[DifferenceRecord]) -> list[Table]:
+    """One with the paired differences of GRAIT, where it was trained."""
     cells = _differences(differences)
-    if cells:
-        datasets = list(by_dataset(records))
-        table = _table("THS of grait minus THS of", None, ("method",), [escape(name) for name in datasets])
-        for versus in dict.fromkeys(versus for versus, _ in cells):
-            table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in datasets))
-        table.caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."
-        tables.append(table)
-    return tables
+    if not cells:
+        return []
+    datasets = list(dict.fromkeys(dataset for _, dataset in cells))
+    table = _table("THS of grait minus THS of", None, ("method",), [escape(name) for name in datasets])
+    for versus in dict.fromkeys(versus for versus, _ in cells):
+        table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in datasets))
+    table.caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."
+    return [table]
 
 
 def verdicts(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[str]:
