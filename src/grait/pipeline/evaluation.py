@@ -150,7 +150,8 @@ def measured(
 
 def paired(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]) -> list[DifferenceRecord]:
     """THS of GRAIT less that of each other trained method; none where it was not trained, or nothing else was."""
-    config, found = bench.config, list[DifferenceRecord]()
+    config = bench.config
+    found: list[DifferenceRecord] = []
     for dataset, systems in predictions.items():
         trained = {name: {config.seed: rows} for name, rows in systems.items() if name != INIT_REFUSE}
         if {INIT_BASIC, "grait"} < set(trained):
