@@ -33,3 +33,8 @@ def compiled(model: PeftModel) -> Iterator[None]:
     finally:
         decoder._compiled_call_impl = None
         torch.compiler.reset()  # the next adapter's layers are others
+
+
+def is_compiled(model: PeftModel) -> bool:
+    """Whether the model's layers run compiled now."""
+    return model.get_base_model().get_decoder()._compiled_call_impl is not None

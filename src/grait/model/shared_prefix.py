@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
@@ -43,22 +44,21 @@ def attend(
     n_kv_heads, n_columns = key.shape[1], key.shape[2]
     prefix_key, prefix_value = _prefix.get()[module.layer_idx]  # type: ignore[index]
     n_prefix = prefix_key.shape[2]
-    scaling = size**-0.5 if scaling is None else scaling
     group = n_heads // n_kv_heads
-    grouped = query.reshape(rows, n_kv_heads, group * n_queries, size)
+    scaled = query * (size**-0.5 if scaling is None else scaling)
+    grouped = scaled.reshape(rows, n_kv_heads, group * n_queries, size)
     flat = grouped.transpose(0, 1).reshape(n_kv_heads, -1, size)
-    scores = query.new_empty((rows, n_kv_heads, group * n_queries, n_prefix + n_columns), dtype=torch.float32)
     shared = (flat @ prefix_key[0].transpose(-1, -2)).view(n_kv_heads, rows, group * n_queries, n_prefix)
-    scores[..., :n_prefix] = shared.transpose(0, 1)
-    scores[..., n_prefix:] = grouped @ key.transpose(-1, -2)
-    scores *= scaling
+    own = grouped @ key.transpose(-1, -2)
     if softcap is not None:
-        scores = softcap * (scores / softcap).tanh()
-    scores.view(rows, n_kv_heads, group, n_queries, -1)[..., n_prefix:] += attention_mask[:, :, None]
-    weights = scores.softmax(-1).to(value.dtype)
+        shared, own = softcap * (shared / softcap).tanh(), softcap * (own / softcap).tanh()
+    own = own.view(rows, n_kv_heads, group, n_queries, n_columns) + attention_mask[:, :, None]
+    # Nothing in place: in training there is a backward pass through all of it, the prefix' keys and values included.
+    scores = torch.cat([shared.transpose(0, 1), own.flatten(2, 3)], dim=-1)
+    weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     on_prefix = weights[..., :n_prefix].transpose(0, 1).reshape(n_kv_heads, -1, n_prefix) @ prefix_value[0]
     output = weights[..., n_prefix:] @ value
-    output += on_prefix.view(n_kv_heads, rows, group * n_queries, -1).transpose(0, 1)
+    output = output + on_prefix.view(n_kv_heads, rows, group * n_queries, -1).transpose(0, 1)
     return output.reshape(rows, n_heads, n_queries, -1).transpose(1, 2).contiguous(), None
 
 
@@ -66,14 +66,14 @@ AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, eager_mask)
 
 
-def supports(model: PreTrainedModel) -> bool:
+def supports(model: PreTrainedModel | PeftModel) -> bool:
     """Whether the model's attention can be replaced: it takes the library's interface and has no attention sinks."""
     has_sinks = any("sinks" in name for name, _ in model.named_parameters())
     return bool(getattr(model, "_supports_attention_backend", False)) and not has_sinks
 
 
 @contextmanager
-def use(model: PreTrainedModel, prefix: Prefix) -> Iterator[None]:
+def use(model: PreTrainedModel | PeftModel, prefix: Prefix) -> Iterator[None]:
     """Within this context the model's attention sees ``prefix`` before every row's own columns."""
     before = model.config._attn_implementation
     token = _prefix.set(prefix)

@@ -7,7 +7,7 @@ A run that is killed goes on at its newest checkpoint (``checkpoints``) and ends
 CPU with one thread.
 
 The tokens with which all prompts begin run once for each micro-batch, not once for each example: their keys and values
-carry the gradients of all rows. With dropout they run for each row, since every row has its own noise.
+carry the gradients of all rows, which attend to them in one product (``model.shared_prefix``). With dropout they run for each row, since every row has its own noise.
 
 The model may be sharded over the processes (``processes.sharding``). All of them then have to run it equally often and
 in one piece: the common beginning is not run by itself, nor the head in chunks, and a loss that is not finite stops
@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, extract_model_from_parallel
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -47,7 +47,9 @@ from grait.artifacts import fingerprint
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ArtifactError, ConfigError, NonFiniteError
 from grait.machine import versions
+from grait.model import shared_prefix
 from grait.model.common_prefix import cache_of, keys_and_values, shared_length
+from grait.model.compiled import is_compiled
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.training.gathered import moments, trained_weights
@@ -226,10 +228,15 @@ class WeightedTrainer(Trainer):
             return completion_losses(model, inputs, in_chunks=processes.sharding() == "none")
         tokens = inputs["input_ids"]
         found = keys_and_values(model, self.shared_ids, tokens.device)
-        return completion_losses(model, inputs, cache_of(found, len(tokens)))
+        if not self.shares_attention:
+            return completion_losses(model, inputs, cache_of(found, len(tokens)))
+        own = {**inputs, "attention_mask": inputs["attention_mask"][:, len(self.shared_ids) :]}
+        with shared_prefix.use(extract_model_from_parallel(model), found):
+            return completion_losses(model, own)
 
     non_finite: set[str]
     shared_ids: tuple[int, ...]
+    shares_attention: bool
 
 
 class _Progress(TrainerCallback):
@@ -383,6 +390,8 @@ def train(
         trainer.remove_callback(PrinterCallback)
         trainer.non_finite = non_finite
         trainer.shared_ids = examples[0].example.prompt_ids[:n_shared]
+        # Compiled layers see the shared tokens as a cache: see model.compiled.
+        trainer.shares_attention = shared_prefix.supports(model) and not is_compiled(model)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if sharding == "zero":
         unset_hf_deepspeed_config()  # transformers would shard the next model that is loaded
