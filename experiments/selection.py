@@ -22,13 +22,13 @@ from experiments.influences import evidence, gradients_of
 from grait.config import Config, DataConfig, load_config, override, parse_config
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
-from grait.methods import grait
+from grait.methods import craft, grait
 from grait.methods.catalog import INIT_BASIC, METHODS, Method
 from grait.methods.grait import spread, stable_weights
 from grait.methods.selection import Evidence, random_sides, with_label
 from grait.pipeline.evaluation import evaluation
 from grait.pipeline.influence import influence_scores
-from grait.pipeline.knowledge import initial_knowledge
+from grait.pipeline.knowledge import initial_knowledge, warmup_flow
 from grait.pipeline.training import training, warmup
 from grait.pipeline.workbench import Workbench
 from grait.records import KnowledgeState, Prediction, Selected
@@ -68,6 +68,13 @@ class Trial:
     def unsure(self) -> dict[str, float]:
         """1 - certainty; 1 where the model never answers."""
         return {state.id: 1 - (state.certainty or 0.0) for state in self.unknown}
+
+    def by_left_out_margin(self) -> dict[str, float]:
+        """As by_s, of how far on the unknown side the other questions' gradients put it."""
+        margins = left_out_margins(self)
+        values = [margins[state.id] for state in self.unknown]
+        weights = stable_weights(values, spread(values), 1.0)
+        return {state.id: weight for state, weight in zip(self.unknown, weights, strict=True)}
 
     def permuted_s(self) -> dict[str, float]:
         """Control: the same weights, dealt out at random."""
@@ -131,6 +138,27 @@ def soft(trial: Trial, price: float) -> list[Selected]:
             Selected(state.id, state.label, price * (1 - state.correctness), "refusal")
             for state in trial.evidence.states
             if state.correctness < 1
+        ),
+    ]
+
+
+def soft_s(trial: Trial) -> list[Selected]:
+    """``partial`` with a refusal of every question not always right, weight (1 - mu) softmax(S / its deviation)."""
+    answers = [
+        Selected(state.id, state.label, state.correctness, "answer")
+        for state in trial.evidence.states
+        if state.correctness > 0
+    ]
+    refused = [state for state in trial.evidence.states if state.correctness < 1 and state.id in trial.s]
+    stable = [trial.s[state.id] for state in refused]
+    weights = stable_weights(stable, spread(stable), 1.0)
+    doubts = [weight * (1 - state.correctness) for state, weight in zip(refused, weights, strict=True)]
+    scale = sum(row.sample_weight for row in answers) / sum(doubts)
+    return [
+        *answers,
+        *(
+            Selected(state.id, state.label, scale * doubt, "refusal")
+            for state, doubt in zip(refused, doubts, strict=True)
         ),
     ]
 
@@ -270,6 +298,9 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "partial-once-s": lambda t: partial(t, t.by_s(), 1),
     "partial-once-s-unsure": lambda t: partial(t, product(t.by_s(), t.unsure()), 1),
     "partial-once-unsure": lambda t: partial(t, t.unsure(), 1),
+    "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
+    "soft-s": soft_s,
+    "craft": lambda t: craft.select(t.evidence, t.config.selection, t.config.seed),
     "margin": margin,
     "margin-top": margin_top,
     "clear": clear,
@@ -306,8 +337,10 @@ def main() -> None:
     )
     bench = Workbench(config)
     states = initial_knowledge(bench)
-    scores = influence_scores(bench, states, warmup(bench, states))
-    trial = Trial(Evidence(states, {}, {row.id: row for row in scores}), folder, config)
+    warmed_up = warmup(bench, states)
+    flow = {row.id: row.flow for row in warmup_flow(bench, states, warmed_up)}
+    scores = {row.id: row for row in influence_scores(bench, states, warmed_up)}
+    trial = Trial(Evidence(states, flow, scores), folder, config)
     initial = {row.id: row.outcome for row in evaluation(bench, INIT_BASIC, None, VALIDATION)}
     for name in arguments.variants.split(","):
         rows = VARIANTS[name](trial)

@@ -55,7 +55,7 @@ def attend(
     own = own.view(rows, n_kv_heads, group, n_queries, n_columns) + attention_mask[:, :, None]
     # Nothing in place: in training there is a backward pass through all of it, the prefix' keys and values included.
     scores = torch.cat([shared.transpose(0, 1), own.flatten(2, 3)], dim=-1)
-    weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
+    weights = scores.softmax(-1)  # summed in fp32 in any dtype, and rounded once
     on_prefix = weights[..., :n_prefix].transpose(0, 1).reshape(n_kv_heads, -1, n_prefix) @ prefix_value[0]
     output = weights[..., n_prefix:] @ value
     output = output + on_prefix.view(n_kv_heads, rows, group * n_queries, -1).transpose(0, 1)
