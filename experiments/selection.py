@@ -245,6 +245,15 @@ def cleaned(trial: Trial, is_sure: Callable[[str], bool]) -> list[Selected]:
     ]
 
 
+def left_out(trial: Trial) -> list[Selected]:
+    """grait with left-out margins in the place of S."""
+    margins = left_out_margins(trial)
+    influence = {
+        id_: replace(score, stable_influence=margins.get(id_, 0.0)) for id_, score in trial.evidence.influence.items()
+    }
+    return grait.select(replace(trial.evidence, influence=influence), trial.config.selection, trial.config.seed)
+
+
 def clear(trial: Trial) -> list[Selected]:
     return cleaned(trial, lambda id_: trial.mu[id_] == 0 or trial.mu[id_] >= 0.8)
 
@@ -298,6 +307,8 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "partial-once-s": lambda t: partial(t, t.by_s(), 1),
     "partial-once-s-unsure": lambda t: partial(t, product(t.by_s(), t.unsure()), 1),
     "partial-once-unsure": lambda t: partial(t, t.unsure(), 1),
+    "default": lambda t: grait.select(t.evidence, t.config.selection, t.config.seed),
+    "default-left-out": left_out,
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
     "soft-s": soft_s,
     "craft": lambda t: craft.select(t.evidence, t.config.selection, t.config.seed),

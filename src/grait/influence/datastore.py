@@ -22,6 +22,7 @@ from grait.artifacts import write_json
 from grait.errors import ArtifactError, DataError, NonFiniteError
 from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
 from grait.influence.engine import check_examples
+from grait.influence.margins import left_out_margins
 from grait.influence.projection import SparseProjection
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
@@ -103,6 +104,21 @@ class GradientDatastore:
             losses=self.losses[own].tolist(),
             left_out=left_out,
         )
+
+    def left_out_margins(self, positive: Sequence[str], negative: Sequence[str]) -> dict[str, float]:
+        """By id, how far on the side of ``positive`` (1) and not of ``negative`` (-1) the others put each example.
+
+        See ``margins.left_out_margins``. Ids without a finite gradient are left out; raises NonFiniteError when none of
+        a set is left.
+        """
+        rows = [*self._rows("positive", positive), *self._rows("negative", negative)]
+        sides = [1.0] * len(positive) + [-1.0] * len(negative)
+        usable = [(row, side) for row, side in zip(rows, sides, strict=True) if self._usable[row]]
+        if {side for _, side in usable} != {1.0, -1.0}:
+            raise NonFiniteError("influence: no example of one of two sets has a finite loss and gradient")
+        own = [row for row, _ in usable]
+        margins = left_out_margins(lambda: self._blocks(own), torch.tensor([side for _, side in usable]))
+        return {self.ids[row]: margin for row, margin in zip(own, margins.tolist(), strict=True)}
 
     def most_alike_mean(self, candidates: Sequence[str], toward: Sequence[str], n: int) -> list[str]:
         """``n`` of the candidates whose mean unit gradient comes near that of the set ``toward``, in order of choice.
