@@ -7,8 +7,8 @@ A run that is killed goes on at its newest checkpoint (``checkpoints``) and ends
 CPU with one thread.
 
 The tokens with which all prompts begin run once for each micro-batch, not once for each example: their keys and values
-carry the gradients of all rows, which attend to them in one product (``model.shared_prefix``). With dropout they run for
-each row, since every row has its own noise.
+carry the gradients of all rows, which attend to them in one product (``model.shared_prefix``). With dropout they run
+for each row, since every row has its own noise.
 
 The model may be sharded over the processes (``processes.sharding``). All of them then have to run it equally often and
 in one piece: the common beginning is not run by itself, nor the head in chunks, and a loss that is not finite stops
