@@ -24,7 +24,7 @@ from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
 from grait.methods import craft, grait
 from grait.methods.catalog import INIT_BASIC, METHODS, Method
-from grait.methods.grait import spread, stable_weights
+from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import Evidence, random_sides, with_label
 from grait.pipeline.evaluation import evaluation
 from grait.pipeline.influence import influence_scores
@@ -58,7 +58,7 @@ class Trial:
     def by_s(self) -> dict[str, float]:
         """softmax(S / its standard deviation)"""
         stable = [self.s[state.id] for state in self.unknown]
-        weights = stable_weights(stable, spread(stable), 1.0)
+        weights = softmax_weights(stable, spread(stable), 1.0)
         return {state.id: weight for state, weight in zip(self.unknown, weights, strict=True)}
 
     def never(self) -> dict[str, float]:
@@ -71,9 +71,8 @@ class Trial:
 
     def by_left_out_margin(self) -> dict[str, float]:
         """As by_s, of how far on the unknown side the other questions' gradients put it."""
-        margins = left_out_margins(self)
-        values = [margins[state.id] for state in self.unknown]
-        weights = stable_weights(values, spread(values), 1.0)
+        values = [self.evidence.influence[state.id].left_out_margin for state in self.unknown]
+        weights = softmax_weights(values, spread(values), 1.0)
         return {state.id: weight for state, weight in zip(self.unknown, weights, strict=True)}
 
     def permuted_s(self) -> dict[str, float]:
@@ -151,7 +150,7 @@ def soft_s(trial: Trial) -> list[Selected]:
     ]
     refused = [state for state in trial.evidence.states if state.correctness < 1 and state.id in trial.s]
     stable = [trial.s[state.id] for state in refused]
-    weights = stable_weights(stable, spread(stable), 1.0)
+    weights = softmax_weights(stable, spread(stable), 1.0)
     doubts = [weight * (1 - state.correctness) for state, weight in zip(refused, weights, strict=True)]
     scale = sum(row.sample_weight for row in answers) / sum(doubts)
     return [
@@ -226,14 +225,6 @@ def margin_top(trial: Trial) -> list[Selected]:
     return subset(trial, ids)
 
 
-def left_out_margins(trial: Trial) -> dict[str, float]:
-    """How far each question is on the unknown side when the others are asked: leave-one-out kernel ridge regression."""
-    states, x, y = refusal_gradients(trial)
-    inverse = np.linalg.inv((x @ x.T).astype(np.float64) + np.eye(len(y)))
-    left_out = y - (inverse @ (y - y.mean())) / np.diag(inverse)
-    return {state.id: float(value) for state, value in zip(states, left_out, strict=True)}
-
-
 def cleaned(trial: Trial, is_sure: Callable[[str], bool]) -> list[Selected]:
     """Known and random unknown questions, as many of each, of those that ``is_sure``; the papers' form and epochs."""
     known = [state.id for state in trial.known if is_sure(state.id)]
@@ -245,21 +236,12 @@ def cleaned(trial: Trial, is_sure: Callable[[str], bool]) -> list[Selected]:
     ]
 
 
-def left_out(trial: Trial) -> list[Selected]:
-    """grait with left-out margins in the place of S."""
-    margins = left_out_margins(trial)
-    influence = {
-        id_: replace(score, stable_influence=margins.get(id_, 0.0)) for id_, score in trial.evidence.influence.items()
-    }
-    return grait.select(replace(trial.evidence, influence=influence), trial.config.selection, trial.config.seed)
-
-
 def clear(trial: Trial) -> list[Selected]:
     return cleaned(trial, lambda id_: trial.mu[id_] == 0 or trial.mu[id_] >= 0.8)
 
 
 def clean(trial: Trial) -> list[Selected]:
-    margins = left_out_margins(trial)
+    margins = {id_: score.left_out_margin for id_, score in trial.evidence.influence.items()}
     middle = float(np.median([margins[state.id] for state in trial.known]))
     known_side = {state.id for state in trial.known if margins[state.id] <= max(middle, 0.0)}
     unknown_side = {state.id for state in trial.unknown if margins[state.id] >= 0.5}
@@ -307,8 +289,8 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "partial-once-s": lambda t: partial(t, t.by_s(), 1),
     "partial-once-s-unsure": lambda t: partial(t, product(t.by_s(), t.unsure()), 1),
     "partial-once-unsure": lambda t: partial(t, t.unsure(), 1),
-    "default": lambda t: grait.select(t.evidence, t.config.selection, t.config.seed),
-    "default-left-out": left_out,
+    "grait": lambda t: grait.select(t.evidence, t.config.selection, t.config.seed),
+    "grait-stable-weights": lambda t: grait.select_stable_weights(t.evidence, t.config.selection, t.config.seed),
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
     "soft-s": soft_s,
     "craft": lambda t: craft.select(t.evidence, t.config.selection, t.config.seed),

@@ -66,7 +66,8 @@ def _state(question: Question, draw: random.Random) -> KnowledgeState:
 def _score(state: KnowledgeState, draw: random.Random) -> InfluenceScore:
     known = state.label == "ik"
     refusal, over = draw.gauss(0.3 - 0.1 * known, 0.06), draw.gauss(0.22 + 0.1 * known, 0.06)
-    return InfluenceScore(state.id, state.label, refusal, over, refusal - over, draw.gauss(0, 0.02), 1.5)
+    retention, margin = draw.gauss(0, 0.02), draw.gauss(0.7 - 0.8 * known, 0.3)
+    return InfluenceScore(state.id, state.label, refusal, over, refusal - over, retention, 1.5, margin)
 
 
 def _predictions(

@@ -17,8 +17,8 @@ def state(name: str, correctness: float, certainty: float | None = 0.5) -> Knowl
     return KnowledgeState(name, label(correctness, 0.5), correctness, certainty, None, "answer")
 
 
-def score(name: str, refusal: float, over_refusal: float, of: Label = "idk") -> InfluenceScore:
-    return InfluenceScore(name, of, refusal, over_refusal, refusal - over_refusal, 0.0, 1.0)
+def score(name: str, refusal: float, over_refusal: float, of: Label = "idk", margin: float = 0.5) -> InfluenceScore:
+    return InfluenceScore(name, of, refusal, over_refusal, refusal - over_refusal, 0.0, 1.0, margin)
 
 
 def some_states(n: int = 60, seed: int = 0) -> list[KnowledgeState]:
@@ -32,7 +32,10 @@ def some_states(n: int = 60, seed: int = 0) -> list[KnowledgeState]:
 
 def some_scores(states: Sequence[KnowledgeState], seed: int = 0) -> list[InfluenceScore]:
     generator = random.Random(seed)
-    return [score(row.id, generator.randint(0, 5) / 10, generator.random() / 2, row.label) for row in states]
+    return [
+        score(row.id, generator.randint(0, 5) / 10, generator.random() / 2, row.label, generator.uniform(-0.5, 1))
+        for row in states
+    ]
 
 
 STATES = some_states()
@@ -63,6 +66,6 @@ SPLIT = [name for name in TRAINED if name not in ("van-tuning", "random-idk")]
 """Methods that follow the labels: answers of known questions, refusals (or "unsure") of unknown ones."""
 ALL_UNKNOWN = [name for name in SPLIT if name not in ("craft", "craft-no-certainty")]
 """Of these, the methods that may take any unknown question."""
-SOFT = ["grait", "grait-equal-weights"]
+SOFT = ["grait", "grait-stable-weights", "grait-equal-weights"]
 """Of these, the methods that teach the answers of partly known questions, too."""
 AS_MANY_AS_KNOWN = [name for name in ALL_UNKNOWN if not METHODS[name].takes_all_unknown]

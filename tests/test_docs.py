@@ -399,7 +399,7 @@ def test_the_method_that_is_shown_chooses_by_stable_influence() -> None:
     exec(compile(source, "by_stable.py", "exec"), module)
     states = [KnowledgeState(f"q{i}", label(i / 10, 0.5), i / 10, 0.5, None, "answer") for i in range(11)]
     scores = {
-        state.id: InfluenceScore(state.id, state.label, 0.9 - 0.1 * i, 0.9 - 0.3 * i, 0.2 * i, 0.0, 1.0)
+        state.id: InfluenceScore(state.id, state.label, 0.9 - 0.1 * i, 0.9 - 0.3 * i, 0.2 * i, 0.0, 1.0, 0.5)
         for i, state in enumerate(states)
         if state.id != "q4"
     }

@@ -176,7 +176,10 @@ def test_knowledge_counts_questions_at_one_place() -> None:
 
 
 def test_the_influence_plane_holds_scores_and_weights_as_they_are() -> None:
-    scores = [InfluenceScore("a", "ik", 0.1, 0.3, -0.2, 0, 1), InfluenceScore("c", "idk", 0.5, 0.2, 0.3, 0, 1)]
+    scores = [
+        InfluenceScore("a", "ik", 0.1, 0.3, -0.2, 0, 1, -0.1),
+        InfluenceScore("c", "idk", 0.5, 0.2, 0.3, 0, 1, 0.8),
+    ]
     evidence = Evidence(STATES, {}, {row.id: row for row in scores})
     chart = figures.influence_plane(evidence, SELECTED[1:], {"c": Question("c", "Who?", ("x",))})
     assert [(r["R"], r["O"], r["label"], r["weight"]) for r in rows_of(chart, "weight", "says")] == [
@@ -184,7 +187,7 @@ def test_the_influence_plane_holds_scores_and_weights_as_they_are() -> None:
     ]
     _, _, (disc,) = data_of(chart)
     assert (disc["R"], disc["O"], disc["label"], disc["weight"]) == (0.5, 0.2, "unknown", 2.5)
-    assert disc["says"] == "Who?  R 0.5000, O 0.2000, S 0.3000, weight 2.50"
+    assert disc["says"] == "Who?  R 0.5000, O 0.2000, S 0.3000, left-out margin 0.80, weight 2.50"
 
 
 def test_the_weight_histogram_counts_refusals_only() -> None:

@@ -28,9 +28,11 @@ from grait.config import SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
-from grait.methods.grait import spread, stable_weights
+from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import by_question, counts, most_correct
 from grait.records import Question
+
+MARGINS = {row.id: row.left_out_margin for row in SCORES}
 
 # -- the catalog --------------------------------------------------------------------------------------------------
 
@@ -273,7 +275,7 @@ def test_the_variants_of_grait_differ_in_what_they_say_and_in_nothing_else() -> 
     config = SelectionConfig(n_ik=5, n_idk=10)
     sets = {name: {row.id: row for row in select_of(name)(evidence(), config, 0)} for name in TRAINED}
     assert set(sets["grait-paper"]) == set(sets["grait-no-weights"]) == set(sets["grait-released"])
-    assert set(sets["grait"]) == set(sets["grait-equal-weights"])
+    assert set(sets["grait"]) == set(sets["grait-equal-weights"]) == set(sets["grait-stable-weights"])
     known = {name: {row.id for row in sets[name].values() if row.label == "ik"} for name in TRAINED}
     assert known["grait"] == known["grait-paper"] == known["grait-no-selection"]
     stable = {row.id: row.stable_influence for row in SCORES}
@@ -282,8 +284,11 @@ def test_the_variants_of_grait_differ_in_what_they_say_and_in_nothing_else() -> 
         rows = [row for row in sets[name].values() if row.label == "idk"]
         return [row.id for row in sorted(rows, key=lambda row: row.sample_weight)]
 
-    for name in ("grait", "grait-paper"):
+    for name in ("grait-stable-weights", "grait-paper"):
         assert by_weight(name) == sorted(by_weight(name), key=stable.__getitem__)
+    assert (
+        by_weight("grait") == sorted(by_weight("grait"), key=MARGINS.__getitem__) != by_weight("grait-stable-weights")
+    )
     assert by_weight("grait-released") == by_weight("grait-paper")[::-1]
     drawn = {
         row.id
@@ -329,45 +334,53 @@ def test_the_paper_ranks_by_refusal_influence_and_weighs_by_stable_influence() -
     assert weights["second"] > weights["high"] > 0
 
 
-@pytest.mark.parametrize("name", ["grait", "grait-paper"])
+@pytest.mark.parametrize("name", ["grait", "grait-stable-weights", "grait-paper"])
 def test_grait_weighs_unknown_questions_as_their_scores_say_by_id(name: str) -> None:
     config = SelectionConfig(n_ik=5, n_idk=10, tau=0.1, mean_weight=0.5)
     chosen = select_of(name)(evidence(scores=random.Random(1).sample(SCORES, len(SCORES))), config, 0)
     unknown = [row for row in chosen if row.target == "refusal"]
-    stable = {row.id: row.stable_influence for row in SCORES}
+    scores = MARGINS if name == "grait" else {row.id: row.stable_influence for row in SCORES}
     correctness = {row.id: row.correctness for row in STATES}
     for row in chosen:
         if row.target == "answer":
             assert row.sample_weight == (correctness[row.id] if name in SOFT else 1.0)
     assert sum(row.sample_weight for row in unknown) / 10 == pytest.approx(0.5)
-    total = sum(math.exp(stable[row.id] / 0.1) for row in unknown)
+    total = sum(math.exp(scores[row.id] / 0.1) for row in unknown)
     for row in unknown:
-        assert row.sample_weight == pytest.approx(0.5 * 10 * math.exp(stable[row.id] / 0.1) / total)
+        assert row.sample_weight == pytest.approx(0.5 * 10 * math.exp(scores[row.id] / 0.1) / total)
 
 
-@pytest.mark.parametrize("name", ["grait", "grait-hard-labels"])
+@pytest.mark.parametrize("name", ["grait", "grait-stable-weights", "grait-hard-labels"])
 @pytest.mark.parametrize("scale", [1e-6, 0.5, 3.0, 1e6])
 def test_by_default_weights_do_not_depend_on_how_far_influence_spreads(name: str, scale: float) -> None:
     """Prompts with solved examples halve it: the same tau would mean another method."""
-    scaled = [replace(row, stable_influence=7.0 + scale * row.stable_influence) for row in SCORES]
+    scaled = [
+        replace(
+            row,
+            stable_influence=7.0 + scale * row.stable_influence,
+            left_out_margin=7.0 + scale * row.left_out_margin,
+        )
+        for row in SCORES
+    ]
     one, other = (
         {row.id: row.sample_weight for row in select_of(name)(evidence(scores=scores), PLAIN, 0)}
         for scores in (SCORES, scaled)
     )
     assert other == pytest.approx(one, rel=1e-6)
-    tau = spread([row.stable_influence for row in SCORES if row.id in UNKNOWN])
+    by = "stable_influence" if name == "grait-stable-weights" else "left_out_margin"
+    tau = spread([getattr(row, by) for row in SCORES if row.id in UNKNOWN])
     configured = select_of(name)(evidence(), SelectionConfig(tau=tau), 0)
     assert {row.id: row.sample_weight for row in configured} == pytest.approx(one)
 
 
 def test_equal_influence_weighs_equally_by_default() -> None:
-    equal = [replace(row, stable_influence=0.3) for row in SCORES]
+    equal = [replace(row, left_out_margin=0.3) for row in SCORES]
     chosen = grait.select(evidence(scores=equal), PLAIN, 0)
     weights = [row.sample_weight for row in chosen if row.target == "refusal"]
     assert weights == pytest.approx([weights[0]] * len(UNKNOWN))
 
 
-@pytest.mark.parametrize("name", ["grait", "grait-equal-weights", "grait-hard-labels"])
+@pytest.mark.parametrize("name", ["grait", "grait-stable-weights", "grait-equal-weights", "grait-hard-labels"])
 @pytest.mark.parametrize("n_known", [1, 4, len(KNOWN)])
 def test_by_default_all_refusals_together_weigh_as_much_as_all_answers(name: str, n_known: int) -> None:
     """Where there are few known questions and where there are many."""
@@ -463,14 +476,14 @@ means = st.floats(0.01, 10)
 
 @given(stable_scores, taus, means)
 def test_weights_have_the_mean_asked_for_and_are_positive(values: list[float], tau: float, mean: float) -> None:
-    weights = stable_weights(values, tau, mean)
+    weights = softmax_weights(values, tau, mean)
     assert math.fsum(weights) / len(weights) == pytest.approx(mean)
     assert all(weight > 0 for weight in weights)
 
 
 @given(stable_scores, taus, means)
 def test_weights_grow_with_stable_influence(values: list[float], tau: float, mean: float) -> None:
-    by_score = sorted(zip(values, stable_weights(values, tau, mean), strict=True))
+    by_score = sorted(zip(values, softmax_weights(values, tau, mean), strict=True))
     for (low, less), (high, more) in pairwise(by_score):
         assert less <= more
         if high - low > 1e-6 * tau:
@@ -479,16 +492,16 @@ def test_weights_grow_with_stable_influence(values: list[float], tau: float, mea
 
 @given(stable_scores, taus, st.floats(-100, 100))
 def test_weights_are_unchanged_by_a_constant(values: list[float], tau: float, constant: float) -> None:
-    moved = stable_weights([value + constant for value in values], tau, 1.0)
-    assert moved == pytest.approx(stable_weights(values, tau, 1.0), rel=1e-9, abs=1e-300)
+    moved = softmax_weights([value + constant for value in values], tau, 1.0)
+    assert moved == pytest.approx(softmax_weights(values, tau, 1.0), rel=1e-9, abs=1e-300)
 
 
 @given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=20), st.floats(1e-3, 10))
 def test_weights_are_finite_for_huge_scores(values: list[float], tau: float) -> None:
-    weights = stable_weights(values, tau, 1.0)
+    weights = softmax_weights(values, tau, 1.0)
     assert all(math.isfinite(weight) and weight >= 0 for weight in weights)
     assert math.fsum(weights) == pytest.approx(len(values))
 
 
 def test_equal_scores_give_equal_weights() -> None:
-    assert stable_weights([0.3] * 7, 0.05, 1.0) == pytest.approx([1.0] * 7)
+    assert softmax_weights([0.3] * 7, 0.05, 1.0) == pytest.approx([1.0] * 7)

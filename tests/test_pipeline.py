@@ -24,6 +24,7 @@ from grait.config import ModelConfig, PromptConfig, WarmupConfig
 from grait.data.files import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
 from grait.influence import GradientDatastore, batches, datastore, resume
+from grait.influence.margins import left_out_margins
 from grait.model.completions import TokenizedExample
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
@@ -190,7 +191,8 @@ def test_scores_hold_every_labelled_question(done: Done) -> None:
     folder = done.result.folder
     table = pq.read_table(folder / "influence" / "scores.parquet")
     documented = {
-        "id", "label", "refusal_influence", "over_refusal_influence", "stable_influence", "selected", "sample_weight",
+        "id", "label", "refusal_influence", "over_refusal_influence", "stable_influence", "left_out_margin", "selected",
+        "sample_weight",
     }  # fmt: skip
     assert documented <= set(table.column_names)
     rows = table.to_pylist()
@@ -219,8 +221,8 @@ def test_the_weighted_examples_are_the_selected_ones(done: Done) -> None:
         assert row["sample_weight"] == unknown[row["id"]]["sample_weight"]
     weights = [row["sample_weight"] for row in trained.values()]
     assert sum(weights) == pytest.approx(len(known))
-    by_stability = sorted(trained, key=lambda name: unknown[name]["stable_influence"])
-    assert by_stability == sorted(trained, key=lambda name: trained[name]["sample_weight"])
+    by_margin = sorted(trained, key=lambda name: unknown[name]["left_out_margin"])
+    assert by_margin == sorted(trained, key=lambda name: trained[name]["sample_weight"])
     assert all(asked[row["id"]]["question"] in row["prompt"] and REFUSAL in row["prompt"] for row in examples)
 
 
@@ -249,7 +251,7 @@ def test_training_gets_the_weights_that_were_written(
 
 
 def test_influence_is_that_of_a_loop_at_the_warm_up_adapter(done: Done) -> None:
-    """R, O and S from one backward pass for each question and all pairs of unit gradients."""
+    """R, O, S and margins from one backward pass for each question and all pairs of unit gradients."""
     labels = {
         state.id: state.label
         for state in read_rows(done.result.folder / "knowledge" / "knowledge.parquet", KnowledgeState)
@@ -277,16 +279,21 @@ def test_influence_is_that_of_a_loop_at_the_warm_up_adapter(done: Done) -> None:
         example.id: (float(r), float(o), float(r - o), float(k), float(gradient.norm()))
         for example, r, o, k, gradient in zip(examples, refusal, over_refusal, retention, gradients, strict=True)
     }
+    scores = done.result.folder / "influence" / "scores.parquet"
     found = {
         row["id"]: (
             row["refusal_influence"], row["over_refusal_influence"], row["stable_influence"],
             row["retention_influence"], row["gradient_norm"],
         )
-        for row in pq.read_table(done.result.folder / "influence" / "scores.parquet").to_pylist()
+        for row in pq.read_table(scores).to_pylist()
     }  # fmt: skip
     assert set(found) == set(expected)
     for name, values in found.items():
         assert values == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
+    margins = left_out_margins(lambda: iter([units]), torch.where(known, -1.0, 1.0))
+    sketched = {row["id"]: row["left_out_margin"] for row in pq.read_table(scores).to_pylist()}
+    for example, margin in zip(examples, margins.tolist(), strict=True):
+        assert sketched[example.id] == pytest.approx(margin, abs=0.05)
 
 
 def test_selected_questions_are_unknown(done: Done) -> None:

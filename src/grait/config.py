@@ -238,8 +238,8 @@ class InfluenceConfig(Section):
     )
     mode: Literal["exact", "sketch"] = Field(
         "exact",
-        description="exact: two passes. sketch: one pass into a datastore of projected gradients, which can be asked "
-        "about other sets later.",
+        description="Of R, O, S and K. exact: two passes, besides one for the left-out margin. sketch: one pass for "
+        "all, into a datastore of projected gradients, which can be asked about other sets later.",
     )
     checkpoints: Literal["last", "epochs"] = Field(
         "last",
@@ -268,8 +268,8 @@ class SelectionConfig(Section):
     tau: float | None = Field(
         None,
         gt=0,
-        description="GRAIT: temperature of the softmax over stable influence. Default: for grait the standard "
-        "deviation of stable influence; for grait-paper 0.05.",
+        description="GRAIT: temperature of the softmax over left-out margin or stable influence. Default: for grait "
+        "their standard deviation; for grait-paper 0.05.",
     )
     mean_weight: float | None = Field(
         None,

@@ -34,6 +34,7 @@ MethodName = Literal[
     "craft-no-certainty",
     "grait",
     "grait-equal-weights",
+    "grait-stable-weights",
     "grait-hard-labels",
     "grait-paper",
     "grait-no-selection",
@@ -144,6 +145,8 @@ class InfluenceScore:
     ``retention_influence``: K, mean over the ik set of <u_i, u_j^ans> with the gradients of the reference answers;
     higher does less harm to known answers. A diagnostic: GRAIT does not use it.
     ``gradient_norm``: norm of the refusal loss gradient before it is made a unit.
+    ``left_out_margin``: what the gradients of all OTHER questions, by ridge regression, say of this one: 1 unknown,
+    -1 known; higher is better (``influence.margins``).
     """
 
     id: str
@@ -153,6 +156,7 @@ class InfluenceScore:
     stable_influence: float
     retention_influence: float
     gradient_norm: float
+    left_out_margin: float
 
 
 @dataclass(frozen=True, slots=True)

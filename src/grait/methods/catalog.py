@@ -84,7 +84,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "grait",
-            "all refusals of unknown questions, weighted by stable influence; all answers, weighted by correctness",
+            "all refusals of unknown questions, weighted by left-out margin; all answers, weighted by correctness",
             f"this project, after {GRAIT}",
             grait.select,
             needs_influence=True,
@@ -95,6 +95,14 @@ METHODS: dict[str, Method] = {
             "ablation of grait: all refusals weigh the same",
             "this project",
             grait.select_equal_weights,
+            needs_influence=True,
+            takes_all_unknown=True,
+        ),
+        Method(
+            "grait-stable-weights",
+            "ablation of grait: refusals weighted by stable influence, as in the paper",
+            "this project",
+            grait.select_stable_weights,
             needs_influence=True,
             takes_all_unknown=True,
         ),

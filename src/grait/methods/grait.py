@@ -1,9 +1,11 @@
 """GRAIT: which unknown questions to refuse, and how much each counts, from gradient influence.
 
-``select`` is this project's default, ``select_paper`` the definition of the paper (arXiv 2502.05911). Both weigh the
-unknown questions by stable influence S; the paper takes only those of highest refusal influence R, the default takes
-all: R is mostly what all refusals have in common, and the questions of highest R are much alike (docs/results.md). The
-default also teaches the answers of questions that the model knows in part.
+``select`` is this project's default, ``select_paper`` the definition of the paper (arXiv 2502.05911). The paper takes
+the unknown questions of highest refusal influence R and weighs them by stable influence S. The default takes all: R is
+mostly what all refusals have in common, and the questions of highest R are much alike (docs/results.md). It weighs them
+by the left-out margin, which is S but for the weights of the directions (``influence.margins``): S tells kinds of
+questions apart and hardly anything within a kind. The default also teaches the answers of questions that the model
+knows in part.
 
 The published script computes weights of the opposite sign, overwrites them with 1 and discards its selection;
 ``select_released`` is the script up to its last correct step. All draw the unknown questions from those that have a
@@ -13,7 +15,7 @@ score.
 import math
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from grait.config import SelectionConfig
 from grait.errors import KnowledgeError
@@ -28,9 +30,9 @@ RELEASED_MEAN_WEIGHT = 0.5
 
 def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Answers: the n_ik most correct known questions and the unknown ones below that any sample answers right, weight
-    mu. Refusals: all unknown questions that have a score, weighted by ``stable_weights``, where ``config.tau`` is by
-    default one standard deviation of their S: how far S spreads depends on the model and on the prompt (by half between
-    prompts with and without solved examples), and the paper's 0.05 is little for one and much for another.
+    mu. Refusals: all unknown questions that have a score, weighted by ``softmax_weights`` of their left-out margins,
+    where ``config.tau`` is by default one standard deviation of these: how far they spread depends on the model, the
+    prompt and the number of questions, and the paper's 0.05 is little for one and much for another.
 
     So an unknown question that some samples get right teaches both, its answer by the share of samples that know it. By
     default refusals weigh as much as answers, whatever their numbers: THS credits a right answer with 1 and charges a
@@ -38,25 +40,30 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
     unknown questions are taken (by ``seed``, which has no other effect). An unknown question without a score (its
     gradient was not finite) is not taken.
     """
-    return _covering(evidence, config, seed)
+    return _covering(evidence, config, seed, _margin)
+
+
+def select_stable_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """Ablation: ``select`` with stable influence S in the place of the left-out margin."""
+    return _covering(evidence, config, seed, _stable)
 
 
 def select_equal_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: the answers and refusals of ``select``; the refusals share their weight equally."""
-    return _covering(evidence, config.model_copy(update={"tau": math.inf}), seed)
+    return _covering(evidence, config.model_copy(update={"tau": math.inf}), seed, _margin)
 
 
 def select_hard_labels(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: no answers but those of known questions, which weigh 1; refusals as in ``select``."""
     known, unknown, _ = _sides(evidence, config)
     chosen = _covered(unknown, config.n_idk, seed)
-    return _selected(known, chosen, _balancing_weights(chosen, config, len(known)))
+    return _selected(known, chosen, _balancing_weights([score.left_out_margin for score in chosen], config, len(known)))
 
 
 def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Known: the n_ik most correct, weight 1. Unknown: the n_idk of highest refusal influence R (ties by id),
-    weighted by ``stable_weights`` with tau 0.05 and mean 1 unless configured. An unknown question without a score is
-    not chosen.
+    weighted by ``softmax_weights`` of S with tau 0.05 and mean 1 unless configured. An unknown question without a score
+    is not chosen.
 
     Nothing is random: the seed has no effect.
     """
@@ -88,7 +95,7 @@ def select_released(evidence: Evidence, config: SelectionConfig, seed: int) -> l
     """
     known, unknown, size = _sides(evidence, config)
     chosen = most_influential(unknown, size.n_idk)
-    weights = stable_weights(
+    weights = softmax_weights(
         [-score.stable_influence for score in chosen], config.tau or PAPER_TAU, RELEASED_MEAN_WEIGHT
     )
     return _selected(known, chosen, weights)
@@ -99,29 +106,39 @@ def most_influential(scores: Sequence[InfluenceScore], n: int) -> list[Influence
     return sorted(scores, key=lambda score: (-score.refusal_influence, score.id))[:n]
 
 
-def stable_weights(stable_influence: Sequence[float], tau: float, mean_weight: float) -> list[float]:
-    """w_i = m * n * softmax(S / tau)_i: positive, with mean m; higher stable influence S, higher weight.
+def softmax_weights(scores: Sequence[float], tau: float, mean_weight: float) -> list[float]:
+    """w_i = m * n * softmax(score / tau)_i: positive, with mean m; higher score, higher weight.
 
-    Unchanged when a constant is added to all S.
+    Unchanged when a constant is added to all scores. GRAIT's weights where the scores are S.
     """
-    highest = max(stable_influence)
-    factors = [math.exp((value - highest) / tau) for value in stable_influence]
+    highest = max(scores)
+    factors = [math.exp((value - highest) / tau) for value in scores]
     total = sum(factors)
     return [mean_weight * len(factors) * factor / total for factor in factors]
 
 
-def spread(stable_influence: Sequence[float]) -> float:
+def spread(scores: Sequence[float]) -> float:
     """Standard deviation; 1 where all are equal, as are their weights then at any tau."""
-    return statistics.pstdev(stable_influence) or 1.0
+    return statistics.pstdev(scores) or 1.0
 
 
-def _covering(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+def _margin(score: InfluenceScore) -> float:
+    return score.left_out_margin
+
+
+def _stable(score: InfluenceScore) -> float:
+    return score.stable_influence
+
+
+def _covering(
+    evidence: Evidence, config: SelectionConfig, seed: int, by: Callable[[InfluenceScore], float]
+) -> list[Selected]:
     known, unknown, _ = _sides(evidence, config)
     chosen = _covered(unknown, config.n_idk, seed)
     refused = {score.id for score in chosen}
     partly = [state for state in evidence.states if state.id in refused and state.correctness > 0]
     answered = [*known, *sorted(partly, key=lambda state: state.id)]
-    weights = _balancing_weights(chosen, config, sum(state.correctness for state in answered))
+    weights = _balancing_weights([by(score) for score in chosen], config, sum(state.correctness for state in answered))
     return [
         *(Selected(state.id, state.label, state.correctness, "answer") for state in answered),
         *(Selected(score.id, "idk", weight, "refusal") for score, weight in zip(chosen, weights, strict=True)),
@@ -133,16 +150,15 @@ def _covered(unknown: Sequence[InfluenceScore], n: int | None, seed: int) -> lis
     return sorted(unknown, key=lambda score: score.id) if n is None else _random(unknown, n, seed)
 
 
-def _balancing_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig, answers: float) -> list[float]:
+def _balancing_weights(scores: Sequence[float], config: SelectionConfig, answers: float) -> list[float]:
     """Together as heavy as the answers, unless a mean is configured."""
-    mean_weight = answers / len(chosen) if config.mean_weight is None else config.mean_weight
-    stable = [score.stable_influence for score in chosen]
-    return stable_weights(stable, config.tau or spread(stable), mean_weight)
+    mean_weight = answers / len(scores) if config.mean_weight is None else config.mean_weight
+    return softmax_weights(scores, config.tau or spread(scores), mean_weight)
 
 
 def _paper_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig) -> list[float]:
     mean_weight = PAPER_MEAN_WEIGHT if config.mean_weight is None else config.mean_weight
-    return stable_weights([score.stable_influence for score in chosen], config.tau or PAPER_TAU, mean_weight)
+    return softmax_weights([score.stable_influence for score in chosen], config.tau or PAPER_TAU, mean_weight)
 
 
 def _random(scores: Sequence[InfluenceScore], n: int, seed: int) -> list[InfluenceScore]:

@@ -1,8 +1,9 @@
 """Stage 2, second half: influence at the warm-up adapter."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from peft import PeftModel
@@ -12,7 +13,15 @@ from safetensors.torch import load_file
 from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_rows
 from grait.errors import ArtifactError
-from grait.influence import AdamTransform, Influence, influence, over_checkpoints, read_moments, sketch
+from grait.influence import (
+    AdamTransform,
+    GradientDatastore,
+    Influence,
+    influence,
+    over_checkpoints,
+    read_moments,
+    sketch,
+)
 from grait.influence.gradients import trainable_linears
 from grait.methods.selection import sample_ids, with_label
 from grait.model.completions import TokenizedExample
@@ -22,7 +31,11 @@ from grait.records import InfluenceScore, KnowledgeState
 
 
 def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: Stage) -> list[InfluenceScore]:
-    """R, O, S and K of the labelled questions."""
+    """R, O, S, K and left-out margin of the labelled questions.
+
+    ``influence.mode`` exact: R, O, S and K from two passes over all gradients; the margin, which needs the gradients of
+    all questions at once, from a sketch of them in both modes.
+    """
     config = bench.config
     labels = {state.id: state.label for state in states}
     members = {
@@ -39,30 +52,41 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
         for question_id in members["ik"]
     ]
     sets["ik answers"] = [replace(answer, id=f"{answer.id}/answer") for answer in answers]
-    sketched = {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
     stage = Stage(
         bench.folder / "influence" / config.influence.mode,
         {
             "warmup": warmed_up.fingerprint,
             "transform": config.influence.transform,
             **{name: digest(rows) for name, rows in sets.items()},
-            **(sketched if config.influence.mode == "sketch" else {}),
+            "dimensions": config.influence.dimensions,
+            "projection_seed": config.seed,
+            "columns": [column.name for column in fields(InfluenceScore)],
         },
     )
 
     def compute(folder: Path) -> Notes:
-        passes = _exact if config.influence.mode == "exact" else _sketched
         checkpoints = _checkpoints(bench, warmed_up)
+        margins: defaultdict[str, float] = defaultdict(float)
 
         def at_each() -> Iterator[tuple[float, Influence]]:
             for name, rate, adapter in checkpoints:
                 with bench.adapted(adapter, is_trainable=True) as model:
                     transform = _gradient_transform(bench, adapter, model)
-                    yield rate, passes(bench, model, examples, sets, transform, stage.unfinished() / name)
+                    store = _sketched(bench, model, examples, sets, transform, stage.unfinished() / name)
+                    for example_id, margin in store.left_out_margins(members["idk"], members["ik"]).items():
+                        margins[example_id] += rate * margin
+                    if config.influence.mode == "exact":
+                        yield (
+                            rate,
+                            _exact(bench, model, examples, sets, transform, stage.unfinished() / f"{name}-exact"),
+                        )
+                    else:
+                        ids = {name: [row.id for row in rows] for name, rows in sets.items()}
+                        yield rate, store.influence(ids, examples=[row.id for row in examples])
 
         found = over_checkpoints(at_each())
         processes.wait()  # until all have opened what is moved now
-        if config.influence.mode == "sketch" and processes.is_main():
+        if processes.is_main():
             for name, _, _ in checkpoints:
                 (stage.unfinished() / name).rename(folder / name)
         rows = [
@@ -74,6 +98,7 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
                 stable_influence=found.scores["idk"][example_id] - found.scores["ik"][example_id],
                 retention_influence=found.scores["ik answers"][example_id],
                 gradient_norm=norm,
+                left_out_margin=margins[example_id],
             )
             for example_id, norm in found.gradient_norms.items()
         ]
@@ -130,10 +155,12 @@ def _sketched(
     sets: Mapping[str, Sequence[TokenizedExample]],
     transform: AdamTransform | None,
     unfinished: Path,
-) -> Influence:
-    everything = {row.id: row for rows in (examples, *sets.values()) for row in rows}
+) -> GradientDatastore:
+    """Of all examples, or in exact mode of those alone that have a margin."""
+    asked = sets.values() if bench.config.influence.mode == "sketch" else ()
+    everything = {row.id: row for rows in (examples, *asked) for row in rows}
     with progress.bar("gradients, one pass", len(processes.own(list(everything))), "examples") as advance:
-        store = sketch(
+        return sketch(
             model,
             list(everything.values()),
             unfinished,
@@ -144,8 +171,6 @@ def _sketched(
             transform=transform,
             advance=advance,
         )
-    ids = {name: [row.id for row in rows] for name, rows in sets.items()}
-    return store.influence(ids, examples=[row.id for row in examples])
 
 
 def _gradient_transform(bench: Workbench, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:

@@ -34,6 +34,7 @@ class ScoredQuestion:
     stable_influence: float
     retention_influence: float
     gradient_norm: float
+    left_out_margin: float
     selected: bool
     sample_weight: float
 

@@ -144,7 +144,8 @@ def disk_of(config: Config, training: QuestionSet, size: ModelSize) -> dict[str,
     """Bytes in the run folder: each trained adapter with its optimizer moments, and the datastore of the sketch."""
     n_adapters = len(config.training.methods) + bool(uses(config, "flow") or uses(config, "influence"))
     disk = {f"{n_adapters} adapters with optimizer moments": 12.0 * size.adapter * n_adapters}
-    if uses(config, "influence") and config.influence.mode == "sketch":
+    if uses(config, "influence"):
         where = "at most" if training.count.n is not None else f"at most, for each {PER:,} training questions"
-        disk[f"gradient datastore, {where}"] = 2.0 * config.influence.dimensions * 2 * training.count.or_per
+        gradients = (2 if config.influence.mode == "sketch" else 1) * training.count.or_per  # answers, too, or not
+        disk[f"gradient datastore, {where}"] = 2.0 * config.influence.dimensions * gradients
     return disk

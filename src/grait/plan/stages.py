@@ -117,18 +117,19 @@ def _influence_stage(config: Config, training: QuestionSet) -> StagePlan:
     """At most: were all questions known (ik), each would have a refusal and an answer to go through.
 
     Shots go forward once for a batch, and backward, half of the work, once for each gradient; the second of the exact
-    passes stops before them.
+    passes stops before them. In exact mode the margins are a sketch of the refusals besides.
     """
-    n_gradients = 2 * training.count.or_per
-    passes = n_gradients + (training.count.or_per if config.influence.mode == "exact" else 0)
+    n, is_exact = training.count.or_per, config.influence.mode == "exact"
+    n_gradients = (3 if is_exact else 2) * n
+    passes = n_gradients + (n if is_exact else 0)
     shots = _shots_tokens(config, training)
     work = Work(
         trained_tokens=passes * (training.prompt_tokens + ANSWER_TOKENS - 1) + n_gradients * shots / 2,
         trained_positions=passes * ANSWER_TOKENS,
     )
     how = (
-        "exact, two passes"
-        if config.influence.mode == "exact"
+        "exact, two passes, and one for the margins"
+        if is_exact
         else f"one pass, {config.influence.dimensions:,} numbers each"
     )
     does = f"gradients of the refusal for every question and of the answer for known ones; {how}"

@@ -89,12 +89,13 @@ def training_table(run: RunRecords, main: str) -> dict[str, Any]:
             round(state.correctness, 3),
             None if state.certainty is None else round(state.certainty, 3),
             *(
-                (None, None, None)
+                (None, None, None, None)
                 if score is None
                 else (
                     round(score.refusal_influence, 5),
                     round(score.over_refusal_influence, 5),
                     round(score.stable_influence, 5),
+                    round(score.left_out_margin, 4),
                 )
             ),
             chosen.target if chosen else "nothing",
@@ -118,6 +119,7 @@ def training_table(run: RunRecords, main: str) -> dict[str, Any]:
             {"name": "R", "kind": "number", "digits": 4},
             {"name": "O", "kind": "number", "digits": 4},
             {"name": "S", "kind": "number", "digits": 4},
+            {"name": "margin", "kind": "number", "digits": 2},
             {"name": "teaches", "kind": "choice"},
             {"name": "weight", "kind": "number", "digits": 2},
         ],

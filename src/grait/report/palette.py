@@ -61,6 +61,7 @@ STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "craft-no-certainty": ("craft", DOTTED),
     "grait": ("grait", SOLID),
     "grait-equal-weights": ("grait", DASHED),
+    "grait-stable-weights": ("grait", MIXED),
     "grait-hard-labels": ("grait", DOTTED),
     "grait-paper": ("published", SOLID),
     "grait-no-selection": ("published", DASHED),

@@ -80,6 +80,7 @@ def influence_plane(
             | {
                 "says": f"{shortened(found.question) if found else score.id}  R {score.refusal_influence:.4f}, "
                 f"O {score.over_refusal_influence:.4f}, S {score.stable_influence:.4f}, "
+                f"left-out margin {score.left_out_margin:.2f}, "
                 + ("not trained on" if weight is None else f"weight {weight:.2f}")
             }
         )
