@@ -1,7 +1,6 @@
 """Stage 2, second half: influence at the warm-up adapter."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -66,25 +65,28 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
 
     def compute(folder: Path) -> Notes:
         checkpoints = _checkpoints(bench, warmed_up)
-        margins: defaultdict[str, float] = defaultdict(float)
+        margins_at: list[tuple[float, dict[str, float]]] = []
 
         def at_each() -> Iterator[tuple[float, Influence]]:
             for name, rate, adapter in checkpoints:
                 with bench.adapted(adapter, is_trainable=True) as model:
                     transform = _gradient_transform(bench, adapter, model)
                     store = _sketched(bench, model, examples, sets, transform, stage.unfinished() / name)
-                    for example_id, margin in store.left_out_margins(members["idk"], members["ik"]).items():
-                        margins[example_id] += rate * margin
-                    if config.influence.mode == "exact":
-                        yield (
-                            rate,
-                            _exact(bench, model, examples, sets, transform, stage.unfinished() / f"{name}-exact"),
-                        )
+                    margins_at.append((rate, store.left_out_margins(members["idk"], members["ik"])))
+                    if config.influence.mode == "sketch":
+                        ids = {title: [row.id for row in rows] for title, rows in sets.items()}
+                        found = store.influence(ids, examples=[row.id for row in examples])
                     else:
-                        ids = {name: [row.id for row in rows] for name, rows in sets.items()}
-                        yield rate, store.influence(ids, examples=[row.id for row in examples])
+                        unfinished = stage.unfinished() / f"{name}-exact"
+                        found = _exact(bench, model, examples, sets, transform, unfinished)
+                    yield rate, found
 
         found = over_checkpoints(at_each())
+        margins = {
+            example_id: sum(rate * at_one[example_id] for rate, at_one in margins_at)
+            for example_id in found.gradient_norms
+            if all(example_id in at_one for _, at_one in margins_at)
+        }
         processes.wait()  # until all have opened what is moved now
         if processes.is_main():
             for name, _, _ in checkpoints:
@@ -97,13 +99,13 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
                 over_refusal_influence=found.scores["ik"][example_id],
                 stable_influence=found.scores["idk"][example_id] - found.scores["ik"][example_id],
                 retention_influence=found.scores["ik answers"][example_id],
-                gradient_norm=norm,
-                left_out_margin=margins[example_id],
+                gradient_norm=found.gradient_norms[example_id],
+                left_out_margin=margin,
             )
-            for example_id, norm in found.gradient_norms.items()
+            for example_id, margin in margins.items()
         ]
         write_rows(folder / "influence.parquet", sorted(rows, key=lambda row: row.id))
-        return left_out("influence", found.non_finite)
+        return left_out("influence", sorted({*found.non_finite, *(found.gradient_norms.keys() - margins.keys())}))
 
     bench.once(f"2/4 Influence: {config.influence.mode}, from per-example gradients", stage, compute)
     return read_rows(stage.folder / "influence.parquet", InfluenceScore)
