@@ -1,5 +1,6 @@
 """The page of ``grait play``: in a real browser on a tiny tuned model, and without Gradio."""
 
+import gc
 import importlib.util
 import socket
 import sys
@@ -41,6 +42,15 @@ def test_without_gradio_it_is_one_line(
         cli.main()
     assert end.value.code == 2
     assert capsys.readouterr().err == "error: grait play needs Gradio: pip install 'grait[play]'\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leftovers() -> Iterator[None]:
+    """Gradio's sockets and event loops are collected here, not with a warning in whatever test comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
