@@ -21,7 +21,7 @@ NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 LABEL = st.sampled_from(["ik", "idk", "dropped"])
 
 STATES = st.lists(st.builds(KnowledgeState, TEXT, LABEL, NUMBER, st.none() | NUMBER, st.none() | NUMBER, TEXT))
-SCORES = st.lists(st.builds(InfluenceScore, TEXT, LABEL, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER))
+SCORES = st.lists(st.builds(InfluenceScore, TEXT, LABEL, *[NUMBER] * 6))
 EXAMPLES = st.lists(st.builds(RaitExample, TEXT, LABEL, TEXT, TEXT, NUMBER))
 
 KEY = {"model": {"name": "m", "revision": None}, "seed": 0, "learning_rate": 0.1, "questions": "0" * 64}
