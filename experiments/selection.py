@@ -22,13 +22,13 @@ from experiments.influences import evidence, gradients_of
 from grait.config import Config, DataConfig, load_config, override, parse_config
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
-from grait.methods import craft, grait
+from grait.methods import grait
 from grait.methods.catalog import INIT_BASIC, METHODS, Method
 from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import Evidence, random_sides, with_label
 from grait.pipeline.evaluation import evaluation
 from grait.pipeline.influence import influence_scores
-from grait.pipeline.knowledge import initial_knowledge, warmup_flow
+from grait.pipeline.knowledge import initial_knowledge
 from grait.pipeline.training import training, warmup
 from grait.pipeline.workbench import Workbench
 from grait.records import KnowledgeState, Prediction, Selected
@@ -57,9 +57,7 @@ class Trial:
 
     def by_s(self) -> dict[str, float]:
         """softmax(S / its standard deviation)"""
-        stable = [self.s[state.id] for state in self.unknown]
-        weights = softmax_weights(stable, spread(stable), 1.0)
-        return {state.id: weight for state, weight in zip(self.unknown, weights, strict=True)}
+        return self._softmax(self.s)
 
     def never(self) -> dict[str, float]:
         """Only where no sample is right."""
@@ -71,7 +69,10 @@ class Trial:
 
     def by_left_out_margin(self) -> dict[str, float]:
         """As by_s, of how far on the unknown side the other questions' gradients put it."""
-        values = [self.evidence.influence[state.id].left_out_margin for state in self.unknown]
+        return self._softmax({id_: score.left_out_margin for id_, score in self.evidence.influence.items()})
+
+    def _softmax(self, scores: Mapping[str, float]) -> dict[str, float]:
+        values = [scores[state.id] for state in self.unknown]
         weights = softmax_weights(values, spread(values), 1.0)
         return {state.id: weight for state, weight in zip(self.unknown, weights, strict=True)}
 
@@ -293,7 +294,6 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "grait-stable-weights": lambda t: grait.select_stable_weights(t.evidence, t.config.selection, t.config.seed),
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
     "soft-s": soft_s,
-    "craft": lambda t: craft.select(t.evidence, t.config.selection, t.config.seed),
     "margin": margin,
     "margin-top": margin_top,
     "clear": clear,
@@ -330,10 +330,8 @@ def main() -> None:
     )
     bench = Workbench(config)
     states = initial_knowledge(bench)
-    warmed_up = warmup(bench, states)
-    flow = {row.id: row.flow for row in warmup_flow(bench, states, warmed_up)}
-    scores = {row.id: row for row in influence_scores(bench, states, warmed_up)}
-    trial = Trial(Evidence(states, flow, scores), folder, config)
+    scores = influence_scores(bench, states, warmup(bench, states))
+    trial = Trial(Evidence(states, {}, {row.id: row for row in scores}), folder, config)
     initial = {row.id: row.outcome for row in evaluation(bench, INIT_BASIC, None, VALIDATION)}
     for name in arguments.variants.split(","):
         rows = VARIANTS[name](trial)

@@ -2,8 +2,8 @@
 
 S, the difference of two mean cosines, is the projection on the line between the means of the two sets. It counts what
 many gradients have in common as often as they have it. Ridge regression from the gradients to their set weighs by the
-inverse of the gradients' second moments, as influence functions (Koh and Liang, arXiv 1703.04730) and TRAK
-(arXiv 2303.14186) do, so that a direction counts by what it tells. With an ever larger ridge it becomes S.
+inverse of the gradients' second moments, as TRAK does (arXiv 2303.14186), so that a direction counts by what it tells.
+With an ever larger ridge the order becomes that of S on centred gradients.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,8 +18,8 @@ RIDGE = 1.0
 def left_out_margins(blocks: Callable[[], Iterator[Tensor]], targets: Tensor, ridge: float = RIDGE) -> Tensor:
     """Of every row, the target that ridge regression on all the OTHER rows predicts for it, [rows], fp64.
 
-    ``blocks``: makes the rows [rows, dimensions] anew, in blocks; read two or five times. The rows are centred and made
-    units first. ``targets`` [rows]: 1 for one set and -1 for the other; their mean, of all rows, is predicted where
+    ``blocks``: makes the rows [rows, dimensions] anew, in blocks; read two or three times. The rows are centred and
+    made units first. ``targets`` [rows]: 1 for one set and -1 for the other; their mean, of all rows, is predicted where
     gradients say nothing. Exact by the formula for leaving one out (centring apart, which sees all rows).
 
     Cost, with m the smaller of rows and dimensions: m^3 + rows * dimensions * m operations, m^2 numbers of memory.

@@ -3,8 +3,8 @@
 ``select`` is this project's default, ``select_paper`` the definition of the paper (arXiv 2502.05911). The paper takes
 the unknown questions of highest refusal influence R and weighs them by stable influence S. The default takes all: R is
 mostly what all refusals have in common, and the questions of highest R are much alike (docs/results.md). It weighs them
-by the left-out margin, which is S but for the weights of the directions (``influence.margins``): S tells kinds of
-questions apart and hardly anything within a kind. The default also teaches the answers of questions that the model
+by the left-out margin, which is S but for the weights of the directions (``influence.margins``) and tells more of known
+and unknown, within a kind of question above all. The default also teaches the answers of questions that the model
 knows in part.
 
 The published script computes weights of the opposite sign, overwrites them with 1 and discards its selection;

@@ -72,13 +72,13 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
                 with bench.adapted(adapter, is_trainable=True) as model:
                     transform = _gradient_transform(bench, adapter, model)
                     store = _sketched(bench, model, examples, sets, transform, stage.unfinished() / name)
-                    margins_at.append((rate, store.left_out_margins(members["idk"], members["ik"])))
                     if config.influence.mode == "sketch":
                         ids = {title: [row.id for row in rows] for title, rows in sets.items()}
                         found = store.influence(ids, examples=[row.id for row in examples])
                     else:
                         unfinished = stage.unfinished() / f"{name}-exact"
                         found = _exact(bench, model, examples, sets, transform, unfinished)
+                    margins_at.append((rate, store.left_out_margins(members["idk"], members["ik"])))
                     yield rate, found
 
         found = over_checkpoints(at_each())
