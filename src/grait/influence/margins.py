@@ -19,8 +19,8 @@ def left_out_margins(blocks: Callable[[], Iterator[Tensor]], targets: Tensor, ri
     """Of every row, the target that ridge regression on all the OTHER rows predicts for it, [rows], fp64.
 
     ``blocks``: makes the rows [rows, dimensions] anew, in blocks; read two or three times. The rows are centred and
-    made units first. ``targets`` [rows]: 1 for one set and -1 for the other; their mean, of all rows, is predicted where
-    gradients say nothing. Exact by the formula for leaving one out (centring apart, which sees all rows).
+    made units first. ``targets`` [rows]: 1 for one set and -1 for the other; their mean, of all rows, is predicted
+    where gradients say nothing. Exact by the formula for leaving one out (centring apart, which sees all rows).
 
     Cost, with m the smaller of rows and dimensions: m^3 + rows * dimensions * m operations, m^2 numbers of memory.
     """
