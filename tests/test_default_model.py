@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from scipy.stats import spearmanr
-from tiny import loop_gradients, with_lora
+from tiny import loop_gradients, tiny_model, tiny_tokenizer, with_lora
 from tiny_folder import save_tiny
 from transformers import PreTrainedModel
 
@@ -202,6 +202,30 @@ def test_a_conversion_that_fails_leaves_nothing(gguf: Path) -> None:
     with pytest.raises(Exception):  # noqa: B017 - whatever the reader makes of a file that is none
         default.convert(gguf, folder)
     assert list(default.cache_folder().iterdir()) == []
+
+
+def test_what_another_process_converted_meanwhile_stays(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be loading it."""
+    folder = default.cache_folder() / "model"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+
+    class Reader:
+        """Takes as long as another process needs for its conversion."""
+
+        @staticmethod
+        def from_pretrained(*args: object, **options: object) -> PreTrainedModel:
+            folder.mkdir()
+            (folder / "model.safetensors").write_bytes(CONTENT)
+            entry = {"size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+            (folder / default.MANIFEST).write_text(json.dumps({"files": {"model.safetensors": entry}}))
+            return tiny_model()
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM", Reader)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *args, **options: tiny_tokenizer())
+    default.convert(gguf, folder)
+    assert sorted(path.name for path in folder.iterdir()) == [default.MANIFEST, "model.safetensors"]
+    assert (folder / "model.safetensors").read_bytes() == CONTENT
+    assert list(default.cache_folder().iterdir()) == [folder]
 
 
 # -- the real one --------------------------------------------------------------------------------------------------

@@ -93,6 +93,8 @@ def convert(gguf: Path, folder: Path) -> None:
         files = {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(partial.iterdir())}
         manifest = {"source": gguf.name, "source_sha256": GGUF_SHA256, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        if is_complete(folder):  # of another process, which may be loading it already
+            return
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
