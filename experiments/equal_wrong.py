@@ -1,28 +1,53 @@
 """Over-refusal at the same share of wrong answers, so that an operating point is not mistaken for a method.
 
-``python -m experiments.equal_wrong COMPARISON`` reads the predictions of a comparison's seeds. Questions are answered
-from the lowest refusal probability of the tuned model up, until as many of them are ones that the initial model answers
-wrong as the method of ``--versus`` answers wrong by itself. Over-refusal is then the share not answered of those that
-the initial model answers right. Means over the seeds; 95% bootstrap intervals over questions.
+``python -m experiments.equal_wrong FOLDER`` reads the runs of a comparison, or what ``experiments.answers`` kept of
+them, and holds each method against that of ``--versus`` in two ways. Means over the seeds; 95% bootstrap intervals
+over questions, the same draws for both.
+
+By own answers: of the two, the one that answers more questions wrong also refuses those of its answers that come with
+the highest refusal probability, until no more are wrong than with the other. This is what the refusal dial does. The
+other stays as it was trained.
+
+By rank: questions are answered from the lowest refusal probability of the tuned model up, until as many of them are
+ones that the initial model answers wrong as the method of ``--versus`` answers wrong by itself. This measures the
+refusal probability alone, and leaves out what tuning made of the answers.
+
+Over-refusal is the share not answered of those that the initial model answers right.
 """
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grait.artifacts import read_rows
+from experiments.answers import Cells, read_seeds
 from grait.methods.catalog import INIT_BASIC
-from grait.records import Prediction
 
 RESAMPLES = 1000
 
 
-def predictions(seed: Path, dataset: str, method: str) -> list[Prediction]:
-    path = seed / "evaluation" / dataset / method / "predictions.parquet"
-    return sorted(read_rows(path, Prediction), key=lambda row: row.id)
+@dataclass(frozen=True)
+class Cell:
+    """One system's answers on one seed, in the order of the question ids. All: [questions]"""
+
+    scores: NDArray[np.float64]
+    wrong: NDArray[np.bool_]
+    refused: NDArray[np.bool_]
+
+    def of(self, rows: NDArray[np.int64]) -> "Cell":
+        return Cell(self.scores[rows], self.wrong[rows], self.refused[rows])
+
+
+def read_cell(cells: Cells, dataset: str, method: str) -> Cell:
+    rows = sorted(cells[dataset][method], key=lambda row: row.id)
+    return Cell(
+        np.array([row.refusal_logprob for row in rows]),
+        np.array([row.outcome == "wrong" for row in rows]),
+        np.array([row.outcome == "refused" for row in rows]),
+    )
 
 
 def over_refusal(scores: NDArray[np.float64], right: NDArray[np.bool_], pw: float) -> float:
@@ -35,51 +60,76 @@ def over_refusal(scores: NDArray[np.float64], right: NDArray[np.bool_], pw: floa
     return float(1 - ordered[answered].sum() / ordered.sum())
 
 
-def resampled(
-    scores: Sequence[NDArray[np.float64]], right: NDArray[np.bool_], pw: Sequence[float]
-) -> NDArray[np.float64]:
-    """[1 + RESAMPLES]: mean over the seeds of over-refusal, of all questions and of each resample of them."""
-    draws = np.random.default_rng(0).integers(len(right), size=(RESAMPLES, len(right)))
-    return np.array(
-        [
-            np.mean([over_refusal(one[rows], right[rows], share) for one, share in zip(scores, pw, strict=True)])
-            for rows in (np.arange(len(right)), *draws)
-        ]
+def over_refusal_of_answers(cell: Cell, right: NDArray[np.bool_], pw: float) -> float:
+    """Of the questions that are ``right``, the share refused once at most ``pw`` of all questions are answered wrong.
+
+    Answers are kept from the lowest score up.
+    """
+    answered = np.flatnonzero(~cell.refused)
+    answered = answered[np.argsort(cell.scores[answered], kind="stable")]
+    kept = answered[np.cumsum(cell.wrong[answered]) <= round(pw * len(right))]
+    return float(1 - right[kept].sum() / right.sum())
+
+
+def at_equal_wrong(one: Cell, other: Cell, right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Over-refusal of both when neither answers more questions wrong than the other does as trained."""
+    pw = float(min(one.wrong.mean(), other.wrong.mean()))
+    return over_refusal_of_answers(one, right, pw), over_refusal_of_answers(other, right, pw)
+
+
+def print_row(method: str, versus: str, rates: NDArray[np.float64]) -> None:
+    """``rates``: [1 + RESAMPLES, 2], over-refusal of both, of all questions first."""
+    low, high = np.percentile((rates[:, 0] - rates[:, 1])[1:], [2.5, 97.5])
+    ratio_low, ratio_high = np.percentile((rates[:, 0] / rates[:, 1])[1:], [2.5, 97.5])
+    own, others = rates[0]
+    print(
+        f"    {method:20} {100 * own:5.1f}% and {100 * others:5.1f}% of {versus}: {own / others:.2f} of it "
+        f"[{ratio_low:.2f}, {ratio_high:.2f}], {100 * (own - others):5.1f} [{100 * low:.1f}, {100 * high:.1f}] points"
     )
 
 
-def print_dataset(seeds: Sequence[Path], dataset: str, methods: Sequence[str], versus: str) -> None:
-    right = np.array([row.outcome == "correct" for row in predictions(seeds[0], dataset, INIT_BASIC)])
-    rows = {method: [predictions(seed, dataset, method) for seed in seeds] for method in methods}
-    pw = [float(np.mean([row.outcome == "wrong" for row in of_seed])) for of_seed in rows[versus]]
-    rates = {
-        method: resampled([np.array([row.refusal_logprob for row in one]) for one in of_seeds], right, pw)
-        for method, of_seeds in rows.items()
-    }
+def print_dataset(seeds: Sequence[Cells], dataset: str, methods: Sequence[str], versus: str) -> None:
+    initial = sorted(seeds[0][dataset][INIT_BASIC], key=lambda row: row.id)
+    right = np.array([row.outcome == "correct" for row in initial])
+    cells = {method: [read_cell(seed, dataset, method) for seed in seeds] for method in methods}
+    pw = [float(cell.wrong.mean()) for cell in cells[versus]]
+    generator = np.random.default_rng(0)
+    draws = [np.arange(len(right)), *generator.integers(len(right), size=(RESAMPLES, len(right)))]
     print(f"{dataset}: {len(right)} questions, {len(seeds)} seeds; wrong answers of {versus}: {100 * np.mean(pw):.1f}%")
-    for method, rate in sorted(rates.items(), key=lambda item: float(item[1][0])):
-        low, high = np.percentile((rate - rates[versus])[1:], [2.5, 97.5])
-        print(
-            f"  {method:20} over-refusal {100 * rate[0]:5.1f}%, {rate[0] / rates[versus][0]:.2f} of {versus}'s; "
-            f"difference {100 * (rate[0] - rates[versus][0]):5.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    print("  by own answers")
+    for method in methods:
+        if method != versus:
+            pairs = list(zip(cells[method], cells[versus], strict=True))
+            rates = [
+                np.mean([at_equal_wrong(one.of(rows), other.of(rows), right[rows]) for one, other in pairs], axis=0)
+                for rows in draws
+            ]
+            print_row(method, versus, np.array(rates))
+    print("  by rank")
+    ranked = {
+        method: np.array(
+            [
+                np.mean([over_refusal(cell.scores[rows], right[rows], of) for cell, of in zip(own, pw, strict=True)])
+                for rows in draws
+            ]
         )
+        for method, own in cells.items()
+    }
+    for method in methods:
+        if method != versus:
+            print_row(method, versus, np.stack([ranked[method], ranked[versus]], axis=1))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("comparison", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--versus", default="cor-rait")
     arguments = parser.parse_args()
-    seeds = sorted(arguments.comparison.glob("seed-*"))
-    of_seed = [
-        {(path.parent.parent.name, path.parent.name) for path in seed.glob("evaluation/*/*/predictions.parquet")}
-        for seed in seeds
-    ]
-    cells = set.intersection(*of_seed)  # of all seeds
-    for dataset in sorted({dataset for dataset, _ in cells}):
-        methods = sorted(method for of, method in cells if of == dataset)
-        if {INIT_BASIC, arguments.versus} <= set(methods):
-            print_dataset(seeds, dataset, methods, arguments.versus)
+    seeds = list(read_seeds(arguments.folder).values())
+    for dataset in seeds[0]:
+        common = set.intersection(*(set(seed.get(dataset, ())) for seed in seeds))
+        if {INIT_BASIC, arguments.versus} <= common:
+            print_dataset(seeds, dataset, sorted(common), arguments.versus)
 
 
 if __name__ == "__main__":

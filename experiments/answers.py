@@ -1,0 +1,155 @@
+"""What every system made of every test question, kept in a small file for each seed: comparisons that outlast adapters.
+
+``python -m experiments.answers keep RUNS KEPT`` writes KEPT/seed-N.parquet from RUNS/seed-N, the runs of one config
+(``grait compare``, or ``grait run`` for each seed): data set, system, question id, outcome and refusal log-probability,
+no text. KEPT/about.json has each seed's config, versions and machine.
+
+``python -m experiments.answers compare KEPT OUT`` writes OUT/compare.md and OUT/compare.json, as ``grait compare`` does
+for every system that all seeds have: means over the seeds, paired 95% intervals. ``--seeds`` and ``--systems`` choose.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from grait.artifacts import read_rows, write_json
+from grait.evaluation.compare import compare, gather
+from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.records import ComparisonRecord, DifferenceRecord, Prediction
+from grait.report.tables import comparison_markdown
+
+Cells = dict[str, dict[str, list[Prediction]]]
+"""Data set -> system -> its answers, of one seed."""
+
+ABOUT = "about.json"
+
+
+def read_seeds(folder: Path) -> dict[int, Cells]:
+    """Seed -> its cells, of a folder of runs or of kept answers; kept ones have no text."""
+    kept = {int(path.stem.removeprefix("seed-")): read_kept(path) for path in folder.glob("seed-*.parquet")}
+    seeds = kept or {int(run.name.removeprefix("seed-")): read_run(run) for run in folder.glob("seed-*")}
+    if not seeds:
+        raise SystemExit(f"{folder}: expected seed-*.parquet or runs seed-*, found neither")
+    return dict(sorted(seeds.items()))
+
+
+def read_run(run: Path) -> Cells:
+    """All finished cells of a run, but for what ``experiments.selection`` left there."""
+    cells: Cells = {}
+    for path in sorted(run.glob("evaluation/*/*/predictions.parquet")):
+        if path.parent.name in METHODS and path.parent.parent.name != "validation":
+            cells.setdefault(path.parent.parent.name, {})[path.parent.name] = read_rows(path, Prediction)
+    return cells
+
+
+def read_kept(path: Path) -> Cells:
+    cells: Cells = {}
+    for row in pq.read_table(path).to_pylist():
+        prediction = Prediction(row["id"], "", row["outcome"], row["refusal_logprob"], False, False)
+        cells.setdefault(row["dataset"], {}).setdefault(row["system"], []).append(prediction)
+    return cells
+
+
+def keep(runs: Path, folder: Path) -> None:
+    """Write, or write again, the answers of each seed in ``runs``; those of other seeds in ``folder`` stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = _about(folder) if (folder / ABOUT).exists() else {}
+    for run in sorted(runs.glob("seed-*")):
+        cells = read_run(run)
+        rows = [
+            (dataset, system, row.id, row.outcome, row.refusal_logprob)
+            for dataset, systems in cells.items()
+            for system, predictions in systems.items()
+            for row in sorted(predictions, key=lambda row: row.id)
+        ]
+        schema = pa.schema(
+            [(name, pa.string()) for name in ("dataset", "system", "id", "outcome")]
+            + [("refusal_logprob", pa.float32())]
+        )
+        columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+        pq.write_table(pa.table(columns, schema), folder / f"{run.name}.parquet", compression="zstd")
+        summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        for dataset in config["evaluation"]["datasets"]:
+            dataset["folder"] = None  # where a copy lay; the answers are of the same questions
+        about[run.name] = {"config": config, "versions": summary["versions"], "machine": summary["machine"]}
+        print(f"{folder / run.name}.parquet: {len(rows)} answers of {len(cells)} data sets")
+    write_json(folder / ABOUT, about)
+
+
+def compare_seeds(
+    seeds: Mapping[int, Cells], systems: Collection[str] | None = None
+) -> tuple[list[ComparisonRecord], list[DifferenceRecord]]:
+    """Records and differences as those of ``grait compare``, of the data sets and systems that all seeds have."""
+    first, *others = seeds.values()
+    records: list[ComparisonRecord] = []
+    differences: list[DifferenceRecord] = []
+    for dataset in (name for name in first if all(name in other for other in others)):
+        common = set(first[dataset]).intersection(*(other[dataset] for other in others))
+        predictions = {
+            system: {seed: cells[dataset][system] for seed, cells in seeds.items()}
+            for system in METHODS
+            if system in common and (systems is None or system in systems)
+        }
+        own_records, own_differences = compare(gather(dataset, predictions, INIT_BASIC), differences_of=["grait"])
+        records += own_records
+        differences += own_differences
+    return records, differences
+
+
+def _all(facts: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """Facts of several seeds as one; those that differ between seeds with all their values."""
+    names = dict.fromkeys(name for of_seed in facts for name in of_seed)
+    return {name: " and ".join(dict.fromkeys(str(of_seed.get(name)) for of_seed in facts)) for name in names}
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+
+
+def _compare(kept: Path, out: Path, only: Collection[int] | None, systems: Collection[str] | None) -> None:
+    seeds = {seed: cells for seed, cells in read_seeds(kept).items() if only is None or seed in only}
+    records, differences = compare_seeds(seeds, systems)
+    of_seeds = [_about(kept)[f"seed-{seed}"] for seed in seeds]
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "seeds": list(seeds),
+        "resamples": 10_000,
+        "versions": _all([of["versions"] for of in of_seeds]),
+        "machine": _all([of["machine"] for of in of_seeds]),
+        "config": of_seeds[0]["config"],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "compare.md").write_text(comparison_markdown(records, differences, about), encoding="utf-8")
+    content = {"records": [asdict(row) for row in records], "differences": [asdict(row) for row in differences]}
+    write_json(out / "compare.json", {"about": about, **content})
+    print(f"{out / 'compare.md'}: {len(records)} cells, seeds {', '.join(map(str, seeds))}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    keeping = commands.add_parser("keep")
+    keeping.add_argument("runs", type=Path)
+    keeping.add_argument("kept", type=Path)
+    comparing = commands.add_parser("compare")
+    comparing.add_argument("kept", type=Path)
+    comparing.add_argument("out", type=Path)
+    comparing.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")])
+    comparing.add_argument("--systems", type=lambda text: text.split(","))
+    arguments = parser.parse_args()
+    if arguments.command == "keep":
+        keep(arguments.runs, arguments.kept)
+    else:
+        _compare(arguments.kept, arguments.out, arguments.seeds, arguments.systems)
+
+
+if __name__ == "__main__":
+    main()

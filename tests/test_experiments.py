@@ -1,0 +1,109 @@
+"""What the experiments add to the package: answers that are kept in files, and over-refusal at equal wrong answers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import answers
+from experiments.equal_wrong import Cell, at_equal_wrong, over_refusal_of_answers
+from grait.artifacts import write_rows
+from grait.evaluation.compare import compare, gather
+from grait.evaluation.metrics import over_refusal_rate
+from grait.methods.catalog import INIT_BASIC
+from grait.records import Outcome, Prediction
+
+OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
+
+
+def predictions(seed: int, outcomes: tuple[Outcome, ...] = OUTCOMES) -> list[Prediction]:
+    generator = np.random.default_rng(seed)
+    return [
+        Prediction(
+            f"q{i}", "text", outcomes[int(generator.integers(len(outcomes)))], -5 * generator.random(), False, False
+        )
+        for i in range(60)
+    ]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two seeds of three systems, and a trial that is none of a comparison's."""
+    initial = predictions(0, ("correct", "wrong"))
+    for seed in (0, 1):
+        run = tmp_path / "runs" / f"seed-{seed}"
+        for number, system in enumerate((INIT_BASIC, "cor-rait", "grait")):
+            folder = run / "evaluation" / "in-domain" / system
+            folder.mkdir(parents=True)
+            rows = initial if system == INIT_BASIC else predictions(10 * seed + number)
+            write_rows(folder / "predictions.parquet", rows[::-1] if seed else rows)
+        trial = run / "evaluation" / "validation" / "grait"
+        trial.mkdir(parents=True)
+        write_rows(trial / "predictions.parquet", initial)
+        facts = {"versions": {"python": "3"}, "machine": {"processor": f"kind {seed}"}}
+        (run / "summary.json").write_text(json.dumps(facts), encoding="utf-8")
+        config = {"evaluation": {"datasets": [{"path": "nq", "folder": "/home/me/nq"}]}}
+        (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return tmp_path / "runs"
+
+
+def test_kept_answers_give_the_very_comparison_of_the_runs(runs: Path, tmp_path: Path) -> None:
+    answers.keep(runs, tmp_path / "kept")
+    of_runs, of_kept = answers.read_seeds(runs), answers.read_seeds(tmp_path / "kept")
+    assert list(of_kept) == [0, 1]
+    assert answers.compare_seeds(of_kept) == answers.compare_seeds(of_runs)
+    assert list(of_kept[0]) == ["in-domain"]
+    systems = {
+        system: {seed: of_runs[seed]["in-domain"][system] for seed in of_runs} for system in of_runs[0]["in-domain"]
+    }
+    expected = compare(gather("in-domain", systems, INIT_BASIC), differences_of=["grait"])
+    by_method = {record.method: record for record in answers.compare_seeds(of_kept)[0]}
+    assert by_method == {record.method: record for record in expected[0]}
+
+
+def test_what_is_kept_names_machines_and_no_folder_of_mine(runs: Path, tmp_path: Path) -> None:
+    answers.keep(runs, tmp_path / "kept")
+    answers._compare(tmp_path / "kept", tmp_path / "out", None, None)
+    text = (tmp_path / "out" / "compare.md").read_text(encoding="utf-8")
+    assert "kind 0 and kind 1" in text
+    assert all("/home/me" not in path.read_text(encoding="utf-8") for path in tmp_path.glob("[ko]*/*.json"))
+    assert "/home/me" not in text
+
+
+def test_keeping_again_leaves_other_seeds(runs: Path, tmp_path: Path) -> None:
+    answers.keep(runs, tmp_path / "kept")
+    before = (tmp_path / "kept" / "seed-1.parquet").read_bytes()
+    (runs / "seed-1").rename(tmp_path / "elsewhere")
+    answers.keep(runs, tmp_path / "kept")
+    assert (tmp_path / "kept" / "seed-1.parquet").read_bytes() == before
+    assert set(json.loads((tmp_path / "kept" / answers.ABOUT).read_text())) == {"seed-0", "seed-1"}
+
+
+def cell(rows: list[Prediction]) -> Cell:
+    return Cell(
+        np.array([row.refusal_logprob for row in rows]),
+        np.array([row.outcome == "wrong" for row in rows]),
+        np.array([row.outcome == "refused" for row in rows]),
+    )
+
+
+def test_at_its_own_wrong_answers_over_refusal_is_as_trained() -> None:
+    initial, rows = predictions(0, ("correct", "wrong")), predictions(1)
+    right = np.array([row.outcome == "correct" for row in initial])
+    trained = over_refusal_rate(*({row.id: row.outcome for row in of} for of in (initial, rows)))
+    one = cell(rows)
+    assert over_refusal_of_answers(one, right, float(one.wrong.mean())) == pytest.approx(trained)
+    falling = [over_refusal_of_answers(one, right, pw) for pw in np.linspace(0, 1, 20)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_the_one_with_more_wrong_answers_has_to_refuse_more() -> None:
+    initial, rows = predictions(0, ("correct", "wrong")), predictions(1)
+    right = np.array([row.outcome == "correct" for row in initial])
+    bold, shy = cell(rows), cell([replace(row, outcome="refused") if row.outcome == "wrong" else row for row in rows])
+    of_bold, of_shy = at_equal_wrong(bold, shy, right)
+    assert of_bold > of_shy
+    assert at_equal_wrong(shy, bold, right) == (of_shy, of_bold)
+    assert at_equal_wrong(bold, bold, right)[0] == at_equal_wrong(bold, bold, right)[1]
