@@ -69,7 +69,10 @@ class Trial:
 
     def by_left_out_margin(self) -> dict[str, float]:
         """As by_s, of how far on the unknown side the other questions' gradients put it."""
-        return self._softmax({id_: score.left_out_margin for id_, score in self.evidence.influence.items()})
+        return self._softmax(self.margins())
+
+    def margins(self) -> dict[str, float]:
+        return {id_: score.left_out_margin for id_, score in self.evidence.influence.items()}
 
     def _softmax(self, scores: Mapping[str, float]) -> dict[str, float]:
         values = [scores[state.id] for state in self.unknown]
@@ -107,6 +110,28 @@ def partial(trial: Trial, weights: Mapping[str, float], times: int) -> list[Sele
     ]
     scale = sum(row.sample_weight for row in answers) / sum(weights.values())
     return [*answers, *(Selected(id_, "idk", scale * weight, "refusal") for id_, weight in weights.items())]
+
+
+def flatter(trial: Trial) -> list[Selected]:
+    """grait with tau two standard deviations of the margins, between the default and equal weights."""
+    margins = trial.margins()
+    tau = 2 * spread([margins[state.id] for state in trial.unknown])
+    return grait.select(trial.evidence, trial.config.selection.model_copy(update={"tau": tau}), trial.config.seed)
+
+
+def protected(trial: Trial) -> list[Selected]:
+    """grait with the answers of known questions weighted by softmax(left-out margin / deviation), too.
+
+    Those that look most like unknown ones, which refusals endanger most, count most; their total weight stays.
+    """
+    rows = grait.select(trial.evidence, trial.config.selection, trial.config.seed)
+    margins = trial.margins()
+    known = [row for row in rows if row.label == "ik"]
+    values = [margins[row.id] for row in known]
+    factors = dict(zip([row.id for row in known], softmax_weights(values, spread(values), 1.0), strict=True))
+    weight = sum(row.sample_weight for row in known)
+    scale = weight / sum(row.sample_weight * factors[row.id] for row in known)
+    return [replace(row, sample_weight=row.sample_weight * scale * factors.get(row.id, 1 / scale)) for row in rows]
 
 
 def subset(trial: Trial, ids: list[str]) -> list[Selected]:
@@ -242,7 +267,7 @@ def clear(trial: Trial) -> list[Selected]:
 
 
 def clean(trial: Trial) -> list[Selected]:
-    margins = {id_: score.left_out_margin for id_, score in trial.evidence.influence.items()}
+    margins = trial.margins()
     middle = float(np.median([margins[state.id] for state in trial.known]))
     known_side = {state.id for state in trial.known if margins[state.id] <= max(middle, 0.0)}
     unknown_side = {state.id for state in trial.unknown if margins[state.id] >= 0.5}
@@ -293,6 +318,8 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "grait": lambda t: grait.select(t.evidence, t.config.selection, t.config.seed),
     "grait-stable-weights": lambda t: grait.select_stable_weights(t.evidence, t.config.selection, t.config.seed),
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
+    "flatter": flatter,
+    "protected": protected,
     "soft-s": soft_s,
     "margin": margin,
     "margin-top": margin_top,
