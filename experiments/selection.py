@@ -316,6 +316,7 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "partial-once-s-unsure": lambda t: partial(t, product(t.by_s(), t.unsure()), 1),
     "partial-once-unsure": lambda t: partial(t, t.unsure(), 1),
     "grait": lambda t: grait.select(t.evidence, t.config.selection, t.config.seed),
+    "grait-equal-weights": lambda t: grait.select_equal_weights(t.evidence, t.config.selection, t.config.seed),
     "grait-stable-weights": lambda t: grait.select_stable_weights(t.evidence, t.config.selection, t.config.seed),
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
     "flatter": flatter,
