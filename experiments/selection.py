@@ -22,13 +22,14 @@ from experiments.influences import evidence, gradients_of
 from grait.config import Config, DataConfig, load_config, override, parse_config
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
+from grait.knowledge.query import label
 from grait.methods import grait
 from grait.methods.catalog import INIT_BASIC, METHODS, Method
 from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import Evidence, random_sides, with_label
 from grait.pipeline.evaluation import evaluation
 from grait.pipeline.influence import influence_scores
-from grait.pipeline.knowledge import initial_knowledge
+from grait.pipeline.knowledge import initial_knowledge, warmup_flow
 from grait.pipeline.training import training, warmup
 from grait.pipeline.workbench import Workbench
 from grait.records import KnowledgeState, Prediction, Selected
@@ -132,6 +133,16 @@ def protected(trial: Trial) -> list[Selected]:
     weight = sum(row.sample_weight for row in known)
     scale = weight / sum(row.sample_weight * factors[row.id] for row in known)
     return [replace(row, sample_weight=row.sample_weight * scale * factors.get(row.id, 1 / scale)) for row in rows]
+
+
+def rehearsed(trial: Trial) -> list[Selected]:
+    """grait by what the model knows after the warm-up on known answers instead of before; margins stay."""
+    threshold = trial.config.knowledge.correctness_threshold
+    states = []
+    for state in trial.evidence.states:
+        correctness = round(state.correctness + trial.evidence.flow[state.id], 6)
+        states.append(replace(state, correctness=correctness, label=label(correctness, threshold)))
+    return grait.select(replace(trial.evidence, states=states), trial.config.selection, trial.config.seed)
 
 
 def subset(trial: Trial, ids: list[str]) -> list[Selected]:
@@ -321,6 +332,7 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
     "flatter": flatter,
     "protected": protected,
+    "rehearsed": rehearsed,
     "soft-s": soft_s,
     "margin": margin,
     "margin-top": margin_top,
@@ -358,8 +370,10 @@ def main() -> None:
     )
     bench = Workbench(config)
     states = initial_knowledge(bench)
-    scores = influence_scores(bench, states, warmup(bench, states))
-    trial = Trial(Evidence(states, {}, {row.id: row for row in scores}), folder, config)
+    warmed_up = warmup(bench, states)
+    scores = influence_scores(bench, states, warmed_up)
+    flow = {row.id: row.flow for row in warmup_flow(bench, states, warmed_up)}
+    trial = Trial(Evidence(states, flow, {row.id: row for row in scores}), folder, config)
     initial = {row.id: row.outcome for row in evaluation(bench, INIT_BASIC, None, VALIDATION)}
     for name in arguments.variants.split(","):
         rows = VARIANTS[name](trial)
