@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grait.artifacts import read_rows, write_json
+from grait.config import DataConfig
 from grait.evaluation.compare import compare, gather
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.records import ComparisonRecord, DifferenceRecord, Prediction
@@ -41,12 +42,15 @@ def read_seeds(folder: Path) -> dict[int, Cells]:
 
 
 def read_run(run: Path) -> Cells:
-    """All finished cells of a run, but for what ``experiments.selection`` left there."""
-    cells: Cells = {}
-    for path in sorted(run.glob("evaluation/*/*/predictions.parquet")):
-        if path.parent.name in METHODS and path.parent.parent.name != "validation":
-            cells.setdefault(path.parent.parent.name, {})[path.parent.name] = read_rows(path, Prediction)
-    return cells
+    """All finished cells of the data sets in a run's config, in its order; not what ``experiments.selection`` left."""
+    config = load_json(run / "config.json")
+    titles = [DataConfig(**dataset).title for dataset in config["evaluation"]["datasets"]]
+    return {title: _finished(run / "evaluation" / title) for title in titles}
+
+
+def _finished(folder: Path) -> dict[str, list[Prediction]]:
+    paths = [path for path in sorted(folder.glob("*/predictions.parquet")) if path.parent.name in METHODS]
+    return {path.parent.name: read_rows(path, Prediction) for path in paths}
 
 
 def read_kept(path: Path) -> Cells:
@@ -60,7 +64,7 @@ def read_kept(path: Path) -> Cells:
 def keep(runs: Path, folder: Path) -> None:
     """Write, or write again, the answers of each seed in ``runs``; those of other seeds in ``folder`` stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = _about(folder) if (folder / ABOUT).exists() else {}
+    about = load_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
     for run in sorted(runs.glob("seed-*")):
         cells = read_run(run)
         rows = [
@@ -75,8 +79,8 @@ def keep(runs: Path, folder: Path) -> None:
         )
         columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
         pq.write_table(pa.table(columns, schema), folder / f"{run.name}.parquet", compression="zstd")
-        summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        summary = load_json(run / "summary.json")
+        config = load_json(run / "config.json")
         for dataset in config["evaluation"]["datasets"]:
             dataset["folder"] = None  # where a copy lay; the answers are of the same questions
         about[run.name] = {"config": config, "versions": summary["versions"], "machine": summary["machine"]}
@@ -110,14 +114,15 @@ def _all(facts: Sequence[Mapping[str, object]]) -> dict[str, str]:
     return {name: " and ".join(dict.fromkeys(str(of_seed.get(name)) for of_seed in facts)) for name in names}
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+def load_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _compare(kept: Path, out: Path, only: Collection[int] | None, systems: Collection[str] | None) -> None:
     seeds = {seed: cells for seed, cells in read_seeds(kept).items() if only is None or seed in only}
     records, differences = compare_seeds(seeds, systems)
-    of_seeds = [_about(kept)[f"seed-{seed}"] for seed in seeds]
+    of_all = load_json(kept / ABOUT)
+    of_seeds = [of_all[f"seed-{seed}"] for seed in seeds]
     about = {
         "date": time.strftime("%Y-%m-%d"),
         "seeds": list(seeds),

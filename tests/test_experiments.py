@@ -44,7 +44,7 @@ def runs(tmp_path: Path) -> Path:
         write_rows(trial / "predictions.parquet", initial)
         facts = {"versions": {"python": "3"}, "machine": {"processor": f"kind {seed}"}}
         (run / "summary.json").write_text(json.dumps(facts), encoding="utf-8")
-        config = {"evaluation": {"datasets": [{"path": "nq", "folder": "/home/me/nq"}]}}
+        config = {"evaluation": {"datasets": [{"path": "nq", "name": "in-domain", "folder": "/home/me/nq"}]}}
         (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return tmp_path / "runs"
 
