@@ -61,12 +61,25 @@ def read_kept(path: Path) -> Cells:
     return cells
 
 
+def _names(cells: Cells) -> set[str]:
+    return {f"{system} on {dataset}" for dataset, systems in cells.items() for system in systems}
+
+
 def keep(runs: Path, folder: Path) -> None:
-    """Write, or write again, the answers of each seed in ``runs``; those of other seeds in ``folder`` stay."""
+    """Write, or write again, the answers of each seed in ``runs``; those of other seeds in ``folder`` stay.
+
+    A run that lacks something that was kept of its seed is refused, so that nothing is lost.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     about = load_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
     for run in sorted(runs.glob("seed-*")):
         cells = read_run(run)
+        path = folder / f"{run.name}.parquet"
+        lost = _names(read_kept(path)) - _names(cells) if path.exists() else set()
+        if lost:
+            raise SystemExit(
+                f"{path}: has {len(lost)} cells that {run} lacks, such as {min(lost)}; keep them elsewhere"
+            )
         rows = [
             (dataset, system, row.id, row.outcome, row.refusal_logprob)
             for dataset, systems in cells.items()
@@ -78,13 +91,13 @@ def keep(runs: Path, folder: Path) -> None:
             + [("refusal_logprob", pa.float32())]
         )
         columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
-        pq.write_table(pa.table(columns, schema), folder / f"{run.name}.parquet", compression="zstd")
+        pq.write_table(pa.table(columns, schema), path, compression="zstd")
         summary = load_json(run / "summary.json")
         config = load_json(run / "config.json")
         for dataset in config["evaluation"]["datasets"]:
             dataset["folder"] = None  # where a copy lay; the answers are of the same questions
         about[run.name] = {"config": config, "versions": summary["versions"], "machine": summary["machine"]}
-        print(f"{folder / run.name}.parquet: {len(rows)} answers of {len(cells)} data sets")
+        print(f"{path}: {len(rows)} answers of {len(cells)} data sets")
     write_json(folder / ABOUT, about)
 
 

@@ -1,6 +1,7 @@
 """What the experiments add to the package: answers that are kept in files, and over-refusal at equal wrong answers."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,15 @@ def test_keeping_again_leaves_other_seeds(runs: Path, tmp_path: Path) -> None:
     answers.keep(runs, tmp_path / "kept")
     assert (tmp_path / "kept" / "seed-1.parquet").read_bytes() == before
     assert set(json.loads((tmp_path / "kept" / answers.ABOUT).read_text())) == {"seed-0", "seed-1"}
+
+
+def test_a_run_with_fewer_systems_takes_nothing_away(runs: Path, tmp_path: Path) -> None:
+    answers.keep(runs, tmp_path / "kept")
+    before = (tmp_path / "kept" / "seed-0.parquet").read_bytes()
+    shutil.rmtree(runs / "seed-0" / "evaluation" / "in-domain" / "cor-rait")
+    with pytest.raises(SystemExit, match="such as cor-rait on in-domain"):
+        answers.keep(runs, tmp_path / "kept")
+    assert (tmp_path / "kept" / "seed-0.parquet").read_bytes() == before
 
 
 def cell(rows: list[Prediction]) -> Cell:
