@@ -5,13 +5,13 @@
 no text. KEPT/about.json has each seed's config, versions and machine.
 
 ``python -m experiments.answers compare KEPT OUT`` writes OUT/compare.md and OUT/compare.json, as ``grait compare`` does
-for every system that all seeds have: means over the seeds, paired 95% intervals. ``--seeds`` and ``--systems`` choose.
+for every system that all seeds have: means over the seeds, paired 95% intervals.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ Cells = dict[str, dict[str, list[Prediction]]]
 """Data set -> system -> its answers, of one seed."""
 
 ABOUT = "about.json"
+RESAMPLES = 10_000
 
 
 def read_seeds(folder: Path) -> dict[int, Cells]:
@@ -72,14 +73,16 @@ def keep(runs: Path, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     about = load_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
-    for run in sorted(runs.glob("seed-*")):
-        cells = read_run(run)
+    cells_of = {run: read_run(run) for run in sorted(runs.glob("seed-*"))}
+    for run, cells in cells_of.items():
         path = folder / f"{run.name}.parquet"
         lost = _names(read_kept(path)) - _names(cells) if path.exists() else set()
         if lost:
             raise SystemExit(
                 f"{path}: has {len(lost)} cells that {run} lacks, such as {min(lost)}; keep them elsewhere"
             )
+    for run, cells in cells_of.items():
+        path = folder / f"{run.name}.parquet"
         rows = [
             (dataset, system, row.id, row.outcome, row.refusal_logprob)
             for dataset, systems in cells.items()
@@ -101,9 +104,7 @@ def keep(runs: Path, folder: Path) -> None:
     write_json(folder / ABOUT, about)
 
 
-def compare_seeds(
-    seeds: Mapping[int, Cells], systems: Collection[str] | None = None
-) -> tuple[list[ComparisonRecord], list[DifferenceRecord]]:
+def compare_seeds(seeds: Mapping[int, Cells]) -> tuple[list[ComparisonRecord], list[DifferenceRecord]]:
     """Records and differences as those of ``grait compare``, of the data sets and systems that all seeds have."""
     first, *others = seeds.values()
     records: list[ComparisonRecord] = []
@@ -113,9 +114,11 @@ def compare_seeds(
         predictions = {
             system: {seed: cells[dataset][system] for seed, cells in seeds.items()}
             for system in METHODS
-            if system in common and (systems is None or system in systems)
+            if system in common
         }
-        own_records, own_differences = compare(gather(dataset, predictions, INIT_BASIC), differences_of=["grait"])
+        own_records, own_differences = compare(
+            gather(dataset, predictions, INIT_BASIC), RESAMPLES, differences_of=["grait"]
+        )
         records += own_records
         differences += own_differences
     return records, differences
@@ -131,15 +134,16 @@ def load_json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _compare(kept: Path, out: Path, only: Collection[int] | None, systems: Collection[str] | None) -> None:
-    seeds = {seed: cells for seed, cells in read_seeds(kept).items() if only is None or seed in only}
-    records, differences = compare_seeds(seeds, systems)
+def write_comparison(kept: Path, out: Path) -> None:
+    """What ``grait compare`` would write of the kept answers."""
+    seeds = read_seeds(kept)
+    records, differences = compare_seeds(seeds)
     of_all = load_json(kept / ABOUT)
     of_seeds = [of_all[f"seed-{seed}"] for seed in seeds]
     about = {
         "date": time.strftime("%Y-%m-%d"),
         "seeds": list(seeds),
-        "resamples": 10_000,
+        "resamples": RESAMPLES,
         "versions": _all([of["versions"] for of in of_seeds]),
         "machine": _all([of["machine"] for of in of_seeds]),
         "config": of_seeds[0]["config"],
@@ -160,13 +164,11 @@ def main() -> None:
     comparing = commands.add_parser("compare")
     comparing.add_argument("kept", type=Path)
     comparing.add_argument("out", type=Path)
-    comparing.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")])
-    comparing.add_argument("--systems", type=lambda text: text.split(","))
     arguments = parser.parse_args()
     if arguments.command == "keep":
         keep(arguments.runs, arguments.kept)
     else:
-        _compare(arguments.kept, arguments.out, arguments.seeds, arguments.systems)
+        write_comparison(arguments.kept, arguments.out)
 
 
 if __name__ == "__main__":

@@ -89,19 +89,23 @@ def print_row(method: str, versus: str, rates: NDArray[np.float64]) -> None:
 
 
 def print_dataset(seeds: Sequence[Cells], dataset: str, methods: Sequence[str], versus: str) -> None:
-    initial = sorted(seeds[0][dataset][INIT_BASIC], key=lambda row: row.id)
-    right = np.array([row.outcome == "correct" for row in initial])
+    initial = [sorted(seed[dataset][INIT_BASIC], key=lambda row: row.id) for seed in seeds]
+    rights = [np.array([row.outcome == "correct" for row in rows]) for rows in initial]  # may differ between machines
+    n = len(rights[0])
     cells = {method: [read_cell(seed, dataset, method) for seed in seeds] for method in methods}
     pw = [float(cell.wrong.mean()) for cell in cells[versus]]
     generator = np.random.default_rng(0)
-    draws = [np.arange(len(right)), *generator.integers(len(right), size=(RESAMPLES, len(right)))]
-    print(f"{dataset}: {len(right)} questions, {len(seeds)} seeds; wrong answers of {versus}: {100 * np.mean(pw):.1f}%")
+    draws = [np.arange(n), *generator.integers(n, size=(RESAMPLES, n))]
+    print(f"{dataset}: {n} questions, {len(seeds)} seeds; wrong answers of {versus}: {100 * np.mean(pw):.1f}%")
     print("  by own answers")
     for method in methods:
         if method != versus:
-            pairs = list(zip(cells[method], cells[versus], strict=True))
+            of_seeds = list(zip(cells[method], cells[versus], rights, strict=True))
             rates = [
-                np.mean([at_equal_wrong(one.of(rows), other.of(rows), right[rows]) for one, other in pairs], axis=0)
+                np.mean(
+                    [at_equal_wrong(one.of(rows), other.of(rows), right[rows]) for one, other, right in of_seeds],
+                    axis=0,
+                )
                 for rows in draws
             ]
             print_row(method, versus, np.array(rates))
@@ -109,7 +113,12 @@ def print_dataset(seeds: Sequence[Cells], dataset: str, methods: Sequence[str], 
     ranked = {
         method: np.array(
             [
-                np.mean([over_refusal(cell.scores[rows], right[rows], of) for cell, of in zip(own, pw, strict=True)])
+                np.mean(
+                    [
+                        over_refusal(cell.scores[rows], right[rows], of)
+                        for cell, right, of in zip(own, rights, pw, strict=True)
+                    ]
+                )
                 for rows in draws
             ]
         )

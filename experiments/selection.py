@@ -113,28 +113,6 @@ def partial(trial: Trial, weights: Mapping[str, float], times: int) -> list[Sele
     return [*answers, *(Selected(id_, "idk", scale * weight, "refusal") for id_, weight in weights.items())]
 
 
-def flatter(trial: Trial) -> list[Selected]:
-    """grait with tau two standard deviations of the margins, between the default and equal weights."""
-    margins = trial.margins()
-    tau = 2 * spread([margins[state.id] for state in trial.unknown])
-    return grait.select(trial.evidence, trial.config.selection.model_copy(update={"tau": tau}), trial.config.seed)
-
-
-def protected(trial: Trial) -> list[Selected]:
-    """grait with the answers of known questions weighted by softmax(left-out margin / deviation), too.
-
-    Those that look most like unknown ones, which refusals endanger most, count most; their total weight stays.
-    """
-    rows = grait.select(trial.evidence, trial.config.selection, trial.config.seed)
-    margins = trial.margins()
-    known = [row for row in rows if row.label == "ik"]
-    values = [margins[row.id] for row in known]
-    factors = dict(zip([row.id for row in known], softmax_weights(values, spread(values), 1.0), strict=True))
-    weight = sum(row.sample_weight for row in known)
-    scale = weight / sum(row.sample_weight * factors[row.id] for row in known)
-    return [replace(row, sample_weight=row.sample_weight * scale * factors.get(row.id, 1 / scale)) for row in rows]
-
-
 def rehearsed(trial: Trial) -> list[Selected]:
     """grait by what the model knows after the warm-up on known answers instead of before; margins stay."""
     threshold = trial.config.knowledge.correctness_threshold
@@ -330,8 +308,6 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "grait-equal-weights": lambda t: grait.select_equal_weights(t.evidence, t.config.selection, t.config.seed),
     "grait-stable-weights": lambda t: grait.select_stable_weights(t.evidence, t.config.selection, t.config.seed),
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
-    "flatter": flatter,
-    "protected": protected,
     "rehearsed": rehearsed,
     "soft-s": soft_s,
     "margin": margin,
@@ -372,10 +348,12 @@ def main() -> None:
     states = initial_knowledge(bench)
     warmed_up = warmup(bench, states)
     scores = influence_scores(bench, states, warmed_up)
-    flow = {row.id: row.flow for row in warmup_flow(bench, states, warmed_up)}
+    variants = arguments.variants.split(",")
+    after = warmup_flow(bench, states, warmed_up) if "rehearsed" in variants else []
+    flow = {row.id: row.flow for row in after}
     trial = Trial(Evidence(states, flow, {row.id: row for row in scores}), folder, config)
     initial = {row.id: row.outcome for row in evaluation(bench, INIT_BASIC, None, VALIDATION)}
-    for name in arguments.variants.split(","):
+    for name in variants:
         rows = VARIANTS[name](trial)
         begin = time.monotonic()
         predictions = evaluated(bench, name, rows, arguments.set)

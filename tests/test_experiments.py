@@ -10,9 +10,10 @@ import pytest
 
 from experiments import answers
 from experiments.equal_wrong import Cell, at_equal_wrong, over_refusal_of_answers
+from experiments.within import within
 from grait.artifacts import write_rows
 from grait.evaluation.compare import compare, gather
-from grait.evaluation.metrics import over_refusal_rate
+from grait.evaluation.metrics import over_refusal_rate, refusal_auroc
 from grait.methods.catalog import INIT_BASIC
 from grait.records import Outcome, Prediction
 
@@ -66,7 +67,7 @@ def test_kept_answers_give_the_very_comparison_of_the_runs(runs: Path, tmp_path:
 
 def test_what_is_kept_names_machines_and_no_folder_of_mine(runs: Path, tmp_path: Path) -> None:
     answers.keep(runs, tmp_path / "kept")
-    answers._compare(tmp_path / "kept", tmp_path / "out", None, None)
+    answers.write_comparison(tmp_path / "kept", tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text(encoding="utf-8")
     assert "kind 0 and kind 1" in text
     assert all("/home/me" not in path.read_text(encoding="utf-8") for path in tmp_path.glob("[ko]*/*.json"))
@@ -117,3 +118,14 @@ def test_the_one_with_more_wrong_answers_has_to_refuse_more() -> None:
     assert of_bold > of_shy
     assert at_equal_wrong(shy, bold, right) == (of_shy, of_bold)
     assert at_equal_wrong(bold, bold, right)[0] == at_equal_wrong(bold, bold, right)[1]
+
+
+def test_within_relations_what_tells_only_relations_apart_is_chance() -> None:
+    rows = predictions(0, ("correct", "wrong"))
+    initial = {row.id: row.outcome for row in rows}
+    scores = {row.id: row.refusal_logprob for row in rows}
+    assert within(scores, initial, dict.fromkeys(initial, "all")) == pytest.approx(refusal_auroc(scores, initial))
+    relations = {id_: str(number % 3) for number, id_ in enumerate(initial)}
+    assert within({id_: float(relations[id_]) for id_ in initial}, initial, relations) == 0.5
+    shifted = {id_: score + 100 * float(relations[id_]) for id_, score in scores.items()}
+    assert within(shifted, initial, relations) == pytest.approx(within(scores, initial, relations))
