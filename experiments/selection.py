@@ -113,6 +113,17 @@ def partial(trial: Trial, weights: Mapping[str, float], times: int) -> list[Sele
     return [*answers, *(Selected(id_, "idk", scale * weight, "refusal") for id_, weight in weights.items())]
 
 
+def taught(trial: Trial, least: float, share: float) -> list[Selected]:
+    """``grait`` with another least weight of an answer; refusals weigh ``share`` of what answers do."""
+    answers = [
+        Selected(state.id, state.label, max(state.correctness, least), "answer")
+        for state in [*trial.known, *trial.unknown]
+    ]
+    weights = trial.by_left_out_margin()
+    scale = share * sum(row.sample_weight for row in answers) / sum(weights.values())
+    return [*answers, *(Selected(id_, "idk", scale * weight, "refusal") for id_, weight in weights.items())]
+
+
 def rehearsed(trial: Trial) -> list[Selected]:
     """grait by what the model knows after the warm-up on known answers instead of before; margins stay."""
     threshold = trial.config.knowledge.correctness_threshold
@@ -308,6 +319,10 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "grait-equal-weights": lambda t: grait.select_equal_weights(t.evidence, t.config.selection, t.config.seed),
     "grait-stable-weights": lambda t: grait.select_stable_weights(t.evidence, t.config.selection, t.config.seed),
     "partial-once-left-out": lambda t: partial(t, t.by_left_out_margin(), 1),
+    "taught-30": lambda t: taught(t, 0.3, 0.5),
+    "taught-30-even": lambda t: taught(t, 0.3, 1.0),
+    "taught-10-even": lambda t: taught(t, 0.1, 1.0),
+    "taught-100-even": lambda t: taught(t, 1.0, 1.0),
     "rehearsed": rehearsed,
     "soft-s": soft_s,
     "margin": margin,

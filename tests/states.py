@@ -66,6 +66,6 @@ SPLIT = [name for name in TRAINED if name not in ("van-tuning", "random-idk")]
 """Methods that follow the labels: answers of known questions, refusals (or "unsure") of unknown ones."""
 ALL_UNKNOWN = [name for name in SPLIT if name not in ("craft", "craft-no-certainty")]
 """Of these, the methods that may take any unknown question."""
-SOFT = ["grait", "grait-stable-weights", "grait-equal-weights"]
-"""Of these, the methods that teach the answers of partly known questions, too."""
+SOFT = ["grait", "grait-stable-weights", "grait-equal-weights", "grait-known-answers"]
+"""Of these, the methods that teach answers of unknown questions, too."""
 AS_MANY_AS_KNOWN = [name for name in ALL_UNKNOWN if not METHODS[name].takes_all_unknown]

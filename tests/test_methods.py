@@ -241,11 +241,16 @@ def test_grait_and_its_variants_on_five_questions() -> None:
 
 def test_grait_teaches_each_answer_by_how_well_it_is_known() -> None:
     """Of the unknown questions with their refusals, too, where any sample is right."""
-    chosen = grait.select(evidence(HAND_MADE, HAND_SCORES), SelectionConfig(), 0)
-    answers = {row.id: row.sample_weight for row in chosen if row.target == "answer"}
-    assert answers == {"sure": 1.0, "known": 0.8, "surest": 0.6, "rises": 0.3, "falls": 0.2}
-    refusals = {row.id for row in chosen if row.target == "refusal"}
-    assert refusals == {"rises", "falls", "stays", "silent", "silent and rises"}
+    known = {"sure": 1.0, "known": 0.8, "surest": 0.6}
+    partly = {"rises": 0.3, "falls": 0.2}
+    never = dict.fromkeys(("stays", "silent", "silent and rises"), 0.0)
+    for select, answers in (
+        (grait.select_known_answers, known | partly),
+        (grait.select, known | {name: max(weight, 0.3) for name, weight in (partly | never).items()}),
+    ):
+        chosen = select(evidence(HAND_MADE, HAND_SCORES), SelectionConfig(), 0)
+        assert {row.id: row.sample_weight for row in chosen if row.target == "answer"} == answers
+        assert {row.id for row in chosen if row.target == "refusal"} == {*partly, *never}
 
 
 @pytest.mark.parametrize(
@@ -343,14 +348,14 @@ def test_grait_weighs_unknown_questions_as_their_scores_say_by_id(name: str) -> 
     correctness = {row.id: row.correctness for row in STATES}
     for row in chosen:
         if row.target == "answer":
-            assert row.sample_weight == (correctness[row.id] if name in SOFT else 1.0)
+            assert row.sample_weight == (max(correctness[row.id], 0.3) if name in SOFT else 1.0)
     assert sum(row.sample_weight for row in unknown) / 10 == pytest.approx(0.5)
     total = sum(math.exp(scores[row.id] / 0.1) for row in unknown)
     for row in unknown:
         assert row.sample_weight == pytest.approx(0.5 * 10 * math.exp(scores[row.id] / 0.1) / total)
 
 
-@pytest.mark.parametrize("name", ["grait", "grait-stable-weights", "grait-hard-labels"])
+@pytest.mark.parametrize("name", ["grait", "grait-stable-weights", "grait-known-answers"])
 @pytest.mark.parametrize("scale", [1e-6, 0.5, 3.0, 1e6])
 def test_by_default_weights_do_not_depend_on_how_far_influence_spreads(name: str, scale: float) -> None:
     """Prompts with solved examples halve it: the same tau would mean another method."""
@@ -380,7 +385,7 @@ def test_equal_influence_weighs_equally_by_default() -> None:
     assert weights == pytest.approx([weights[0]] * len(UNKNOWN))
 
 
-@pytest.mark.parametrize("name", ["grait", "grait-stable-weights", "grait-equal-weights", "grait-hard-labels"])
+@pytest.mark.parametrize("name", ["grait", "grait-stable-weights", "grait-equal-weights", "grait-known-answers"])
 @pytest.mark.parametrize("n_known", [1, 4, len(KNOWN)])
 def test_by_default_all_refusals_together_weigh_as_much_as_all_answers(name: str, n_known: int) -> None:
     """Where there are few known questions and where there are many."""
@@ -392,10 +397,11 @@ def test_by_default_all_refusals_together_weigh_as_much_as_all_answers(name: str
     assert len(answers) + len(refusals) == len(chosen)
     assert set(refusals) == UNKNOWN
     assert sum(refusals.values()) == pytest.approx(sum(answers.values()))
-    if name == "grait-hard-labels":
-        assert answers == dict.fromkeys(known, 1.0)
+    correctness = {row.id: row.correctness for row in states if row.label != "dropped"}
+    if name == "grait-known-answers":
+        assert answers == {id_: mu for id_, mu in correctness.items() if mu > 0}
     else:
-        assert answers == {row.id: row.correctness for row in states if row.correctness > 0 and row.label != "dropped"}
+        assert answers == {id_: max(mu, 0.3) for id_, mu in correctness.items()}
     if name == "grait-equal-weights":
         assert len(set(refusals.values())) == 1
 
@@ -415,7 +421,10 @@ def test_grait_takes_answers_of_the_unknown_questions_that_it_takes() -> None:
     refused = {row.id for row in chosen if row.target == "refusal"}
     answered = {row.id for row in chosen if row.target == "answer" and row.label != "ik"}
     correctness = {row.id: row.correctness for row in STATES}
-    assert answered == {name for name in refused if correctness[name] > 0}
+    assert answered == refused
+    known = grait.select_known_answers(evidence(), SelectionConfig(n_ik=3, n_idk=10), 0)
+    answered = {row.id for row in known if row.target == "answer" and row.label != "ik"}
+    assert answered == {name for name in refused if correctness[name] > 0} != refused
 
 
 def test_grait_told_how_many_unknown_questions_to_take_draws_them() -> None:

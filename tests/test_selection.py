@@ -120,6 +120,6 @@ def test_the_papers_proportion_is_a_matter_of_counts() -> None:
     scores, flow = some_scores(states), {row.id: 0.0 for row in states}
     for name in TRAINED:
         chosen = select_of(name)(evidence(states, scores, flow), SelectionConfig(n_ik=20, n_idk=5), 0)
-        assert len(chosen) == 25
+        assert len({row.id for row in chosen}) == 25
         if name not in ("van-tuning", "r-tuning"):
             assert [row.target for row in chosen].count("refusal") == 5

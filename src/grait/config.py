@@ -275,7 +275,7 @@ class SelectionConfig(Section):
         None,
         gt=0,
         description="GRAIT: mean sample weight m of the unknown questions. Default: for grait what makes them weigh as "
-        "much as all known ones together; for grait-paper 1.",
+        "much as all answers together; for grait-paper 1.",
     )
     drop_zero_flow: bool = Field(
         False,

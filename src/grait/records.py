@@ -35,7 +35,7 @@ MethodName = Literal[
     "grait",
     "grait-equal-weights",
     "grait-stable-weights",
-    "grait-hard-labels",
+    "grait-known-answers",
     "grait-paper",
     "grait-no-selection",
     "grait-no-weights",

@@ -84,7 +84,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "grait",
-            "all refusals of unknown questions, weighted by left-out margin; all answers, weighted by correctness",
+            "refusals of all unknown questions, by left-out margin; answers of all, by correctness, at least 0.3",
             f"this project, after {GRAIT}",
             grait.select,
             needs_influence=True,
@@ -107,10 +107,10 @@ METHODS: dict[str, Method] = {
             takes_all_unknown=True,
         ),
         Method(
-            "grait-hard-labels",
-            "ablation of grait: answers of known questions only, all of weight 1",
+            "grait-known-answers",
+            "ablation of grait: no answers of questions that no sample gets right; the others by correctness",
             "this project",
-            grait.select_hard_labels,
+            grait.select_known_answers,
             needs_influence=True,
             takes_all_unknown=True,
         ),

@@ -4,8 +4,8 @@
 the unknown questions of highest refusal influence R and weighs them by stable influence S. The default takes all: R is
 mostly what all refusals have in common, and the questions of highest R are much alike (docs/results.md). It weighs them
 by the left-out margin, which is S but for the weights of the directions (``influence.margins``) and tells more of known
-and unknown, within a kind of question above all. The default also teaches the answers of questions that the model
-knows in part.
+and unknown, within a kind of question above all. The default also teaches the answers of all questions, those that the
+model does not know with a small weight: see ``select``.
 
 The published script computes weights of the opposite sign, overwrites them with 1 and discards its selection;
 ``select_released`` is the script up to its last correct step. All draw the unknown questions from those that have a
@@ -22,6 +22,9 @@ from grait.errors import KnowledgeError
 from grait.methods.selection import Counts, Evidence, counts, most_correct, with_label
 from grait.records import InfluenceScore, KnowledgeState, Selected
 
+LEAST_ANSWER_WEIGHT = 0.3
+"""Of the answer of a question that no sample gets right, and so of any. Chosen on validation questions
+(docs/results.md)."""
 PAPER_MEAN_WEIGHT = 1.0
 PAPER_TAU = 0.05
 RELEASED_MEAN_WEIGHT = 0.5
@@ -29,18 +32,26 @@ RELEASED_MEAN_WEIGHT = 0.5
 
 
 def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
-    """Answers: the n_ik most correct known questions and the unknown ones below that any sample answers right, weight
-    mu. Refusals: all unknown questions that have a score, weighted by ``softmax_weights`` of their left-out margins,
-    where ``config.tau`` is by default one standard deviation of these: how far they spread depends on the model, the
-    prompt and the number of questions, and the paper's 0.05 is little for one and much for another.
+    """Answers: the n_ik most correct known questions and the unknown ones below, weight mu, at least 0.3. Refusals: all
+    unknown questions that have a score, weighted by ``softmax_weights`` of their left-out margins, where ``config.tau``
+    is by default one standard deviation of these: how far they spread depends on the model, the prompt and the number
+    of questions, and the paper's 0.05 is little for one and much for another.
 
-    So an unknown question that some samples get right teaches both, its answer by the share of samples that know it. By
-    default refusals weigh as much as answers, whatever their numbers: THS credits a right answer with 1 and charges a
-    wrong one with Pc0 / Pw0, which makes the two sides of the training set equal. With ``config.n_idk`` so many random
-    unknown questions are taken (by ``seed``, which has no other effect). An unknown question without a score (its
-    gradient was not finite) is not taken.
+    So an unknown question teaches both, the refusal and its answer. From the answers the model learns what answers of
+    the kind look like. Where it does not know, its probability spreads over many of them, and none is as probable as
+    the refusal; where it knows, one of them is. So it is the model's own sureness of an answer that decides, as in
+    Chow's rule to reject (IEEE Trans. Information Theory 16, 1970), not only what kind of question it is.
+
+    By default refusals weigh as much as answers, whatever their numbers. With ``config.n_idk`` so many random unknown
+    questions are taken (by ``seed``, which has no other effect). An unknown question without a score (its gradient was
+    not finite) is not taken.
     """
     return _covering(evidence, config, seed, _margin)
+
+
+def select_known_answers(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
+    """Ablation: ``select`` without the answers of questions that no sample gets right; the others weigh mu."""
+    return _covering(evidence, config, seed, _margin, least=0.0)
 
 
 def select_stable_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
@@ -51,13 +62,6 @@ def select_stable_weights(evidence: Evidence, config: SelectionConfig, seed: int
 def select_equal_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: the answers and refusals of ``select``; the refusals share their weight equally."""
     return _covering(evidence, config.model_copy(update={"tau": math.inf}), seed, _margin)
-
-
-def select_hard_labels(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
-    """Ablation: no answers but those of known questions, which weigh 1; refusals as in ``select``."""
-    known, unknown, _ = _sides(evidence, config)
-    chosen = _covered(unknown, config.n_idk, seed)
-    return _selected(known, chosen, _balancing_weights([score.left_out_margin for score in chosen], config, len(known)))
 
 
 def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
@@ -131,16 +135,23 @@ def _stable(score: InfluenceScore) -> float:
 
 
 def _covering(
-    evidence: Evidence, config: SelectionConfig, seed: int, by: Callable[[InfluenceScore], float]
+    evidence: Evidence,
+    config: SelectionConfig,
+    seed: int,
+    by: Callable[[InfluenceScore], float],
+    least: float = LEAST_ANSWER_WEIGHT,
 ) -> list[Selected]:
+    """``least``: weight of the answer of a question that no sample gets right; at 0 it is not taught."""
     known, unknown, _ = _sides(evidence, config)
     chosen = _covered(unknown, config.n_idk, seed)
     refused = {score.id for score in chosen}
-    partly = [state for state in evidence.states if state.id in refused and state.correctness > 0]
-    answered = [*known, *sorted(partly, key=lambda state: state.id)]
-    weights = _balancing_weights([by(score) for score in chosen], config, sum(state.correctness for state in answered))
+    others = sorted((state for state in evidence.states if state.id in refused), key=lambda state: state.id)
+    weighed = [(state, max(state.correctness, least)) for state in [*known, *others]]
+    answers = [Selected(state.id, state.label, weight, "answer") for state, weight in weighed if weight > 0]
+    total = sum(row.sample_weight for row in answers)
+    weights = _balancing_weights([by(score) for score in chosen], config, total)
     return [
-        *(Selected(state.id, state.label, state.correctness, "answer") for state in answered),
+        *answers,
         *(Selected(score.id, "idk", weight, "refusal") for score, weight in zip(chosen, weights, strict=True)),
     ]
 

@@ -62,7 +62,7 @@ STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "grait": ("grait", SOLID),
     "grait-equal-weights": ("grait", DASHED),
     "grait-stable-weights": ("grait", MIXED),
-    "grait-hard-labels": ("grait", DOTTED),
+    "grait-known-answers": ("grait", DOTTED),
     "grait-paper": ("published", SOLID),
     "grait-no-selection": ("published", DASHED),
     "grait-no-weights": ("published", DOTTED),
