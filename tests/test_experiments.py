@@ -10,6 +10,7 @@ import pytest
 
 from experiments import answers
 from experiments.equal_wrong import Cell, at_equal_wrong, over_refusal_of_answers
+from experiments.sureness import WRONG, along
 from experiments.within import within
 from grait.artifacts import write_rows
 from grait.evaluation.compare import compare, gather
@@ -129,3 +130,19 @@ def test_within_relations_what_tells_only_relations_apart_is_chance() -> None:
     assert within({id_: float(relations[id_]) for id_ in initial}, initial, relations) == 0.5
     shifted = {id_: score + 100 * float(relations[id_]) for id_, score in scores.items()}
     assert within(shifted, initial, relations) == pytest.approx(within(scores, initial, relations))
+
+
+def test_along_a_score_that_knows_all_nothing_is_refused_that_is_right_and_none_of_the_wrong_answered() -> None:
+    right = np.arange(40) % 4 == 0
+    assert along(np.where(right, 0.0, 1.0), right, right) == ([0.0] * len(WRONG), pytest.approx(0.25))
+    worst, best = along(np.where(right, 1.0, 0.0), right, right)
+    assert worst == [1.0] * len(WRONG)
+    assert best == pytest.approx(0.0)
+
+
+def test_along_a_score_stops_where_as_many_are_wrong_as_may_be() -> None:
+    """Right and wrong in turn, of 100: at 6% wrong 7 right ones are answered, at 10% 11, at 15% 16."""
+    right = np.arange(100) % 2 == 0
+    refused, best = along(np.arange(100.0), right, right)
+    assert refused == pytest.approx([1 - 7 / 50, 1 - 11 / 50, 1 - 16 / 50])
+    assert best == pytest.approx(0.01)
