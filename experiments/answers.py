@@ -5,7 +5,8 @@
 no text. KEPT/about.json has each seed's config, versions and machine.
 
 ``python -m experiments.answers compare KEPT OUT`` writes OUT/compare.md and OUT/compare.json, as ``grait compare`` does
-for every system that all seeds have: means over the seeds, paired 95% intervals.
+for every system that all seeds have: means over the seeds, paired 95% intervals. ``--seeds 0,1`` takes only these
+seeds, which may have more systems in common.
 """
 
 import argparse
@@ -134,9 +135,12 @@ def load_json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def write_comparison(kept: Path, out: Path) -> None:
-    """What ``grait compare`` would write of the kept answers."""
-    seeds = read_seeds(kept)
+def write_comparison(kept: Path, out: Path, only: Sequence[int] | None = None) -> None:
+    """What ``grait compare`` would write of the kept answers. ``only``: seeds; default: all."""
+    found = read_seeds(kept)
+    if lacking := set(only or ()) - set(found):
+        raise SystemExit(f"{kept}: has no seed {min(lacking)}; it has {', '.join(map(str, found))}")
+    seeds = {seed: cells for seed, cells in found.items() if only is None or seed in only}
     records, differences = compare_seeds(seeds)
     of_all = load_json(kept / ABOUT)
     of_seeds = [of_all[f"seed-{seed}"] for seed in seeds]
@@ -164,11 +168,12 @@ def main() -> None:
     comparing = commands.add_parser("compare")
     comparing.add_argument("kept", type=Path)
     comparing.add_argument("out", type=Path)
+    comparing.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")])
     arguments = parser.parse_args()
     if arguments.command == "keep":
         keep(arguments.runs, arguments.kept)
     else:
-        write_comparison(arguments.kept, arguments.out)
+        write_comparison(arguments.kept, arguments.out, arguments.seeds)
 
 
 if __name__ == "__main__":

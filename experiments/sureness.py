@@ -1,16 +1,17 @@
 """Which of a tuned model's probabilities tells known from unknown questions?
 
 ``python -m experiments.sureness RUN SYSTEM ...`` asks systems of a WorldFacts run (those with an adapter, trials
-included, and ``init-basic``) the 800 validation questions of ``experiments.selection``, each both freely and with the
-refusal's first token suppressed, so that every question has an answer. Of each system, with questions answered in the
-order of a score, over-refusal where 6, 10 and 15% of all are answered wrong, and the best THS of any threshold:
+included, and ``init-basic``) the 800 validation questions of ``experiments.selection``, or with ``--dataset`` those of
+a test set of the run, each both freely and with the refusal's first token suppressed, so that every question has an
+answer. Of each system, with questions answered in the order of a score, over-refusal where 6, 10 and 15% of all are
+answered wrong, and the best THS of any threshold:
 
 - ``refusal``: log-probability of the refusal, as in every evaluation;
 - ``odds``: that less the log-probability of the answer;
 - ``answer``: minus the log-probability of the answer.
 
 AUROC over all pairs of a question that the initial model answers right and one that it does not, and over those of
-one relation. Chosen by on validation questions only; nothing is written.
+one relation. Nothing is written.
 """
 
 import argparse
@@ -97,11 +98,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=Path)
     parser.add_argument("systems", nargs="+")
+    parser.add_argument("--dataset", default=VALIDATION.title, help="validation, or the name of a test set of the run")
     arguments = parser.parse_args()
     bench = open_run(arguments.run)
-    evaluation = bench.config.evaluation.model_copy(update={"datasets": [VALIDATION]})
+    known_sets = {row.title: row for row in [VALIDATION, *bench.config.evaluation.datasets]}
+    evaluation = bench.config.evaluation.model_copy(update={"datasets": [known_sets[arguments.dataset]]})
     bench = replace(bench, config=bench.config.model_copy(update={"evaluation": evaluation}))
-    questions = list(bench.test_sets[VALIDATION.title])
+    questions = list(bench.test_sets[arguments.dataset])
     relations = {question.id: question.relation or "" for question in questions}
     base = ask(bench, INIT_BASIC, questions)
     initial = {id_: reply.outcome for id_, reply in base.items()}

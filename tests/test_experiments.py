@@ -75,6 +75,18 @@ def test_what_is_kept_names_machines_and_no_folder_of_mine(runs: Path, tmp_path:
     assert "/home/me" not in text
 
 
+def test_a_comparison_of_some_seeds_has_what_these_have_in_common(runs: Path, tmp_path: Path) -> None:
+    shutil.rmtree(runs / "seed-1" / "evaluation" / "in-domain" / "cor-rait")
+    answers.keep(runs, tmp_path / "kept")
+    for seeds, systems in ((None, {INIT_BASIC, "grait"}), ([0], {INIT_BASIC, "grait", "cor-rait"})):
+        answers.write_comparison(tmp_path / "kept", tmp_path / "out", seeds)
+        written = json.loads((tmp_path / "out" / "compare.json").read_text())
+        assert {record["method"] for record in written["records"]} == systems
+        assert written["about"]["seeds"] == (seeds or [0, 1])
+    with pytest.raises(SystemExit, match="has no seed 2; it has 0, 1"):
+        answers.write_comparison(tmp_path / "kept", tmp_path / "out", [0, 2])
+
+
 def test_keeping_again_leaves_other_seeds(runs: Path, tmp_path: Path) -> None:
     answers.keep(runs, tmp_path / "kept")
     before = (tmp_path / "kept" / "seed-1.parquet").read_bytes()
