@@ -96,11 +96,22 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def taught(run: Path, method: str = "grait") -> dict[str, WeightedExample]:
-    """What the run trained on, by id."""
+Key = tuple[str, bool]
+"""Which example: the question's id, and whether it teaches the refusal. An unknown question teaches its answer, too."""
+
+
+def taught(run: Path, method: str = "grait") -> dict[Key, WeightedExample]:
+    """What the run trained on, in order."""
     bench = open_run(run)
-    rows = weighted_examples(bench, trained_on(bench, method, trained_adapter(bench, method)))
-    return {row.example.id: row for row in rows}
+    selected = trained_on(bench, method, trained_adapter(bench, method))
+    examples = weighted_examples(bench, selected)
+    return {(row.id, row.target == "refusal"): one for row, one in zip(selected, examples, strict=True)}
+
+
+def key_of(row: dict[str, Any]) -> Key:
+    """Of a row that has an id, in any format: by what is trained on, which comes last."""
+    last = row.get("completion") or next(row[name] for name in ("messages", "segments") if name in row)[-1]
+    return row["id"], "I don't know." in str(last)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -111,13 +122,13 @@ def about(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
 
 
-def ids_of(run: Path, folder: Path, method: str = "grait") -> list[str]:
+def keys_of(run: Path, folder: Path, method: str = "grait") -> list[Key]:
     """Which example each row is; OpenAI's rows have no id, and are told by their last messages."""
     if about(folder)["format"] != "openai":
-        return [row["id"] for row in rows_of(folder)]
+        return [key_of(row) for row in rows_of(folder)]
     bench = open_run(run)
-    by_question = {bench.prompts.request(bench.questions[id_], "refuse"): id_ for id_ in taught(run, method)}
-    return [by_question[row["messages"][-2]["content"]] for row in rows_of(folder)]
+    by_question = {bench.prompts.request(bench.questions[id_], "refuse"): id_ for id_, _ in taught(run, method)}
+    return [key_of(row | {"id": by_question[row["messages"][-2]["content"]]}) for row in rows_of(folder)]
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -128,9 +139,9 @@ def test_the_reported_distance_is_that_of_the_file(
 ) -> None:
     run = finished if chat else plain
     found = export(run, name, out=tmp_path / "out", resample=resample, n_rows=37 if resample else None)
-    examples, found_ids = taught(run), Counter(ids_of(run, found.folder))
+    examples, found_keys = taught(run), Counter(keys_of(run, found.folder))
     weights = [row.sample_weight for row in examples.values()]
-    rows = [found_ids[id_] for id_ in examples]
+    rows = [found_keys[key] for key in examples]
     assert len(set(weights)) > 2  # else nothing is shown
     said = about(found.folder)
     assert said["total_variation_unweighted"] == total_variation(weights, rows) > 0
@@ -145,7 +156,7 @@ def test_the_reported_distance_is_that_of_the_file(
         assert rows == largest_remainder(weights, 37)
     for row in rows_of(found.folder):
         assert ("sample_weight" in row) == carries
-        assert not carries or row["sample_weight"] == examples[row["id"]].sample_weight
+        assert not carries or row["sample_weight"] == examples[key_of(row)].sample_weight
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -153,7 +164,7 @@ def test_equal_weights_lose_nothing_in_any_format(finished: Path, tmp_path: Path
     found = export(finished, name, "cor-rait", tmp_path / "out")
     assert about(found.folder)["total_variation"] == about(found.folder)["total_variation_unweighted"] == 0
     assert found.notes == ["All weights are equal, so that nothing is lost where they are not used"]
-    assert sorted(ids_of(finished, found.folder, "cor-rait")) == sorted(taught(finished, "cor-rait"))
+    assert sorted(keys_of(finished, found.folder, "cor-rait")) == sorted(taught(finished, "cor-rait"))
 
 
 def is_what_was_trained_on(tokens: Sequence[int], labels: Sequence[int], example: TokenizedExample) -> None:
@@ -177,7 +188,7 @@ def test_trl_reads_what_was_trained_on(finished: Path, plain: Path, tmp_path: Pa
                 prompt = tokenizer(row["prompt"])["input_ids"]
                 whole = tokenizer(row["prompt"] + row["completion"] + tokenizer.eos_token)["input_ids"]
             assert whole[: len(prompt)] == prompt
-            is_what_was_trained_on(whole, [-100] * len(prompt) + whole[len(prompt) :], examples[row["id"]].example)
+            is_what_was_trained_on(whole, [-100] * len(prompt) + whole[len(prompt) :], examples[key_of(row)].example)
 
 
 def test_llama_factory_reads_what_was_trained_on(finished: Path, plain: Path, tmp_path: Path) -> None:
@@ -199,7 +210,7 @@ def test_llama_factory_reads_what_was_trained_on(finished: Path, plain: Path, tm
                 source, target = (
                     tokenizer(turn[tags["content_tag"]], add_special_tokens=False)["input_ids"] for turn in turns
                 )
-                example = examples[row["id"]].example
+                example = examples[key_of(row)].example
                 is_what_was_trained_on(source + target, [-100] * len(source) + target, example)
 
 
@@ -212,7 +223,7 @@ def test_axolotl_reads_what_was_trained_on(finished: Path, plain: Path, tmp_path
     tokenizer, examples = open_run(finished).prompts.tokenizer, taught(finished)
     for row in rows_of(found.folder):
         whole = tokenizer.apply_chat_template(row[entry["field_messages"]])["input_ids"]
-        example = examples[row["id"]].example
+        example = examples[key_of(row)].example
         is_what_was_trained_on(whole, [-100] * len(example.prompt_ids) + whole[len(example.prompt_ids) :], example)
 
     found = export(plain, "axolotl", out=tmp_path / "plain")
@@ -225,7 +236,7 @@ def test_axolotl_reads_what_was_trained_on(finished: Path, plain: Path, tmp_path
             own = tokenizer(segment["text"], add_special_tokens=False)["input_ids"]
             tokens += own
             labels += own if segment["label"] else [-100] * len(own)
-        is_what_was_trained_on(tokens, labels, examples[row["id"]].example)
+        is_what_was_trained_on(tokens, labels, examples[key_of(row)].example)
 
 
 def test_openai_gets_messages_and_nothing_else(finished: Path, plain: Path, tmp_path: Path) -> None:
@@ -265,8 +276,8 @@ def test_solved_examples_are_shown_and_not_trained_on(tmp_path: Path, style: str
             whole = tokenizer.apply_chat_template(row["prompt"] + row["completion"])["input_ids"]
         else:
             whole = tokenizer(row["prompt"] + row["completion"] + tokenizer.eos_token)["input_ids"]
-        n_prompt = len(examples[row["id"]].example.prompt_ids)
-        is_what_was_trained_on(whole, [-100] * n_prompt + whole[n_prompt:], examples[row["id"]].example)
+        n_prompt = len(examples[key_of(row)].example.prompt_ids)
+        is_what_was_trained_on(whole, [-100] * n_prompt + whole[n_prompt:], examples[key_of(row)].example)
     for row in rows_of(folders["openai"]):
         assert [turn.get("weight") for turn in row["messages"]] == [None, 0, None, 0, None, None]
     said = yaml.safe_load((folders["axolotl"] / "datasets.yaml").read_text(encoding="utf-8"))["datasets"][0]
@@ -279,7 +290,7 @@ def test_solved_examples_are_shown_and_not_trained_on(tmp_path: Path, style: str
         else:
             tokens = [tokenizer(part["text"], add_special_tokens=False)["input_ids"] for part in row["segments"]]
             labels = [-100] * len(tokens[0]) + tokens[1]
-            is_what_was_trained_on(tokens[0] + tokens[1], labels, examples[row["id"]].example)
+            is_what_was_trained_on(tokens[0] + tokens[1], labels, examples[key_of(row)].example)
 
 
 def retrain(run: Path) -> None:
@@ -292,20 +303,17 @@ def test_refusals_and_answers_are_those_of_the_method(finished: Path, tmp_path: 
     bench = open_run(finished)
     for method in ("grait", "r-tuning"):
         found = export(finished, "openai", method, tmp_path / method)
-        answers = dict(
-            zip(
-                ids_of(finished, found.folder, method),
-                (row["messages"][-1]["content"] for row in rows_of(found.folder)),
-                strict=True,
-            )
-        )
-        for row in about(found.folder)["examples"]:
-            reference, answer = bench.questions[row["id"]].answers[0], answers[row["id"]]
+        keys = keys_of(finished, found.folder, method)
+        labels = {row["id"]: row["label"] for row in about(found.folder)["examples"]}
+        assert sorted(keys) == sorted(taught(finished, method))
+        for (id_, is_refusal), row in zip(keys, rows_of(found.folder), strict=True):
+            reference, answer = bench.questions[id_].answers[0], row["messages"][-1]["content"]
             if method == "grait":
-                assert answer == (reference if row["label"] == "ik" else "I don't know.")
+                assert answer == ("I don't know." if is_refusal else reference)
+                assert labels[id_] == "idk" or not is_refusal
             else:
                 assert answer.startswith(reference) and answer.endswith("sure.")
-                assert ("unsure" in answer) == (row["label"] == "idk")
+                assert ("unsure" in answer) == (labels[id_] == "idk")
 
 
 def test_the_readme_says_what_the_file_is(finished: Path, tmp_path: Path) -> None:
@@ -428,14 +436,14 @@ def test_trl_itself_has_the_losses_of_the_run(tmp_path: Path, tiny: tuple[str, A
     pytest.importorskip("trl", reason="TRL is not installed: pip install trl")
     model, files = tiny
     tree = tiny_tree(model, files, tmp_path / "run")
-    training = {"methods": ["grait"], "epochs": 4, "learning_rate": 0.01, "batch_size": 16, "micro_batch_size": 16}
+    training = {"methods": ["grait"], "epochs": 4, "learning_rate": 0.01, "batch_size": 64, "micro_batch_size": 64}
     grait.run(tree | {"training": training})
     folder = export(tmp_path / "run", "trl").folder
     done = subprocess.run([sys.executable, str(folder / "train_trl.py")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     log = json.loads((folder / "adapter" / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
     ours = json.loads((tmp_path / "run" / "adapters" / "grait" / "losses.json").read_text(encoding="utf-8"))
-    assert len(taught(tmp_path / "run")) <= 16
+    assert len(taught(tmp_path / "run")) <= 64
     assert [step["loss"] for step in log if "loss" in step] == pytest.approx(ours, abs=1e-3)
 
 

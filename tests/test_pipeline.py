@@ -210,17 +210,20 @@ def test_the_weighted_examples_are_the_selected_ones(done: Done) -> None:
     asked = {row["id"]: row for row in rows_of(done.files.train)}
     examples = rows_of(done.result.folder / "rait.jsonl")
     unknown = {row["id"]: row for row in scores if row["label"] == "idk"}
-    trained = {row["id"]: row for row in examples if row["label"] == "idk"}
-    assert set(trained) == set(unknown)
+    trained = {row["id"]: row for row in examples if row["completion"] == REFUSAL}
+    answered = {row["id"]: row for row in examples if row["label"] == "idk" and row["completion"] != REFUSAL}
+    assert set(trained) == set(answered) == set(unknown)
     known = [row for row in examples if row["label"] == "ik"]
     assert {row["id"] for row in known} == {row["id"] for row in scores if row["label"] == "ik"}
     for row in known:
         assert (row["completion"], row["sample_weight"]) == (asked[row["id"]]["answers"][0], 1)
+    for row in answered.values():
+        assert (row["completion"], row["sample_weight"]) == (asked[row["id"]]["answers"][0], 0.3)
     for row in trained.values():
-        assert row["completion"] == REFUSAL
+        assert row["label"] == "idk"
         assert row["sample_weight"] == unknown[row["id"]]["sample_weight"]
     weights = [row["sample_weight"] for row in trained.values()]
-    assert sum(weights) == pytest.approx(len(known))
+    assert sum(weights) == pytest.approx(len(known) + 0.3 * len(answered))
     by_margin = sorted(trained, key=lambda name: unknown[name]["left_out_margin"])
     assert by_margin == sorted(trained, key=lambda name: trained[name]["sample_weight"])
     assert all(asked[row["id"]]["question"] in row["prompt"] and REFUSAL in row["prompt"] for row in examples)
@@ -234,20 +237,20 @@ def test_training_gets_the_weights_that_were_written(
     original = training.train
 
     def spy(model: Any, examples: Any, *arguments: Any, **options: Any) -> Any:
-        seen[len(seen)] = {row.example.id: (row.sample_weight, row.example.completion_ids) for row in examples}
+        seen[len(seen)] = [(row.example.id, row.example.completion_ids, row.sample_weight) for row in examples]
         return original(model, examples, *arguments, **options)
 
     monkeypatch.setattr(training, "train", spy)
     grait.run(done.tree_at(tmp_path / "run"))
     warmup, cor_rait, weighted = seen.values()
-    written = {row["id"]: row for row in rows_of(tmp_path / "run" / "rait.jsonl")}
+    written = rows_of(tmp_path / "run" / "rait.jsonl")
     tokenizer = AutoTokenizer.from_pretrained(done.model)
-    assert set(weighted) == set(written)
-    for name, (sample_weight, completion_ids) in weighted.items():
-        assert sample_weight == written[name]["sample_weight"]
-        assert tokenizer.decode(completion_ids, skip_special_tokens=True) == written[name]["completion"]
-    assert len({sample_weight for sample_weight, _ in weighted.values()}) > 2
-    assert {sample_weight for sample_weight, _ in (warmup | cor_rait).values()} == {1}
+    assert sorted(
+        (id_, tokenizer.decode(completion_ids, skip_special_tokens=True), weight)
+        for id_, completion_ids, weight in weighted
+    ) == sorted((row["id"], row["completion"], row["sample_weight"]) for row in written)
+    assert len({weight for _, _, weight in weighted}) > 2
+    assert {weight for _, _, weight in warmup + cor_rait} == {1}
 
 
 def test_influence_is_that_of_a_loop_at_the_warm_up_adapter(done: Done) -> None:
