@@ -112,19 +112,27 @@ def along(
 
 
 def ordered_by(replies: Sequence[Sure], name: str) -> Cell:
-    """Every question answered, in the order of the ids, with its score: higher refuses more readily."""
+    """Every question answered, with its score: higher refuses more readily."""
     refusal, answer = SCORES[name]
-    rows = sorted(replies, key=lambda row: row.id)
     return Cell(
-        np.array([refusal * row.refusal_logprob + answer * row.answer_logprob for row in rows]),
-        np.array([row.answer != "correct" for row in rows]),
-        np.zeros(len(rows), dtype=bool),
+        np.array([refusal * row.refusal_logprob + answer * row.answer_logprob for row in replies]),
+        np.array([row.answer != "correct" for row in replies]),
+        np.zeros(len(replies), dtype=bool),
+    )
+
+
+def as_trained(replies: Sequence[Sure]) -> Cell:
+    """What the system does by itself."""
+    return Cell(
+        np.array([row.refusal_logprob for row in replies]),
+        np.array([row.outcome == "wrong" for row in replies]),
+        np.array([row.outcome == "refused" for row in replies]),
     )
 
 
 def show(files: Sequence[Path], versus: str) -> None:
     seeds: list[dict[str, list[Sure]]] = []
-    for path in files:
+    for path in files:  # replies in the order of the ids, as all that is compared by position
         of: dict[str, list[Sure]] = {}
         for row in read_rows(path, Sure):
             of.setdefault(row.system, []).append(row)
@@ -136,21 +144,21 @@ def show(files: Sequence[Path], versus: str) -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for system in systems:
         for name in SCORES:
-            of_seeds = np.mean([_numbers(seed[system], name) for seed in seeds], axis=0)
-            area, inside, *refused, best = (f"{100 * value:.1f}" for value in of_seeds)
+            numbers = np.mean([_numbers(seed[system], name) for seed in seeds], axis=0)
+            area, inside, *refused, best = (f"{100 * value:.1f}" for value in numbers)
             print(f"| {system} | {name} | {area} | {inside} | {' / '.join(refused)} | {best} |")
     if versus not in systems:
         return
     print(f"\nOver-refusal at as many wrong answers as {versus} gives as trained\n")
     generator = np.random.default_rng(0)
     draws = [np.arange(n), *generator.integers(n, size=(RESAMPLES, n))]
+    trained_of = [(as_trained(seed[versus]), _known(seed[versus])) for seed in seeds]
     for system in systems:
         for name in SCORES:
+            cells = [(ordered_by(seed[system], name), ordered_by(seed[versus], name)) for seed in seeds]
+            of_seeds = [(*own, *others) for own, others in zip(cells, trained_of, strict=True)]
             rates = np.array(
-                [
-                    np.mean([_at_wrong_of(seed[system], seed[versus], name, rows) for seed in seeds], axis=0)
-                    for rows in draws
-                ]
+                [np.mean([_at_wrong_of(*cell, rows) for cell in of_seeds], axis=0) for rows in draws]
             )  # [1 + RESAMPLES, 3]
             own, trained, same = rates[0]
             spans = [np.percentile((rates[:, 0] / rates[:, column])[1:], [2.5, 97.5]) for column in (1, 2)]
@@ -165,22 +173,24 @@ def show(files: Sequence[Path], versus: str) -> None:
 def _numbers(replies: Sequence[Sure], name: str) -> list[float]:
     initial = {row.id: row.initial for row in replies}
     cell = ordered_by(replies, name)
-    scores = dict(zip(sorted(initial), cell.scores.tolist(), strict=True))
-    known = np.array([initial[id_] == "correct" for id_ in sorted(initial)])
-    refused, best = along(cell.scores, ~cell.wrong, known)
+    scores = dict(zip(initial, cell.scores.tolist(), strict=True))
+    refused, best = along(cell.scores, ~cell.wrong, _known(replies))
     relations = {row.id: row.relation for row in replies}
     return [refusal_auroc(scores, initial), within(scores, initial, relations), *refused, best]
 
 
+def _known(replies: Sequence[Sure]) -> NDArray[np.bool_]:
+    return np.array([row.initial == "correct" for row in replies])
+
+
 def _at_wrong_of(
-    one: Sequence[Sure], other: Sequence[Sure], name: str, rows: NDArray[np.int64]
+    one: Cell, other: Cell, trained: Cell, known: NDArray[np.bool_], rows: NDArray[np.int64]
 ) -> tuple[float, float, float]:
-    """Over-refusal of ``one``, of ``other`` as trained, and of ``other`` by the score. Replies in the order of ids."""
-    known = np.array([row.initial == "correct" for row in other])[rows]
-    refused = np.array([row.outcome == "refused" for row in other])[rows]
-    pw = float(np.mean([row.outcome == "wrong" for row in np.array(other, dtype=object)[rows]]))
-    ours, theirs = (over_refusal_of_answers(ordered_by(replies, name).of(rows), known, pw) for replies in (one, other))
-    return ours, float(refused[known].mean()), theirs
+    """Over-refusal of ``one``, of the other as trained, and of the other by the score; of the questions ``rows``."""
+    trained, known = trained.of(rows), known[rows]
+    pw = float(trained.wrong.mean())
+    ours, theirs = (over_refusal_of_answers(cell.of(rows), known, pw) for cell in (one, other))
+    return ours, float(trained.refused[known].mean()), theirs
 
 
 def main() -> None:
@@ -200,6 +210,8 @@ def main() -> None:
         return
     bench = open_run(arguments.run)
     known_sets = {row.title: row for row in [VALIDATION, *bench.config.evaluation.datasets]}
+    if arguments.dataset not in known_sets:
+        parser.error(f"--dataset {arguments.dataset}: expected one of {', '.join(known_sets)}")
     dataset = known_sets[arguments.dataset]
     evaluated = bench.config.evaluation.model_copy(update={"datasets": [dataset]})
     bench = replace(bench, config=bench.config.model_copy(update={"evaluation": evaluated}))

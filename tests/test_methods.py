@@ -240,7 +240,7 @@ def test_grait_and_its_variants_on_five_questions() -> None:
 
 
 def test_grait_teaches_each_answer_by_how_well_it_is_known() -> None:
-    """Of the unknown questions with their refusals, too, where any sample is right."""
+    """Those of unknown questions, beside their refusals, at least with 0.3; or only where any sample is right."""
     known = {"sure": 1.0, "known": 0.8, "surest": 0.6}
     partly = {"rises": 0.3, "falls": 0.2}
     never = dict.fromkeys(("stays", "silent", "silent and rises"), 0.0)
