@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -142,6 +142,7 @@ def test_the_bound_is_the_rate_that_makes_so_few_hits_just_as_rare(n: int, data:
 
 @settings(deadline=None)
 @given(st.integers(1, 300), st.floats(0.01, 0.9), st.floats(0.5, 0.99))
+@example(1, 0.6156127839414616, 0.6156127839414616)  # the bound is the limit itself
 def test_most_hits_are_those_whose_bound_is_within_the_limit(n: int, limit: float, conf: float) -> None:
     allowed = most_hits(n, limit, conf)
     if allowed >= 0:

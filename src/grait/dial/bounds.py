@@ -23,4 +23,7 @@ def most_hits(trials: int, limit: float, confidence: float) -> int:
 
 def fewest_trials(limit: float, confidence: float) -> int:
     """Trials from which on no hit at all has an upper bound of at most ``limit``."""
-    return math.ceil(math.log(1 - confidence) / math.log1p(-limit))
+    trials = max(1, math.floor(math.log(1 - confidence) / math.log1p(-limit)))
+    while most_hits(trials, limit, confidence) < 0:  # where the quotient is an integer but for rounding, this decides
+        trials += 1
+    return trials
