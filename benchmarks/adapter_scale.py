@@ -13,19 +13,19 @@ from typing import Annotated, Any
 import typer
 from peft.tuners.lora import LoraLayer
 
-from benchmarks.dial import initial_outcomes
 from benchmarks.report import markdown, write
 from grait import progress
+from grait.artifacts import read_rows
 from grait.data.load import load_questions
-from grait.dial.answers import DialAnswers, ask_both_ways, judged
 from grait.dial.curve import DialPoint, dial_curve
 from grait.dial.saved import find_dial
 from grait.dial.threshold import refusal_score
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, refusal_auroc, truthful_helpfulness_score
-from grait.methods.catalog import METHODS
+from grait.evaluation.predict import predict
+from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.model.inference import InferenceEngine
 from grait.pipeline.finished import finished_adapter, open_run
-from grait.records import Outcome
+from grait.records import Outcome, Prediction
 
 SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 COLUMNS = [
@@ -53,11 +53,11 @@ def main(
     if dial is None:
         raise typer.BadParameter(f"{run}: {method} has no dial; run grait calibrate first")
     data = dial.data
-    asked = initial_outcomes(run, data.title)
+    file = run / "calibration" / data.title / INIT_BASIC / "predictions.parquet"
+    asked: dict[str, Outcome] = {row.id: row.outcome for row in read_rows(file, Prediction)}
     questions = [question for question in load_questions(data) if question.id in asked][:limit]
     initial = {question.id: asked[question.id] for question in questions}
-    phrases = bench.config.prompt.all_refusal_phrases
-    answers: dict[float, list[DialAnswers]] = {}
+    answers: dict[float, list[Prediction]] = {}
     with (
         bench.adapted(adapter) as model,
         progress.bar("answers at each scale", len(SCALES) * len(questions), "questions") as advance,
@@ -66,17 +66,15 @@ def main(
         for scale in SCALES:
             for layer in layers:
                 layer.set_scale(model.active_adapter, scale)
-            both = ask_both_ways(
+            answers[scale] = predict(
                 InferenceEngine(model, bench.pad_token_id, bench.config.tokens_per_batch),
                 bench.prompts,
                 questions,
+                "refuse",
+                METHODS[method].judge,
                 max_new_tokens=bench.config.evaluation.max_new_tokens,
                 advance=advance,
             )
-            answers[scale] = [
-                judged(question, own, METHODS[method].judge, phrases)
-                for question, own in zip(questions, both, strict=True)
-            ]
     as_trained = dial_curve(answers[1.0], initial, "first-token")
     records = [measured(scale, rows, initial, as_trained) for scale, rows in answers.items()]
     rows = [
@@ -102,7 +100,7 @@ def main(
 
 def measured(
     scale: float,
-    rows: Sequence[DialAnswers],
+    rows: Sequence[Prediction],
     initial: dict[str, Outcome],
     as_trained: Sequence[DialPoint],
 ) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Which refusal score ranks better: the probability of the refusal's first token, or of its whole text.
+"""Which refusal score ranks better: the odds at the answer's first token, or of the whole texts.
 
 python -m benchmarks.dial RUN [--method grait] [--json FILE] [--markdown FILE]
 
-Reads the answers that ``grait calibrate`` left in a run (calibration questions and test sets); no model is loaded.
+Reads a run's answers to its test sets and, after ``grait calibrate``, to calibration questions; no model is loaded.
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ import typer
 
 from benchmarks.report import markdown, write
 from grait.artifacts import read_rows
-from grait.dial.answers import DialAnswers
 from grait.dial.curve import dial_curve
 from grait.dial.threshold import ScoreName, refusal_score
 from grait.evaluation.metrics import outcome_shares, refusal_auroc
@@ -24,16 +23,20 @@ LIMITS = (0.05, 0.1, 0.2)
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="Run folder in which grait calibrate has run.")],
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
     method: str = "grait",
     json: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
 ) -> None:
     """One row for each set of questions and score."""
-    files = sorted((run / "calibration").glob(f"*/{method}/answers.parquet"))
+    files = [
+        file
+        for part in ("calibration", "evaluation")
+        for file in sorted((run / part).glob(f"*/{method}/predictions.parquet"))
+    ]
     if not files:
-        raise typer.BadParameter(f"{run}: no answers of {method}; run grait calibrate first")
-    records = [measured(run, file, score) for file in files for score in get_args(ScoreName)]
+        raise typer.BadParameter(f"{run}: no answers of {method}; finish the run first")
+    records = [measured(file, score) for file in files for score in get_args(ScoreName)]
     rows = [
         [
             record["questions"],
@@ -56,11 +59,12 @@ def main(
     write(json, records)
 
 
-def measured(run: Path, file: Path, score: ScoreName) -> dict[str, Any]:
+def measured(file: Path, score: ScoreName) -> dict[str, Any]:
     """How well one score ranks one set of questions."""
     title = file.parents[1].name
-    rows = read_rows(file, DialAnswers)
-    initial = initial_outcomes(run, title)
+    rows = read_rows(file, Prediction)
+    initial_file = file.parents[1] / INIT_BASIC / file.name
+    initial: dict[str, Outcome] = {row.id: row.outcome for row in read_rows(initial_file, Prediction)}
     scores = {row.id: refusal_score(row, score) for row in rows}
     has_both_sides = 0 < outcome_shares(initial.values()).pc < 1
     points = dial_curve(rows, initial, score)
@@ -75,13 +79,6 @@ def measured(run: Path, file: Path, score: ScoreName) -> dict[str, Any]:
             for limit in LIMITS
         },
     }
-
-
-def initial_outcomes(run: Path, title: str) -> dict[str, Outcome]:
-    """What the initial model made of the questions: calibration questions and test sets lie in different folders."""
-    folders = (run / part / title / INIT_BASIC for part in ("calibration", "evaluation"))
-    file = next(file for folder in folders if (file := folder / "predictions.parquet").exists())
-    return {row.id: row.outcome for row in read_rows(file, Prediction)}
 
 
 if __name__ == "__main__":

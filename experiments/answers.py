@@ -1,8 +1,8 @@
 """What every system made of every test question, kept in a small file for each seed: comparisons that outlast adapters.
 
 ``python -m experiments.answers keep RUNS KEPT`` writes KEPT/seed-N.parquet from RUNS/seed-N, the runs of one config
-(``grait compare``, or ``grait run`` for each seed): data set, system, question id, outcome and refusal log-probability,
-no text. KEPT/about.json has each seed's config, versions and machine.
+(``grait compare``, or ``grait run`` for each seed): data set, system, question id, both outcomes and the three numbers
+of ``records.Prediction``, no text. KEPT/about.json has each seed's config, versions and machine.
 
 ``python -m experiments.answers compare KEPT OUT`` writes OUT/compare.md and OUT/compare.json, as ``grait compare`` does
 for every system that all seeds have: means over the seeds, paired 95% intervals. ``--seeds 0,1`` takes only these
@@ -31,6 +31,11 @@ Cells = dict[str, dict[str, list[Prediction]]]
 """Data set -> system -> its answers, of one seed."""
 
 ABOUT = "about.json"
+NAMES = ("dataset", "system", "id")
+OUTCOMES = ("outcome", "suppressed_outcome")
+NUMBERS = ("refusal_logprob", "suppressed_logprob", "first_token_log_odds")
+"""The columns of a kept file."""
+
 RESAMPLES = 10_000
 
 
@@ -56,9 +61,16 @@ def _finished(folder: Path) -> dict[str, list[Prediction]]:
 
 
 def read_kept(path: Path) -> Cells:
+    table = pq.read_table(path)
+    if table.column_names != [*NAMES, *OUTCOMES, *NUMBERS]:
+        raise SystemExit(
+            f"{path}: kept by an earlier version, without what is answered instead of a refusal; read it with "
+            "the experiments of that version, or keep the run again"
+        )
     cells: Cells = {}
-    for row in pq.read_table(path).to_pylist():
-        prediction = Prediction(row["id"], "", row["outcome"], row["refusal_logprob"], False, False)
+    for row in table.to_pylist():
+        kept = {name: row[name] for name in ("id", *OUTCOMES, *NUMBERS)}
+        prediction = Prediction(**kept, output="", suppressed_output="", is_unparsable=False, is_hedged=False)
         cells.setdefault(row["dataset"], {}).setdefault(row["system"], []).append(prediction)
     return cells
 
@@ -85,14 +97,13 @@ def keep(runs: Path, folder: Path) -> None:
     for run, cells in cells_of.items():
         path = folder / f"{run.name}.parquet"
         rows = [
-            (dataset, system, row.id, row.outcome, row.refusal_logprob)
+            (dataset, system, row.id, *(getattr(row, name) for name in (*OUTCOMES, *NUMBERS)))
             for dataset, systems in cells.items()
             for system, predictions in systems.items()
             for row in sorted(predictions, key=lambda row: row.id)
         ]
         schema = pa.schema(
-            [(name, pa.string()) for name in ("dataset", "system", "id", "outcome")]
-            + [("refusal_logprob", pa.float32())]
+            [(name, pa.string()) for name in (*NAMES, *OUTCOMES)] + [(name, pa.float32()) for name in NUMBERS]
         )
         columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
         pq.write_table(pa.table(columns, schema), path, compression="zstd")

@@ -5,12 +5,12 @@ them, and holds each method against that of ``--versus`` in two ways. Means over
 over questions, the same draws for both.
 
 By own answers: of the two, the one that answers more questions wrong also refuses those of its answers that come with
-the highest refusal probability, until no more are wrong than with the other. This is what the refusal dial does. The
-other stays as it was trained.
+the highest refusal score (log-odds against the answer), until no more are wrong than with the other. This is what the
+refusal dial does. The other stays as it was trained.
 
-By rank: questions are answered from the lowest refusal probability of the tuned model up, until as many of them are
-ones that the initial model answers wrong as the method of ``--versus`` answers wrong by itself. This measures the
-refusal probability alone, and leaves out what tuning made of the answers.
+By rank: questions are answered from the lowest refusal score of the tuned model up, until as many of them are ones that
+the initial model answers wrong as the method of ``--versus`` answers wrong by itself. This measures the score alone,
+and leaves out what tuning made of the answers.
 
 Over-refusal is the share not answered of those that the initial model answers right.
 """
@@ -44,7 +44,7 @@ class Cell:
 def read_cell(cells: Cells, dataset: str, method: str) -> Cell:
     rows = sorted(cells[dataset][method], key=lambda row: row.id)
     return Cell(
-        np.array([row.refusal_logprob for row in rows]),
+        np.array([row.refusal_log_odds for row in rows]),
         np.array([row.outcome == "wrong" for row in rows]),
         np.array([row.outcome == "refused" for row in rows]),
     )

@@ -377,7 +377,7 @@ def main() -> None:
             {row.id: row.outcome for row in predictions},
             1000,
             0,
-            {row.id: row.refusal_logprob for row in predictions},
+            {row.id: row.refusal_log_odds for row in predictions},
         )
         line = {
             "variant": name,

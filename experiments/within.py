@@ -1,9 +1,9 @@
 """Does a system tell what is known among questions of one kind, or only the kinds apart?
 
 ``python -m experiments.within FOLDER`` reads the runs of a comparison on WorldFacts, or what ``experiments.answers``
-kept of them. AUROC of the refusal probability against "the initial model is not right", over all pairs of a known and
-an unknown question, and over those of one relation. For comparison, that of the share of unknown questions in the
-question's relation on this very set, which no system can know. Means over the seeds.
+kept of them. AUROC of the refusal score (log-odds against the answer) against "the initial model is not right", over
+all pairs of a known and an unknown question, and over those of one relation. For comparison, that of the share of
+unknown questions in the question's relation on this very set, which no system can know. Means over the seeds.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def within(scores: Mapping[str, float], initial: Mapping[str, Outcome], relation
 def measured(cells: Mapping[str, Sequence[Prediction]], relations: Mapping[str, str]) -> dict[str, tuple[float, float]]:
     """System -> AUROC over all pairs, and within relations; that of the relation's own share comes last."""
     initial = {row.id: row.outcome for row in cells[INIT_BASIC]}
-    scores = {system: {row.id: row.refusal_logprob for row in rows} for system, rows in cells.items()}
+    scores = {system: {row.id: row.refusal_log_odds for row in rows} for system, rows in cells.items()}
     unknown: dict[str, list[bool]] = {}
     for id_, outcome in initial.items():
         unknown.setdefault(relations[id_], []).append(outcome != "correct")

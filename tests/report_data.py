@@ -90,12 +90,14 @@ def _prediction(question: Question, is_right: bool, score: float, limit: float, 
     flipped = draw.random() < 0.04
     outcome: Outcome = "refused" if score > limit else "correct" if is_right != flipped else "wrong"
     output = {"refused": "I don't know.", "correct": question.answers[0], "wrong": "It is Lyon, I think."}[outcome]
-    return Prediction(question.id, output, outcome, -math.log1p(math.exp(-3 * score)), False, False)
+    answer: Outcome = "correct" if is_right != flipped else "wrong"
+    text = question.answers[0] if answer == "correct" else "It is Lyon, I think."
+    return Prediction(question.id, output, outcome, text, answer, 3 * score - 2, -2.0, 3 * score, False, False)
 
 
 def _metrics(dataset: str, predictions: dict[str, list[Prediction]]) -> list[MetricRecord]:
     outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in predictions.items()}
-    scores = {system: {row.id: row.refusal_logprob for row in rows} for system, rows in predictions.items()}
+    scores = {system: {row.id: row.refusal_log_odds for row in rows} for system, rows in predictions.items()}
     return [
         summarize(system, dataset, outcomes["init-basic"], own, 500, 0, scores[system])
         for system, own in outcomes.items()

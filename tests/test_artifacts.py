@@ -1,7 +1,7 @@
 """The run folder: what is written is read back; what is not finished, damaged or foreign is never taken for done."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -90,7 +90,7 @@ def test_foreign_columns_are_refused(tmp_path: Path) -> None:
     write_rows(path, [Other("a", "b")])
     with pytest.raises(ArtifactError) as caught:
         read_rows(path, Prediction)
-    columns = "['id', 'output', 'outcome', 'refusal_logprob', 'is_unparsable', 'is_hedged']"
+    columns = str([field.name for field in fields(Prediction)])
     assert str(caught.value).startswith(f"{path}: expected the columns {columns}, found ")
 
 
@@ -103,7 +103,7 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
 
 def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
-    write_rows(path, [Prediction("a", "b", "wrong", -1.5, False, False)])
+    write_rows(path, [Prediction("a", "b", "wrong", "b", "wrong", -1.5, -0.5, -1.0, False, False)])
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ArtifactError, match="delete its folder to run this stage again") as caught:
         read_rows(path, Prediction)

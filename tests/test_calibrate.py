@@ -20,12 +20,13 @@ import grait
 from grait.artifacts import read_rows
 from grait.config import Config, DataConfig, parse_config
 from grait.dial import RefusalDial
-from grait.dial.answers import BothAnswers, DialAnswers, Reply
+from grait.dial.answers import Reply
 from grait.dial.chat import chat, typed_lines
 from grait.dial.choice import Target
 from grait.dial.saved import FILE_NAME, load_dial
 from grait.dial.threshold import dialled_outcomes, refusal_score
 from grait.errors import ConfigError, DataError, DialError
+from grait.model.answers import BothAnswers
 from grait.pipeline.calibration import Calibration, calibrate, default_data, guarantee
 from grait.pipeline.finished import live, open_run
 from grait.records import Prediction, Question
@@ -83,8 +84,9 @@ def done(tuned: Done) -> Done:
     return tuned
 
 
-def rows_of(done: Done, title: str) -> list[DialAnswers]:
-    return read_rows(done.folder / "calibration" / title / "grait" / "answers.parquet", DialAnswers)
+def rows_of(done: Done, title: str) -> list[Prediction]:
+    part = "evaluation" if title == "own" else "calibration"
+    return read_rows(done.folder / part / title / "grait" / "predictions.parquet", Prediction)
 
 
 # -- calibration ---------------------------------------------------------------------------------------------------
@@ -106,16 +108,6 @@ def test_what_is_stored_is_what_the_answers_say(done: Done) -> None:
     assert dial.achieved.pr == sum(outcome == "refused" for outcome in outcomes.values()) / dial.n
     assert dial.without_dial.pr == sum(row.outcome == "refused" for row in rows) / dial.n
     assert dial.guarantee == guarantee(Target("over_refusal", LIMIT)) and "at most 70.0%" in str(dial.guarantee)
-
-
-def test_the_first_answers_are_those_of_the_evaluation(done: Done) -> None:
-    """The dial begins from what ``grait run`` evaluated: same answers, same refusal scores."""
-    evaluated = read_rows(done.folder / "evaluation" / "own" / "grait" / "predictions.parquet", Prediction)
-    found = {row.id: row for row in rows_of(done, "own")}
-    assert len(found) == len(evaluated) == 8
-    for row in evaluated:
-        assert (row.output, row.outcome) == (found[row.id].output, found[row.id].outcome)
-        assert found[row.id].refusal_logprob == pytest.approx(row.refusal_logprob, abs=1e-4)
 
 
 def test_the_tuned_model_would_refuse_and_answers_below_the_threshold(done: Done) -> None:
@@ -311,7 +303,8 @@ def test_the_chat_gives_the_pipeline_s_answers(done: Done) -> None:
             reply, expected = model.ask(f"  {row['question']}\t"), rows[row["id"]]
             assert reply.initial == first[row["id"]]
             assert (reply.tuned.output, reply.tuned.suppressed_output) == (expected.output, expected.suppressed_output)
-            assert reply.tuned.first_token_logprob == pytest.approx(expected.first_token_logprob, abs=1e-4)
+            for score in ("first-token", "text"):
+                assert refusal_score(reply.tuned, score) == pytest.approx(refusal_score(expected, score), abs=1e-4)
 
 
 def test_the_chat_goes_on_after_what_it_cannot_do(done: Done, command: Call) -> None:
@@ -326,10 +319,10 @@ def test_the_chat_goes_on_after_what_it_cannot_do(done: Done, command: Call) -> 
 
 def test_a_bad_threshold_is_found_before_the_model_loads(done: Done, command: Call) -> None:
     code, out, err = command("chat", done.folder, "--threshold", "5")
-    assert (code, out, err.count("\n")) == (2, "", 1) and "expected a probability" in err
+    assert (code, out, err.count("\n")) == (2, "", 1) and "expected a number" in err
 
 
-REPLY = Reply("Why [bold]?", "ini[red]tial\x1b[2J", BothAnswers("free", "suppressed", -0.1, -0.2))
+REPLY = Reply("Why [bold]?", "ini[red]tial\x1b[2J", BothAnswers("free", "suppressed", -0.2, -1.2, 2.0))
 
 
 def talked(lines: Iterator[str], ask: Callable[[str], Reply] = lambda _: REPLY) -> str:

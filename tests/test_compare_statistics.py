@@ -25,7 +25,7 @@ def rows(outcomes: str, scores: list[float] | None = None) -> list[Prediction]:
     """``"cw"``: question 0 correct, question 1 wrong."""
     scores = scores or [0.0] * len(outcomes)
     return [
-        Prediction(f"q{i}", "", NAMES[o], s, False, False)
+        Prediction(f"q{i}", "", NAMES[o], "", "wrong", s - 1, -1.0, 0.0, False, False)
         for i, (o, s) in enumerate(zip(outcomes, scores, strict=True))
     ]
 
@@ -268,7 +268,7 @@ def test_other_questions_or_seeds_are_an_error() -> None:
 
 def test_a_score_that_is_no_number_is_named() -> None:
     cells = {"init": {0: rows("cw")}, "m": {0: rows("cw", [0.0, float("nan")])}}
-    with pytest.raises(GraitError, match="d: m gives the refusal of question 'q1' no finite log-probability"):
+    with pytest.raises(GraitError, match="d: m gives the refusal of question 'q1' no finite log-odds"):
         gather("d", cells, "init")
 
 

@@ -3,15 +3,16 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 from scipy.stats import binom
 
-from grait.dial.answers import DialAnswers
 from grait.dial.bounds import fewest_trials, most_hits, upper_bound
 from grait.dial.choice import Target, choose
 from grait.dial.curve import dial_curve, dial_points
@@ -27,18 +28,19 @@ from grait.dial.threshold import (
 )
 from grait.errors import DialError
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, truthful_helpfulness_score
-from grait.records import Outcome
+from grait.records import Outcome, Prediction
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
 
 
-def answers(id_: str, score: float, outcome: Outcome, text_score: float = 0.5) -> DialAnswers:
+def answers(id_: str, score: float, outcome: Outcome, text_score: float = 0.5) -> Prediction:
     """One question; ``outcome``: of the answer that may not begin with the refusal."""
-    return DialAnswers(id_, "free", "refused", "suppressed", outcome, math.log(score), math.log(text_score))
+    first, text = float(logit(score)), float(logit(text_score))
+    return Prediction(id_, "free", "refused", "suppressed", outcome, -3 + text, -3.0, first, False, False)
 
 
 @st.composite
-def calibration_sets(draw: st.DrawFn) -> tuple[list[DialAnswers], dict[str, Outcome]]:
+def calibration_sets(draw: st.DrawFn) -> tuple[list[Prediction], dict[str, Outcome]]:
     """Rows with many equal scores, and the initial model's outcomes; at least one right and one wrong."""
     scores = draw(st.lists(st.sampled_from([1e-9, 0.1, 0.5, 0.9, 1 - 1e-9, 1.0]), min_size=2, max_size=30))
     rows = [answers(f"q{i}", score, draw(st.sampled_from(OUTCOMES))) for i, score in enumerate(scores)]
@@ -78,9 +80,17 @@ def test_points_of_the_curve_are_what_the_thresholds_do(case: Any, threshold: fl
 
 
 def test_the_ends_of_the_dial_refuse_nothing_and_everything() -> None:
-    rows = [DialAnswers("never", "", "wrong", "", "wrong", -1e9, -1e9), answers("always", 1.0, "correct")]
+    rows = [answers("never", 0.0, "wrong"), answers("always", 1.0, "correct")]
     assert dialled_outcomes(rows, "first-token", 1.0) == {"never": "wrong", "always": "correct"}
     assert dialled_outcomes(rows, "first-token", 0.0) == {"never": "refused", "always": "refused"}
+
+
+def test_the_score_is_the_refusal_s_share() -> None:
+    """p / (p + q), and as ready a half where the refusal and the answer are equally probable."""
+    row = Prediction("q", "", "wrong", "", "wrong", math.log(0.3), math.log(0.1), math.log(0.2 / 0.6), False, False)
+    assert refusal_score(row, "text") == pytest.approx(0.3 / 0.4)
+    assert refusal_score(row, "first-token") == pytest.approx(0.2 / 0.8)
+    assert refusal_score(replace(row, suppressed_logprob=row.refusal_logprob), "text") == 0.5
 
 
 def test_each_score_is_its_own() -> None:
@@ -158,7 +168,7 @@ def test_fewest_trials_by_hand() -> None:
 # -- the choice ----------------------------------------------------------------------------------------------------
 
 
-def hits(rows: Sequence[DialAnswers], initial: dict[str, Outcome], target: Target, threshold: float) -> tuple[int, int]:
+def hits(rows: Sequence[Prediction], initial: dict[str, Outcome], target: Target, threshold: float) -> tuple[int, int]:
     """What counts against the limit, and of how many, the long way."""
     outcomes = dialled_outcomes(rows, "first-token", threshold)
     if target.metric == "wrong":
@@ -205,13 +215,13 @@ def test_the_highest_ths_is_found(case: Any) -> None:
     assert choice.upper_bound is None
 
 
-def known_question(generator: random.Random, number: int) -> DialAnswers:
+def known_question(generator: random.Random, number: int) -> Prediction:
     """A question that the initial model answers right; refused in other words with probability 0.03."""
     outcome: Outcome = "refused" if generator.random() < 0.03 else "correct"
     return answers(f"k{number}", 1 - generator.random(), outcome)
 
 
-def any_question(generator: random.Random, number: int) -> DialAnswers:
+def any_question(generator: random.Random, number: int) -> Prediction:
     """A question that the tuned model would answer wrong with probability 0.6."""
     return answers(f"a{number}", 1 - generator.random(), "wrong" if generator.random() < 0.6 else "correct")
 

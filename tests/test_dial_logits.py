@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.special import expit
 from test_inference import ENDS, MAX_NEW_TOKENS, engine_of, random_prompts
 from tiny import PAD, tiny_model, with_lora
 from transformers import GenerationConfig, PreTrainedModel
@@ -38,7 +39,8 @@ def pipeline_answers(
     found = engine_of(model).answers_both_ways(
         prompts, [refusal] * len(prompts), max_new_tokens=MAX_NEW_TOKENS, end_token_ids=ENDS
     )
-    return [row[0] for row in found], [row[1] for row in found], [math.exp(row[2][0]) for row in found]
+    scores = [float(expit(both.completion_logprobs[0] - both.suppressed_logprobs[0])) for both in found]
+    return [both.answer for both in found], [both.suppressed for both in found], scores
 
 
 def dialled(suppressed: list[list[int]], scores: list[float], refusal: Sequence[int], at: float) -> list[list[int]]:
@@ -96,6 +98,18 @@ def test_the_suppressed_answer_is_the_library_s() -> None:
         assert (plain == other) == (plain[:1] != [refusal[0]])
 
 
+def test_half_way_the_dial_decides_as_greedy_decoding_does() -> None:
+    model, prompts = tiny_model("llama"), random_prompts(12)
+    refusal = refusal_of(model, prompts)
+    free, suppressed, _ = pipeline_answers(model, prompts, refusal)
+    expected = [
+        list(refusal[:-1]) if plain[:1] == [refusal[0]] else other
+        for plain, other in zip(free, suppressed, strict=True)
+    ]
+    assert generated(model, prompts, RefusalDial(refusal, 0.5)) == expected
+    assert 0 < sum(answer == list(refusal[:-1]) for answer in expected) < len(prompts)
+
+
 def test_a_dial_notices_that_a_new_generation_begins() -> None:
     """Prompts that are one token longer than the last call's rows are not taken for their continuation."""
     model, prompts = tiny_model("llama"), random_prompts(6)
@@ -146,9 +160,18 @@ def test_a_token_that_is_forbidden_can_still_be_forced() -> None:
     assert steer(forbidden, torch.tensor([4]), 3, (4, 5, 6, 7), 0.5).softmax(-1)[0, 7] == 1
 
 
+def test_the_ends_of_the_dial_hold_whatever_the_logits() -> None:
+    """Also where the refusal's first token cannot come, or nothing else can."""
+    never, only = torch.zeros(1, 10), torch.full((1, 10), -math.inf)
+    never[:, 4], only[:, 4] = -math.inf, 0.0
+    for logits in (never, only):
+        assert int(steer(logits, None, 0, (4, 5), 0.0).argmax()) == 4
+        assert steer(logits, None, 0, (4, 5), 1.0)[0, 4] == -math.inf
+
+
 def test_one_request_follows_the_same_rule_as_a_batch() -> None:
     torch.manual_seed(0)
-    dial, logits = RefusalDial((4, 5, 6), 0.1), torch.randn(6, 10)
+    dial, logits = RefusalDial((4, 5, 6), 0.2), torch.randn(6, 10)
     batch = steer(logits, None, 0, dial.refusal_token_ids, dial.threshold)
     assert torch.equal(torch.stack([dial.for_request([], row) for row in logits]), batch)
     assert {int(row.argmax()) == 4 for row in batch} == {True, False}
@@ -159,7 +182,7 @@ def test_one_request_follows_the_same_rule_as_a_batch() -> None:
 
 def stored(folder: Path, **changes: Any) -> Path:
     tree = {
-        "schema_version": 1,
+        "schema_version": 2,
         "score": "first-token",
         "threshold": 0.25,
         "target": "wrong",
@@ -185,7 +208,7 @@ def test_a_stored_dial_is_read_for_serving(tmp_path: Path) -> None:
     dial = RefusalDial.from_pretrained(stored(tmp_path))
     assert (dial.refusal_token_ids, dial.threshold) == ((4, 5), 0.25)
     assert RefusalDial.from_pretrained(tmp_path, threshold=0.75).threshold == 0.75
-    with pytest.raises(DialError, match="expected a probability"):
+    with pytest.raises(DialError, match="expected a number"):
         RefusalDial.from_pretrained(tmp_path, threshold=2)
     with pytest.raises(DialError, match="calibrate with --score first-token"):
         RefusalDial.from_pretrained(stored(tmp_path, score="text"))
@@ -195,7 +218,7 @@ def test_a_missing_or_foreign_dial_is_one_line(tmp_path: Path) -> None:
     assert find_dial(tmp_path) is None
     with pytest.raises(DialError, match="run grait calibrate first"):
         load_dial(tmp_path)
-    for changes in ({"schema_version": 2}, {"threshold": 3}, {"more": 1}, {"refusal_token_ids": []}):
+    for changes in ({"schema_version": 1}, {"threshold": 3}, {"more": 1}, {"refusal_token_ids": []}):
         with pytest.raises(DialError, match="run grait calibrate again"):
             load_dial(stored(tmp_path, **changes))
     (tmp_path / FILE_NAME).write_bytes(b"\xff{")

@@ -206,14 +206,6 @@ def test_logprobs_are_those_of_a_plain_forward_pass(loaded: Loaded) -> None:
     )
 
 
-def test_greedy_answers_with_logprobs_are_those_of_both(loaded: Loaded) -> None:
-    completions = [own[0] for own in COMPLETIONS]
-    found = loaded.base.answers_with_logprobs(PROMPTS, completions, max_new_tokens=8, end_token_ids=ENDS)
-    assert [answer for answer, _ in found] == greedy(loaded.base, PROMPTS)
-    for prompt, completion, (_, logprobs) in zip(PROMPTS, completions, found, strict=True):
-        assert logprobs == pytest.approx(plain_logprobs(loaded.plain, prompt, completion), abs=TOLERANCE)
-
-
 # -- both ways --------------------------------------------------------------------------------------------------------
 
 
@@ -222,26 +214,34 @@ def test_the_second_answer_does_not_begin_with_the_refusal(loaded: Loaded, max_n
     """Where the greedy answer does: its first token is then the next most probable one; later ones are free."""
     firsts = [plain_greedy(loaded.plain, prompt, 1, frozenset())[0] for prompt in PROMPTS]
     refusals = [[first if row % 2 else 199, 50, 2] for row, first in enumerate(firsts)]
+    end = firsts[0]
     found = loaded.base.answers_both_ways(
-        PROMPTS, refusals, max_new_tokens=max_new_tokens, end_token_ids=frozenset([firsts[0]])
+        PROMPTS, refusals, max_new_tokens=max_new_tokens, end_token_ids=frozenset([end])
     )
-    for row, (free, suppressed, logprobs) in enumerate(found):
-        ends, refusal = frozenset([firsts[0]]), refusals[row]
-        assert free == plain_greedy(loaded.plain, PROMPTS[row], max_new_tokens, ends)
-        assert suppressed == plain_greedy(loaded.plain, PROMPTS[row], max_new_tokens, ends, not_first=refusal[0])
-        assert suppressed[:1] != refusal[:1]
-        assert (suppressed == free) == (row % 2 == 0 or free == [])
-        assert logprobs == pytest.approx(plain_logprobs(loaded.plain, PROMPTS[row], refusal), abs=TOLERANCE)
+    for prompt, refusal, both in zip(PROMPTS, refusals, found, strict=True):
+        free = plain_greedy(loaded.plain, prompt, max_new_tokens, frozenset([end]))
+        suppressed = plain_greedy(loaded.plain, prompt, max_new_tokens, frozenset([end]), not_first=refusal[0])
+        assert (both.answer, both.suppressed) == (free, suppressed)
+        assert (suppressed == free) == (free[:1] != refusal[:1])
+        ended = suppressed if len(suppressed) == max_new_tokens else [*suppressed, end]
+        for text, logprobs in ((refusal, both.completion_logprobs), (ended, both.suppressed_logprobs)):
+            assert logprobs == pytest.approx(plain_logprobs(loaded.plain, prompt, text), abs=TOLERANCE)
+            assert max(logprobs) <= 0
+    begins = [both.answer[:1] == refusal[:1] for both, refusal in zip(found, refusals, strict=True)]
+    assert True in begins and False in begins
+    # The first tokens' odds say how the greedy answer begins.
+    assert begins == [both.completion_logprobs[0] > both.suppressed_logprobs[0] for both in found]
 
 
 def test_the_second_answer_may_be_empty(loaded: Loaded) -> None:
     """The token after the refusal's ends the answer."""
     best, second = next_logprobs(loaded.plain, PROMPTS[0]).topk(2).indices.tolist()
-    ((free, suppressed, _),) = loaded.base.answers_both_ways(
+    (both,) = loaded.base.answers_both_ways(
         PROMPTS[:1], [[best, 50]], max_new_tokens=4, end_token_ids=frozenset([second])
     )
-    assert free[0] == best
-    assert suppressed == []
+    assert both.answer[0] == best
+    assert both.suppressed == []
+    assert both.suppressed_logprobs == pytest.approx(plain_logprobs(loaded.plain, PROMPTS[0], [second]), abs=TOLERANCE)
 
 
 # -- adapters ---------------------------------------------------------------------------------------------------------
@@ -287,6 +287,5 @@ def test_every_prompt_is_told_of_once(loaded: Loaded) -> None:
         PROMPTS, KEYS, n=2, temperature=1, max_new_tokens=2, end_token_ids=ENDS, seed=0, advance=told.append
     )
     loaded.base.completion_logprobs(PROMPTS, COMPLETIONS, advance=told.append)
-    loaded.base.answers_with_logprobs(PROMPTS, completions, max_new_tokens=2, end_token_ids=ENDS, advance=told.append)
     loaded.base.answers_both_ways(PROMPTS, completions, max_new_tokens=2, end_token_ids=ENDS, advance=told.append)
-    assert sum(told) == 4 * len(PROMPTS)
+    assert sum(told) == 3 * len(PROMPTS)

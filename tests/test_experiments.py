@@ -25,7 +25,16 @@ def predictions(seed: int, outcomes: tuple[Outcome, ...] = OUTCOMES) -> list[Pre
     generator = np.random.default_rng(seed)
     return [
         Prediction(
-            f"q{i}", "text", outcomes[int(generator.integers(len(outcomes)))], -5 * generator.random(), False, False
+            id=f"q{i}",
+            output="text",
+            outcome=outcomes[int(generator.integers(len(outcomes)))],
+            suppressed_output="other",
+            suppressed_outcome=outcomes[int(generator.integers(len(outcomes)))],
+            refusal_logprob=-5 * generator.random(),
+            suppressed_logprob=-3 * generator.random(),
+            first_token_log_odds=float(generator.normal()),
+            is_unparsable=False,
+            is_hedged=False,
         )
         for i in range(60)
     ]
@@ -107,7 +116,7 @@ def test_a_run_with_fewer_systems_takes_nothing_away(runs: Path, tmp_path: Path)
 
 def cell(rows: list[Prediction]) -> Cell:
     return Cell(
-        np.array([row.refusal_logprob for row in rows]),
+        np.array([row.refusal_log_odds for row in rows]),
         np.array([row.outcome == "wrong" for row in rows]),
         np.array([row.outcome == "refused" for row in rows]),
     )
@@ -136,7 +145,7 @@ def test_the_one_with_more_wrong_answers_has_to_refuse_more() -> None:
 def test_within_relations_what_tells_only_relations_apart_is_chance() -> None:
     rows = predictions(0, ("correct", "wrong"))
     initial = {row.id: row.outcome for row in rows}
-    scores = {row.id: row.refusal_logprob for row in rows}
+    scores = {row.id: row.refusal_log_odds for row in rows}
     assert within(scores, initial, dict.fromkeys(initial, "all")) == pytest.approx(refusal_auroc(scores, initial))
     relations = {id_: str(number % 3) for number, id_ in enumerate(initial)}
     assert within({id_: float(relations[id_]) for id_ in initial}, initial, relations) == 0.5

@@ -372,18 +372,22 @@ def test_the_models_own_attention_is_back_after_use_and_after_an_error(implement
 @pytest.mark.parametrize("shared", [0, 7])
 @pytest.mark.parametrize("shares", [True, False])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_answers_with_logprobs_are_those_of_two_passes(architecture: str, shares: bool, shared: int) -> None:
-    """The scored completions leave no trace in the answers."""
+def test_both_answers_are_those_of_passes_of_their_own(architecture: str, shares: bool, shared: int) -> None:
+    """The scored completions leave no trace in the answers, nor one answer in the other."""
     model = tiny_model(architecture)
     prompts = random_prompts(shared=shared)
     completions = [own[-1] for own in some_completions(len(prompts))]
     engine = engine_of(model, shares=shares)
-    ends = frozenset([3])
-    found = engine.answers_with_logprobs(prompts, completions, max_new_tokens=6, end_token_ids=ends)
-    keys = [str(row) for row in range(len(prompts))]
-    answers = engine.generate(prompts, keys, n=1, temperature=0, max_new_tokens=6, end_token_ids=ends)
-    logprobs = engine.completion_logprobs(prompts, [[completion] for completion in completions])
-    assert [answer for answer, _ in found] == [answer for (answer,) in answers]
-    assert any(answer for answer, _ in found)
-    for (_, one), (other,) in zip(found, logprobs, strict=True):
-        assert one == pytest.approx(other, abs=1e-5)
+    ends, keys = frozenset([3]), [str(row) for row in range(len(prompts))]
+    answers = [
+        answer for (answer,) in engine.generate(prompts, keys, n=1, temperature=0, max_new_tokens=6, end_token_ids=ends)
+    ]
+    completions[::2] = [[*answer, 3] for answer in answers[::2]]  # so these begin as the greedy answer does
+    found = engine.answers_both_ways(prompts, completions, max_new_tokens=6, end_token_ids=ends)
+    assert [both.answer for both in found] == answers
+    assert any(both.answer != both.suppressed for both in found)
+    suppressed = [[*both.suppressed, 3][: len(both.suppressed_logprobs)] for both in found]
+    logprobs = engine.completion_logprobs(prompts, [list(texts) for texts in zip(completions, suppressed, strict=True)])
+    for both, (of_completion, of_suppressed) in zip(found, logprobs, strict=True):
+        assert both.completion_logprobs == pytest.approx(of_completion, abs=1e-5)
+        assert both.suppressed_logprobs == pytest.approx(of_suppressed, abs=1e-5)

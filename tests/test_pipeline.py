@@ -170,8 +170,8 @@ def test_metrics_are_those_of_the_predictions(done: Done) -> None:
         right = {row.id for row in done.result.predictions["own"]["init-basic"] if row.outcome == "correct"}
         refused = [row.id for row in predictions if row.outcome == "refused" and row.id in right]
         assert record.over_refusal_rate == len(refused) / len(right)
-        known = [row.refusal_logprob for row in predictions if row.id in right]
-        unknown = [row.refusal_logprob for row in predictions if row.id not in right]
+        known = [row.refusal_log_odds for row in predictions if row.id in right]
+        unknown = [row.refusal_log_odds for row in predictions if row.id not in right]
         above = [(u > k) + (u == k) / 2 for u in unknown for k in known]
         assert record.auroc == pytest.approx(sum(above) / len(above))
         right_refusals = [row for row in predictions if row.outcome == "refused" and row.id not in right]
@@ -179,7 +179,7 @@ def test_metrics_are_those_of_the_predictions(done: Done) -> None:
         assert record.right_refusal_share + record.over_refusal_share == pytest.approx(record.pr)
         assert record.over_conservativeness == record.over_refusal_rate
         assert record.penalised_75 == pytest.approx(record.pc - 3 * record.pw)
-        ranked = sorted(predictions, key=lambda row: row.refusal_logprob)  # no two are equal here
+        ranked = sorted(predictions, key=lambda row: row.refusal_log_odds)  # no two are equal here
         wrong = np.cumsum([row.id not in right for row in ranked])
         assert record.aurc == pytest.approx(np.mean(wrong / np.arange(1, len(ranked) + 1)))
     for name in ("auroc", "aurc", "average_precision"):

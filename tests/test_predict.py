@@ -10,6 +10,7 @@ from tiny import tiny_tokenizer
 from grait.config import PromptConfig
 from grait.evaluation.predict import predict
 from grait.judging.outcomes import judge
+from grait.model.engine import BothWays
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
 from grait.records import Prediction, Question
@@ -25,13 +26,17 @@ class Scripted:
         self.prompts = prompts
         self.scored: list[tuple[Sequence[int], list[str]]] = []
 
-    def answers_with_logprobs(
+    def answers_both_ways(
         self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], **_: Any
-    ) -> list[tuple[list[int], list[float]]]:
+    ) -> list[BothWays]:
         for prompt, tokens in zip(prompts, completions, strict=True):
             self.scored.append((prompt, [self.prompts.tokenizer.decode(tokens)]))
         answers = self.prompts.tokenizer(list(OUTPUTS.values()), add_special_tokens=False)["input_ids"]
-        return [(answers[i], [-(i + 1.0)] * len(tokens)) for i, tokens in enumerate(completions)]
+        instead = self.prompts.tokenizer("Oslo", add_special_tokens=False)["input_ids"]
+        return [
+            BothWays(answers[i], instead, [-(i + 1.0)] * len(tokens), [-0.5, -0.25])
+            for i, tokens in enumerate(completions)
+        ]
 
 
 def predicted(config: PromptConfig, chat: bool = True) -> tuple[list[Prediction], Scripted, PromptFormat]:
@@ -68,6 +73,9 @@ def test_the_score_is_the_sum_over_the_refusal_and_its_end_token() -> None:
             assert not text.endswith("sure.")  # the end token
         n = len(prompts.completion(asked[0], "I am not sure.").token_ids)
         assert [row.refusal_logprob for row in rows] == [-n, -2.0 * n, -3.0 * n]
+        assert [row.refusal_log_odds for row in rows] == [0.75 - n, 0.75 - 2.0 * n, 0.75 - 3.0 * n]
+        assert [row.first_token_log_odds for row in rows] == [-0.5, -1.5, -2.5]
+        assert {(row.suppressed_output, row.suppressed_outcome) for row in rows} == {("Oslo", "wrong")}
 
 
 def test_refused_then_answered_and_unparsable_outputs_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

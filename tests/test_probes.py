@@ -183,7 +183,9 @@ def test_a_run_asks_the_initial_model_and_all_trained_ones(
         assert asked == "refuse"
         asked_texts.extend(question.question for question in questions)
         return [
-            Prediction(row.id, text, own_judge(text, row, REFUSAL_PHRASES), -1.0, False, False)
+            Prediction(
+                row.id, text, own_judge(text, row, REFUSAL_PHRASES), text, "wrong", -1.0, -1.0, 0.0, False, False
+            )
             for row in questions
             if (text := says[kinds[row.id]])
         ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from grait.errors import GraitError
 from grait.evaluation.metrics import refusal_auroc, summarize
@@ -203,17 +204,17 @@ def test_the_record_ranks_the_initial_models_answers_by_the_systems_refusals() -
     """The system refuses both of the least likely refused questions: no answer of its own would be there to count."""
     initial: dict[str, Outcome] = {"a": "correct", "b": "wrong", "c": "refused", "d": "correct"}
     system: dict[str, Outcome] = {"a": "refused", "b": "wrong", "c": "correct", "d": "refused"}
-    logprobs = {"a": -8.0, "b": -2.0, "c": -1.0, "d": -4.0}
-    record = summarize("m", "d", initial, system, resamples=50, refusal_logprobs=logprobs)
+    log_odds = {"a": -8.0, "b": -2.0, "c": -1.0, "d": -4.0}
+    record = summarize("m", "d", initial, system, resamples=50, refusal_log_odds=log_odds)
     assert (record.auroc, record.average_precision) == (1, 1)
     assert record.aurc == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
-    gaps = [math.exp(-8), math.exp(-4), 1 - math.exp(-2), 1 - math.exp(-1)]  # one question a bin
+    gaps = [expit(-8), expit(-4), 1 - expit(-2), 1 - expit(-1)]  # one question a bin
     assert record.ece == pytest.approx(sum(gaps) / 4)
-    assert record.auroc == refusal_auroc(logprobs, initial)
+    assert record.auroc == refusal_auroc(log_odds, initial)
 
 
 def test_without_a_known_question_there_is_no_precision_but_an_area() -> None:
     initial: dict[str, Outcome] = {"a": "wrong", "b": "wrong"}
-    record = summarize("m", "d", initial, initial, resamples=50, refusal_logprobs={"a": -1.0, "b": -2.0})
+    record = summarize("m", "d", initial, initial, resamples=50, refusal_log_odds={"a": -1.0, "b": -2.0})
     assert (record.auroc, record.average_precision, record.aurc) == (None, None, 1)
     assert record.ece is not None

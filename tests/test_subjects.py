@@ -259,8 +259,11 @@ def test_answers_come_back_in_order_and_as_if_asked_alone() -> None:
     alone = [predict(engine, both, [one], "query", judge, max_new_tokens=4, advance=advanced.append) for one in asked]
     for prediction, (own,) in zip(together, alone, strict=True):
         # Rounding of a log-probability may depend on the batch.
-        assert prediction.refusal_logprob == pytest.approx(own.refusal_logprob, rel=1e-4)
-        assert replace(prediction, refusal_logprob=own.refusal_logprob) == own
+        numbers = {
+            name: getattr(own, name) for name in ("refusal_logprob", "suppressed_logprob", "first_token_log_odds")
+        }
+        assert {name: getattr(prediction, name) for name in numbers} == pytest.approx(numbers, rel=1e-4)
+        assert replace(prediction, **numbers) == own
     assert len({prediction.refusal_logprob for prediction in together}) == 5
     assert [prediction.id for prediction in together] == [question.id for question in asked]
     assert sum(advanced) == 10

@@ -166,7 +166,7 @@ def test_only_answers_that_begin_with_the_refusal_are_asked_for_again(folder: Pa
     found = engine.answers_both_ways(PROMPTS, [[*first, 50], [199, 50]], max_new_tokens=4, end_token_ids=frozenset())
     greedy, _, again = LLM.started[0].calls  # the second scores
     assert [params.logprobs for params in greedy.params] == [2, 2]
-    assert again.prompts == [[*PROMPTS[0], found[0][1][0]]]
+    assert again.prompts == [[*PROMPTS[0], found[0].suppressed[0]]]
     assert again.params[0].max_tokens == 3
 
 

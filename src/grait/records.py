@@ -189,20 +189,36 @@ class RaitExample:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer of one system, judged.
+    """What one system makes of one question: its answer, and the one that it would give if it could not refuse; judged.
 
-    ``refusal_logprob``: summed log-likelihood (nats, at most 0) of the refusal text and its end token after the very
-    prompt that the system was asked with; higher refuses more readily. For R-Tuning, too, although it is taught
-    another statement, which follows an answer. ``is_unparsable``: a wrong answer that names no single option.
-    ``is_hedged``: answered, but with a refusal in it ("I don't know, but I think Paris"); judged by the answer.
+    ``output``: greedy. ``suppressed_output``: the greedy answer that may not begin with the refusal's first token; the
+    same text where ``output`` does not begin with it. Log-probabilities in nats, at most 0, after the very prompt that
+    the system was asked with, summed over a text and its end token: ``refusal_logprob`` of the refusal text (for
+    R-Tuning, too, although it is taught another statement, which follows an answer), ``suppressed_logprob`` of
+    ``suppressed_output``. ``first_token_log_odds``: log-probability of the refusal's first token less that of the most
+    probable other token where the answer begins; above 0 the greedy answer begins with it.
+    ``is_unparsable``: a wrong answer that names no single option. ``is_hedged``: answered, but with a refusal in it ("I
+    don't know, but I think Paris"); judged by the answer.
     """
 
     id: str
     output: str
     outcome: Outcome
+    suppressed_output: str
+    suppressed_outcome: Outcome
     refusal_logprob: float
+    suppressed_logprob: float
+    first_token_log_odds: float
     is_unparsable: bool
     is_hedged: bool
+
+    @property
+    def refusal_log_odds(self) -> float:
+        """Log-odds (nats) of the refusal text against the answer that would be given instead.
+
+        Higher refuses more readily. The ranking of all metrics of scores: AUROC, AP, AURC, ECE.
+        """
+        return self.refusal_logprob - self.suppressed_logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +227,15 @@ class MetricRecord:
 
     ``over_refusal_rate``: refused among the questions that the initial model answers right.
     ``ths_low``, ``ths_high``: 95% percentile bootstrap over questions.
-    ``auroc``: how well the probability of the refusal finds what the initial model does not answer right, in [0, 1],
-    0.5 is chance; None where that is all of the questions, or none.
+    ``auroc``: how well the refusal's log-odds against the answer find what the initial model does not answer right, in
+    [0, 1], 0.5 is chance; None where that is all of the questions, or none.
     ``unparsable_rate``, ``hedged_rate``: shares of answers that name no single option (counted as wrong), and that hold
     a refusal and an answer (counted by the answer).
     ``right_refusal_share``, ``over_refusal_share``: the two halves of Pr, shares of all questions.
     ``prudence`` to ``f1_rel``: ``evaluation/abstention.py``; None where undefined. ``penalised_50``, ``_75``, ``_90``:
     its ``penalised_score`` at the thresholds 0.5, 0.75 and 0.9, at most 1.
     ``average_precision``, ``aurc``, ``ece``: ``evaluation/selective.py``, of the initial model's answers under this
-    method's refusal probability, in [0, 1]; None without refusal scores, ``average_precision`` also where the initial
+    method's refusal log-odds, in [0, 1]; None without refusal scores, ``average_precision`` also where the initial
     model answers nothing right. docs/metrics.md has all definitions.
     """
 

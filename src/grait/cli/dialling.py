@@ -27,7 +27,7 @@ def calibrate(
         ),
     ] = None,
     score: Annotated[
-        str, typer.Option(help="first-token (also for serving), or text: probability of the whole refusal text.")
+        str, typer.Option(help="first-token (also for serving), or text: the whole refusal against the whole answer.")
     ] = "first-token",
     debug: Debug = False,
 ) -> None:

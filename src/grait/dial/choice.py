@@ -26,12 +26,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from grait.dial.answers import DialAnswers
 from grait.dial.bounds import fewest_trials, most_hits, upper_bound
 from grait.dial.threshold import Array, ScoreName, counts_above, refusal_score, thresholds
 from grait.errors import DialError
 from grait.evaluation.metrics import truthful_helpfulness_score
-from grait.records import Outcome
+from grait.records import Outcome, Prediction
 
 Metric = Literal["over_refusal", "wrong", "ths"]
 
@@ -62,7 +61,7 @@ class Choice:
     upper_bound: float | None = None
 
 
-def choose(rows: Sequence[DialAnswers], initial: Mapping[str, Outcome], score: ScoreName, target: Target) -> Choice:
+def choose(rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, target: Target) -> Choice:
     """The threshold for a target; ``initial``: the initial model's outcomes by question id.
 
     Over-refusal: the lowest threshold that passes, so as many refusals as are allowed. Wrong answers: the highest, so

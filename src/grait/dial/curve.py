@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grait.dial.answers import DialAnswers
 from grait.dial.threshold import Array, ScoreName, counts_above, refusal_score, thresholds
 from grait.evaluation.metrics import truthful_helpfulness_score
-from grait.records import Outcome
+from grait.records import Outcome, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +27,13 @@ class DialPoint:
     ths: float | None
 
 
-def dial_curve(rows: Sequence[DialAnswers], initial: Mapping[str, Outcome], score: ScoreName) -> list[DialPoint]:
+def dial_curve(rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName) -> list[DialPoint]:
     """A point for every threshold that changes an answer, from refusing nothing (1) to refusing all (0)."""
     return dial_points(rows, initial, score, thresholds(_scores(rows, score)))
 
 
 def dial_points(
-    rows: Sequence[DialAnswers], initial: Mapping[str, Outcome], score: ScoreName, at: Array
+    rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, at: Array
 ) -> list[DialPoint]:
     """What each threshold of ``at`` does. ``initial``: the initial model's outcomes by question id.
 
@@ -61,7 +60,7 @@ def dial_points(
     ]
 
 
-def _scores(rows: Sequence[DialAnswers], score: ScoreName) -> Array:
+def _scores(rows: Sequence[Prediction], score: ScoreName) -> Array:
     return np.array([refusal_score(row, score) for row in rows])
 
 

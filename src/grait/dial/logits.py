@@ -1,16 +1,16 @@
 """The dial inside ``model.generate``: a logits processor of transformers, and its rule for one request of any server.
 
-At the first answer position a row whose refusal score (probability of the refusal's first token) is above the
-threshold is given that token, and afterwards the rest of the refusal one by one, end token included. In every other row
-that first token is suppressed, there and only there. So which row is refused can be read off its own first token at any
-later time: no state by row is kept, and rows may be reordered (beams) or served one by one.
+At the first answer position a row whose refusal score is above the threshold is given the refusal's first token, and
+afterwards the rest of the refusal one by one, end token included. In every other row that first token is suppressed,
+there and only there. So which row is refused can be read off its own first token at any later time: no state by row is
+kept, and rows may be reordered (beams) or served one by one.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from scipy.special import logit
 from torch import Tensor
 from transformers import LogitsProcessor
 
@@ -30,13 +30,14 @@ def steer(
     """
     first = refusal_token_ids[0]
     if first_tokens is None:
-        logprobs = logits.float().log_softmax(-1)[:, first].clamp(max=0)
-        refused = logprobs > (math.log(threshold) if threshold > 0 else -math.inf)
+        suppressed = logits.clone()
+        suppressed[:, first] = -torch.inf
+        log_odds = logits[:, first].float() - suppressed.float().amax(-1)
+        refused = log_odds.double() > float(logit(threshold))
+        refused |= threshold == 0  # also where the token's probability is 0
     else:
-        refused = first_tokens == first
-    steered = logits.clone()
-    if first_tokens is None:
-        steered[:, first] = -torch.inf
+        suppressed, refused = logits.clone(), first_tokens == first
+    steered = suppressed
     steered[refused] = -torch.inf
     steered[refused, refusal_token_ids[min(n_answered, len(refusal_token_ids) - 1)]] = 0.0
     return steered

@@ -33,7 +33,7 @@ class SavedDial(Section):
     the tuned model's greedy answers and its answers at the threshold, both on the calibration questions.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     score: ScoreName
     threshold: float = Field(ge=0, le=1)
     target: Metric

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from grait.dial.answers import BothAnswers
 from grait.dial.threshold import ScoreName, position, refusal_score, refuses
+from grait.model.answers import BothAnswers
 
 BAR_WIDTH = 40
 

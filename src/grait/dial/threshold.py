@@ -12,14 +12,19 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from grait.dial.answers import BothAnswers, DialAnswers
 from grait.errors import DialError
-from grait.records import Outcome
+from grait.model.answers import BothAnswers
+from grait.records import Outcome, Prediction
 
 ScoreName = Literal["first-token", "text"]
-"""What the score of a question is: the probability of the refusal's first token at the first answer position, or of
-the whole refusal text and its end token."""
+"""Where the score of a question looks: at the first answer position, or at the whole texts.
+
+The score is the refusal's share, p / (p + q): p the probability of the refusal's first token and q that of the most
+probable other one, or p that of the whole refusal text and q that of the answer that would be given instead, both with
+their end token. 0.5 is where greedy decoding changes its mind about the first token.
+"""
 
 SHARPEST = 10.0
 """Log-odds at the ends of the dial: 0.00005 and 0.99995. What lies beyond is at the end."""
@@ -27,10 +32,10 @@ SHARPEST = 10.0
 Array = NDArray[np.float64]
 
 
-def refusal_score(answers: BothAnswers | DialAnswers, score: ScoreName) -> float:
-    """A probability in (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
-    logprob = answers.first_token_logprob if score == "first-token" else answers.refusal_logprob
-    return min(max(math.exp(logprob), sys.float_info.min), 1.0)
+def refusal_score(answers: BothAnswers | Prediction, score: ScoreName) -> float:
+    """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
+    log_odds = answers.first_token_log_odds if score == "first-token" else answers.refusal_log_odds
+    return max(float(expit(log_odds)), sys.float_info.min)
 
 
 def refuses(score: float, threshold: float) -> bool:
@@ -38,7 +43,7 @@ def refuses(score: float, threshold: float) -> bool:
     return score > threshold
 
 
-def dialled_outcomes(rows: Sequence[DialAnswers], score: ScoreName, threshold: float) -> dict[str, Outcome]:
+def dialled_outcomes(rows: Sequence[Prediction], score: ScoreName, threshold: float) -> dict[str, Outcome]:
     """The outcome of each question at a threshold, by id.
 
     An answer can still be ``refused`` below the threshold: a refusal in other words than the refusal text.
@@ -87,5 +92,5 @@ def counts_above(scores: Array, counted: NDArray[np.bool_], at: Array) -> NDArra
 def check_threshold(threshold: float) -> float:
     """The threshold itself. DialError when it is not in [0, 1]."""
     if not 0 <= threshold <= 1:
-        raise DialError(f"threshold {threshold:g}: expected a probability from 0 (refuse all) to 1 (refuse nothing)")
+        raise DialError(f"threshold {threshold:g}: expected a number from 0 (refuse all) to 1 (refuse nothing)")
     return threshold

@@ -99,10 +99,10 @@ def gather(dataset: str, predictions: Mapping[str, Mapping[int, Sequence[Predict
                     f"{len(ids)} of {initial}; compare systems on the same questions"
                 )
             outcomes[i, j] = [_CODE[rows[id_].outcome] for id_ in ids]
-            scores[i, j] = [rows[id_].refusal_logprob for id_ in ids]
+            scores[i, j] = [rows[id_].refusal_log_odds for id_ in ids]
             if not np.isfinite(scores[i, j]).all():
                 bad = ids[int(np.flatnonzero(~np.isfinite(scores[i, j]))[0])]
-                raise GraitError(f"{dataset}: {method} gives the refusal of question {bad!r} no finite log-probability")
+                raise GraitError(f"{dataset}: {method} gives the refusal of question {bad!r} no finite log-odds")
     if not (outcomes[0] == WRONG).any(axis=1).all():
         truthful_helpfulness_score(0.0, 0.0, 1.0, 0.0)
     return Answers(dataset, methods, seeds, outcomes, scores)

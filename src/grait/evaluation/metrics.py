@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from grait.errors import GraitError
 from grait.evaluation.abstention import abstention_f1, four_way_shares, honesty, penalised_score
@@ -142,15 +143,15 @@ def summarize(
     tuned: Mapping[str, Outcome],
     resamples: int = 10_000,
     seed: int = 0,
-    refusal_logprobs: Mapping[str, float] | None = None,
+    refusal_log_odds: Mapping[str, float] | None = None,
     unparsable_rate: float = 0.0,
     hedged_rate: float = 0.0,
 ) -> MetricRecord:
     """All metrics of one method on one data set, from outcomes by question id; order does not matter.
 
     ``initial``: outcomes of the untouched model with the BASIC prompt (Init-Basic), the base of THS and of
-    over-refusal. ``seed`` fixes the bootstrap. ``refusal_logprobs``: log-probability of the refusal (nats, at most 0)
-    by question id, higher refuses more readily; without them there is no AUROC, AP, AURC and ECE. The last two shares
+    over-refusal. ``seed`` fixes the bootstrap. ``refusal_log_odds``: of the refusal against the answer (nats) by
+    question id, higher refuses more readily; without them there is no AUROC, AP, AURC and ECE. The last two shares
     are handed on. Raises GraitError when the id sets differ or are empty, or when the initial model has no wrong
     answer.
     """
@@ -161,12 +162,12 @@ def summarize(
     four_way, honest, f1 = four_way_shares(counts), honesty(counts), abstention_f1(counts)
     has_both_sides = 0 < counts[0].sum() < counts.sum()
     auroc = precision = area = calibration = None
-    if refusal_logprobs is not None:
-        ids = _join(initial, refusal_logprobs, "refusal scores")
-        is_known, logprobs = [initial[id_] == "correct" for id_ in ids], [refusal_logprobs[id_] for id_ in ids]
-        auroc = refusal_auroc(refusal_logprobs, initial) if has_both_sides else None
-        precision, area = average_precision(is_known, logprobs), aurc(is_known, logprobs)
-        calibration = expected_calibration_error(is_known, np.exp(logprobs).tolist())
+    if refusal_log_odds is not None:
+        ids = _join(initial, refusal_log_odds, "refusal scores")
+        is_known, log_odds = [initial[id_] == "correct" for id_ in ids], [refusal_log_odds[id_] for id_ in ids]
+        auroc = refusal_auroc(refusal_log_odds, initial) if has_both_sides else None
+        precision, area = average_precision(is_known, log_odds), aurc(is_known, log_odds)
+        calibration = expected_calibration_error(is_known, expit(log_odds).tolist())
     return MetricRecord(
         method=method,
         dataset=dataset,

@@ -1,8 +1,9 @@
-"""Greedy answers of one system to a data set, judged, and how likely a refusal was."""
+"""What one system makes of a data set: greedy answers, free and without the refusal, judged, and how likely it was."""
 
 from collections.abc import Callable, Sequence
 
 from grait.judging.outcomes import is_hedged, is_unparsable
+from grait.model.answers import ask_both_ways
 from grait.model.engine import Advance, Engine
 from grait.model.prompts import PromptFormat
 from grait.records import Asked, Outcome, Prediction, Question
@@ -25,34 +26,22 @@ def predict(
     """
     if not questions:
         return []
-    outputs: dict[str, str] = {}
-    refusal_logprobs: dict[str, float] = {}
+    phrases = prompts.config.all_refusal_phrases
+    predictions: dict[str, Prediction] = {}
     for part in prompts.asked_together(questions, asked):
-        asked_prompts = [
-            prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in part
-        ]
-        answers = engine.answers_with_logprobs(
-            [prompt.token_ids for prompt in asked_prompts],
-            [prompts.completion(prompt, prompts.config.refusal).token_ids for prompt in asked_prompts],
-            max_new_tokens=max_new_tokens,
-            end_token_ids=prompts.end_token_ids(asked_prompts[0].is_chat),
-            advance=advance,
-        )
-        for question, (tokens, logprobs) in zip(part, answers, strict=True):
-            outputs[question.id] = prompts.decode(tokens)
-            refusal_logprobs[question.id] = sum(logprobs)
-    predictions = []
-    for question in questions:
-        output, phrases = outputs[question.id], prompts.config.all_refusal_phrases
-        outcome = judge(output, question, phrases)
-        predictions.append(
-            Prediction(
-                question.id,
-                output,
-                outcome,
-                refusal_logprobs[question.id],
-                is_unparsable=outcome == "wrong" and is_unparsable(output, question, phrases),
-                is_hedged=outcome != "refused" and is_hedged(output, question, phrases),
+        answers = ask_both_ways(engine, prompts, part, asked, max_new_tokens=max_new_tokens, advance=advance)
+        for question, both in zip(part, answers, strict=True):
+            outcome = judge(both.output, question, phrases)
+            predictions[question.id] = Prediction(
+                id=question.id,
+                output=both.output,
+                outcome=outcome,
+                suppressed_output=both.suppressed_output,
+                suppressed_outcome=judge(both.suppressed_output, question, phrases),
+                refusal_logprob=both.refusal_logprob,
+                suppressed_logprob=both.suppressed_logprob,
+                first_token_log_odds=both.first_token_log_odds,
+                is_unparsable=outcome == "wrong" and is_unparsable(both.output, question, phrases),
+                is_hedged=outcome != "refused" and is_hedged(both.output, question, phrases),
             )
-        )
-    return predictions
+    return [predictions[question.id] for question in questions]

@@ -71,7 +71,7 @@ def average_precision(is_correct: Sequence[bool], refusal_scores: Sequence[float
     a score that is the same for all gives the share of right answers. 1: every right answer before every wrong one.
 
     R-Tuning (arXiv 2311.09677) ranks by (the answer's confidence + the probability of "sure") / 2 and counts the
-    tuned model's own answers. Here confidence is a low probability of the refusal alone. Errors as for
+    tuned model's own answers. Here confidence is a low score of the refusal alone. Errors as for
     ``risk_coverage``.
     """
     correct, scores = _checked(is_correct, refusal_scores)
@@ -86,7 +86,9 @@ def average_precision(is_correct: Sequence[bool], refusal_scores: Sequence[float
 def expected_calibration_error(
     is_correct: Sequence[bool], refusal_probabilities: Sequence[float], n_bins: int = N_BINS
 ) -> float:
-    """ECE of the refusal probability as a forecast that the answer would be wrong, in [0, 1]; lower is better.
+    """ECE of the refusal score as a forecast that the answer would be wrong, in [0, 1]; lower is better.
+
+    ``refusal_probabilities``: the refusal's share against the answer, the inverse logit of its log-odds.
 
     Equal-mass bins: the questions in the order of their probability, in ``n_bins`` runs whose sizes differ by at most
     one (fewer bins when there are fewer questions). ECE = sum over bins of (size / n) * |mean probability - share
@@ -94,7 +96,7 @@ def expected_calibration_error(
     on the border of two bins neither. 0 also for a forecast that always says the share of wrong answers: this
     measures the size of the forecast, not its ranking.
 
-    The probability of one wording is less than that of all refusals together: ECE counts that, too. Raises GraitError
+    The probability of one wording is less than that of all together: ECE counts that, too. Raises GraitError
     as ``risk_coverage``, and for what is no probability.
     """
     correct, probabilities = _checked(is_correct, refusal_probabilities)

@@ -5,6 +5,7 @@ states what holds for all of them.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from transformers import PretrainedConfig
@@ -17,6 +18,23 @@ Advance = Callable[[int], None]
 
 def silent(_: int) -> None:
     """An ``Advance`` that tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class BothWays:
+    """A model's greedy answers to one prompt, free and without a certain beginning, beside a given completion.
+
+    ``answer``: free. ``suppressed``: may not begin with the completion's first token; the same where ``answer`` begins
+    with another one anyway. ``completion_logprobs``: of every token of the completion. ``suppressed_logprobs``: of
+    every token of ``suppressed``, and of the end token where it ended by itself; at least one. All are of the model's
+    own distribution, which knows nothing of the suppression: so the first entries compare the completion's first token
+    with the most probable other one.
+    """
+
+    answer: list[int]
+    suppressed: list[int]
+    completion_logprobs: list[float]
+    suppressed_logprobs: list[float]
 
 
 class Engine(Protocol):
@@ -58,17 +76,6 @@ class Engine(Protocol):
     ) -> list[list[list[float]]]:
         """Log-probability of every token of every completion: [prompt][completion][token]."""
 
-    def answers_with_logprobs(
-        self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[int]],
-        *,
-        max_new_tokens: int,
-        end_token_ids: frozenset[int],
-        advance: Advance = silent,
-    ) -> list[tuple[list[int], list[float]]]:
-        """The greedy answer to each prompt, and the log-probability of every token of one given completion of it."""
-
     def answers_both_ways(
         self,
         prompts: Sequence[Sequence[int]],
@@ -77,12 +84,8 @@ class Engine(Protocol):
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
-    ) -> list[tuple[list[int], list[int], list[float]]]:
-        """As ``answers_with_logprobs``, with a second greedy answer: one that does not begin as the completion does.
-
-        At its first position, and only there, the completion's first token is not allowed. The two answers are the
-        same where the greedy answer begins with another token anyway.
-        """
+    ) -> list[BothWays]:
+        """The greedy answer to each prompt, and the one that does not begin as the given completion of it does."""
 
 
 def longest_sequence(config: PretrainedConfig) -> int:

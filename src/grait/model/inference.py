@@ -24,7 +24,7 @@ from transformers import DynamicCache, PreTrainedModel
 from grait.model import shared_prefix
 from grait.model.common_prefix import common_prefix_length, keys_and_values
 from grait.model.completions import last_positions
-from grait.model.engine import Advance, check_length, longest_sequence, silent
+from grait.model.engine import Advance, BothWays, check_length, longest_sequence, silent
 from grait.model.shared_prefix import Prefix
 
 
@@ -128,23 +128,6 @@ class InferenceEngine:
         return result
 
     @torch.inference_mode()
-    def answers_with_logprobs(
-        self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[int]],
-        *,
-        max_new_tokens: int,
-        end_token_ids: frozenset[int],
-        advance: Advance = silent,
-    ) -> list[tuple[list[int], list[float]]]:
-        """The greedy answer to each prompt, and the log-probability of every token of one given completion of it.
-
-        As ``generate`` and ``completion_logprobs`` give them, from one forward pass over the prompts.
-        """
-        answered = self._answers_with_logprobs(prompts, completions, 1, max_new_tokens, end_token_ids, advance)
-        return [(answer, logprobs) for (answer,), logprobs in answered]
-
-    @torch.inference_mode()
     def answers_both_ways(
         self,
         prompts: Sequence[Sequence[int]],
@@ -153,41 +136,29 @@ class InferenceEngine:
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
-    ) -> list[tuple[list[int], list[int], list[float]]]:
-        """As ``answers_with_logprobs``, with a second greedy answer: one that does not begin as the completion does.
+    ) -> list[BothWays]:
+        """Greedy answers, free and not beginning as the completion, as ``Engine`` says, from one pass over the prompts.
 
-        At its first position, and only there, the completion's first token is suppressed (its logit is -inf). The two
-        answers are the same where the greedy answer begins with another token anyway.
+        Where the greedy answer begins as the completion does, both are decoded side by side.
         """
-        answered = self._answers_with_logprobs(prompts, completions, 2, max_new_tokens, end_token_ids, advance)
-        return [(answer, suppressed, logprobs) for (answer, suppressed), logprobs in answered]
-
-    def _answers_with_logprobs(
-        self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[int]],
-        n: int,
-        max_new_tokens: int,
-        end_token_ids: frozenset[int],
-        advance: Advance,
-    ) -> list[tuple[list[list[int]], list[float]]]:
-        """``n`` greedy answers, all but the first with the completion's first token suppressed, and its logprobs."""
         longest = max(map(len, completions))
         check_length(max(map(len, prompts)) + max(max_new_tokens, longest), self.longest)
-        result: list[tuple[list[list[int]], list[float]]] = [([], []) for _ in prompts]
-        for rows, batch in self._prefilled(prompts, width=8 * n + longest):
+        result: dict[int, BothWays] = {}
+        for rows, batch in self._prefilled(prompts, width=16 + longest):
             n_columns = batch.cache.get_seq_length()
             scored = self._score(batch, [[completions[row]] for row in rows])
             batch.cache.crop(n_columns - batch.cache.get_seq_length())  # without the completions
-            logits = batch.logits[:, None].repeat(1, n, 1)
-            for index, row in enumerate(rows):
-                logits[index, 1:, completions[row][0]] = -torch.inf
-            noise = torch.zeros((len(rows), max_new_tokens, n))
-            decoded = self._decode(batch, logits, noise, 0, end_token_ids)
-            for row, answers, (logprobs,) in zip(rows, decoded, scored, strict=True):
-                result[row] = answers, logprobs
+            first = torch.tensor([completions[row][0] for row in rows])
+            begins = (batch.logits.argmax(-1).cpu() == first).tolist()
+            noise = torch.zeros((len(rows), max_new_tokens, 2))
+            logits = batch.logits[:, None].expand(-1, 2, -1)
+            active = [[0, 1] if both else [0] for both in begins]
+            logprobs: list[list[list[float]]] = [[[], []] for _ in rows]
+            decoded = self._decode(batch, logits, noise, 0, end_token_ids, active, first, logprobs)
+            for row, both, answers, own, (of_completion,) in zip(rows, begins, decoded, logprobs, scored, strict=True):
+                result[row] = BothWays(answers[0], answers[int(both)], of_completion, own[int(both)])
             advance(len(rows))
-        return result
+        return [result[row] for row in range(len(prompts))]
 
     def _prefilled(
         self, prompts: Sequence[Sequence[int]], added: Sequence[int] | None = None, width: int = 0
@@ -270,13 +241,21 @@ class InferenceEngine:
         noise: Tensor,
         temperature: float,
         end_token_ids: frozenset[int],
+        active: list[list[int]] | None = None,
+        suppressed: Tensor | None = None,
+        logprobs: list[list[list[float]]] | None = None,
     ) -> list[list[list[int]]]:
-        """``logits``: [rows, samples, vocabulary] of the first token; ``noise``: [rows, new tokens, samples]."""
+        """``logits``: [rows, samples, vocabulary] of the first token; ``noise``: [rows, new tokens, samples].
+
+        ``active``: the samples that are wanted of each row, from 0 on; default all. ``suppressed``: [rows], the token
+        that no sample but the first may begin with. ``logprobs``: [row][sample] lists that get the log-probability of
+        every token, end tokens included.
+        """
         n_rows, max_new_tokens, n = noise.shape
         device = self.model.device
         answers: list[list[list[int]]] = [[[] for _ in range(n)] for _ in range(n_rows)]
         rows = list(range(n_rows))  # original row of each row still in the batch
-        active = [list(range(n)) for _ in rows]  # unfinished samples of each of them
+        active = active or [list(range(n)) for _ in rows]  # unfinished samples of each of them
         owner, lengths, cache = batch.owner, batch.lengths, batch.cache
         for step in range(max_new_tokens):
             width = logits.shape[1]
@@ -284,7 +263,17 @@ class InferenceEngine:
             for index, own in enumerate(active):
                 samples[index, : len(own)] = torch.tensor(own)
             draws = noise[torch.tensor(rows)[:, None], step, samples]
-            chosen = choose(logits, draws.to(device), temperature).tolist()
+            allowed = logits
+            if suppressed is not None and step == 0:
+                allowed = logits.clone()
+                allowed[torch.arange(n_rows), 1:, suppressed] = -torch.inf
+            tokens = choose(allowed, draws.to(device), temperature)
+            if logprobs is not None:
+                of_tokens = logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1)
+                for index, values in enumerate(of_tokens.tolist()):
+                    for sample, value in zip(active[index], values, strict=False):
+                        logprobs[rows[index]][sample].append(min(value, 0.0))
+            chosen = tokens.tolist()
             survivors = []
             for index, row in enumerate(rows):
                 kept = []

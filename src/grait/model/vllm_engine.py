@@ -19,6 +19,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from grait.config import InferenceConfig, ModelConfig
 from grait.errors import ModelError, reason
 from grait.model.adapters import CONFIG, load_adapter
-from grait.model.engine import Advance, check_length, longest_sequence, silent
+from grait.model.engine import Advance, BothWays, check_length, longest_sequence, silent
 from grait.model.load import resolve_dtype, resolve_name
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -200,23 +201,6 @@ class VllmEngine:
             for row, own in enumerate(completions)
         ]
 
-    def answers_with_logprobs(
-        self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[int]],
-        *,
-        max_new_tokens: int,
-        end_token_ids: frozenset[int],
-        advance: Advance = silent,
-    ) -> list[tuple[list[int], list[float]]]:
-        """The greedy answer to each prompt and one completion's log-probabilities, as ``Engine`` says."""
-        outputs = self._greedy(prompts, max_new_tokens, end_token_ids)
-        scored = self.completion_logprobs(prompts, [[completion] for completion in completions], advance=advance)
-        return [
-            (_without_end(output.outputs[0].token_ids, end_token_ids), logprobs)
-            for output, (logprobs,) in zip(outputs, scored, strict=True)
-        ]
-
     def answers_both_ways(
         self,
         prompts: Sequence[Sequence[int]],
@@ -225,38 +209,42 @@ class VllmEngine:
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
-    ) -> list[tuple[list[int], list[int], list[float]]]:
-        """The greedy answer, the one that does not begin as the completion, and its log-probabilities."""
-        outputs = [output.outputs[0] for output in self._greedy(prompts, max_new_tokens, end_token_ids, logprobs=2)]
+    ) -> list[BothWays]:
+        """Greedy answers, free and not beginning as the completion, as ``Engine`` says."""
+        outputs = self._greedy(prompts, max_new_tokens, end_token_ids)
         scored = self.completion_logprobs(prompts, [[completion] for completion in completions])
-        free = [_without_end(output.token_ids, end_token_ids) for output in outputs]
-        suppressed = list(free)
+        found = [
+            BothWays(
+                answer := _without_end(output.token_ids, end_token_ids), answer, of_completion, _own_logprobs(output)
+            )
+            for output, (of_completion,) in zip(outputs, scored, strict=True)
+        ]
         begun = []  # prompts that go on after their second most probable token
         for row, (output, completion) in enumerate(zip(outputs, completions, strict=True)):
             if output.token_ids[0] == completion[0]:
                 second = _most_probable(output.logprobs[0], completion[0])
-                suppressed[row] = _without_end([second], end_token_ids)
-                if suppressed[row] and max_new_tokens > 1:
+                suppressed = _without_end([second], end_token_ids)
+                found[row] = replace(
+                    found[row], suppressed=suppressed, suppressed_logprobs=[_logprob(output.logprobs[0], second)]
+                )
+                if suppressed and max_new_tokens > 1:
                     begun.append(row)
-        longer = [[*prompts[row], *suppressed[row]] for row in begun]
+        longer = [[*prompts[row], *found[row].suppressed] for row in begun]
         for row, output in zip(begun, self._greedy(longer, max_new_tokens - 1, end_token_ids), strict=True):
-            suppressed[row] += _without_end(output.outputs[0].token_ids, end_token_ids)
+            found[row].suppressed.extend(_without_end(output.token_ids, end_token_ids))
+            found[row].suppressed_logprobs.extend(_own_logprobs(output))
         advance(len(prompts))
-        return [(one, other, logprobs) for one, other, (logprobs,) in zip(free, suppressed, scored, strict=True)]
+        return found
 
     def _greedy(
-        self,
-        prompts: Sequence[Sequence[int]],
-        max_new_tokens: int,
-        end_token_ids: frozenset[int],
-        logprobs: int | None = None,
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_token_ids: frozenset[int]
     ) -> list[Any]:
-        """``logprobs``: of how many of the most probable tokens at each position."""
+        """vLLM's ``CompletionOutput`` of each prompt, with the log-probabilities of the best two tokens everywhere."""
         if not prompts:
             return []
         check_length(max(map(len, prompts)) + max_new_tokens, self.longest)
-        wanted = {"temperature": 0, "logprobs": logprobs, **_until(end_token_ids, max_new_tokens)}
-        return self._outputs(prompts, [wanted] * len(prompts))
+        wanted = {"temperature": 0, "logprobs": 2, **_until(end_token_ids, max_new_tokens)}
+        return [output.outputs[0] for output in self._outputs(prompts, [wanted] * len(prompts))]
 
     def _outputs(self, prompts: Sequence[Sequence[int]], wanted: Sequence[Mapping[str, Any]]) -> list[Any]:
         """vLLM's ``RequestOutput`` of each prompt. ``wanted``: what each asks for, as ``SamplingParams``.
@@ -291,6 +279,16 @@ def _until(end_token_ids: frozenset[int], max_new_tokens: int) -> dict[str, Any]
 def _without_end(token_ids: Sequence[int], end_token_ids: frozenset[int]) -> list[int]:
     """vLLM gives the token that ended an answer, too."""
     return list(token_ids[:-1] if token_ids[-1] in end_token_ids else token_ids)
+
+
+def _logprob(position: Mapping[int, Any], token: int) -> float:
+    """vLLM's log-probability of a token at one position, at most 0."""
+    return min(float(position[token].logprob), 0.0)
+
+
+def _own_logprobs(output: Any) -> list[float]:
+    """The log-probability of every token of an answer, the end token among them."""
+    return [_logprob(position, token) for token, position in zip(output.token_ids, output.logprobs, strict=True)]
 
 
 def _most_probable(position: Mapping[int, Any], but: int) -> int:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from grait import progress
 from grait.artifacts import Stage, read_rows, write_rows
 from grait.config import Config, DataConfig
 from grait.data.load import load_questions
-from grait.dial.answers import DialAnswers, ask_both_ways, judged, refusal_token_ids
+from grait.dial.answers import refusal_token_ids
 from grait.dial.choice import Choice, Target, choose
 from grait.dial.saved import OperatingPoint, SavedDial, save_dial
 from grait.dial.threshold import ScoreName, dialled_outcomes
@@ -63,11 +62,10 @@ def _calibrate(bench: Workbench, target: Target, method: str, data: DataConfig |
     data = data or default_data(bench.config)
     questions = load_questions(data)
     _check_unseen(bench, questions, data.title)
-    initial = _initial_outcomes(bench, questions, data.title)
-    rows = _both_answers(bench, method, adapter, questions, data.title)
+    initial = _outcomes(_asked(bench, INIT_BASIC, None, questions, data.title))
+    rows = _asked(bench, method, adapter, questions, data.title)
     choice = choose(rows, initial, score, target)
-    free = {row.id: row.outcome for row in rows}
-    metrics = _before_and_after(bench, method, data.title, initial, free, rows, score, choice)
+    metrics = _before_and_after(bench, method, data.title, initial, rows, choice, score)
     file = save_dial(
         adapter.folder,
         SavedDial(
@@ -90,7 +88,7 @@ def _calibrate(bench: Workbench, target: Target, method: str, data: DataConfig |
         ),
     )
     for dataset in bench.config.evaluation.datasets:
-        metrics += _on_test_set(bench, method, adapter, dataset, score, choice)
+        metrics += _on_test_set(bench, method, dataset, choice, score)
     return Calibration(file, SavedDial.model_validate_json(file.read_bytes()), metrics)
 
 
@@ -145,63 +143,37 @@ def _wording(question: Question) -> tuple[str, ...]:
     return tuple(" ".join(text.casefold().split()) for text in (question.question, *sorted(question.choices)))
 
 
-def _initial_outcomes(bench: Workbench, questions: Sequence[Question], title: str) -> dict[str, Outcome]:
-    """What the initial model makes of the calibration questions, as Init-Basic."""
-    system = METHODS[INIT_BASIC]
-    key = asked_key(bench, None, questions, system.asked) | {"columns": [field.name for field in fields(Prediction)]}
-    stage = Stage(bench.folder / "calibration" / title / INIT_BASIC, key)
+def _asked(
+    bench: Workbench, system: str, adapter: Stage | None, questions: Sequence[Question], title: str
+) -> list[Prediction]:
+    """What a method, or the initial model, makes of the calibration questions."""
+    method = METHODS[system]
+    key = asked_key(bench, adapter, questions, method.asked) | {"columns": [field.name for field in fields(Prediction)]}
+    stage = Stage(bench.folder / "calibration" / title / system, key)
 
     def compute(folder: Path) -> Notes:
-        predictions, skipped = ask(bench, stage, system.name, None, title, questions, system.asked, system.judge)
+        predictions, skipped = ask(bench, stage, system, adapter, title, questions, method.asked, method.judge)
         write_rows(folder / "predictions.parquet", predictions)
         return {"skipped": skipped}
 
-    bench.once(f"Calibration: {INIT_BASIC} on {title}", stage, compute)
-    return {row.id: row.outcome for row in read_rows(stage.folder / "predictions.parquet", Prediction)}
-
-
-def _both_answers(
-    bench: Workbench, method: str, adapter: Stage, questions: Sequence[Question], title: str
-) -> list[DialAnswers]:
-    """The tuned model's answers, free and with the refusal suppressed, and its refusal scores."""
-    key = asked_key(bench, adapter, questions, "refuse") | {"columns": [field.name for field in fields(DialAnswers)]}
-    stage = Stage(bench.folder / "calibration" / title / method, key)
-
-    def compute(folder: Path) -> Notes:
-        kept, skipped = bench.fitting(questions, bench.config.evaluation.max_new_tokens, title)
-        with (
-            bench.engine(adapter) as engine,
-            progress.bar(f"{method} with and without refusals, {title}", len(kept), "questions") as advance,
-        ):
-            answers = ask_both_ways(
-                engine,
-                bench.prompts,
-                kept,
-                max_new_tokens=bench.config.evaluation.max_new_tokens,
-                advance=advance,
-            )
-        phrases = bench.config.prompt.all_refusal_phrases
-        rows = [
-            judged(question, own, METHODS[method].judge, phrases) for question, own in zip(kept, answers, strict=True)
-        ]
-        write_rows(folder / "answers.parquet", rows)
-        return {"skipped": skipped}
-
-    bench.once(f"Calibration: {method} on {title}", stage, compute)
-    return read_rows(stage.folder / "answers.parquet", DialAnswers)
+    bench.once(f"Calibration: {system} on {title}", stage, compute)
+    return read_rows(stage.folder / "predictions.parquet", Prediction)
 
 
 def _on_test_set(
-    bench: Workbench, method: str, adapter: Stage, dataset: DataConfig, score: ScoreName, choice: Choice
+    bench: Workbench, method: str, dataset: DataConfig, choice: Choice, score: ScoreName
 ) -> list[MetricRecord]:
-    """The method with and without the dial on a test set; nothing where the run has no predictions of it."""
+    """The method with and without the dial on a test set; nothing where the run has not evaluated it."""
     folder = bench.folder / "evaluation" / dataset.title
     files = [folder / system / "predictions.parquet" for system in (INIT_BASIC, method)]
     if not all(file.exists() for file in files):
         return []
-    initial, free = ({row.id: row.outcome for row in read_rows(file, Prediction)} for file in files)
-    rows = _both_answers(bench, method, adapter, bench.test_sets[dataset.title], dataset.title)
-    return _before_and_after(bench, method, dataset.title, initial, free, rows, score, choice)
+    initial, rows = (read_rows(file, Prediction) for file in files)
+    return _before_and_after(bench, method, dataset.title, _outcomes(initial), rows, choice, score)
+
+
+def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:
+    return {row.id: row.outcome for row in rows}
 
 
 def _before_and_after(
@@ -209,16 +181,15 @@ def _before_and_after(
     method: str,
     title: str,
     initial: dict[str, Outcome],
-    free: dict[str, Outcome],
-    rows: Sequence[DialAnswers],
-    score: ScoreName,
+    rows: Sequence[Prediction],
     choice: Choice,
+    score: ScoreName,
 ) -> list[MetricRecord]:
     n, seed = bench.config.evaluation.n_bootstrap, bench.config.seed
     dialled = dialled_outcomes(rows, score, choice.threshold)
     return [
         summarize(name, title, initial, outcomes, n, seed)
-        for name, outcomes in ((method, free), (f"{method} + dial", dialled))
+        for name, outcomes in ((method, _outcomes(rows)), (f"{method} + dial", dialled))
     ]
 
 

@@ -129,7 +129,7 @@ def measured(
         outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in systems.items()}
         initial = outcomes[INIT_BASIC]
         for system, rows in systems.items():
-            refusal_logprobs = {row.id: row.refusal_logprob for row in rows}
+            refusal_log_odds = {row.id: row.refusal_log_odds for row in rows}
             records.append(
                 summarize(
                     system,
@@ -138,7 +138,7 @@ def measured(
                     outcomes[system],
                     n,
                     seed,
-                    refusal_logprobs,
+                    refusal_log_odds,
                     unparsable_rate=sum(row.is_unparsable for row in rows) / len(rows),
                     hedged_rate=sum(row.is_hedged for row in rows) / len(rows),
                 )

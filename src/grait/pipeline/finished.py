@@ -12,12 +12,13 @@ from peft import PeftModel
 
 from grait.artifacts import MANIFEST, Stage, read_rows
 from grait.config import parse_config
-from grait.dial.answers import Reply, ask_both_ways
+from grait.dial.answers import Reply
 from grait.dial.saved import SavedDial, find_dial
 from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import ArtifactError
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
+from grait.model.answers import ask_both_ways
 from grait.model.inference import InferenceEngine
 from grait.pipeline.workbench import Workbench
 from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Question

@@ -13,7 +13,6 @@ import numpy as np
 
 from grait import processes, progress
 from grait.artifacts import read_rows
-from grait.dial.answers import DialAnswers
 from grait.dial.curve import dial_curve, dial_points
 from grait.dial.saved import find_dial
 from grait.errors import ArtifactError, reason
@@ -70,19 +69,17 @@ def _dial(folder: Path, result: RunResult, same: Mapping[str, str]) -> DialRecor
     if not dials:
         return None
     method, saved = next(iter(dials.items()))
-    calibration = folder / "calibration"
-    initial = {
-        saved.data.title: read_rows(calibration / saved.data.title / INIT_BASIC / "predictions.parquet", Prediction),
-        **{title: list(systems[INIT_BASIC]) for title, systems in result.predictions.items()},
-    }
+    of_calibration = [
+        read_rows(folder / "calibration" / saved.data.title / system / "predictions.parquet", Prediction)
+        for system in (INIT_BASIC, method)
+    ]
+    asked = {saved.data.title: of_calibration}
+    asked |= {title: [systems[INIT_BASIC], systems[method]] for title, systems in result.predictions.items()}
     curves, chosen = {}, {}
-    for title, rows in initial.items():
-        answers = calibration / title / method / "answers.parquet"
-        if answers.exists():
-            outcomes = {row.id: row.outcome for row in rows}
-            both = read_rows(answers, DialAnswers)
-            curves[title] = dial_curve(both, outcomes, saved.score)
-            (chosen[title],) = dial_points(both, outcomes, saved.score, np.array([saved.threshold]))
+    for title, (before, after) in asked.items():
+        initial = {row.id: row.outcome for row in before}
+        curves[title] = dial_curve(after, initial, saved.score)
+        (chosen[title],) = dial_points(after, initial, saved.score, np.array([saved.threshold]))
     return DialRecords(method, saved, curves, chosen)
 
 

@@ -60,7 +60,8 @@ def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
             {"name": "answer before", "kind": "text"},
             {"name": "after", "kind": "choice"},
             {"name": "answer after", "kind": "text"},
-            {"name": "log p(refusal)", "kind": "number", "digits": 1},
+            {"name": "instead of the refusal", "kind": "text"},
+            {"name": "log-odds of refusal", "kind": "number", "digits": 1},
         ],
         "rows": rows,
         "variants": variants,
@@ -70,7 +71,13 @@ def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
 def _after(before: Prediction, after: Prediction) -> list[Any]:
     outcome = "over-refused" if (before.outcome, after.outcome) == ("correct", "refused") else OUTCOMES[after.outcome]
     same = after.output == before.output
-    return [outcome, None if same else shortened(after.output, MAX_CELL), round(after.refusal_logprob, 2)]
+    instead = shortened(after.suppressed_output, MAX_CELL) if after.suppressed_output != after.output else ""
+    return [
+        outcome,
+        None if same else shortened(after.output, MAX_CELL),
+        instead,
+        round(after.refusal_log_odds, 2),
+    ]
 
 
 def training_table(run: RunRecords, main: str) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def _curves(predictions: Mapping[str, Sequence[Prediction]]) -> dict[str, list[R
 def curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> RiskCoverage:
     """Risk and coverage of the initial model's answers, ranked by a system's refusal scores; joined by id."""
     outcomes = _outcomes(initial)
-    return risk_coverage([outcomes[row.id] == "correct" for row in system], [row.refusal_logprob for row in system])
+    return risk_coverage([outcomes[row.id] == "correct" for row in system], [row.refusal_log_odds for row in system])
 
 
 def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:

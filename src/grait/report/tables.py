@@ -118,7 +118,7 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
     table = _table(
         "Other metrics in percent",
         "Honesty: of prudence and over-conservativeness. AUROC, AP, AURC (lower is better) and ECE (lower is better): "
-        "of the probability of the refusal text. Penalised: at the threshold 0.75. metrics.json has all.",
+        "of the refusal's log-odds against the answer. Penalised: at the threshold 0.75. metrics.json has all.",
         ("data set", "method"),
         ("hon-\nesty", "F1\nrel", "AUROC", "AP", "AURC", "ECE", "penal-\nised"),
     )

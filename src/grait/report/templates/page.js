@@ -32,7 +32,7 @@ function exampleTable(section, data) {
     const own = data.variants[state.system];
     if (!own) return data.rows;
     // An answer that stays the same is stored once.
-    return data.rows.map((row, i) => [...row, own[i][0], own[i][1] === null ? row[before] : own[i][1], own[i][2]]);
+    return data.rows.map((row, i) => [...row, own[i][0], own[i][1] === null ? row[before] : own[i][1], ...own[i].slice(2)]);
   }
 
   function found() {

@@ -1,0 +1,56 @@
+"""A model's answers to questions, free and without the refusal, as text, and how likely the refusal was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grait.model.engine import Advance, Engine, silent
+from grait.model.prompts import PromptFormat
+from grait.records import Asked, Question
+
+
+@dataclass(frozen=True, slots=True)
+class BothAnswers:
+    """What a model makes of one question; fields as in ``records.Prediction``, not judged."""
+
+    output: str
+    suppressed_output: str
+    refusal_logprob: float
+    suppressed_logprob: float
+    first_token_log_odds: float
+
+    @property
+    def refusal_log_odds(self) -> float:
+        """As in ``records.Prediction``."""
+        return self.refusal_logprob - self.suppressed_logprob
+
+
+def ask_both_ways(
+    engine: Engine,
+    prompts: PromptFormat,
+    questions: Sequence[Question],
+    asked: Asked = "refuse",
+    *,
+    max_new_tokens: int,
+    advance: Advance = silent,
+) -> list[BothAnswers]:
+    """Both answers to each question, in their order. ``advance`` is told answered questions."""
+    shown = [
+        prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in questions
+    ]
+    answered = engine.answers_both_ways(
+        [prompt.token_ids for prompt in shown],
+        [prompts.completion(prompt, prompts.config.refusal).token_ids for prompt in shown],
+        max_new_tokens=max_new_tokens,
+        end_token_ids=prompts.end_token_ids(shown[0].is_chat),
+        advance=advance,
+    )
+    return [
+        BothAnswers(
+            output=prompts.decode(both.answer),
+            suppressed_output=prompts.decode(both.suppressed),
+            refusal_logprob=sum(both.completion_logprobs),
+            suppressed_logprob=sum(both.suppressed_logprobs),
+            first_token_log_odds=both.completion_logprobs[0] - both.suppressed_logprobs[0],
+        )
+        for both in answered
+    ]
