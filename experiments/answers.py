@@ -61,16 +61,25 @@ def _finished(folder: Path) -> dict[str, list[Prediction]]:
 
 
 def read_kept(path: Path) -> Cells:
+    """Answers kept before predictions had a second one are ranked by the refusal's probability, as they were then."""
     table = pq.read_table(path)
-    if table.column_names != [*NAMES, *OUTCOMES, *NUMBERS]:
-        raise SystemExit(
-            f"{path}: kept by an earlier version, without what is answered instead of a refusal; read it with "
-            "the experiments of that version, or keep the run again"
-        )
+    is_older = table.column_names == [*NAMES, "outcome", "refusal_logprob"]
+    if is_older:
+        print(f"{path}: kept by an earlier version, ranked by the probability of the refusal alone")
     cells: Cells = {}
     for row in table.to_pylist():
-        kept = {name: row[name] for name in ("id", *OUTCOMES, *NUMBERS)}
-        prediction = Prediction(**kept, output="", suppressed_output="", is_unparsable=False, is_hedged=False)
+        prediction = Prediction(
+            id=row["id"],
+            output="",
+            outcome=row["outcome"],
+            suppressed_output="",
+            suppressed_outcome=row["outcome"] if is_older else row["suppressed_outcome"],
+            refusal_logprob=row["refusal_logprob"],
+            suppressed_logprob=0.0 if is_older else row["suppressed_logprob"],
+            first_token_log_odds=float("nan") if is_older else row["first_token_log_odds"],
+            is_unparsable=False,
+            is_hedged=False,
+        )
         cells.setdefault(row["dataset"], {}).setdefault(row["system"], []).append(prediction)
     return cells
 

@@ -7,7 +7,8 @@ question that the initial model answers right and one that it does not, and over
 only); over-refusal where 6, 10 and 15% of all are answered wrong; the best THS of any threshold. The scores:
 
 - ``refusal``: log-probability of the refusal;
-- ``first-token``, ``text``: log-odds of the refusal against the answer, as the dial has them;
+- ``first-token``, ``text``: log-odds of the refusal against the answer, as the dial has them (of validation questions
+  that were kept before, only ``text`` is known);
 - ``answer``: minus the log-probability of the answer.
 
 Then over-refusal of each system where as many questions are answered wrong as ``--versus`` answers wrong as trained,
@@ -79,11 +80,13 @@ def show(
 ) -> None:
     """``seeds``: system -> rows in the order of their ids, as all that is compared by position."""
     n = len(seeds[0][versus])
+    given = [row for seed in seeds for system in systems for row in seed[system]]
+    scores = [name for name, score in SCORES.items() if all(np.isfinite(score(row)) for row in given)]
     print(f"{n} questions, {len(seeds)} seeds\n")
     print("| system | score | AUROC | within relations | over-refusal at Pw 6 / 10 / 15 | best THS |")
     print("| --- | --- | --- | --- | --- | --- |")
     for system in systems:
-        for name in SCORES:
+        for name in scores:
             numbers = np.mean([_numbers(seed[system], seed[INIT_BASIC], name, relations) for seed in seeds], axis=0)
             area, inside, *refused, best = (f"{100 * value:.1f}" for value in numbers)
             print(f"| {system} | {name} | {area} | {inside} | {' / '.join(refused)} | {best} |", flush=True)
@@ -92,7 +95,7 @@ def show(
     draws = [np.arange(n), *generator.integers(n, size=(RESAMPLES, n))]
     trained_of = [(as_trained(seed[versus]), _known(seed[INIT_BASIC])) for seed in seeds]
     for system in systems:
-        for name in SCORES:
+        for name in scores:
             cells = [(ordered_by(seed[system], name), ordered_by(seed[versus], name)) for seed in seeds]
             of_seeds = [(*own, *others) for own, others in zip(cells, trained_of, strict=True)]
             rates = np.array(
@@ -145,6 +148,8 @@ def main() -> None:
         of = cells[arguments.dataset]
         seeds.append({system: sorted(rows, key=lambda row: row.id) for system, rows in of.items()})
     systems = arguments.systems.split(",")
+    if all(row.suppressed_logprob == 0 for row in seeds[0][INIT_BASIC]):
+        parser.error(f"{arguments.folder}: kept by an earlier version, without what is answered instead of a refusal")
     if lacking := {*systems, arguments.versus} - set.intersection(*(set(seed) for seed in seeds)):
         parser.error(f"{arguments.folder}: not every seed has {min(lacking)} on {arguments.dataset}")
     questions = [row for split in SPLITS for row in load_questions(DataConfig(path="worldfacts", split=split))]

@@ -19,7 +19,7 @@ from grait.evaluation.metrics import refusal_auroc
 from grait.methods.catalog import INIT_BASIC
 from grait.records import Outcome, Prediction
 
-SPLITS = ("test_id", "test_ood")
+SPLITS = ("val", "test_id", "test_ood")
 
 
 def within(scores: Mapping[str, float], initial: Mapping[str, Outcome], relations: Mapping[str, str]) -> float:

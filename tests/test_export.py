@@ -305,6 +305,8 @@ def test_refusals_and_answers_are_those_of_the_method(finished: Path, tmp_path: 
         found = export(finished, "openai", method, tmp_path / method)
         keys = keys_of(finished, found.folder, method)
         labels = {row["id"]: row["label"] for row in about(found.folder)["examples"]}
+        targets = [(row["id"], row["target"] == "refusal") for row in about(found.folder)["examples"]]
+        assert targets == keys
         assert sorted(keys) == sorted(taught(finished, method))
         for (id_, is_refusal), row in zip(keys, rows_of(found.folder), strict=True):
             reference, answer = bench.questions[id_].answers[0], row["messages"][-1]["content"]

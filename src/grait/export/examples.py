@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grait.config import LoraSection, OptimizerSection
-from grait.records import Label
+from grait.records import Label, Target
 
 WeightsAre = Literal["carried", "left out", "resampled"]
 """``carried``: each row has its weight. ``left out``: rows are unweighted. ``resampled``: rows are repeated."""
@@ -14,6 +14,7 @@ WeightsAre = Literal["carried", "left out", "resampled"]
 class Example:
     """One training example.
 
+    ``target``: what is taught, the answer or the refusal; an unknown question may be there with both.
     ``messages``: as the chat template is given them, up to the question; solved examples, which are not trained on, may
     stand before it. ``answer``: what the assistant answers.
     ``prompt``, ``completion``: the same as text, up to the answer and from it on, without what a tokenizer puts around
@@ -22,6 +23,7 @@ class Example:
 
     id: str
     label: Label
+    target: Target
     messages: tuple[dict[str, str], ...]
     answer: str
     prompt: str

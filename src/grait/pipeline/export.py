@@ -92,7 +92,7 @@ def export(
         "n_rendered_otherwise": n_otherwise,
         "trained_with": recipe.settings,
         "examples": [
-            {"id": row.id, "label": row.label, "sample_weight": row.sample_weight, "rows": n}
+            {"id": row.id, "label": row.label, "target": row.target, "sample_weight": row.sample_weight, "rows": n}
             for row, n in zip(examples, share.rows, strict=True)
         ],
     }
@@ -130,6 +130,7 @@ def _example(bench: Workbench, row: Selected) -> Example:
     return Example(
         id=row.id,
         label=row.label,
+        target=row.target,
         messages=tuple(bench.prompts.messages(question, "refuse")),
         answer=answer,
         prompt=prompt.text,
