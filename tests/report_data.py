@@ -12,7 +12,7 @@ from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
 from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Outcome, Prediction, ProbeRecord, Question
 from grait.report.contents import ComparisonRecords, RunRecords
-from grait.report.page import curve
+from grait.report.page import curve, operating_curve
 
 ALL = tuple(METHODS)
 
@@ -109,7 +109,7 @@ def made_up_comparison(
 ) -> ComparisonRecords:
     """A comparison of ``systems`` on two data sets of ``n`` questions."""
     runs = {seed: made_up_run(100, {"in-domain": n, "out-of-domain": n}, systems, seed) for seed in seeds}
-    records, differences, curves = [], [], {}
+    records, differences, curves, operating = [], [], {}, {}
     for dataset in next(iter(runs.values())).predictions:
         predictions = {
             system: {seed: run.predictions[dataset][system] for seed, run in runs.items()} for system in systems
@@ -123,6 +123,10 @@ def made_up_comparison(
             system: [curve(predictions["init-basic"][seed], rows) for seed, rows in of_seed.items()]
             for system, of_seed in predictions.items()
         }
+        operating[dataset] = {
+            system: [operating_curve(predictions["init-basic"][seed], rows) for seed, rows in of_seed.items()]
+            for system, of_seed in predictions.items()
+        }
     run = runs[seeds[0]]
     about = {
         "date": "2026-11-21",
@@ -132,4 +136,4 @@ def made_up_comparison(
         "machine": run.summary["machine"],
         "config": run.config,
     }
-    return ComparisonRecords("made-up", records, differences, about, curves)
+    return ComparisonRecords("made-up", records, differences, about, curves, operating)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from report_data import ALL, made_up_comparison, made_up_run
 
+from grait.dial.curve import dial_curve
 from grait.evaluation.selective import RiskCoverage
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
-from grait.records import InfluenceScore, KnowledgeState, Outcome, Question, Selected
+from grait.records import InfluenceScore, KnowledgeState, Outcome, Prediction, Question, Selected
 from grait.report import figures, palette
 from grait.report.pictures import file_svg, svg
 
@@ -136,6 +137,25 @@ def test_risk_is_read_at_its_coverage_and_averaged_over_seeds() -> None:
         assert row["risk"] == pytest.approx(factor * row["coverage"])
     assert rows[-1]["system"] == "grait"  # on top
     assert {row["system"] for row in rows} == {"grait", "cor-rait"}
+
+
+SAME_POINT = {"cor-rait": (0.25, 0.5), "grait": (0.1, 0.3)}
+
+
+def test_operating_curves_have_the_fewest_wrong_answers_at_each_over_refusal() -> None:
+    """Right answers of scores 1, 3 and wrong ones of 2, 4: refusing all above 3 costs nothing that was right."""
+    kinds: tuple[Outcome, ...] = ("correct", "wrong", "correct", "wrong")
+    system = [Prediction(f"q{i}", "", kind, "", kind, i - 9.0, -9.0, 0.0, False, False) for i, kind in enumerate(kinds)]
+    points = dial_curve(system, {row.id: row.outcome for row in system}, "text")
+    chart = figures.operating_curves({"cor-rait": [points, points], "grait": [points]}, SAME_POINT, "grait")
+    rows = [row for part in data_of(chart) for row in part]
+    for name in SAME_POINT:
+        own = [row for row in rows if row["system"] == name]
+        line = {round(row["over"], 2): row["pw"] for row in own if "trained" not in row["says"]}
+        assert len(line) == 101
+        assert (line[0], line[0.49], line[0.5], line[0.99], line[1.0]) == (0.25, 0.25, 0.0, 0.0, 0.0)
+        (dot,) = [row for row in own if "trained" in row["says"]]
+        assert (dot["over"], dot["pw"]) == SAME_POINT[name]
 
 
 def test_smoothing_keeps_length_constants_and_straight_lines() -> None:

@@ -102,7 +102,16 @@ def comparison_page(
         }
         for dataset in datasets
     }
-    return page.comparison_report(ComparisonRecords(folder.name, records, differences, about, curves))
+    operating = {
+        dataset: {
+            system: [
+                page.operating_curve(own[dataset][INIT_BASIC], own[dataset][system]) for own in predictions.values()
+            ]
+            for system in systems
+        }
+        for dataset in datasets
+    }
+    return page.comparison_report(ComparisonRecords(folder.name, records, differences, about, curves, operating))
 
 
 def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:

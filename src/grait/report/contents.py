@@ -58,7 +58,7 @@ class RunRecords:
 
 @dataclass(frozen=True)
 class ComparisonRecords:
-    """All that the page of a comparison shows. ``curves``: data set -> system -> one curve for each seed.
+    """All that the page of a comparison shows. ``curves``, ``operating``: data set -> system -> one for each seed.
 
     ``about``: as in ``compare.json``.
     """
@@ -68,3 +68,4 @@ class ComparisonRecords:
     differences: Sequence[DifferenceRecord]
     about: Mapping[str, Any]
     curves: Mapping[str, Mapping[str, Sequence[RiskCoverage]]]
+    operating: Mapping[str, Mapping[str, Sequence[Sequence[DialPoint]]]]

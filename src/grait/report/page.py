@@ -16,6 +16,7 @@ import yaml
 from markupsafe import Markup
 from scipy.stats import binomtest
 
+from grait.dial.curve import DialPoint, dial_curve
 from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import by_question
@@ -95,7 +96,8 @@ def run_report(run: RunRecords) -> Report:
 
 def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictures") -> dict[str, Any]:
     """What the page says of one data set."""
-    outcomes = {system: _outcomes(rows) for system, rows in run.predictions[name].items()}
+    own = run.predictions[name]
+    outcomes = {system: _outcomes(rows) for system, rows in own.items()}
     metrics = {row.method: row for row in run.metrics if row.dataset == name}
     questions = {question.id: question for question in run.test_sets[name] if question.id in outcomes[main]}
     before, after = metrics[INIT_BASIC], metrics[main]
@@ -114,8 +116,14 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
         "more": [(row.method, [percent(getattr(row, name)) for name in MORE_MEASURES]) for row in metrics.values()],
         "flow": pictures.draw(f"flow-{slug}", figures.flow(outcomes[INIT_BASIC], outcomes[main], main)),
         "bars": pictures.draw(f"outcomes-{slug}", figures.outcome_bars(outcomes, INIT_BASIC)),
-        "curves": pictures.draw(
-            f"risk-coverage-{slug}", figures.risk_coverage_curves(_curves(run.predictions[name]), main)
+        "curves": pictures.draw(f"risk-coverage-{slug}", figures.risk_coverage_curves(_curves(own), main)),
+        "operating": pictures.draw(
+            f"operating-{slug}",
+            figures.operating_curves(
+                {system: [operating_curve(own[INIT_BASIC], rows)] for system, rows in own.items()},
+                {row.method: (row.over_refusal_rate, row.pw) for row in metrics.values()},
+                main,
+            ),
         ),
         "n_kinds": len(set(kinds.values())),
         "n_shown": min(len(set(kinds.values())), figures.MAX_GROUPS),
@@ -228,6 +236,11 @@ def curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> RiskCo
     return risk_coverage([outcomes[row.id] == "correct" for row in system], [row.refusal_log_odds for row in system])
 
 
+def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
+    """What a threshold on a system's refusal score does to its own answers, from refusing nothing to all."""
+    return dial_curve(system, _outcomes(initial), "text")
+
+
 def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:
     return {row.id: row.outcome for row in rows}
 
@@ -269,6 +282,9 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
         if name in comparison.curves:
             curves = figures.risk_coverage_curves(comparison.curves[name], main)
             found["curves"] = pictures.draw(f"risk-coverage-{slug}", curves)
+            trained = {row.method: (row.over_refusal_rate, row.pw) for row in rows}
+            operating = figures.operating_curves(comparison.operating[name], trained, main)
+            found["operating"] = pictures.draw(f"operating-{slug}", operating)
         datasets.append(found)
     return _report(
         "compare.html",

@@ -5,7 +5,7 @@ there. Shares are fractions in [0, 1] and shown in percent. A mark's ``says`` is
 """
 
 from grait.report.figures.comparison import difference_forest, ths_forest, trade_off
-from grait.report.figures.curves import dial_curves, loss_curves, risk_coverage_curves, smooth
+from grait.report.figures.curves import dial_curves, loss_curves, operating_curves, risk_coverage_curves, smooth
 from grait.report.figures.outcomes import (
     FOUR_WAYS,
     MAX_GROUPS,
@@ -31,6 +31,7 @@ __all__ = [
     "influence_plane",
     "knowledge_map",
     "loss_curves",
+    "operating_curves",
     "outcome_bars",
     "outcomes_by_group",
     "outcomes_by_popularity",

@@ -1,10 +1,11 @@
-"""Lines: risk by coverage and loss by step, one for each system; what the dial trades, one for each data set."""
+"""Lines, one for each system: risk by coverage, wrong answers by over-refusal, loss by step; by data set: the dial."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
+from numpy.typing import NDArray
 
 from grait.dial.curve import DialPoint
 from grait.dial.saved import OperatingPoint
@@ -46,6 +47,71 @@ def risk_coverage_curves(curves: Mapping[str, Sequence[RiskCoverage]], main: str
         )
     )
     return finished(chart, 370)
+
+
+OVER_REFUSALS = np.arange(0, 101) / 100
+"""Where operating curves are drawn."""
+
+
+def operating_curves(
+    curves: Mapping[str, Sequence[Sequence[DialPoint]]], as_trained: Mapping[str, tuple[float, float]], main: str
+) -> alt.LayerChart:
+    """Fewest wrong answers by over-refusal, each system with its own answers and a threshold on its own refusal score.
+
+    ``curves``: by system, one for each seed; their mean is drawn. ``as_trained``: over-refusal and Pw of each system
+    without a threshold, a dot. The ideal is the lower left corner; ``main`` is drawn thickest, and last.
+    """
+    rows: Rows = []
+    dots: Rows = []
+    for system, own in sorted(curves.items(), key=lambda item: item[0] == main):
+        wrong = np.mean([_fewest_wrong(points) for points in own], axis=0)
+        says = f"{system}: " + ", ".join(
+            f"{percent(wrong[round(100 * at)], 0)} answered wrong at {percent(at, 0)} over-refused"
+            for at in (0.1, 0.2, 0.5)
+        )
+        rows += [
+            {"system": system, "over": float(at), "pw": float(pw), "says": says}
+            for at, pw in zip(OVER_REFUSALS, wrong, strict=True)
+        ]
+        over, pw = as_trained[system]
+        says = f"{system} as trained: {percent(pw)} answered wrong, {percent(over)} over-refused"
+        dots.append({"system": system, "over": over, "pw": pw, "says": says})
+    x = alt.X("over:Q", axis=alt.Axis(title="over-refusal", format="%"), scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("pw:Q", axis=alt.Axis(title="answered wrong (Pw)", format="%"), scale=alt.Scale(zero=True))
+    lines = (
+        alt.Chart(data(rows))
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=x,
+            y=y,
+            strokeWidth=alt.condition(alt.datum.system == main, alt.value(2.6), alt.value(1.4)),
+            description="says:N",
+            **_system_marks(list(curves)),
+        )
+    )
+    trained = (
+        alt.Chart(data(dots))
+        .mark_point(filled=True, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            color=system_colour(list(curves)),
+            size=alt.condition(alt.datum.system == main, alt.value(110), alt.value(60)),
+            description="says:N",
+        )
+    )
+    return layered([lines, trained], 370)
+
+
+def _fewest_wrong(points: Sequence[DialPoint]) -> NDArray[np.float64]:
+    """Lowest Pw at each of ``OVER_REFUSALS``; ``points`` from refusing nothing to refusing all, so that Pw falls.
+
+    Where even refusing nothing has more over-refusal (refusals in other words), that of refusing nothing.
+    """
+    over = np.array([point.over_refusal_rate for point in points])
+    places = np.searchsorted(over, OVER_REFUSALS + 1e-9, side="right") - 1
+    wrong: NDArray[np.float64] = np.array([point.pw for point in points])
+    return np.asarray(wrong[places.clip(min=0)])
 
 
 def dial_curves(
