@@ -160,7 +160,11 @@ def write_comparison(kept: Path, out: Path, only: Sequence[int] | None = None) -
     found = read_seeds(kept)
     if lacking := set(only or ()) - set(found):
         raise SystemExit(f"{kept}: has no seed {min(lacking)}; it has {', '.join(map(str, found))}")
-    seeds = {seed: cells for seed, cells in found.items() if only is None or seed in only}
+    write_seeds({seed: cells for seed, cells in found.items() if only is None or seed in only}, kept, out)
+
+
+def write_seeds(seeds: Mapping[int, Cells], kept: Path, out: Path) -> None:
+    """The comparison of these cells. ``kept``: the folder with the facts about their seeds."""
     records, differences = compare_seeds(seeds)
     of_all = load_json(kept / ABOUT)
     of_seeds = [of_all[f"seed-{seed}"] for seed in seeds]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import answers
+from experiments.best_point import at_best_points, cross_fitted
 from experiments.equal_wrong import Cell, at_equal_wrong, over_refusal_of_answers
 from experiments.sureness import WRONG, along
 from experiments.within import within
@@ -140,6 +141,34 @@ def test_the_one_with_more_wrong_answers_has_to_refuse_more() -> None:
     assert of_bold > of_shy
     assert at_equal_wrong(shy, bold, right) == (of_shy, of_bold)
     assert at_equal_wrong(bold, bold, right)[0] == at_equal_wrong(bold, bold, right)[1]
+
+
+def test_best_points_are_chosen_on_other_questions() -> None:
+    """What the answers of one half are does not matter to the thresholds that it is measured at."""
+    initial, rows = predictions(0, ("correct", "wrong")), predictions(1, ("correct", "wrong"))
+    one = {row.id: row.outcome for row in cross_fitted(rows, initial, "text")}
+    assert len(one) == len(rows)
+    assert {one[row.id] for row in rows} == {"correct", "wrong", "refused"}
+    ordered = sorted(rows, key=lambda row: row.id)
+    even, odd = ordered[::2], ordered[1::2]
+    flipped = [
+        replace(row, suppressed_outcome="wrong" if row.suppressed_outcome == "correct" else "correct") for row in even
+    ]
+    other = {row.id: row.outcome for row in cross_fitted([*flipped, *odd], initial, "text")}
+    assert {row.id for row in even if one[row.id] == "refused"} == {
+        row.id for row in even if other[row.id] == "refused"
+    }
+    assert any((one[row.id] == "refused") != (other[row.id] == "refused") for row in odd)
+
+
+def test_at_best_points_the_initial_model_stays_and_other_sets_take_the_threshold() -> None:
+    initial, rows = predictions(0, ("correct", "wrong")), predictions(1, ("correct", "wrong"))
+    cells = {"in-domain": {INIT_BASIC: initial, "grait": rows}, "out": {INIT_BASIC: initial, "grait": rows}}
+    found = at_best_points(cells, "in-domain", "text")
+    assert found["in-domain"][INIT_BASIC] == found["out"][INIT_BASIC] == initial
+    refused = [row.refusal_log_odds for row in found["out"]["grait"] if row.outcome == "refused"]
+    answered = [row.refusal_log_odds for row in found["out"]["grait"] if row.outcome != "refused"]
+    assert min(refused) > max(answered)
 
 
 def test_within_relations_what_tells_only_relations_apart_is_chance() -> None:
