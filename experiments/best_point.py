@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from experiments.answers import Cells, read_seeds, write_seeds
 from grait.dial.choice import Target, choose
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("kept", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--from", dest="source", default="in-domain")
-    parser.add_argument("--score", choices=["first-token", "text"], default="text")
+    parser.add_argument("--score", choices=get_args(ScoreName), default="text")
     arguments = parser.parse_args()
     seeds = {
         seed: at_best_points(cells, arguments.source, arguments.score)

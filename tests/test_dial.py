@@ -90,6 +90,8 @@ def test_the_score_is_the_refusal_s_share() -> None:
     row = Prediction("q", "", "wrong", "", "wrong", math.log(0.3), math.log(0.1), math.log(0.2 / 0.6), False, False)
     assert refusal_score(row, "text") == pytest.approx(0.3 / 0.4)
     assert refusal_score(row, "first-token") == pytest.approx(0.2 / 0.8)
+    assert refusal_score(row, "answer") == pytest.approx(0.9)
+    assert refusal_score(replace(row, suppressed_logprob=0.0), "answer") > 0
     assert refusal_score(replace(row, suppressed_logprob=row.refusal_logprob), "text") == 0.5
 
 

@@ -27,7 +27,10 @@ def calibrate(
         ),
     ] = None,
     score: Annotated[
-        str, typer.Option(help="first-token (also for serving), or text: the whole refusal against the whole answer.")
+        str,
+        typer.Option(
+            help="first-token (for a logits processor); of whole texts: text (refusal against answer) or answer."
+        ),
     ] = "first-token",
     debug: Debug = False,
 ) -> None:

@@ -65,7 +65,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
     def from_pretrained(cls, adapter: str | Path, threshold: float | None = None) -> "RefusalDial":
         """The dial that ``grait calibrate`` stored in the adapter's folder, on request at another threshold.
 
-        Raises DialError when there is none, or when it was calibrated on the score of the whole text, which cannot be
+        Raises DialError when there is none, or when it was calibrated on a score of whole texts, which cannot be
         known at the first answer position.
         """
         saved = load_dial(Path(adapter))

@@ -18,12 +18,12 @@ from grait.errors import DialError
 from grait.model.answers import BothAnswers
 from grait.records import Outcome, Prediction
 
-ScoreName = Literal["first-token", "text"]
-"""Where the score of a question looks: at the first answer position, or at the whole texts.
+ScoreName = Literal["first-token", "text", "answer"]
+"""What the score of a question is, with q the probability of the answer that would be given instead of the refusal.
 
-The score is the refusal's share, p / (p + q): p the probability of the refusal's first token and q that of the most
-probable other one, or p that of the whole refusal text and q that of the answer that would be given instead, both with
-their end token. 0.5 is where greedy decoding changes its mind about the first token.
+``first-token``, ``text``: the refusal's share p / (p + q), of the first tokens (p of the refusal's, q of the most
+probable other one), or of the whole texts with their end tokens. 0.5 of the first tokens is where greedy decoding
+changes its mind. ``answer``: 1 - q, of the whole answer with its end token, whatever the refusal's probability.
 """
 
 SHARPEST = 10.0
@@ -34,8 +34,11 @@ Array = NDArray[np.float64]
 
 def refusal_score(answers: BothAnswers | Prediction, score: ScoreName) -> float:
     """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
-    log_odds = answers.first_token_log_odds if score == "first-token" else answers.refusal_log_odds
-    return max(float(expit(log_odds)), sys.float_info.min)
+    if score == "answer":
+        value = -math.expm1(answers.suppressed_logprob)
+    else:
+        value = float(expit(answers.first_token_log_odds if score == "first-token" else answers.refusal_log_odds))
+    return max(value, sys.float_info.min)
 
 
 def refuses(score: float, threshold: float) -> bool:
