@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from experiments import answers
@@ -113,6 +114,20 @@ def test_a_run_with_fewer_systems_takes_nothing_away(runs: Path, tmp_path: Path)
     with pytest.raises(SystemExit, match="such as cor-rait on in-domain"):
         answers.keep(runs, tmp_path / "kept")
     assert (tmp_path / "kept" / "seed-0.parquet").read_bytes() == before
+
+
+def test_older_kept_answers_are_ranked_as_they_were(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers.keep(runs, tmp_path / "kept")
+    path = tmp_path / "kept" / "seed-0.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.select(["dataset", "system", "id", "outcome", "refusal_logprob"]), path)
+    rows = answers.read_kept(path)["in-domain"]["grait"]
+    of_run = answers.read_seeds(runs)[0]["in-domain"]["grait"]
+    kept = {row.id: (row.outcome, row.refusal_log_odds) for row in rows}
+    assert kept == {row.id: (row.outcome, pytest.approx(row.refusal_logprob)) for row in of_run}
+    assert f"{path}: kept by an earlier version" in capsys.readouterr().out
 
 
 def cell(rows: list[Prediction]) -> Cell:
