@@ -57,7 +57,7 @@ def main() -> None:
         print(
             f"{dataset}: {len(first[dataset][INIT_BASIC])} questions, {len(seeds)} seeds; AUROC, and within relations"
         )
-        for system in of_seeds[0]:
+        for system in (name for name in of_seeds[0] if all(name in areas for areas in of_seeds)):
             over_all, inside = 100 * np.mean([areas[system] for areas in of_seeds], axis=0)
             print(f"  {system:20} {over_all:5.1f} {inside:5.1f}")
 
