@@ -1,4 +1,4 @@
-"""Which refusal score ranks better: the odds at the answer's first token, or of the whole texts.
+"""Which refusal score ranks better: the odds at the first token, of the whole texts, or the answer alone.
 
 python -m benchmarks.dial RUN [--method grait] [--json FILE] [--markdown FILE]
 

@@ -1,10 +1,10 @@
 """Every system at its own best operating point, so that an operating point is not mistaken for a method.
 
 ``python -m experiments.best_point KEPT OUT`` reads what ``experiments.answers`` kept of a comparison and sets every
-system's refusal dial for the highest THS, on questions other than those it is measured on: on
-``--from`` (in-domain) the threshold of each half of the questions is chosen on the other half, on all other data sets
-that of all of ``--from``. Then OUT/compare.md and OUT/compare.json as ``experiments.answers compare`` writes them, with
-the answers at these thresholds in the place of the answers as trained. The initial model keeps its own.
+system's refusal dial for the highest THS, on questions other than those it is measured on: on ``--from`` (in-domain)
+the threshold of each half of the questions is chosen on the other half, on all other data sets on all questions of
+``--from``. Then OUT/compare.md and OUT/compare.json as ``experiments.answers compare`` writes them, with the answers at
+these thresholds in the place of the answers as trained. The initial model keeps its own. ``--seeds 0``: these only.
 """
 
 import argparse
@@ -65,10 +65,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--from", dest="source", default="in-domain")
     parser.add_argument("--score", choices=get_args(ScoreName), default="text")
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")])
     arguments = parser.parse_args()
     seeds = {
         seed: at_best_points(cells, arguments.source, arguments.score)
         for seed, cells in read_seeds(arguments.kept).items()
+        if arguments.seeds is None or seed in arguments.seeds
     }
     write_seeds(seeds, arguments.kept, arguments.out)
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from conftest import Call
@@ -24,7 +24,7 @@ from grait.dial.answers import Reply
 from grait.dial.chat import chat, typed_lines
 from grait.dial.choice import Target
 from grait.dial.saved import FILE_NAME, load_dial
-from grait.dial.threshold import dialled_outcomes, refusal_score
+from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score
 from grait.errors import ConfigError, DataError, DialError
 from grait.model.answers import BothAnswers
 from grait.pipeline.calibration import Calibration, calibrate, default_data, guarantee
@@ -303,7 +303,7 @@ def test_the_chat_gives_the_pipeline_s_answers(done: Done) -> None:
             reply, expected = model.ask(f"  {row['question']}\t"), rows[row["id"]]
             assert reply.initial == first[row["id"]]
             assert (reply.tuned.output, reply.tuned.suppressed_output) == (expected.output, expected.suppressed_output)
-            for score in ("first-token", "text"):
+            for score in get_args(ScoreName):
                 assert refusal_score(reply.tuned, score) == pytest.approx(refusal_score(expected, score), abs=1e-4)
 
 

@@ -29,15 +29,14 @@ def steer(
     A forced token has logit 0, all others of its row -inf. After the end token it is forced again.
     """
     first = refusal_token_ids[0]
+    steered = logits.clone()
     if first_tokens is None:
-        suppressed = logits.clone()
-        suppressed[:, first] = -torch.inf
-        log_odds = logits[:, first].float() - suppressed.float().amax(-1)
+        steered[:, first] = -torch.inf
+        log_odds = logits[:, first].float() - steered.float().amax(-1)
         refused = log_odds.double() > float(logit(threshold))
         refused |= threshold == 0  # also where the token's probability is 0
     else:
-        suppressed, refused = logits.clone(), first_tokens == first
-    steered = suppressed
+        refused = first_tokens == first
     steered[refused] = -torch.inf
     steered[refused, refusal_token_ids[min(n_answered, len(refusal_token_ids) - 1)]] = 0.0
     return steered

@@ -1,10 +1,10 @@
 """After a run: the threshold of a trained method's refusal dial, from questions that the run has not seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from grait.artifacts import Stage, read_rows, write_rows
+from grait.artifacts import Stage, read_rows
 from grait.config import Config, DataConfig
 from grait.data.load import load_questions
 from grait.dial.answers import refusal_token_ids
@@ -15,11 +15,11 @@ from grait.errors import ConfigError, DataError
 from grait.evaluation.metrics import summarize
 from grait.lock import locked
 from grait.methods.catalog import INIT_BASIC, METHODS
-from grait.pipeline.evaluation import SUMMARY, ask, asked_key
+from grait.pipeline.evaluation import SUMMARY, answered
 from grait.pipeline.finished import finished_adapter, open_run
 from grait.pipeline.report_again import FinishedRun
 from grait.pipeline.reporting import last
-from grait.pipeline.workbench import Notes, Workbench
+from grait.pipeline.workbench import Workbench
 from grait.records import MetricRecord, Outcome, Prediction, Question
 
 
@@ -148,16 +148,9 @@ def _asked(
 ) -> list[Prediction]:
     """What a method, or the initial model, makes of the calibration questions."""
     method = METHODS[system]
-    key = asked_key(bench, adapter, questions, method.asked) | {"columns": [field.name for field in fields(Prediction)]}
-    stage = Stage(bench.folder / "calibration" / title / system, key)
-
-    def compute(folder: Path) -> Notes:
-        predictions, skipped = ask(bench, stage, system, adapter, title, questions, method.asked, method.judge)
-        write_rows(folder / "predictions.parquet", predictions)
-        return {"skipped": skipped}
-
-    bench.once(f"Calibration: {system} on {title}", stage, compute)
-    return read_rows(stage.folder / "predictions.parquet", Prediction)
+    folder = bench.folder / "calibration" / title / system
+    heading = f"Calibration: {system} on {title}"
+    return answered(bench, folder, heading, system, adapter, title, questions, method.asked, method.judge)
 
 
 def _on_test_set(

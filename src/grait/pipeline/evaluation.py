@@ -51,16 +51,32 @@ def answers(
     bench: Workbench, system: str, adapter: Stage | None, title: str, asked: Asked, judge: Judge
 ) -> list[Prediction]:
     """The judged answers of a system, which need not be one of ours, to the data set of this title."""
-    questions = bench.test_sets[title]
-    key = asked_key(bench, adapter, questions, asked) | {"columns": [column.name for column in fields(Prediction)]}
-    stage = Stage(bench.folder / "evaluation" / title / system, key)
+    folder = bench.folder / "evaluation" / title / system
+    heading = f"4/4 Evaluation: {system} on {title}"
+    return answered(bench, folder, heading, system, adapter, title, bench.test_sets[title], asked, judge)
 
-    def compute(folder: Path) -> Notes:
+
+def answered(
+    bench: Workbench,
+    folder: Path,
+    heading: str,
+    system: str,
+    adapter: Stage | None,
+    title: str,
+    questions: Sequence[Question],
+    asked: Asked,
+    judge: Judge,
+) -> list[Prediction]:
+    """The judged answers of a system to these questions, kept as a stage in ``folder``."""
+    key = asked_key(bench, adapter, questions, asked) | {"columns": [column.name for column in fields(Prediction)]}
+    stage = Stage(folder, key)
+
+    def compute(partial: Path) -> Notes:
         predictions, skipped = ask(bench, stage, system, adapter, title, questions, asked, judge)
-        write_rows(folder / "predictions.parquet", predictions)
+        write_rows(partial / "predictions.parquet", predictions)
         return {"skipped": skipped}
 
-    bench.once(f"4/4 Evaluation: {system} on {title}", stage, compute)
+    bench.once(heading, stage, compute)
     return read_rows(stage.folder / "predictions.parquet", Prediction)
 
 

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from grait.pipeline.evaluation import RunResult
 from grait.pipeline.workbench import Workbench
 from grait.records import ComparisonRecord, DifferenceRecord, Prediction, Selected
 from grait.report.contents import ComparisonRecords, DialRecords, RunRecords
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from grait.report.page import Report
@@ -95,22 +97,17 @@ def comparison_page(
 
     datasets = dict.fromkeys(record.dataset for record in records)
     systems = dict.fromkeys(record.method for record in records)
-    curves = {
-        dataset: {
-            system: [page.curve(own[dataset][INIT_BASIC], own[dataset][system]) for own in predictions.values()]
-            for system in systems
+
+    def of_seeds(draw: Callable[[Sequence[Prediction], Sequence[Prediction]], T]) -> dict[str, dict[str, list[T]]]:
+        return {
+            dataset: {
+                system: [draw(own[dataset][INIT_BASIC], own[dataset][system]) for own in predictions.values()]
+                for system in systems
+            }
+            for dataset in datasets
         }
-        for dataset in datasets
-    }
-    operating = {
-        dataset: {
-            system: [
-                page.operating_curve(own[dataset][INIT_BASIC], own[dataset][system]) for own in predictions.values()
-            ]
-            for system in systems
-        }
-        for dataset in datasets
-    }
+
+    curves, operating = of_seeds(page.curve), of_seeds(page.operating_curve)
     return page.comparison_report(ComparisonRecords(folder.name, records, differences, about, curves, operating))
 
 
