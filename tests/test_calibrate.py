@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,7 +27,9 @@ from grait.dial.saved import FILE_NAME, load_dial
 from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score
 from grait.errors import ConfigError, DataError, DialError
 from grait.model.answers import BothAnswers
-from grait.pipeline.calibration import Calibration, calibrate, default_data, guarantee
+from grait.pipeline.calibration import Calibration, calibrate, default_data
+from grait.pipeline.dials import guarantee
+from grait.pipeline.evaluation import RunResult
 from grait.pipeline.finished import live, open_run
 from grait.records import Prediction, Question
 from grait.report import page as page_module
@@ -167,11 +169,12 @@ def test_targets_move_the_dial_as_they_say(done: Done) -> None:
     assert done.calibrated(score="text").dial.score == "text"
 
 
-def test_serving_with_the_stored_dial_gives_the_pipeline_s_answers(done: Done) -> None:
-    """The whole road: REFUSE prompts, PEFT's adapter and ``generate`` with the dial, against the stored answers."""
+@pytest.mark.parametrize("score", get_args(ScoreName))
+def test_serving_with_the_stored_dial_gives_the_pipeline_s_answers(done: Done, score: ScoreName) -> None:
+    """The whole road: REFUSE prompts, PEFT's adapter and the dial in ``generate``, against the stored answers."""
     rows = {row.id: row for row in rows_of(done, "unseen")}
-    scores = sorted(refusal_score(row, "first-token") for row in rows.values())
-    done.calibrated()
+    scores = sorted(refusal_score(row, score) for row in rows.values())
+    done.calibrated(score=score)
     dial = RefusalDial.from_pretrained(
         done.adapter, threshold=(scores[N_CALIBRATION // 2 - 1] + scores[N_CALIBRATION // 2]) / 2
     )
@@ -181,22 +184,22 @@ def test_serving_with_the_stored_dial_gives_the_pipeline_s_answers(done: Done) -
     tokenizer.padding_side = "left"
     texts = [prompts.prompt(Question(row["id"], row["question"], ("",)), "refuse").text for row in questions]
     inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-    config = GenerationConfig(
-        max_new_tokens=16, eos_token_id=sorted(prompts.end_token_ids(True)), pad_token_id=tokenizer.pad_token_id
-    )
-    output = PeftModel.from_pretrained(bench.model, done.adapter).generate(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        generation_config=config,
-        logits_processor=[dial],
-    )
-    refused = 0
-    for row, tokens in zip(questions, output[:, inputs["input_ids"].shape[1] :], strict=True):
-        answers = rows[row["id"]]
-        is_refused = refusal_score(answers, "first-token") > dial.threshold
-        refused += is_refused
-        assert prompts.decode(tokens.tolist()) == ("I don't know." if is_refused else answers.suppressed_output)
-    assert refused == N_CALIBRATION // 2
+    model = PeftModel.from_pretrained(bench.model, done.adapter)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    outputs = [dial.generate(model, ids, mask, max_new_tokens=16)]
+    if score == "first-token":
+        config = GenerationConfig(
+            max_new_tokens=16, eos_token_id=list(dial.end_token_ids), pad_token_id=tokenizer.pad_token_id
+        )
+        outputs += [model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=[dial])]
+    for output in outputs:
+        refused = 0
+        for row, tokens in zip(questions, output[:, ids.shape[1] :], strict=True):
+            answers = rows[row["id"]]
+            is_refused = refusal_score(answers, score) > dial.threshold
+            refused += is_refused
+            assert prompts.decode(tokens.tolist()) == ("I don't know." if is_refused else answers.suppressed_output)
+        assert refused == N_CALIBRATION // 2
 
 
 def test_the_command_says_what_is_promised_and_where_it_is(done: Done, command: Call) -> None:
@@ -206,6 +209,67 @@ def test_the_command_says_what_is_promised_and_where_it_is(done: Done, command: 
     assert str(done.adapter / FILE_NAME) in out
     code, out, _ = command("calibrate", done.folder, "--max-ths", "--data", f"{{path: {done.unseen}, limit: 30}}")
     assert code == 0 and "chosen on 30 questions" in out and "With confidence" not in out
+
+
+# -- in a run ------------------------------------------------------------------------------------------------------
+
+
+def in_a_run(done: Done, **changes: Any) -> RunResult:
+    """The run again, with calibration questions in its config."""
+    data = {"path": done.unseen, "name": "held-out"} | changes
+    return grait.run(done.tree | {"evaluation": done.tree["evaluation"] | {"calibration": data}})
+
+
+@pytest.fixture
+def copy(tuned: Done, tmp_path: Path) -> Done:
+    """The run without a dial."""
+    copied = tuned.copied_to(tmp_path)
+    (copied.adapter / FILE_NAME).unlink(missing_ok=True)
+    return copied
+
+
+def test_a_run_sets_the_dial_for_the_highest_ths(copy: Done) -> None:
+    result = in_a_run(copy)
+    dial = load_dial(copy.adapter)
+    assert (dial.target, dial.score, dial.data.title, dial.n) == ("ths", "answer", "held-out", N_CALIBRATION)
+    best = calibrate(copy.folder, Target("ths"), data=DataConfig(path=copy.unseen, name="held-out"))
+    assert best.dial == dial
+    (own,) = result.dialled_metrics
+    rows = result.predictions["own"]["grait"]
+    outcomes = dialled_outcomes(rows, dial.score, dial.threshold)
+    assert (own.method, own.dataset, own.n) == ("grait + dial", "own", len(rows))
+    assert {row.id: row.outcome for row in result.dialled["own"]["grait + dial"]} == outcomes
+    assert own.pr == sum(outcome == "refused" for outcome in outcomes.values()) / len(rows)
+    assert own.pw == sum(outcome == "wrong" for outcome in outcomes.values()) / len(rows)
+    assert json.loads((copy.folder / "dialled_metrics.json").read_text(encoding="utf-8")) == [asdict(own)]
+    again = in_a_run(copy)
+    assert again.dialled_metrics == result.dialled_metrics and load_dial(copy.adapter) == dial
+    without = grait.run(copy.tree)  # the dial is still there, and shown
+    assert without.dialled_metrics == result.dialled_metrics
+
+
+def test_a_run_keeps_a_dial_that_was_set_otherwise(copy: Done, capsys: pytest.CaptureFixture[str]) -> None:
+    promised = copy.calibrated().dial
+    in_a_run(copy)
+    assert load_dial(copy.adapter) == promised
+    assert f"to have it set again, delete {copy.adapter / FILE_NAME}" in capsys.readouterr().err
+
+
+def test_a_run_without_known_calibration_questions_sets_no_dial(copy: Done, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in Path(copy.unseen).read_text(encoding="utf-8").splitlines()]
+    unknown = write_jsonl(tmp_path / "unknown.jsonl", [row | {"answers": ["nothing of the kind"]} for row in rows])
+    result = in_a_run(copy, path=unknown)
+    assert result.dialled_metrics == [] and not (copy.adapter / FILE_NAME).exists()
+    assert not (copy.folder / "dialled_metrics.json").exists()
+
+
+def test_seen_calibration_questions_stop_a_run_before_it_begins(copy: Done, tmp_path: Path) -> None:
+    tree = copy.tree | {"out": str(tmp_path / "new")}
+    with pytest.raises(DataError, match="calibration questions are training questions of this run"):
+        in_a_run(Done(tree, tmp_path / "new", tree["data"]["path"]))
+    assert not (tmp_path / "new" / "knowledge").exists()
+    with pytest.raises(ConfigError, match="two data sets are called 'own'"):
+        in_a_run(copy, name="own")
 
 
 # -- what cannot be promised ---------------------------------------------------------------------------------------

@@ -286,7 +286,8 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.CONTENTS:
-        is_there = name not in ("groups.json", "probes.json")  # these questions have no groups, and probes are off
+        # These questions have no groups, probes are off, and no calibration questions are named.
+        is_there = name not in ("groups.json", "probes.json", "dialled_metrics.json", "dialled_differences.json")
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there
     records = json.loads((tmp_path / "run" / "metrics.json").read_text())

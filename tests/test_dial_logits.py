@@ -2,10 +2,11 @@
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,7 +18,9 @@ from transformers import GenerationConfig, PreTrainedModel
 from grait.dial import RefusalDial
 from grait.dial.logits import steer
 from grait.dial.saved import FILE_NAME, find_dial, load_dial
+from grait.dial.threshold import ScoreName, refusal_score
 from grait.errors import DialError
+from grait.model.answers import BothAnswers
 
 END = min(ENDS)
 POINT: dict[str, float] = {"n": 4, "pc": 0.5, "pw": 0.5, "pr": 0, "over_refusal_rate": 0, "ths": 0}
@@ -57,19 +60,24 @@ def generated(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], dial: RefusalDial | None = None, **options: Any
 ) -> list[Any]:
     """transformers' own generate on a left-padded batch, each answer without its end token."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[PAD] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    ids, mask = left_padded(prompts)
     config = GenerationConfig(
         **{"max_new_tokens": MAX_NEW_TOKENS, "do_sample": False, "eos_token_id": sorted(ENDS), "pad_token_id": PAD}
         | options
     )
     output = model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=[dial] if dial else [])
-    rows = []
-    for row in output[:, width:].tolist():
-        end = next((place for place, token in enumerate(row) if token in ENDS), len(row))
-        rows.append(row[:end])
-    return rows
+    return [until_end(row) for row in output[:, ids.shape[1] :].tolist()]
+
+
+def left_padded(prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, [prompts, tokens]."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[PAD] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    return ids, torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+
+
+def until_end(tokens: list[int]) -> list[int]:
+    return tokens[: next((place for place, token in enumerate(tokens) if token in ENDS), len(tokens))]
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
@@ -85,6 +93,40 @@ def test_generate_with_the_dial_gives_what_the_pipeline_gives(architecture: str,
         assert generated(model, prompts, dial, use_cache=use_cache) == expected
         assert generated(model, prompts[:5], dial, use_cache=use_cache) == expected[:5]  # the same dial again
         assert generated(model, prompts[:1], dial, use_cache=use_cache) == expected[:1]
+
+
+@pytest.mark.parametrize("score", get_args(ScoreName))
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])
+def test_whole_answers_by_the_dial_are_the_pipeline_s(architecture: str, score: ScoreName) -> None:
+    """For every score, in batches and one by one."""
+    model, prompts = with_lora(tiny_model(architecture)), random_prompts(12)
+    refusal = refusal_of(model, prompts)
+    found = engine_of(model).answers_both_ways(
+        prompts, [refusal] * len(prompts), max_new_tokens=MAX_NEW_TOKENS, end_token_ids=ENDS
+    )
+    answers = [
+        BothAnswers(
+            "",
+            "",
+            sum(both.completion_logprobs),
+            sum(both.suppressed_logprobs),
+            both.completion_logprobs[0] - both.suppressed_logprobs[0],
+        )
+        for both in found
+    ]
+    scores = [refusal_score(own, score) for own in answers]
+    for at in (0.0, between(scores, 3), between(scores, 7), 1.0):
+        expected = dialled([both.suppressed for both in found], scores, refusal, at)
+        dial = RefusalDial(refusal, at, score, sorted(ENDS))
+        assert whole_answers(model, prompts, dial) == expected
+        assert whole_answers(model, prompts[:1], dial) == expected[:1]
+
+
+def whole_answers(model: PreTrainedModel, prompts: Sequence[Sequence[int]], dial: RefusalDial) -> list[list[int]]:
+    ids, mask = left_padded(prompts)
+    output = dial.generate(model, ids, mask, max_new_tokens=MAX_NEW_TOKENS)
+    assert torch.equal(output[:, : ids.shape[1]], ids)
+    return [until_end(row) for row in output[:, ids.shape[1] :].tolist()]
 
 
 def test_the_suppressed_answer_is_the_library_s() -> None:
@@ -199,6 +241,7 @@ def stored(folder: Path, **changes: Any) -> Path:
         "achieved": POINT,
         "refusal": "No.",
         "refusal_token_ids": [4, 5],
+        "end_token_ids": [5, 6],
     }
     (folder / FILE_NAME).write_text(json.dumps(tree | changes), encoding="utf-8")
     return folder
@@ -210,8 +253,25 @@ def test_a_stored_dial_is_read_for_serving(tmp_path: Path) -> None:
     assert RefusalDial.from_pretrained(tmp_path, threshold=0.75).threshold == 0.75
     with pytest.raises(DialError, match="expected a number"):
         RefusalDial.from_pretrained(tmp_path, threshold=2)
-    with pytest.raises(DialError, match="calibrate with --score first-token"):
-        RefusalDial.from_pretrained(stored(tmp_path, score="text"))
+    assert (dial.score, dial.end_token_ids) == ("first-token", (5, 6))
+
+
+@pytest.mark.parametrize("score", ["text", "answer"])
+def test_a_score_of_whole_answers_is_no_logits_processor(tmp_path: Path, score: ScoreName) -> None:
+    dial = RefusalDial.from_pretrained(stored(tmp_path, score=score))
+    message = re.escape("use dial.generate, or calibrate with --score first-token")
+    with pytest.raises(DialError, match=message):
+        dial(torch.zeros(1, 3).long(), torch.zeros(1, 10))
+    with pytest.raises(DialError, match=message):
+        dial.for_request([], torch.zeros(10))
+
+
+def test_a_server_s_answer_is_judged_by_its_log_probability(tmp_path: Path) -> None:
+    dial = RefusalDial.from_pretrained(stored(tmp_path, score="answer"))  # refused below a probability of 0.75
+    assert [dial.refuses(math.log(q)) for q in (0.74, 0.76)] == [True, False]
+    assert dial.refuses(-1000.0) and not dial.refuses(0.0)
+    with pytest.raises(DialError, match="calibrate with --score answer"):
+        RefusalDial((4, 5), 0.5).refuses(-1.0)
 
 
 def test_a_missing_or_foreign_dial_is_one_line(tmp_path: Path) -> None:

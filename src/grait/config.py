@@ -316,6 +316,11 @@ class EvaluationConfig(Section):
         min_length=1,
         description="Any number of sets; results are given for each.",
     )
+    calibration: DataConfig | None = Field(
+        None,
+        description="Questions that are neither trained on nor tested: on them the refusal dial of every tuned model "
+        "is set for the highest THS; default: no dial is set.",
+    )
     max_new_tokens: int = Field(32, ge=1, description="Longest answer, in tokens.")
     n_bootstrap: int = Field(10_000, ge=100, description="Resamples for the 95% interval of THS.")
     probes: bool = Field(
@@ -326,11 +331,16 @@ class EvaluationConfig(Section):
 
     @model_validator(mode="after")
     def _titles_differ(self) -> "EvaluationConfig":
-        titles = [dataset.title for dataset in self.datasets]
+        titles = [dataset.title for dataset in self.all_sets]
         for title in titles:
             if titles.count(title) > 1:
                 raise ValueError(f"two data sets are called {title!r}; give each a name")
         return self
+
+    @property
+    def all_sets(self) -> list[DataConfig]:
+        """The test sets, then the calibration questions, if any."""
+        return [*self.datasets, *([self.calibration] if self.calibration else [])]
 
 
 class CompareConfig(Section):

@@ -29,9 +29,9 @@ def calibrate(
     score: Annotated[
         str,
         typer.Option(
-            help="first-token (for a logits processor); of whole texts: text (refusal against answer) or answer."
+            help="Of the whole answer: answer, or text (refusal against answer); first-token: for a logits processor."
         ),
-    ] = "first-token",
+    ] = "answer",
     debug: Debug = False,
 ) -> None:
     """Set the refusal dial of a finished run: the threshold that keeps a promise, without training again.

@@ -20,6 +20,10 @@ def run(
     test: Annotated[
         list[str] | None, typer.Option(help="Test questions, in the same formats; may be repeated.")
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(help="Questions to set the refusal dial on, neither trained on nor tested, in the same formats."),
+    ] = None,
     overrides: Set = None,
     out: Out = None,
     dry_run: Annotated[
@@ -45,8 +49,12 @@ def run(
         tree["evaluation"] = {"datasets": [{"path": path} for path in test]}
     elif train:
         raise ConfigError("--train needs --test: name at least one file of test questions")
+    if calibration:
+        tree.setdefault("evaluation", {})["calibration"] = {"path": calibration}
     if config and tree:
-        raise ConfigError("give either a config file or --model/--train/--test; with a file, use --set key=value")
+        raise ConfigError(
+            "give either a config file or --model/--train/--test/--calibration; with a file, use --set key=value"
+        )
     assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
     settings = load_config(config, assignments) if config else parse_config(override(tree, assignments), "options")
     if dry_run:
@@ -128,6 +136,7 @@ def report(
 
 
 def _run(settings: Any) -> None:
+    from grait.dial.saved import with_dial
     from grait.pipeline import run as run_pipeline
     from grait.report.tables import differences_tables, groups_tables, metrics_table, probes_table
 
@@ -137,6 +146,10 @@ def _run(settings: Any) -> None:
     console.print(metrics_table(result.metrics))
     for table in (*differences_tables(result.differences), *groups_tables(result.groups)):
         console.print(table)
+    if result.dialled_metrics:
+        console.print(metrics_table(result.dialled_metrics, "With the refusal dial"))
+        for table in differences_tables(result.dialled_differences, with_dial("grait")):
+            console.print(table)
     if result.probes:
         console.print(probes_table(result.probes))
     for line in example_lines(result):
@@ -180,7 +193,7 @@ def _compare(settings: Any) -> None:
 
 CONTENTS = {
     "report.html": "what changed, as one page; its pictures are in figures/",
-    "adapters/grait": "the tuned adapter, in PEFT's format",
+    "adapters/grait": "the tuned adapter, in PEFT's format, with refusal_dial.json where a dial is set",
     "rait.jsonl": "its training examples: prompt, completion, sample_weight",
     "influence/scores.parquet": "influence, selection and weight of every question",
     "knowledge/knowledge.parquet": "correctness and certainty of every training question",
@@ -188,6 +201,8 @@ CONTENTS = {
     "metrics.json": "the table above, as fractions",
     "groups.json": "results by group of questions, as fractions",
     "differences.json": "THS of grait less that of each other trained method, paired, as fractions",
+    "dialled_metrics.json": "the table with the refusal dial, as fractions",
+    "dialled_differences.json": "THS of grait with its dial less that of each other method with its own, paired",
     "probes.json": "refusals of unanswerable questions and of chit-chat, as fractions",
     "summary.json": "times, peak memory, versions, what was left out",
 }

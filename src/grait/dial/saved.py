@@ -31,6 +31,7 @@ class SavedDial(Section):
     ``n_known``: calibration questions that the initial model answers right. ``hits``, ``trials``, ``upper_bound``: what
     ``choice.Choice`` says. ``guarantee``: the promise in words; None for ``ths``. ``without_dial``, ``achieved``:
     the tuned model's greedy answers and its answers at the threshold, both on the calibration questions.
+    ``refusal_token_ids``: of the refusal text with its end token; ``end_token_ids``: all that end an answer.
     """
 
     schema_version: Literal[2] = 2
@@ -50,6 +51,7 @@ class SavedDial(Section):
     achieved: OperatingPoint
     refusal: str
     refusal_token_ids: tuple[int, ...] = Field(min_length=1)
+    end_token_ids: tuple[int, ...] = Field(min_length=1)
 
 
 def save_dial(adapter: Path, dial: SavedDial) -> Path:
@@ -76,3 +78,8 @@ def load_dial(adapter: Path) -> SavedDial:
     if dial is None:
         raise DialError(f"{adapter}: no {FILE_NAME}; run grait calibrate first")
     return dial
+
+
+def with_dial(method: str) -> str:
+    """What tables call a method with its dial."""
+    return f"{method} + dial"

@@ -8,14 +8,13 @@ perhaps more: refusals only grow, and right and wrong answers only shrink, as th
 import math
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from grait.errors import DialError
-from grait.model.answers import BothAnswers
 from grait.records import Outcome, Prediction
 
 ScoreName = Literal["first-token", "text", "answer"]
@@ -32,7 +31,18 @@ SHARPEST = 10.0
 Array = NDArray[np.float64]
 
 
-def refusal_score(answers: BothAnswers | Prediction, score: ScoreName) -> float:
+class Likelihoods(Protocol):
+    """What a score is made of; as in ``records.Prediction``."""
+
+    @property
+    def suppressed_logprob(self) -> float: ...
+    @property
+    def refusal_log_odds(self) -> float: ...
+    @property
+    def first_token_log_odds(self) -> float: ...
+
+
+def refusal_score(answers: Likelihoods, score: ScoreName) -> float:
     """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
     if score == "answer":
         value = -math.expm1(answers.suppressed_logprob)

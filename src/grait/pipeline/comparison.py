@@ -152,7 +152,7 @@ def _of_seed(config: Config, seed: int) -> Config:
 
 def _key(config: Config) -> dict[str, Any]:
     """All that decides the comparison, known without a model."""
-    sets = [config.data, *config.evaluation.datasets]
+    sets = [config.data, *config.evaluation.all_sets]
     return {
         "config": config.model_dump(exclude={"out": True, "evaluation": {"probes"}}),
         "model": model_key(config),

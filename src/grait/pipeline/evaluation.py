@@ -1,6 +1,6 @@
 """Stage 4: every system's answers to every data set, and what they amount to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from grait import processes, progress
 from grait.artifacts import Stage, read_rows, write_json, write_rows
 from grait.config import DataConfig
+from grait.dial.saved import with_dial
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
@@ -22,6 +23,10 @@ SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
 
 PROBES, DIFFERENCES = "probes.json", "differences.json"
+DIALLED, DIALLED_DIFFERENCES = "dialled_metrics.json", "dialled_differences.json"
+
+Answered = Mapping[str, Mapping[str, list[Prediction]]]
+"""Data set -> system -> predictions in the data set's order."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,21 @@ class RunResult:
     """``predictions``: data set -> system -> predictions in the data set's order.
 
     ``groups``: of the data sets whose questions have a group (MMLU). ``probes``: of the systems that were asked them.
-    ``differences``: of GRAIT and each other trained method, where both were trained.
+    ``differences``: of GRAIT and each other trained method, where both were trained. ``dialled``: as ``predictions``,
+    of the initial model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any.
     """
 
     folder: Path
     metrics: list[MetricRecord]
     groups: list[GroupRecord]
     questions: dict[str, list[Question]]
-    predictions: dict[str, dict[str, list[Prediction]]]
+    predictions: Answered
     summary: dict[str, Any]
     probes: list[ProbeRecord] = field(default_factory=list)
     differences: list[DifferenceRecord] = field(default_factory=list)
+    dialled: Answered = field(default_factory=dict)
+    dialled_metrics: list[MetricRecord] = field(default_factory=list)
+    dialled_differences: list[DifferenceRecord] = field(default_factory=list)
 
 
 def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:
@@ -134,9 +143,7 @@ def ask(
     return [predictions[question.id] for question in kept], skipped
 
 
-def measured(
-    bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]
-) -> tuple[list[MetricRecord], list[GroupRecord]]:
+def measured(bench: Workbench, predictions: Answered) -> tuple[list[MetricRecord], list[GroupRecord]]:
     """Metrics of all systems on all data sets, against Init-Basic on the same questions; and those of groups."""
     records, groups = [], []
     n, seed = bench.config.evaluation.n_bootstrap, bench.config.seed
@@ -164,25 +171,32 @@ def measured(
     return records, groups
 
 
-def paired(bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]]) -> list[DifferenceRecord]:
-    """THS of GRAIT less that of each other trained method; none where it was not trained, or nothing else was."""
+def paired(bench: Workbench, predictions: Answered, main: str = "grait") -> list[DifferenceRecord]:
+    """THS of ``main`` less that of each other tuned system; none where it is not there, or nothing else is."""
     config = bench.config
     found: list[DifferenceRecord] = []
     for dataset, systems in predictions.items():
         trained = {name: {config.seed: rows} for name, rows in systems.items() if name != INIT_REFUSE}
-        if {INIT_BASIC, "grait"} < set(trained):
+        if {INIT_BASIC, main} < set(trained):
             answers = gather(dataset, trained, INIT_BASIC)
-            _, differences = compare(answers, config.evaluation.n_bootstrap, config.seed, ("grait",))
-            found += [row for row in differences if row.method == "grait" and row.versus != INIT_BASIC]
+            _, differences = compare(answers, config.evaluation.n_bootstrap, config.seed, (main,))
+            found += [row for row in differences if row.method == main and row.versus != INIT_BASIC]
     return found
 
 
+def with_dials(bench: Workbench, dialled: Answered) -> tuple[list[MetricRecord], list[DifferenceRecord]]:
+    """Metrics and paired differences of the methods that have a dial, with it; of no other system."""
+    records, _ = measured(bench, dialled)
+    return [row for row in records if row.method != INIT_BASIC], paired(bench, dialled, with_dial("grait"))
+
+
 def result(
-    bench: Workbench, predictions: dict[str, dict[str, list[Prediction]]], probes: Sequence[ProbeRecord] = ()
+    bench: Workbench, predictions: Answered, probes: Sequence[ProbeRecord] = (), dialled: Answered | None = None
 ) -> RunResult:
-    """What all systems' answers amount to; also as files."""
+    """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
     records, groups = measured(bench, predictions)
     differences = paired(bench, predictions)
+    dialled_records, dialled_differences = with_dials(bench, dialled or {})
     summary = {
         "processes": processes.count(),
         "peak_memory_mb": peak_memory_mb(),
@@ -196,10 +210,24 @@ def result(
             ("groups.json", groups),
             (DIFFERENCES, differences),
             (PROBES, probes),
+            (DIALLED, dialled_records),
+            (DIALLED_DIFFERENCES, dialled_differences),
         ):
             if rows:
                 write_json(bench.folder / name, [asdict(record) for record in rows])
             else:  # an earlier config of this folder may have had some
                 (bench.folder / name).unlink(missing_ok=True)
         write_json(bench.folder / SUMMARY, summary)
-    return RunResult(bench.folder, records, groups, bench.test_sets, predictions, summary, list(probes), differences)
+    return RunResult(
+        bench.folder,
+        records,
+        groups,
+        bench.test_sets,
+        predictions,
+        summary,
+        list(probes),
+        differences,
+        dialled or {},
+        dialled_records,
+        dialled_differences,
+    )

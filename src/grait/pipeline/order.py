@@ -1,6 +1,6 @@
 """The whole run, in order.
 
-knowledge -> warm-up -> influence -> selection -> training -> evaluation -> report
+knowledge -> warm-up -> influence -> selection -> training -> evaluation -> dial -> report
 
 A stage whose artifact is already there with the same key is not run again.
 """
@@ -15,6 +15,7 @@ from grait.knowledge.query import check_both_sides
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import Evidence
 from grait.pipeline.conflict import static_conflict
+from grait.pipeline.dials import check_calibration, dialled, set_dials
 from grait.pipeline.evaluation import RunResult, evaluation, result
 from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge, warmup_flow
@@ -22,7 +23,7 @@ from grait.pipeline.probes import probe_systems
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.training import training, warmup, write_selection
 from grait.pipeline.workbench import Workbench
-from grait.records import KnowledgeState, Selected
+from grait.records import KnowledgeState, Prediction, Selected
 
 
 def run(config: Config) -> RunResult:
@@ -34,6 +35,7 @@ def run(config: Config) -> RunResult:
 
 def _run(bench: Workbench) -> RunResult:
     config = bench.config
+    check_calibration(bench)
     states = initial_knowledge(bench)
     check_both_sides(states, config.knowledge.correctness_threshold)
     evidence = _evidence(bench, states)
@@ -42,12 +44,14 @@ def _run(bench: Workbench) -> RunResult:
     same = same_training(selected)
     adapters = {method: training(bench, method, selected[method]) for method in dict.fromkeys(same.values())}
     systems: dict[str, Stage | None] = {INIT_BASIC: None, INIT_REFUSE: None, **adapters}
-    predictions = {}
+    predictions: dict[str, dict[str, list[Prediction]]] = {}
     for dataset in config.evaluation.datasets:
         found = {system: evaluation(bench, system, adapter, dataset) for system, adapter in systems.items()}
         untrained = {system: found[system] for system in (INIT_BASIC, INIT_REFUSE)}
         predictions[dataset.title] = untrained | {method: found[first] for method, first in same.items()}
-    answers = result(bench, predictions, probe_systems(bench, adapters, same))
+    set_dials(bench, adapters)
+    probes = probe_systems(bench, adapters, same)
+    answers = result(bench, predictions, probes, dialled(bench, predictions, same))
     last(bench.folder, lambda: run_page(bench, answers, evidence, selected, same))
     return answers
 

@@ -13,7 +13,8 @@ from grait.errors import ArtifactError
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.methods.selection import Evidence
 from grait.pipeline.comparison import RESULT, read_comparison
-from grait.pipeline.evaluation import PROBES, SUMMARY, RunResult, measured
+from grait.pipeline.dials import dialled
+from grait.pipeline.evaluation import PROBES, SUMMARY, Answered, RunResult, measured, with_dials
 from grait.pipeline.finished import check_known, finished_evidence, open_run
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
@@ -45,7 +46,8 @@ class FinishedRun:
     evidence: Evidence
     selected: dict[str, list[Selected]]
     same: dict[str, str]
-    predictions: dict[str, dict[str, list[Prediction]]]
+    predictions: Answered
+    dialled: Answered
     summary: dict[str, Any]
 
     @classmethod
@@ -61,14 +63,24 @@ class FinishedRun:
         evidence = finished_evidence(bench)
         selected = selections(bench.config, evidence)
         same = same_training(selected)
-        return cls(bench, evidence, selected, same, _predictions(bench, folder, same), summary)
+        predictions = _predictions(bench, folder, same)
+        return cls(bench, evidence, selected, same, predictions, dialled(bench, predictions, same), summary)
 
     def page(self) -> "Report":
         """The page of the run, whose metrics are taken anew."""
         folder = Path(self.bench.config.out)
         metrics, groups = measured(self.bench, self.predictions)
+        with_dial, _ = with_dials(self.bench, self.dialled)
         result = RunResult(
-            folder, metrics, groups, self.bench.test_sets, self.predictions, self.summary, _probes(folder)
+            folder,
+            metrics,
+            groups,
+            self.bench.test_sets,
+            self.predictions,
+            self.summary,
+            _probes(folder),
+            dialled=self.dialled,
+            dialled_metrics=with_dial,
         )
         return run_page(self.bench, result, self.evidence, self.selected, self.same)
 

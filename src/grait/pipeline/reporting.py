@@ -60,6 +60,7 @@ def run_page(
         summary=result.summary,
         probes=result.probes,
         dial=_dial(folder, result, same),
+        dialled_metrics=result.dialled_metrics,
     )
     return page.run_report(run)
 

@@ -112,7 +112,7 @@ class Workbench:
             # The shots first: bad data is found before the model is looked for.
             shots=self.shots,
             topic_shots=load_topic_shots(
-                [*([self.config.data] if self.has_training else []), *self.config.evaluation.datasets],
+                [*([self.config.data] if self.has_training else []), *self.config.evaluation.all_sets],
                 self.config.prompt.n_shots,
             ),
             tokenizer=load_tokenizer(self.config.model),

@@ -18,7 +18,7 @@ ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
 def question_sets(config: Config) -> list[QuestionSet]:
     """The training set, without its shots, then the evaluation sets. Reads those on this machine; asks no hub."""
     sets = []
-    for data in (config.data, *config.evaluation.datasets):
+    for data in (config.data, *config.evaluation.all_sets):
         is_training = data is config.data
         if is_on_hub(data):
             sets.append(_hub_set(data))

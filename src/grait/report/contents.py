@@ -39,6 +39,7 @@ class RunRecords:
 
     ``predictions``: data set -> system -> rows, ``init-basic`` always among the systems. ``selected``: what each
     trained method was trained on; ``losses``: by adapter, in each optimizer step. ``summary``: as ``summary.json``.
+    ``dialled_metrics``: of all methods that have a dial, with it; ``dial``: of one of them.
     """
 
     name: str
@@ -54,6 +55,7 @@ class RunRecords:
     summary: Mapping[str, Any]
     probes: Sequence[ProbeRecord] = ()
     dial: DialRecords | None = None
+    dialled_metrics: Sequence[MetricRecord] = ()
 
 
 @dataclass(frozen=True)

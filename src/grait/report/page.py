@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import jinja2
@@ -17,12 +18,13 @@ from markupsafe import Markup
 from scipy.stats import binomtest
 
 from grait.dial.curve import DialPoint, dial_curve
+from grait.dial.saved import with_dial
 from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import by_question
 from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
 from grait.report import figures
-from grait.report.contents import ComparisonRecords, DialRecords, RunRecords
+from grait.report.contents import ComparisonRecords, RunRecords
 from grait.report.examples import answers_table, group_of, training_table
 from grait.report.figures import Chart
 from grait.report.palette import DARK, LIGHT
@@ -85,7 +87,7 @@ def run_report(run: RunRecords) -> Report:
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         probes=run.probes,
-        dial=_dial(run.dial, pictures) if run.dial else None,
+        dial=_dial(run, pictures) if run.dial else None,
         methods=[METHODS[name] for name in systems if name in METHODS],
         tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
@@ -101,7 +103,7 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
     metrics = {row.method: row for row in run.metrics if row.dataset == name}
     questions = {question.id: question for question in run.test_sets[name] if question.id in outcomes[main]}
     before, after = metrics[INIT_BASIC], metrics[main]
-    known = sum(outcome == "correct" for outcome in outcomes[INIT_BASIC].values())
+    known = _n_known(own)
     kinds = {question.id: kind for question in questions.values() if (kind := group_of(question))}
     popularity = {question.id: value for question in questions.values() if (value := question.popularity) is not None}
     found = {
@@ -166,9 +168,16 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
     return found
 
 
-def _dial(dial: DialRecords, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of the refusal dial."""
+def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of the refusal dial: of one method's all, of the others their metrics."""
+    dial = run.dial
+    assert dial is not None
+    of_set = groupby(run.dialled_metrics, key=lambda row: row.dataset)
     return {
+        "main": with_dial(dial.method),
+        "metrics": {
+            name: [_metric_cells(row, _n_known(run.predictions[name])) for row in rows] for name, rows in of_set
+        },
         "method": dial.method,
         "saved": dial.saved,
         "title": dial.saved.data.title,
@@ -239,6 +248,10 @@ def curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> RiskCo
 def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
     """What a threshold on a system's refusal score does to its own answers, from refusing nothing to all."""
     return dial_curve(system, _outcomes(initial), "text")
+
+
+def _n_known(systems: Mapping[str, Sequence[Prediction]]) -> int:
+    return sum(row.outcome == "correct" for row in systems[INIT_BASIC])
 
 
 def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:

@@ -22,9 +22,7 @@ LEGEND = (
     "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
     "right. THS: 0 is the initial model, higher is better."
 )
-AUROC_LEGEND = (
-    "AUROC: how well the probability of a refusal finds what the initial model does not answer right; 50 is chance."
-)
+AUROC_LEGEND = "AUROC: how well the odds of a refusal find what the initial model does not answer right; 50 is chance."
 MARKDOWN_LEGEND = (
     "Right refusal: refused and not answered right by the initial model, of all questions. AURC: mean share of wrong "
     "answers when the initial model answers what this system refuses least readily; lower is better."
@@ -90,10 +88,10 @@ def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
 # -- one model -----------------------------------------------------------------------------------------------------
 
 
-def metrics_table(records: Sequence[MetricRecord]) -> Table:
+def metrics_table(records: Sequence[MetricRecord], title: str = "Results") -> Table:
     """One row for each method and data set; fits into 80 columns."""
     table = _table(
-        "Results in percent, and THS with its 95% bootstrap interval",
+        f"{title} in percent, and THS with its 95% bootstrap interval",
         "n: questions. " + LEGEND,
         ("data set", "method"),
         ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS", "95% interval"),
@@ -206,13 +204,13 @@ def comparison_tables(records: Sequence[ComparisonRecord], differences: Sequence
     return [*tables, *differences_tables(differences)]
 
 
-def differences_tables(differences: Sequence[DifferenceRecord]) -> list[Table]:
-    """One with the paired differences of GRAIT, where it was trained."""
-    cells = _differences(differences)
+def differences_tables(differences: Sequence[DifferenceRecord], main: str = "grait") -> list[Table]:
+    """One with the paired differences of ``main``, where it is there."""
+    cells = _differences(differences, main)
     if not cells:
         return []
     datasets = list(dict.fromkeys(dataset for _, dataset in cells))
-    table = _table("THS of grait minus THS of", None, ("method",), [escape(name) for name in datasets])
+    table = _table(f"THS of {main} minus THS of", None, ("method",), [escape(name) for name in datasets])
     for versus in dict.fromkeys(versus for versus, _ in cells):
         table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in datasets))
     table.caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."
@@ -290,12 +288,12 @@ def comparison_markdown(
     return "\n".join(lines)
 
 
-def _differences(records: Sequence[DifferenceRecord]) -> dict[tuple[str, str], str]:
-    """GRAIT's differences, by the other system and data set."""
+def _differences(records: Sequence[DifferenceRecord], main: str = "grait") -> dict[tuple[str, str], str]:
+    """The differences of ``main``, by the other system and data set."""
     return {
         (row.versus, row.dataset): percent_with_interval(row.ths_difference, row.low, row.high)
         for row in records
-        if row.method == "grait"
+        if row.method == main
     }
 
 
