@@ -144,6 +144,7 @@ def test_the_report_shows_the_dial_on_both_sets(done: Done, monkeypatch: pytest.
             shares = (row.pc, row.pw, row.pr, row.over_refusal_rate, row.ths)
             cells = "".join(f'<td class="number">{percent(share)}</td>' for share in shares)
             assert f'<th scope="row">{row.dataset}</th>{cells}' in dial
+    assert "own: every system with its own dial" in dial and '<th scope="row">grait + dial</th>' in dial
     assert (done.folder / "figures" / "dial.svg").is_file()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Call
-from tiny_folder import Files, tiny_tree
+from tiny_folder import Files, tiny_tree, write_half_known
 
 import grait
 from grait.artifacts import MANIFEST
@@ -17,6 +17,7 @@ from grait.config import parse_config
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
 from grait.pipeline import Comparison, compare, evaluation, knowledge, training
+from grait.pipeline.comparison import read_comparison
 from grait.report.tables import comparison_markdown, comparison_tables, verdicts
 
 METHODS_HERE = ["cor-rait", "craft", "grait"]
@@ -305,6 +306,35 @@ def test_one_more_method_and_seed_run_only_what_is_new(done: Done, tmp_path: Pat
     new = {"adapters/van-tuning", "evaluation/own/van-tuning", "evaluation/trained on/van-tuning"}
     assert set(after) - set(before) == {f"seed-1/{stage}" for stage in new}
     assert {row.method for row in result.records} == {"init-basic", "init-refuse", "van-tuning", "grait"}
+
+
+def test_with_calibration_questions_every_method_is_compared_with_its_dial(done: Done, tmp_path: Path) -> None:
+    more = write_half_known(done.model, tmp_path, n_train=16, n_test=32)
+    unseen = tmp_path / "unseen.jsonl"
+    unseen.write_text("".join(Path(more.test).read_text().splitlines(keepends=True)[8:]))  # the first 8 are the test's
+    folder = done.copied_to(tmp_path)
+    tree = done.tree_at(folder)
+    tree["evaluation"]["calibration"] = {"path": str(unseen)}
+    result = compare(parse_config(tree))
+    assert (result.records, result.differences) == (done.result.records, done.result.differences)
+    trained = [system for system in SYSTEMS if not system.startswith("init-")]
+    assert [(row.dataset, row.method) for row in result.dialled] == [
+        (dataset, f"{system} + dial") for dataset in ("own", "trained on") for system in trained
+    ]
+    of_seeds = [
+        {(row["dataset"], row["method"]): row for row in json.loads((run / "dialled_metrics.json").read_text())}
+        for run in (folder / "seed-0", folder / "seed-1")
+    ]
+    for row in result.dialled:
+        first, second = (own[row.dataset, row.method] for own in of_seeds)
+        for name in ("pc", "pw", "pr", "ths"):
+            assert getattr(row, name) == pytest.approx((first[name] + second[name]) / 2, abs=1e-12)
+    assert {row.versus for row in result.dialled_differences} <= {f"{system} + dial" for system in trained}
+    assert any(row.method == "grait + dial" for row in result.dialled_differences)
+    assert read_comparison(folder) == result == compare(parse_config(tree))
+    text = (folder / "compare.md").read_text()
+    assert "## own with the refusal dial (8 questions, seeds 0, 1)" in text
+    assert "## THS of grait + dial minus THS of each other, paired" in text
 
 
 # -- tables --------------------------------------------------------------------------------------------------------

@@ -177,6 +177,7 @@ def _explain(settings: Any) -> None:
 
 
 def _compare(settings: Any) -> None:
+    from grait.dial.saved import with_dial
     from grait.pipeline import compare as compare_methods
     from grait.report.tables import comparison_tables, verdicts
 
@@ -188,6 +189,13 @@ def _compare(settings: Any) -> None:
         console.print()
     for line in verdicts(result.records, result.differences):
         console.print(line, markup=False)
+    if result.dialled:
+        console.print("\nWith the refusal dial of every method, set on the calibration questions:\n")
+        for table in comparison_tables(result.dialled, result.dialled_differences, with_dial("grait")):
+            console.print(table)
+            console.print()
+        for line in verdicts(result.dialled, result.dialled_differences):
+            console.print(line, markup=False)
     print(f"\nEverything is in {result.folder}/: report.html, compare.md, compare.json, and a run folder for each seed")
 
 

@@ -6,8 +6,8 @@ All methods of a seed share its knowledge state, warm-up, flow, influence and in
 import json
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from grait import processes, progress
 from grait.artifacts import fingerprint, write_json
 from grait.config import Config
 from grait.data.load import load_questions
+from grait.dial.saved import with_dial
 from grait.errors import ArtifactError
 from grait.evaluation.compare import compare as compare_answers
 from grait.evaluation.compare import gather
 from grait.lock import locked
 from grait.machine import machine, versions
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
-from grait.pipeline.evaluation import RunResult
+from grait.pipeline.evaluation import Answered, RunResult
 from grait.pipeline.order import run
 from grait.pipeline.reporting import comparison_page, last
 from grait.pipeline.workbench import digest, model_key
@@ -29,6 +30,7 @@ from grait.records import ComparisonRecord, DifferenceRecord
 from grait.report.tables import comparison_markdown
 
 RESULT = "compare.json"
+ROWS = ("records", "differences", "dialled", "dialled_differences")
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,16 @@ class Comparison:
     """``records``: data set by data set, the initial model first, then systems as trained.
 
     ``differences``: paired, of ``grait`` and of each data set's highest THS. ``about``: config, seeds, resamples,
-    versions, machine and date.
+    versions, machine and date. ``dialled``, ``dialled_differences``: the same of the methods that have a refusal dial
+    in every seed, with it; empty without any.
     """
 
     folder: Path
     records: list[ComparisonRecord]
     differences: list[DifferenceRecord]
     about: dict[str, Any]
+    dialled: list[ComparisonRecord] = field(default_factory=list)
+    dialled_differences: list[DifferenceRecord] = field(default_factory=list)
 
 
 def compare(config: Config) -> Comparison:
@@ -70,21 +75,11 @@ def _compared(config: Config, key: str) -> Comparison:
         if number > 1 and processes.is_main():
             _share_initial(config, seeds[0], seed)
         runs[seed] = run(_of_seed(config, seed))
-    records: list[ComparisonRecord] = []
-    differences: list[DifferenceRecord] = []
-    for dataset in config.evaluation.datasets:
-        predictions = {
-            system: {seed: result.predictions[dataset.title][system] for seed, result in runs.items()}
-            for system in runs[seeds[0]].predictions[dataset.title]
-        }
-        own_records, own_differences = compare_answers(
-            gather(dataset.title, predictions, INIT_BASIC),
-            resamples=config.evaluation.n_bootstrap,
-            seed=config.seed,
-            differences_of=["grait"],
-        )
-        records += own_records
-        differences += own_differences
+    answers = {seed: result.predictions for seed, result in runs.items()}
+    records, differences = _side_by_side(config, answers, "grait")
+    dialled, dialled_differences = _side_by_side(
+        config, {seed: result.dialled for seed, result in runs.items()}, with_dial("grait")
+    )
     about = {
         "date": time.strftime("%Y-%m-%d"),
         "seeds": seeds,
@@ -93,33 +88,57 @@ def _compared(config: Config, key: str) -> Comparison:
         "machine": machine(),
         "config": config.model_dump(),
     }
+    found = Comparison(
+        folder,
+        records,
+        differences,
+        about,
+        [row for row in dialled if row.method != INIT_BASIC],
+        [row for row in dialled_differences if row.versus != INIT_BASIC],
+    )
     if processes.is_main():
-        _write(folder, key, records, differences, about)
-    answers = {seed: result.predictions for seed, result in runs.items()}
-    last(folder, lambda: comparison_page(folder, records, differences, about, answers))
-    return Comparison(folder, records, differences, about)
+        _write(found, key)
+    last(folder, lambda: comparison_page(found, answers))
+    return found
 
 
-def _write(
-    folder: Path,
-    key: str,
-    records: Sequence[ComparisonRecord],
-    differences: Sequence[DifferenceRecord],
-    about: dict[str, Any],
-) -> None:
+def _side_by_side(
+    config: Config, answers: Mapping[int, Answered], main: str
+) -> tuple[list[ComparisonRecord], list[DifferenceRecord]]:
+    """Of the systems that every seed has; ``answers``: seed -> predictions. Nothing where a seed has none."""
+    records: list[ComparisonRecord] = []
+    differences: list[DifferenceRecord] = []
+    first, *others = answers.values()
+    for title, systems in first.items():
+        if not all(title in own for own in others):
+            continue
+        predictions = {
+            system: {seed: own[title][system] for seed, own in answers.items()}
+            for system in systems
+            if all(system in own[title] for own in others)
+        }
+        own_records, own_differences = compare_answers(
+            gather(title, predictions, INIT_BASIC),
+            resamples=config.evaluation.n_bootstrap,
+            seed=config.seed,
+            differences_of=[main] if main in predictions else [],
+        )
+        records += own_records
+        differences += own_differences
+    return records, differences
+
+
+def _write(found: Comparison, key: str) -> None:
+    path = found.folder / RESULT
+    rows = (found.records, found.differences, found.about, found.dialled, found.dialled_differences)
     try:
-        (folder / "compare.md").write_text(comparison_markdown(records, differences, about), encoding="utf-8")
+        (found.folder / "compare.md").write_text(comparison_markdown(*rows), encoding="utf-8")
         write_json(
-            folder / RESULT,
-            {
-                "key": key,
-                "about": about,
-                "records": [asdict(record) for record in records],
-                "differences": [asdict(record) for record in differences],
-            },
+            path,
+            {"key": key, "about": found.about} | {name: [asdict(x) for x in getattr(found, name)] for name in ROWS},
         )
     except OSError as error:
-        raise ArtifactError(f"{folder / RESULT}: cannot write: {error.strerror or error}") from error
+        raise ArtifactError(f"{path}: cannot write: {error.strerror or error}") from error
 
 
 def _share_initial(config: Config, done: int, seed: int) -> None:
@@ -181,9 +200,11 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def _comparison(folder: Path, found: dict[str, Any]) -> Comparison:
-    return Comparison(
-        folder,
-        [ComparisonRecord(**{**row, "seeds": tuple(row["seeds"])}) for row in found["records"]],
-        [DifferenceRecord(**row) for row in found["differences"]],
-        dict(found["about"]),
+    records, dialled = (
+        [ComparisonRecord(**{**row, "seeds": tuple(row["seeds"])}) for row in found[name]]
+        for name in ("records", "dialled")
     )
+    differences, dialled_differences = (
+        [DifferenceRecord(**row) for row in found[name]] for name in ("differences", "dialled_differences")
+    )
+    return Comparison(folder, records, differences, dict(found["about"]), dialled, dialled_differences)

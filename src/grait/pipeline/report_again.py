@@ -31,7 +31,7 @@ def report(folder: Path) -> Path:
         found = read_comparison(folder)
         runs = {seed: FinishedRun.read(folder / f"seed-{seed}") for seed in found.about["seeds"]}
         answers = {seed: run.predictions for seed, run in runs.items()}
-        write_page(folder, lambda: comparison_page(folder, found.records, found.differences, found.about, answers))
+        write_page(folder, lambda: comparison_page(found, answers))
     else:
         run = FinishedRun.read(folder)
         write_page(folder, run.page)

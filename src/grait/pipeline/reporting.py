@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,12 +20,13 @@ from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import Evidence
 from grait.pipeline.evaluation import RunResult
 from grait.pipeline.workbench import Workbench
-from grait.records import ComparisonRecord, DifferenceRecord, Prediction, Selected
+from grait.records import Prediction, Selected
 from grait.report.contents import ComparisonRecords, DialRecords, RunRecords
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from grait.pipeline.comparison import Comparison
     from grait.report.page import Report
 
 PAGE = "report.html"
@@ -87,17 +88,13 @@ def _dial(folder: Path, result: RunResult, same: Mapping[str, str]) -> DialRecor
 
 
 def comparison_page(
-    folder: Path,
-    records: Sequence[ComparisonRecord],
-    differences: Sequence[DifferenceRecord],
-    about: Mapping[str, Any],
-    predictions: Mapping[int, Mapping[str, Mapping[str, Sequence[Prediction]]]],
+    comparison: "Comparison", predictions: Mapping[int, Mapping[str, Mapping[str, Sequence[Prediction]]]]
 ) -> "Report":
     """The page of a comparison. ``predictions``: seed -> data set -> system -> rows."""
     from grait.report import page
 
-    datasets = dict.fromkeys(record.dataset for record in records)
-    systems = dict.fromkeys(record.method for record in records)
+    datasets = dict.fromkeys(record.dataset for record in comparison.records)
+    systems = dict.fromkeys(record.method for record in comparison.records)
 
     def of_seeds(draw: Callable[[Sequence[Prediction], Sequence[Prediction]], T]) -> dict[str, dict[str, list[T]]]:
         return {
@@ -109,7 +106,17 @@ def comparison_page(
         }
 
     curves, operating = of_seeds(page.curve), of_seeds(page.operating_curve)
-    return page.comparison_report(ComparisonRecords(folder.name, records, differences, about, curves, operating))
+    return page.comparison_report(
+        ComparisonRecords(
+            comparison.folder.name,
+            comparison.records,
+            comparison.differences,
+            comparison.about,
+            curves,
+            operating,
+            comparison.dialled,
+        )
+    )
 
 
 def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:

@@ -62,7 +62,7 @@ class RunRecords:
 class ComparisonRecords:
     """All that the page of a comparison shows. ``curves``, ``operating``: data set -> system -> one for each seed.
 
-    ``about``: as in ``compare.json``.
+    ``about``: as in ``compare.json``. ``dialled``: of the methods that have a refusal dial, with it.
     """
 
     name: str
@@ -71,3 +71,4 @@ class ComparisonRecords:
     about: Mapping[str, Any]
     curves: Mapping[str, Mapping[str, Sequence[RiskCoverage]]]
     operating: Mapping[str, Mapping[str, Sequence[Sequence[DialPoint]]]]
+    dialled: Sequence[ComparisonRecord] = ()

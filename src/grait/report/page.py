@@ -278,7 +278,7 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
     pictures = _Pictures()
     main = main_method([row.method for row in comparison.records])
     datasets = []
-    of_set = by_dataset(comparison.records)
+    of_set, of_dialled = by_dataset(comparison.records), by_dataset(comparison.dialled)
     slugs = file_names(list(of_set))
     for name, rows in of_set.items():
         slug = slugs[name]
@@ -290,6 +290,8 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
             "forest": pictures.draw(f"ths-{slug}", figures.ths_forest(rows, main)),
             "trade_off": pictures.draw(f"trade-off-{slug}", figures.trade_off(rows, main)),
         }
+        if with_dials := of_dialled.get(name):
+            found["dialled"] = [_comparison_cells(row) for row in with_dials]
         if own:
             found["differences"] = pictures.draw(f"differences-{slug}", figures.difference_forest(own))
         if name in comparison.curves:

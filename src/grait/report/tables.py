@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from grait.dial.saved import with_dial
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
@@ -179,8 +180,10 @@ def by_dataset(records: Sequence[ComparisonRecord]) -> dict[str, list[Comparison
     }
 
 
-def comparison_tables(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[Table]:
-    """One table for each data set, then one with the paired differences of GRAIT, where it was trained.
+def comparison_tables(
+    records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str = "grait"
+) -> list[Table]:
+    """One table for each data set, then one with the paired differences of ``main``, where it is there.
 
     The intervals that are not shown are in ``comparison_markdown``.
     """
@@ -201,7 +204,7 @@ def comparison_tables(records: Sequence[ComparisonRecord], differences: Sequence
             )
         tables.append(table)
     tables[-1].caption = f"{LEGEND} {AUROC_LEGEND}"
-    return [*tables, *differences_tables(differences)]
+    return [*tables, *differences_tables(differences, main)]
 
 
 def differences_tables(differences: Sequence[DifferenceRecord], main: str = "grait") -> list[Table]:
@@ -230,15 +233,45 @@ def verdicts(records: Sequence[ComparisonRecord], differences: Sequence[Differen
 
 
 def comparison_markdown(
-    records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], about: Mapping[str, Any]
+    records: Sequence[ComparisonRecord],
+    differences: Sequence[DifferenceRecord],
+    about: Mapping[str, Any],
+    dialled: Sequence[ComparisonRecord] = (),
+    dialled_differences: Sequence[DifferenceRecord] = (),
 ) -> str:
     """The whole comparison: every metric with its interval, the differences, and how it was made.
 
-    ``about``: date, seeds, resamples, versions, machine and config (``pipeline.comparison``).
+    ``about``: date, seeds, resamples, versions, machine and config (``pipeline.comparison``). ``dialled``: of methods
+    with their refusal dials.
     """
-    lines = ["# Methods compared", ""]
+    lines = ["# Methods compared", "", *_compared("", records, differences, "grait")]
+    if dialled:
+        lines += ["", *_compared(" with the refusal dial", dialled, dialled_differences, with_dial("grait"))]
+    resampled = "questions and seeds" if len(about["seeds"]) > 1 else "questions"
+    lines += [
+        "",
+        f"Percent; means over seeds, in brackets 95% intervals of a bootstrap over {resampled}, "
+        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND} {MARKDOWN_LEGEND} "
+        "R-Tuning is scored by the refusal text like the others, not by its own statement of being unsure.",
+        "",
+        f"Made on {about['date']}. Seeds: {', '.join(map(str, about['seeds']))}. "
+        f"Versions: {_facts(about['versions'])}. Machine: {_facts(about['machine'])}.",
+        "",
+        "```yaml",
+        yaml.safe_dump(about["config"], sort_keys=False, allow_unicode=True).rstrip("\n"),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _compared(
+    how: str, records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str
+) -> list[str]:
+    """A table for each data set, the differences of ``main``, and what they say."""
+    lines: list[str] = []
     for dataset, rows in by_dataset(records).items():
-        lines += [f"## {dataset} ({_sample(rows[0])})", ""]
+        lines += [f"## {dataset}{how} ({_sample(rows[0])})", ""]
         lines += _markdown(
             ("method", "Pc", "Pw", "Pr", "right refusal", "over-refusal", "THS", "AUROC", "AURC"),
             [
@@ -258,10 +291,10 @@ def comparison_markdown(
                 for row in rows
             ],
         )
-    cells = _differences(differences)
+    cells = _differences(differences, main)
     if cells:
         datasets = list(by_dataset(records))
-        lines += ["## THS of grait minus THS of each other, paired", ""]
+        lines += [f"## THS of {main} minus THS of each other, paired", ""]
         lines += _markdown(
             ("method", *datasets),
             [
@@ -269,23 +302,7 @@ def comparison_markdown(
                 for versus in dict.fromkeys(versus for versus, _ in cells)
             ],
         )
-    lines += [f"- {line}" for line in verdicts(records, differences)]
-    resampled = "questions and seeds" if len(about["seeds"]) > 1 else "questions"
-    lines += [
-        "",
-        f"Percent; means over seeds, in brackets 95% intervals of a bootstrap over {resampled}, "
-        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND} {MARKDOWN_LEGEND} "
-        "R-Tuning is scored by the refusal text like the others, not by its own statement of being unsure.",
-        "",
-        f"Made on {about['date']}. Seeds: {', '.join(map(str, about['seeds']))}. "
-        f"Versions: {_facts(about['versions'])}. Machine: {_facts(about['machine'])}.",
-        "",
-        "```yaml",
-        yaml.safe_dump(about["config"], sort_keys=False, allow_unicode=True).rstrip("\n"),
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+    return [*lines, *(f"- {line}" for line in verdicts(records, differences))]
 
 
 def _differences(records: Sequence[DifferenceRecord], main: str = "grait") -> dict[tuple[str, str], str]:
