@@ -24,6 +24,7 @@ from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
 
 from grait import processes
 from grait.artifacts import read_rows
+from grait.dial.saved import load_dial
 from grait.errors import ConfigError
 from grait.records import InfluenceScore, KnowledgeState, Prediction, StaticConflict
 
@@ -78,8 +79,12 @@ def finished(launcher: Sequence[str], tree: dict[str, Any], folder: Path) -> Run
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Files, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("tiny")
     model = save_tiny(folder / "model")
-    files = write_half_known(model, folder, n_train=19, n_test=5)  # 19 and 5 leave a rest with 2 and with 3
+    files = write_half_known(model, folder, n_train=19, n_test=16)  # 19, 5 and 11 leave a rest with 2 and with 3
+    rows = Path(files.test).read_text(encoding="utf-8").splitlines(keepends=True)
+    Path(files.test).write_text("".join(rows[:5]), encoding="utf-8")
+    (folder / "unseen.jsonl").write_text("".join(rows[5:]), encoding="utf-8")
     tree = tiny_tree(model, files, folder / "run")
+    tree["evaluation"]["calibration"] = {"path": str(folder / "unseen.jsonl")}
     tree["training"] |= {"methods": ["craft", "grait"], "epochs": 2, "batch_size": 6, "micro_batch_size": 1}
     tree["warmup"] |= {"epochs": 2, "batch_size": 6, "micro_batch_size": 1}
     tree["influence"] = {"transform": "adam", "checkpoints": "epochs"}  # of moments that were gathered
@@ -127,6 +132,10 @@ def test_every_stage_is_that_of_one_process(runs: dict[str, Run], name: str) -> 
             assert weights[1].keys() == weights[0].keys()
             for weight, expected in weights[0].items():
                 assert float((weights[1][weight] - expected).abs().max()) < 1e-3
+    for adapter in ("adapters/grait", "adapters/craft"):
+        dials = [load_dial(run.folder / adapter) for run in (one, many)]
+        assert dials[1].threshold == pytest.approx(dials[0].threshold, abs=1e-3)
+        assert dials[1].achieved == dials[0].achieved
     for system in ("init-basic", "grait"):
         path = f"evaluation/own/{system}/predictions.parquet"
         expected_rows, found_rows = one.rows(path, Prediction), many.rows(path, Prediction)
