@@ -50,8 +50,8 @@ def _meaning(section: type[Section], field: FieldInfo) -> str:
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field holds, itself or in a list."""
-    if typing.get_origin(annotation) is list:
+    """The section that a field holds, itself, in a list, or if it is set at all."""
+    if typing.get_origin(annotation) in (list, typing.Union, types.UnionType):
         annotation = typing.get_args(annotation)[0]
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
