@@ -4,6 +4,9 @@
 (``grait compare``, or ``grait run`` for each seed): data set, system, question id, both outcomes and the three numbers
 of ``records.Prediction``, no text. KEPT/about.json has each seed's config, versions and machine.
 
+``python -m experiments.answers keep-trials RUN FILE`` writes such a file of what RUN's systems and the trials of
+``experiments.selection`` made of the validation questions.
+
 ``python -m experiments.answers compare KEPT OUT`` writes OUT/compare.md and OUT/compare.json, as ``grait compare`` does
 for every system that all seeds have: means over the seeds, paired 95% intervals. ``--seeds 0,1`` takes only these
 seeds, which may have more systems in common.
@@ -105,24 +108,34 @@ def keep(runs: Path, folder: Path) -> None:
             )
     for run, cells in cells_of.items():
         path = folder / f"{run.name}.parquet"
-        rows = [
-            (dataset, system, row.id, *(getattr(row, name) for name in (*OUTCOMES, *NUMBERS)))
-            for dataset, systems in cells.items()
-            for system, predictions in systems.items()
-            for row in sorted(predictions, key=lambda row: row.id)
-        ]
-        schema = pa.schema(
-            [(name, pa.string()) for name in (*NAMES, *OUTCOMES)] + [(name, pa.float32()) for name in NUMBERS]
-        )
-        columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
-        pq.write_table(pa.table(columns, schema), path, compression="zstd")
+        write_kept(cells, path)
         summary = load_json(run / "summary.json")
         config = load_json(run / "config.json")
         for dataset in config["evaluation"]["datasets"]:
             dataset["folder"] = None  # where a copy lay; the answers are of the same questions
         about[run.name] = {"config": config, "versions": summary["versions"], "machine": summary["machine"]}
-        print(f"{path}: {len(rows)} answers of {len(cells)} data sets")
     write_json(folder / ABOUT, about)
+
+
+def keep_trials(run: Path, path: Path) -> None:
+    """Write the answers of all systems and trials in ``run`` to validation questions, whatever their names."""
+    folders = sorted((run / "evaluation" / "validation").glob("[!.]*"))
+    write_kept({"validation": {own.name: read_rows(own / "predictions.parquet", Prediction) for own in folders}}, path)
+
+
+def write_kept(cells: Cells, path: Path) -> None:
+    rows = [
+        (dataset, system, row.id, *(getattr(row, name) for name in (*OUTCOMES, *NUMBERS)))
+        for dataset, systems in cells.items()
+        for system, predictions in systems.items()
+        for row in sorted(predictions, key=lambda row: row.id)
+    ]
+    schema = pa.schema(
+        [(name, pa.string()) for name in (*NAMES, *OUTCOMES)] + [(name, pa.float32()) for name in NUMBERS]
+    )
+    columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    pq.write_table(pa.table(columns, schema), path, compression="zstd")
+    print(f"{path}: {len(rows)} answers of {len(cells)} data sets")
 
 
 def compare_seeds(seeds: Mapping[int, Cells]) -> tuple[list[ComparisonRecord], list[DifferenceRecord]]:
@@ -189,6 +202,9 @@ def main() -> None:
     keeping = commands.add_parser("keep")
     keeping.add_argument("runs", type=Path)
     keeping.add_argument("kept", type=Path)
+    keeping_trials = commands.add_parser("keep-trials")
+    keeping_trials.add_argument("run", type=Path)
+    keeping_trials.add_argument("file", type=Path)
     comparing = commands.add_parser("compare")
     comparing.add_argument("kept", type=Path)
     comparing.add_argument("out", type=Path)
@@ -196,6 +212,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "keep":
         keep(arguments.runs, arguments.kept)
+    elif arguments.command == "keep-trials":
+        keep_trials(arguments.run, arguments.file)
     else:
         write_comparison(arguments.kept, arguments.out, arguments.seeds)
 

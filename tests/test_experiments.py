@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import answers
+from experiments import answers, paired
 from experiments.best_point import at_best_points, cross_fitted
 from experiments.equal_wrong import Cell, at_equal_wrong, over_refusal_of_answers
 from experiments.sureness import WRONG, along
 from experiments.within import within
 from grait.artifacts import write_rows
 from grait.evaluation.compare import compare, gather
-from grait.evaluation.metrics import over_refusal_rate, refusal_auroc
+from grait.evaluation.metrics import over_refusal_rate, refusal_auroc, summarize
 from grait.methods.catalog import INIT_BASIC
 from grait.records import Outcome, Prediction
 
@@ -75,6 +75,29 @@ def test_kept_answers_give_the_very_comparison_of_the_runs(runs: Path, tmp_path:
     expected = compare(gather("in-domain", systems, INIT_BASIC), differences_of=["grait"])
     by_method = {record.method: record for record in answers.compare_seeds(of_kept)[0]}
     assert by_method == {record.method: record for record in expected[0]}
+
+
+def test_trials_are_held_against_each_other_as_trained_and_with_their_dials(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validation = runs / "seed-0" / "evaluation" / "validation"
+    for name, seed in ((INIT_BASIC, 0), ("trial-2", 5)):
+        (validation / name).mkdir()
+        rows = predictions(seed, ("correct", "wrong") if name == INIT_BASIC else OUTCOMES)
+        write_rows(validation / name / "predictions.parquet", rows)
+    answers.keep_trials(runs / "seed-0", tmp_path / "kept.parquet")
+    kept = answers.read_kept(tmp_path / "kept.parquet")["validation"]
+    assert set(kept) == {INIT_BASIC, "grait", "trial-2"}
+    for score in (None, "answer"):
+        arguments = ["paired", str(tmp_path / "kept.parquet"), "trial-2", "grait"]
+        monkeypatch.setattr("sys.argv", [*arguments, *(["--score", score] if score else [])])
+        capsys.readouterr()
+        paired.main()
+        out = capsys.readouterr().out
+        own = cross_fitted(kept["trial-2"], kept[INIT_BASIC], "answer") if score else kept["trial-2"]
+        record = summarize("", "", *({row.id: row.outcome for row in rows} for rows in (kept[INIT_BASIC], own)))
+        assert f"trial-2: THS {100 * record.ths:.1f} [" in out
+        assert "trial-2 less grait: " in out and f"{INIT_BASIC}: THS 0.0 [0.0, 0.0]" in out
 
 
 def test_what_is_kept_names_machines_and_no_folder_of_mine(runs: Path, tmp_path: Path) -> None:
