@@ -204,6 +204,19 @@ def test_stages_are_those_that_the_methods_need(tiny: tuple[str, Files], tmp_pat
     assert names("craft", "grait")[:5] == ["knowledge", "warm-up", "knowledge flow", "static conflict", "influence"]
 
 
+def test_calibration_questions_are_asked_of_the_initial_model_and_the_tuned_ones(
+    tiny: tuple[str, Files], tmp_path: Path
+) -> None:
+    tree = tiny_tree(*tiny, tmp_path / "run")
+    tree["evaluation"]["calibration"] = {"path": tiny[1].test, "name": "held-out"}
+    plan = dry_run(parse_config(tree))
+    evaluation, calibration = plan.stages[-2:]
+    assert (evaluation.name, calibration.name) == ("evaluation own", "calibration held-out")
+    n_systems = 2 + len(plan.config.training.methods)
+    assert evaluation.samples == plan.sets[1].count.times(n_systems)
+    assert calibration.samples == plan.sets[2].count.times(n_systems - 1)
+
+
 @pytest.mark.parametrize("epochs", [0.3, 1, 2.5, 3])
 @pytest.mark.parametrize("n", [(1, 1), (4000, 1000), (33, 20)])
 def test_optimizer_steps_are_those_of_training(

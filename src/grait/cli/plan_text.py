@@ -18,7 +18,8 @@ def plan_lines(plan: Any) -> list[str]:
         )
     else:
         lines += [f"Model: {plan.size_unknown}", "Memory and time need the size; counts and tokens do not."]
-    for role, questions in zip(["Training", *["Evaluation"] * len(plan.sets)], plan.sets, strict=False):
+    roles = ["Training", *["Evaluation"] * len(config.evaluation.datasets), "Calibration"]
+    for role, questions in zip(roles, plan.sets, strict=False):
         lines.append(f"{role}: {questions.title}, {_count(questions.count)} ({questions.source})")
     lines += ["", "Stages"]
     for number, stage in enumerate(plan.stages, 1):

@@ -26,7 +26,7 @@ def dry_run(config: Config) -> Plan:
 
 
 def make_plan(config: Config, sets: Sequence[QuestionSet], size: ModelSize | None, size_unknown: str = "") -> Plan:
-    """Stages, costs and notes. ``sets``: training first, then those of the evaluation.
+    """Stages, costs and notes. ``sets``: as ``question_sets`` gives them.
 
     Raises ConfigError when more questions are to be selected than there are.
     """

@@ -16,7 +16,10 @@ ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
 
 
 def question_sets(config: Config) -> list[QuestionSet]:
-    """The training set, without its shots, then the evaluation sets. Reads those on this machine; asks no hub."""
+    """The training set, without its shots, then the test sets, then the calibration questions, if any.
+
+    Reads those on this machine; asks no hub.
+    """
     sets = []
     for data in (config.data, *config.evaluation.all_sets):
         is_training = data is config.data

@@ -49,7 +49,13 @@ def stages_of(config: Config, sets: Sequence[QuestionSet]) -> tuple[StagePlan, .
         selected = n_selected(config, training.count, name)
         optimizer = config.training.resolved(selected.or_per)
         stages.append(_training_stage(f"training {name}", METHODS[name].summary, selected, optimizer, training, shots))
-    stages += [_evaluation_stage(config, data) for data in sets[1:]]
+    methods = config.training.methods
+    systems = [INIT_BASIC, INIT_REFUSE, *methods]
+    tests = sets[1 : 1 + len(config.evaluation.datasets)]
+    stages += [_asking_stage(config, "evaluation", "greedy answers", data, systems) for data in tests]
+    for data in sets[1 + len(tests) :]:
+        does = f"sets the refusal dial of {_names(methods)}; greedy answers"
+        stages.append(_asking_stage(config, "calibration", does, data, [INIT_BASIC, *methods]))
     if config.evaluation.probes:
         stages.append(_probes_stage(config))
     return tuple(stages)
@@ -137,17 +143,14 @@ def _influence_stage(config: Config, training: QuestionSet) -> StagePlan:
     return StagePlan("influence", does, Count(None if per else passes, False), work, unit="gradients", per=per)
 
 
-def _evaluation_stage(config: Config, data: QuestionSet) -> StagePlan:
-    systems = [INIT_BASIC, INIT_REFUSE, *config.training.methods]
+def _asking_stage(config: Config, name: str, does: str, data: QuestionSet, systems: Sequence[str]) -> StagePlan:
     n, work = data.count.or_per, Work()
     for system in systems:
         prompt = data.query_tokens if METHODS[system].asked == "query" else data.prompt_tokens
         work += _generation(n, prompt, 1, config.evaluation.max_new_tokens, config.tokens_per_batch)
-    does = f"greedy answers of {len(systems)} systems: {_names(systems)}"
+    does = f"{does} of {len(systems)} systems: {_names(systems)}"
     per = None if data.count.n is not None else "questions"
-    return StagePlan(
-        f"evaluation {data.title}", does, data.count, work, samples=data.count.times(len(systems)), per=per
-    )
+    return StagePlan(f"{name} {data.title}", does, data.count, work, samples=data.count.times(len(systems)), per=per)
 
 
 def _probes_stage(config: Config) -> StagePlan:
