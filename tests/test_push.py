@@ -182,6 +182,7 @@ def a_dial(path: str) -> SavedDial:
         achieved=point,
         refusal="I don't know.",
         refusal_token_ids=(5, 6),
+        end_token_ids=(6,),
     )
 
 
@@ -204,7 +205,8 @@ def test_the_card_says_what_was_measured(run: Path) -> None:
     for line in (
         "from peft import PeftModel",
         f"PeftModel.from_pretrained(base, '{REPO}')",
-        "threshold 0.25",
+        "threshold of 0.25 on the score `first-token`",
+        "dial.generate(model, **inputs, max_new_tokens=32)",
         "Be brief.",
     ):
         assert line in card.text

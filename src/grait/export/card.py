@@ -158,12 +158,21 @@ def _prompt(facts: Facts) -> str:
 
 
 def _dial(facts: Facts) -> list[str]:
-    if facts.dial is None:
+    dial = facts.dial
+    if dial is None:
         return []
     return [
-        f"`{FILE_NAME}` is a refusal dial for `grait.dial.RefusalDial`, a LogitsProcessor: threshold "
-        f"{facts.dial.threshold:.6g}, chosen on {facts.dial.n} questions.",
-        *([escaped(facts.dial.guarantee)] if facts.dial.guarantee else []),
+        f"`{FILE_NAME}` is a refusal dial: a threshold of {dial.threshold:.6g} on the score `{dial.score}`, chosen on "
+        f"{dial.n} questions, on which it takes wrong answers from {percent(dial.without_dial.pw)}% to "
+        f"{percent(dial.achieved.pw)}% and over-refusal from {percent(dial.without_dial.over_refusal_rate)}% to "
+        f"{percent(dial.achieved.over_refusal_rate)}%. With a copy of this repository in `FOLDER`, and `inputs` the "
+        "token ids and mask of prompts, padded on the left:",
+        fenced(
+            "from grait.dial import RefusalDial\n\ndial = RefusalDial.from_pretrained('FOLDER')\n"
+            "dial.generate(model, **inputs, max_new_tokens=32)",
+            "python",
+        ),
+        *([escaped(dial.guarantee)] if dial.guarantee else []),
     ]
 
 
