@@ -10,7 +10,7 @@ from torch import Tensor
 
 from grait.errors import NonFiniteError
 from grait.influence import sketch
-from grait.influence.margins import left_out_margins
+from grait.influence.margins import left_out_margins, separation
 
 
 def two_kinds(n: int, dimensions: int, seed: int = 0, apart: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -46,6 +46,24 @@ def test_margins_are_those_of_regressions_without_the_row(n: int, dimensions: in
         gram = x[others].T @ x[others] + ridge * torch.eye(dimensions, dtype=torch.float64)
         expected.append(x[i] @ torch.linalg.solve(gram, x[others].T @ y[others]) + targets.mean())
     torch.testing.assert_close(margins(rows, targets, ridge), torch.stack(expected), rtol=1e-8, atol=1e-10)
+
+
+def test_separation_counts_pairs_in_order() -> None:
+    assert separation([3.0, 2.0], [1.0]) == 1.0
+    assert separation([3.0, 0.0, 1.0], [1.0, 0.5]) == pytest.approx(3.5 / 6)  # a tie counts half
+
+
+def test_random_labels_are_told_apart_no_better_than_by_chance() -> None:
+    """Margins are of the OTHER rows: what a row says of itself would tell any labels apart."""
+    found = []
+    for seed in range(30):
+        rows, targets = two_kinds(90, 200, seed)
+        shuffled = targets[torch.randperm(90, generator=torch.Generator().manual_seed(seed))]
+        for labels in (targets, shuffled):
+            own = margins(rows, labels)
+            found.append(separation(own[labels > 0].tolist(), own[labels < 0].tolist()))
+    true, random = torch.tensor(found).reshape(-1, 2).mean(0).tolist()
+    assert true > 0.95 and abs(random - 0.5) < 0.06
 
 
 def test_margins_do_not_depend_on_order_and_blocks() -> None:

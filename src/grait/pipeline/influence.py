@@ -22,11 +22,15 @@ from grait.influence import (
     sketch,
 )
 from grait.influence.gradients import trainable_linears
+from grait.influence.margins import separation
 from grait.methods.selection import sample_ids, with_label
 from grait.model.completions import TokenizedExample
 from grait.pipeline.training import CHECKPOINTS, MOMENTS
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out
 from grait.records import InfluenceScore, KnowledgeState
+
+LOW_SEPARATION = 0.6
+"""AUROC of left-out margins below which a run says that they tell hardly anything."""
 
 
 def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: Stage) -> list[InfluenceScore]:
@@ -108,7 +112,23 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
         return left_out("influence", sorted({*found.non_finite, *(found.gradient_norms.keys() - margins.keys())}))
 
     bench.once(f"2/4 Influence: {config.influence.mode}, from per-example gradients", stage, compute)
-    return read_rows(stage.folder / "influence.parquet", InfluenceScore)
+    scores = read_rows(stage.folder / "influence.parquet", InfluenceScore)
+    _tell_separation(scores)
+    return scores
+
+
+def _tell_separation(scores: Sequence[InfluenceScore]) -> None:
+    """Whether the labels and the gradients have to do with each other; without, the weights mean nothing."""
+    unknown, known = ([row.left_out_margin for row in scores if row.label == label] for label in ("idk", "ik"))
+    if not (unknown and known):
+        return
+    auroc = separation(unknown, known)
+    progress.note(f"left-out margins tell unknown from known questions with AUROC {100 * auroc:.1f} (50: not at all)")
+    if auroc < LOW_SEPARATION:
+        progress.note(
+            "that is hardly more than chance: weights by influence mean little here; look at the answers of the "
+            "training questions, and take more of them"
+        )
 
 
 def _checkpoints(bench: Workbench, warmed_up: Stage) -> list[tuple[str, float, Stage]]:

@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 from grait.dial.curve import DialPoint, dial_curve
 from grait.dial.saved import with_dial
 from grait.evaluation.selective import RiskCoverage, risk_coverage
+from grait.influence.margins import separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import by_question
 from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
@@ -160,6 +161,11 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
     if run.evidence.influence:
         plane = figures.influence_plane(run.evidence, selected, run.training_set)
         found["influence"] = pictures.draw("influence", plane)
+        margins = [
+            [row.left_out_margin for row in run.evidence.influence.values() if row.label == label]
+            for label in ("idk", "ik")
+        ]
+        found["separation"] = separation(*margins) if all(margins) else None
     weights = {row.sample_weight for row in selected if row.target == "refusal"}
     if len(weights) > 1:
         found["weights"] = pictures.draw("weights", figures.weight_histogram(selected))
