@@ -1,4 +1,4 @@
-"""Check what the demo left behind: the table is whole, and GRAIT's THS in-domain is above 0."""
+"""Check what the demo left behind: the tables are whole, and GRAIT's THS in-domain is above 0, with its dial, too."""
 
 import json
 import sys
@@ -9,17 +9,23 @@ DATASETS = {"in-domain", "out-of-domain"}
 SHARES = ("pc", "pw", "pr", "over_refusal_rate")
 
 folder = Path(sys.argv[1])
-records = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-cells = {(record["method"], record["dataset"]): record for record in records}
-missing = {(method, dataset) for method in METHODS for dataset in DATASETS} - cells.keys()
-assert not missing, f"cells missing from metrics.json: {sorted(missing)}"
+cells = {}
+for name, methods in (("metrics.json", METHODS), ("dialled_metrics.json", {"cor-rait + dial", "grait + dial"})):
+    records = json.loads((folder / name).read_text(encoding="utf-8"))
+    found = {(record["method"], record["dataset"]): record for record in records}
+    missing = {(method, dataset) for method in methods for dataset in DATASETS} - found.keys()
+    assert not missing, f"cells missing from {name}: {sorted(missing)}"
+    cells |= found
 for cell, record in cells.items():
     assert record["n"] > 0, cell
     assert all(0 <= record[name] <= 1 for name in SHARES), cell
     assert abs(record["pc"] + record["pw"] + record["pr"] - 1) < 1e-9, cell
     assert record["ths_low"] <= record["ths"] <= record["ths_high"], cell
-ths = cells["grait", "in-domain"]["ths"]
-assert ths > 0, f"THS of grait in-domain is {ths:.4f}, expected above 0"
-for name in ("rait.jsonl", "influence/scores.parquet", "adapters/grait/adapter_model.safetensors"):
+ths = {method: cells[method, "in-domain"]["ths"] for method in ("grait", "grait + dial")}
+assert min(ths.values()) > 0, f"THS in-domain is {ths}, expected above 0"
+adapter = "adapters/grait"
+files = (f"{adapter}/adapter_model.safetensors", f"{adapter}/refusal_dial.json")
+for name in ("rait.jsonl", "influence/scores.parquet", *files):
     assert (folder / name).is_file(), f"{name} is missing"
-print(f"demo table whole: {len(cells)} cells; THS of grait in-domain {100 * ths:.1f} points")
+points = ", ".join(f"{method} {100 * value:.1f}" for method, value in ths.items())
+print(f"demo tables whole: {len(cells)} cells; THS in-domain: {points}")
