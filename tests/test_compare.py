@@ -331,6 +331,8 @@ def test_with_calibration_questions_every_method_is_compared_with_its_dial(done:
             assert getattr(row, name) == pytest.approx((first[name] + second[name]) / 2, abs=1e-12)
     assert {row.versus for row in result.dialled_differences} <= {f"{system} + dial" for system in trained}
     assert any(row.method == "grait + dial" for row in result.dialled_differences)
+    initial = [stamps(folder / f"seed-{seed}")["calibration/unseen/init-basic"][0] for seed in (0, 1)]
+    assert initial[0] == initial[1]  # asked once for both
     assert read_comparison(folder) == result == compare(parse_config(tree))
     text = (folder / "compare.md").read_text()
     assert "## own with the refusal dial (8 questions, seeds 0, 1)" in text

@@ -143,16 +143,17 @@ def _write(found: Comparison, key: str) -> None:
 
 def _share_initial(config: Config, done: int, seed: int) -> None:
     """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later."""
-    for dataset in config.evaluation.datasets:
-        for system in (INIT_BASIC, INIT_REFUSE):
-            own, other = (
-                Path(config.out) / f"seed-{number}" / "evaluation" / dataset.title / system for number in (seed, done)
-            )
-            if other.exists() and not own.exists():
-                partial = own.with_name(f".{own.name}.partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                shutil.copytree(other, partial)
-                partial.rename(own)
+    titles = [dataset.title for dataset in config.evaluation.datasets]
+    stages = [Path("evaluation", title, system) for title in titles for system in (INIT_BASIC, INIT_REFUSE)]
+    if calibration := config.evaluation.calibration:
+        stages.append(Path("calibration", calibration.title, INIT_BASIC))
+    for stage in stages:
+        own, other = (Path(config.out) / f"seed-{number}" / stage for number in (seed, done))
+        if other.exists() and not own.exists():
+            partial = own.with_name(f".{own.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(other, partial)
+            partial.rename(own)
 
 
 def _of_seed(config: Config, seed: int) -> Config:
