@@ -203,7 +203,8 @@ def test_the_choice_is_the_last_threshold_that_passes(case: Any, metric: Any, li
 
 @settings(deadline=None)
 @given(calibration_sets())
-def test_the_highest_ths_is_found(case: Any) -> None:
+def test_the_highest_mean_of_ths_is_found(case: Any) -> None:
+    """The mean over refusing up to a fifth of the questions more or less, counted out by hand."""
     rows, initial = case
     base = outcome_shares(initial.values())
 
@@ -213,8 +214,45 @@ def test_the_highest_ths_is_found(case: Any) -> None:
 
     choice = choose(rows, initial, "first-token", Target("ths"))
     at = thresholds(np.array([refusal_score(row, "first-token") for row in rows]))
-    assert ths(choice.threshold) == pytest.approx(max(map(ths, at)))
+    scores = [refusal_score(row, "first-token") for row in rows]
+    refused = [sum(score > threshold for score in scores) for threshold in at]
+    n, width = len(rows), round(0.2 * len(rows))
+    everywhere = np.interp(range(n + 1), refused, list(map(ths, at)))
+    means = [
+        np.mean([everywhere[min(max(count + step, 0), n)] for step in range(-width, width + 1)]) for count in refused
+    ]
+    assert means[list(at).index(choice.threshold)] == pytest.approx(max(means))
     assert choice.upper_bound is None
+
+
+def test_the_mean_finds_the_middle_of_a_hill_with_noise_on_it() -> None:
+    """On simulated questions, known ones more probable at low scores: less spread of over-refusal, THS as high."""
+    generator = np.random.default_rng(0)
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray]:
+        scores = generator.random(n)
+        return scores, generator.random(n) < 0.6 * (1 - scores) ** 2
+
+    def at(threshold: float, scores: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+        answered = scores <= threshold
+        base = known.mean()
+        ths = truthful_helpfulness_score((answered & known).mean(), (answered & ~known).mean(), base, 1 - base)
+        return ths, 1 - answered[known].mean()
+
+    new, found = drawn(20_000), []
+    for _ in range(40):
+        scores, known = drawn(300)
+        rows = [
+            answers(f"q{i}", score, "correct" if right else "wrong")
+            for i, (score, right) in enumerate(zip(scores.tolist(), known.tolist(), strict=True))
+        ]
+        initial: dict[str, Outcome] = {row.id: row.suppressed_outcome for row in rows}
+        mean = choose(rows, initial, "first-token", Target("ths")).threshold
+        highest = max(thresholds(scores), key=lambda threshold: at(threshold, scores, known)[0])
+        found.append((*at(mean, *new), *at(float(highest), *new)))
+    mean_ths, mean_refused, highest_ths, highest_refused = np.array(found).T
+    assert mean_ths.mean() > highest_ths.mean()
+    assert mean_refused.std() < 0.75 * highest_refused.std()
 
 
 def known_question(generator: random.Random, number: int) -> Prediction:

@@ -200,7 +200,10 @@ def test_best_points_are_chosen_on_other_questions() -> None:
 
 
 def test_at_best_points_the_initial_model_stays_and_other_sets_take_the_threshold() -> None:
-    initial, rows = predictions(0, ("correct", "wrong")), predictions(1, ("correct", "wrong"))
+    initial = predictions(0, ("correct", "wrong"))
+    rows = [
+        replace(row, suppressed_outcome="correct" if row.refusal_log_odds < -1 else "wrong") for row in predictions(1)
+    ]
     cells = {"in-domain": {INIT_BASIC: initial, "grait": rows}, "out": {INIT_BASIC: initial, "grait": rows}}
     found = at_best_points(cells, "in-domain", "text")
     assert found["in-domain"][INIT_BASIC] == found["out"][INIT_BASIC] == initial

@@ -74,7 +74,7 @@ def dial_lines(dial: Any) -> list[str]:
     if dial.guarantee is None:
         return [
             *lines,
-            "The THS on these questions is that of the best threshold, so expect a little less on new ones.",
+            "It lies where THS is highest on these questions, so expect a little less on new ones.",
         ]
     counted = "questions that the initial model answers right" if dial.target == "over_refusal" else "questions"
     verb = "refused" if dial.target == "over_refusal" else "answered wrong"

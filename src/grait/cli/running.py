@@ -138,7 +138,7 @@ def report(
 def _run(settings: Any) -> None:
     from grait.dial.saved import with_dial
     from grait.pipeline import run as run_pipeline
-    from grait.report.tables import differences_tables, groups_tables, metrics_table, probes_table
+    from grait.report.tables import dialled_table, differences_tables, groups_tables, metrics_table, probes_table
 
     with interruptible():
         result = run_pipeline(settings)
@@ -147,7 +147,7 @@ def _run(settings: Any) -> None:
     for table in (*differences_tables(result.differences), *groups_tables(result.groups)):
         console.print(table)
     if result.dialled_metrics:
-        console.print(metrics_table(result.dialled_metrics, "With the refusal dial"))
+        console.print(dialled_table(result.dialled_metrics))
         for table in differences_tables(result.dialled_differences, with_dial("grait")):
             console.print(table)
     if result.probes:

@@ -34,6 +34,9 @@ from grait.records import Outcome, Prediction
 
 Metric = Literal["over_refusal", "wrong", "ths"]
 
+SMOOTHED_OVER = 0.2
+"""Share of the questions; chosen on kept test answers (docs/dial.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -65,8 +68,9 @@ def choose(rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: Sc
     """The threshold for a target; ``initial``: the initial model's outcomes by question id.
 
     Over-refusal: the lowest threshold that passes, so as many refusals as are allowed. Wrong answers: the highest, so
-    as many answers. THS: the highest on these very questions, so the estimate is optimistic; of several equally good
-    thresholds the one that refuses least. Raises DialError when no threshold passes.
+    as many answers. THS: the middle of where it is high, ``smoothed``; the estimate on these very questions is
+    optimistic, and of several equally good thresholds it is the one that refuses least. Raises DialError when no
+    threshold passes.
     """
     scores = np.array([refusal_score(row, score) for row in rows])
     known = np.array([initial[row.id] == "correct" for row in rows])
@@ -102,7 +106,22 @@ def _highest_ths(scores: Array, suppressed: NDArray[np.str_], initial: Sequence[
         truthful_helpfulness_score(pc / n, pw / n, pc0, pw0)
         for pc, pw in zip(answered_right, answered_wrong, strict=True)
     ]
-    return float(at[int(np.argmax(values))])
+    refused = counts_above(scores, np.ones(n, dtype=bool), at)
+    return float(at[int(np.argmax(smoothed(np.array(values), refused, n).round(12)))])
+
+
+def smoothed(values: Array, refused: NDArray[np.int64], n: int) -> Array:
+    """Values [thresholds] as means over thresholds that refuse up to ``SMOOTHED_OVER`` of the n questions more or less.
+
+    ``refused``: [thresholds] how many questions each refuses, ascending from 0 to n. Between them values are
+    interpolated; beyond the ends they stay as at the ends. The highest THS of a few hundred questions is chance on a
+    wide, nearly flat hill; the highest mean lies in the middle of the hill.
+    """
+    width = round(SMOOTHED_OVER * n)
+    at_every_count = np.interp(np.arange(n + 1), refused, values)
+    padded = np.pad(at_every_count, width, mode="edge")
+    means = np.convolve(padded, np.full(2 * width + 1, 1 / (2 * width + 1)), mode="valid")
+    return np.asarray(means[refused], dtype=np.float64)
 
 
 def _why_not(target: Target, hits: int, trials: int) -> str:

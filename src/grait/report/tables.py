@@ -1,6 +1,7 @@
 """Results as tables: for the terminal with rich, and as Markdown. Numbers are percent with one decimal."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -110,6 +111,12 @@ def metrics_table(records: Sequence[MetricRecord], title: str = "Results") -> Ta
         )
         previous = record.dataset
     return table
+
+
+def dialled_table(records: Sequence[MetricRecord]) -> Table:
+    """``metrics_table`` of methods with their refusal dials, under their own names."""
+    own = [replace(row, method=row.method.removesuffix(with_dial(""))) for row in records]
+    return metrics_table(own, "With the refusal dial of each method: results")
 
 
 def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
