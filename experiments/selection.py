@@ -296,6 +296,15 @@ def shuffled_labels(trial: Trial, method: str) -> list[Selected]:
     return select(evidence(shuffled, gradients_of(store, states)), trial.config.selection, trial.config.seed)
 
 
+def no_labels(trial: Trial) -> list[Selected]:
+    """What grait comes to without labels: the answer and the refusal of every question, all of weight 1."""
+    states = [*trial.known, *trial.unknown]
+    return [
+        *(Selected(state.id, state.label, 1.0, "answer") for state in states),
+        *(Selected(state.id, state.label, 1.0, "refusal") for state in states),
+    ]
+
+
 def cor_rait(trial: Trial) -> list[Selected]:
     _known, unknown = random_sides(trial.evidence.states, trial.config.selection, trial.config.seed)
     return subset(trial, unknown)
@@ -329,6 +338,7 @@ VARIANTS: dict[str, Callable[[Trial], list[Selected]]] = {
     "clean": clean,
     "soft": lambda t: soft(t, 0.3),
     "permuted-gradients": permuted_gradients,
+    "no-labels": no_labels,
     "shuffled-labels-grait": lambda t: shuffled_labels(t, "grait"),
     "shuffled-labels-cor-rait": lambda t: shuffled_labels(t, "cor-rait"),
 }

@@ -64,7 +64,7 @@ def run(
 
 
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, in about 6 minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, in about 8 minutes.")] = False,
     overrides: Set = None,
     out: Out = None,
     debug: Debug = False,
