@@ -184,7 +184,7 @@ def paired(bench: Workbench, predictions: Answered, main: str = "grait") -> list
     return found
 
 
-def with_dials(bench: Workbench, dialled: Answered) -> tuple[list[MetricRecord], list[DifferenceRecord]]:
+def measured_with_dials(bench: Workbench, dialled: Answered) -> tuple[list[MetricRecord], list[DifferenceRecord]]:
     """Metrics and paired differences of the methods that have a dial, with it; of no other system."""
     records, _ = measured(bench, dialled)
     return [row for row in records if row.method != INIT_BASIC], paired(bench, dialled, with_dial("grait"))
@@ -196,7 +196,7 @@ def result(
     """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
     records, groups = measured(bench, predictions)
     differences = paired(bench, predictions)
-    dialled_records, dialled_differences = with_dials(bench, dialled or {})
+    dialled_records, dialled_differences = measured_with_dials(bench, dialled or {})
     summary = {
         "processes": processes.count(),
         "peak_memory_mb": peak_memory_mb(),

@@ -14,7 +14,7 @@ from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.methods.selection import Evidence
 from grait.pipeline.comparison import RESULT, read_comparison
 from grait.pipeline.dials import dialled
-from grait.pipeline.evaluation import PROBES, SUMMARY, Answered, RunResult, measured, with_dials
+from grait.pipeline.evaluation import PROBES, SUMMARY, Answered, RunResult, measured, measured_with_dials
 from grait.pipeline.finished import check_known, finished_evidence, open_run
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
@@ -47,7 +47,6 @@ class FinishedRun:
     selected: dict[str, list[Selected]]
     same: dict[str, str]
     predictions: Answered
-    dialled: Answered
     summary: dict[str, Any]
 
     @classmethod
@@ -63,14 +62,14 @@ class FinishedRun:
         evidence = finished_evidence(bench)
         selected = selections(bench.config, evidence)
         same = same_training(selected)
-        predictions = _predictions(bench, folder, same)
-        return cls(bench, evidence, selected, same, predictions, dialled(bench, predictions, same), summary)
+        return cls(bench, evidence, selected, same, _predictions(bench, folder, same), summary)
 
     def page(self) -> "Report":
         """The page of the run, whose metrics are taken anew."""
         folder = Path(self.bench.config.out)
         metrics, groups = measured(self.bench, self.predictions)
-        with_dial, _ = with_dials(self.bench, self.dialled)
+        with_dials = dialled(self.bench, self.predictions, self.same)
+        dialled_metrics, _ = measured_with_dials(self.bench, with_dials)
         result = RunResult(
             folder,
             metrics,
@@ -79,8 +78,8 @@ class FinishedRun:
             self.predictions,
             self.summary,
             _probes(folder),
-            dialled=self.dialled,
-            dialled_metrics=with_dial,
+            dialled=with_dials,
+            dialled_metrics=dialled_metrics,
         )
         return run_page(self.bench, result, self.evidence, self.selected, self.same)
 
