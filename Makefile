@@ -27,7 +27,7 @@ docs: $(VENV)/.installed-dev
 # Kills runs at random moments and compares what they end with when they are started again.
 N ?= 50
 faults: $(VENV)/.installed-dev
-	$(VENV)/bin/python tests/faults.py --kills $(N) $(ARGS)
+	$(VENV)/bin/python tests/faults/faults.py --kills $(N) $(ARGS)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

@@ -14,18 +14,18 @@ import typer
 from peft.tuners.lora import LoraLayer
 
 from benchmarks.report import markdown, write
-from grait import progress
-from grait.artifacts import read_rows
+from grait.commands.finished import finished_adapter, open_run
 from grait.data.load import load_questions
 from grait.dial.curve import DialPoint, dial_curve
-from grait.dial.saved import find_dial
+from grait.dial.stored import find_dial
 from grait.dial.threshold import refusal_score
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, refusal_auroc, truthful_helpfulness_score
-from grait.evaluation.predict import predict
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.model.inference import InferenceEngine
-from grait.pipeline.finished import finished_adapter, open_run
+from grait.pipeline.predict import predict
 from grait.records import Outcome, Prediction
+from grait.runtime import progress
+from grait.runtime.artifacts import read_rows
 
 SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 COLUMNS = [

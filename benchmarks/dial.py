@@ -11,12 +11,12 @@ from typing import Annotated, Any, get_args
 import typer
 
 from benchmarks.report import markdown, write
-from grait.artifacts import read_rows
 from grait.dial.curve import dial_curve
 from grait.dial.threshold import ScoreName, refusal_score
 from grait.evaluation.metrics import outcome_shares, refusal_auroc
 from grait.methods.catalog import INIT_BASIC
 from grait.records import Outcome, Prediction
+from grait.runtime.artifacts import read_rows
 
 COLUMNS = ["questions", "n", "score", "AUROC", "highest THS", "Pw at 5% over-refusal", "Pw at 10%", "Pw at 20%"]
 LIMITS = (0.05, 0.1, 0.2)

@@ -15,10 +15,10 @@ from peft import PeftModel
 
 from benchmarks.peers.setting import peak_memory_mb
 from benchmarks.setting import TOKENS_PER_BATCH, adapted_model, refusals
-from grait import progress
 from grait.influence import influence, sketch
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.model.inference import by_length
+from grait.runtime import progress
 
 
 class Job(StrEnum):

@@ -12,7 +12,6 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from benchmarks.report import markdown, write
-from grait import progress
 from grait.config import KnowledgeConfig, LoraSection, ModelConfig, PromptConfig, WarmupConfig
 from grait.data import worldfacts
 from grait.influence.batches import gradient_pass
@@ -23,6 +22,7 @@ from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import Family, PromptFormat
+from grait.runtime import progress
 from grait.training.sft import WeightedExample, add_adapter, n_steps, train
 
 DIMENSIONS = (1024, 2048, 4096, 8192, 16384, 32768)

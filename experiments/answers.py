@@ -23,12 +23,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grait.artifacts import read_rows, write_json
 from grait.config import DataConfig
+from grait.display.tables import comparison_markdown
 from grait.evaluation.compare import compare, gather
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.records import ComparisonRecord, DifferenceRecord, Prediction
-from grait.report.tables import comparison_markdown
+from grait.runtime.artifacts import read_rows, write_json
 
 Cells = dict[str, dict[str, list[Prediction]]]
 """Data set -> system -> its answers, of one seed."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from grait.artifacts import read_rows
 from grait.influence import GradientDatastore
 from grait.records import KnowledgeState
+from grait.runtime.artifacts import read_rows
 
 Array = NDArray[np.float64]
 RIDGE = 1.0

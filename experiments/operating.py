@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments.answers import read_seeds
+from grait.display import figures
+from grait.display.page import operating_curve
+from grait.display.pictures import file_png, svg
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate
 from grait.methods.catalog import INIT_BASIC
-from grait.report import figures
-from grait.report.page import operating_curve
-from grait.report.pictures import file_png, svg
 
 SYSTEMS = "init-refuse,van-tuning,cor-rait,craft,grait-paper,grait-known-answers,grait"
 

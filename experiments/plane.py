@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.influences import evidence, gradients_of
-from grait.artifacts import read_rows
 from grait.config import SelectionConfig
+from grait.display.figures import influence_plane
+from grait.display.pictures import file_png, svg
 from grait.influence import GradientDatastore
 from grait.methods import grait
 from grait.records import KnowledgeState
-from grait.report.figures import influence_plane
-from grait.report.pictures import file_png, svg
+from grait.runtime.artifacts import read_rows
 
 
 def centred(gradients: NDArray[np.float32]) -> NDArray[np.float32]:

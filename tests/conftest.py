@@ -117,8 +117,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_drawn() -> Iterator[None]:
-    """Runs end with an empty report page: drawing takes seconds each. tests/test_report.py has the real one."""
-    from grait.report import page
+    """Runs end with an empty report page: drawing takes seconds each. tests/display/test_report.py has the real one."""
+    from grait.display import page
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("run_report", "comparison_report"):

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from grait.config import SelectionConfig, parse_config
 from grait.data import worldfacts
+from grait.display.contents import ComparisonRecords, RunRecords
+from grait.display.page import curve, operating_curve
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
 from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Outcome, Prediction, ProbeRecord, Question
-from grait.report.contents import ComparisonRecords, RunRecords
-from grait.report.page import curve, operating_curve
 
 ALL = tuple(METHODS)
 

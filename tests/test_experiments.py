@@ -14,11 +14,11 @@ from experiments.best_point import at_best_points, cross_fitted
 from experiments.equal_wrong import Cell, at_equal_wrong, over_refusal_of_answers
 from experiments.sureness import WRONG, along
 from experiments.within import within
-from grait.artifacts import write_rows
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.metrics import over_refusal_rate, refusal_auroc, summarize
 from grait.methods.catalog import INIT_BASIC
 from grait.records import Outcome, Prediction
+from grait.runtime.artifacts import write_rows
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
 

@@ -1,24 +1,75 @@
 """Refusal-aware instruction tuning by gradient influence.
 
-``grait.run(config)`` does what ``grait run`` does; ``grait.influence`` ranks training examples by influence.
+What the command line does, from Python: ``run``, ``compare``, ``evaluate``, ``calibrate``, ``export``, ``merge``,
+``push``, ``report``. ``grait.influence`` ranks training examples by influence; ``RefusalDial`` serves a tuned model.
+
+Everything is imported when it is first used: ``import grait`` loads no torch.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grait.config import Config
-    from grait.pipeline import RunResult
+    from grait import influence
+    from grait.commands.calibrate import calibrate
+    from grait.commands.compare import Comparison, compare
+    from grait.commands.evaluate import evaluate
+    from grait.commands.export import export
+    from grait.commands.merge import merge
+    from grait.commands.push import push
+    from grait.commands.report import report
+    from grait.commands.run import run
+    from grait.config import Config, load_config
+    from grait.dial import RefusalDial
+    from grait.errors import GraitError
+    from grait.pipeline.results import RunResult
 
-__all__ = ["run"]
 __version__ = "0.1.0"
 
+_HOMES = {
+    "Comparison": "grait.commands.compare",
+    "Config": "grait.config",
+    "GraitError": "grait.errors",
+    "RefusalDial": "grait.dial",
+    "RunResult": "grait.pipeline.results",
+    "calibrate": "grait.commands.calibrate",
+    "compare": "grait.commands.compare",
+    "evaluate": "grait.commands.evaluate",
+    "export": "grait.commands.export",
+    "load_config": "grait.config",
+    "merge": "grait.commands.merge",
+    "push": "grait.commands.push",
+    "report": "grait.commands.report",
+    "run": "grait.commands.run",
+}
+"""The module of each public name."""
 
-def run(config: "Config | dict[str, Any]") -> "RunResult":
-    """Run, or continue, the pipeline. ``config``: a ``grait.config.Config``, or the same as a plain tree.
+__all__ = [
+    "Comparison",
+    "Config",
+    "GraitError",
+    "RefusalDial",
+    "RunResult",
+    "calibrate",
+    "compare",
+    "evaluate",
+    "export",
+    "influence",
+    "load_config",
+    "merge",
+    "push",
+    "report",
+    "run",
+]
 
-    Raises a ``grait.errors.GraitError`` with one line for what the user has to mend.
-    """
-    from grait.config import Config, parse_config
-    from grait.pipeline import run as run_pipeline
 
-    return run_pipeline(config if isinstance(config, Config) else parse_config(config))
+def __getattr__(name: str) -> Any:
+    if name == "influence":
+        return import_module("grait.influence")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'grait' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -41,10 +41,10 @@ def calibrate(
     """
     from typing import cast, get_args
 
+    from grait.commands.calibrate import calibrate as calibrate_run
     from grait.dial.choice import Target
     from grait.dial.threshold import ScoreName
-    from grait.pipeline.calibration import calibrate as calibrate_run
-    from grait.report.tables import metrics_table
+    from grait.display.tables import metrics_table
 
     targets = [
         *([Target("over_refusal", max_over_refusal, confidence)] if max_over_refusal is not None else []),
@@ -90,8 +90,8 @@ def chat(run: Run, method: Method = "grait", threshold: Threshold = None, debug:
 
     Questions may also be piped in, one a line.
     """
-    from grait.dial import chat as terminal
-    from grait.pipeline.finished import live
+    from grait.chat import terminal
+    from grait.commands.finished import live
 
     silence_libraries()
     console = Console(highlight=False)
@@ -119,8 +119,8 @@ def play(
     debug: Debug = False,
 ) -> None:
     """Try a run's initial and tuned model in the browser, with a slider for the refusal dial. Needs the extra play."""
-    from grait.dial.page import check_gradio, page, start
-    from grait.pipeline.finished import live
+    from grait.chat.page import check_gradio, page, start
+    from grait.commands.finished import live
 
     check_gradio()
     silence_libraries()

@@ -62,9 +62,10 @@ def evaluate(
     """
     from typing import cast, get_args
 
+    from grait.commands.evaluate import asked_as, label
+    from grait.commands.evaluate import evaluate as evaluate_model
+    from grait.commands.harness import HarnessTasks
     from grait.config import ModelConfig, override, parse_config
-    from grait.evaluation.harness import HarnessTasks
-    from grait.pipeline import asked_as, evaluate_model, label
     from grait.records import Asked
 
     if prompt not in get_args(Asked):
@@ -104,7 +105,7 @@ def _default_datasets() -> list[dict[str, Any]]:
 
 
 def _print_evaluation(result: Any) -> None:
-    from grait.report.tables import (
+    from grait.display.tables import (
         groups_tables,
         harness_table,
         metrics_table,

@@ -130,15 +130,15 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run or comparison.")], debug: Debug = False
 ) -> None:
     """Write report.html of a finished run or comparison again, with its figures as SVG and PNG; no model is loaded."""
-    from grait.pipeline.report_again import report as write_report
+    from grait.commands.report import report as write_report
 
     print(write_report(folder))
 
 
 def _run(settings: Any) -> None:
-    from grait.dial.saved import with_dial
-    from grait.pipeline import run as run_pipeline
-    from grait.report.tables import dialled_table, differences_tables, groups_tables, metrics_table, probes_table
+    from grait.dial.stored import with_dial
+    from grait.display.tables import dialled_table, differences_tables, groups_tables, metrics_table, probes_table
+    from grait.pipeline.order import run as run_pipeline
 
     with interruptible():
         result = run_pipeline(settings)
@@ -177,9 +177,9 @@ def _explain(settings: Any) -> None:
 
 
 def _compare(settings: Any) -> None:
-    from grait.dial.saved import with_dial
-    from grait.pipeline import compare as compare_methods
-    from grait.report.tables import comparison_tables, verdicts
+    from grait.commands.compare import compare as compare_methods
+    from grait.dial.stored import with_dial
+    from grait.display.tables import comparison_tables, verdicts
 
     with interruptible():
         result = compare_methods(settings)

@@ -23,7 +23,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write what a finished run trained on for another training tool, and say what becomes of the weights."""
-    from grait.pipeline.export import export as export_run
+    from grait.commands.export import export as export_run
 
     result = export_run(run, format_name, method, out, resample, rows)
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -39,7 +39,7 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Save base model and adapter of a finished run as one model, with tokenizer and chat template."""
-    from grait.pipeline.merging import merge as merge_run
+    from grait.commands.merge import merge as merge_run
 
     silence_libraries()
     result = merge_run(run, out, method)
@@ -62,7 +62,7 @@ def push(
     debug: Debug = False,
 ) -> None:
     """Put an adapter of a finished run on the hub, with a model card that has its measurements."""
-    from grait.pipeline.pushing import push as push_run
+    from grait.commands.push import push as push_run
 
     result = push_run(run, repo, method, private, dry_run)
     console = Console(soft_wrap=True, highlight=False, markup=False)

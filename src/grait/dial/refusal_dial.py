@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from grait.dial.logits import steer
-from grait.dial.saved import load_dial
+from grait.dial.stored import load_dial
 from grait.dial.threshold import ScoreName, check_threshold, refusal_score, refuses
 from grait.errors import DialError
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grait.artifacts import fingerprint
 from grait.influence.gradients import Factors, for_gradients, gradient_factors, trainable_linears
 from grait.influence.prefix import SharedPrefix
 from grait.influence.transforms import AdamTransform
 from grait.model.completions import TokenizedExample, collate
 from grait.model.inference import by_length
-from grait.unfinished import digest_of_weights
+from grait.runtime.artifacts import fingerprint
+from grait.runtime.unfinished import digest_of_weights
 
 Transform = Callable[[str, Tensor], Tensor]
 """From a layer's name and its gradients [batch, out * in] to what is compared instead, of the same shape."""

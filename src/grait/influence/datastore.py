@@ -17,8 +17,6 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 
-from grait import processes
-from grait.artifacts import write_json
 from grait.errors import ArtifactError, DataError, NonFiniteError
 from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
 from grait.influence.engine import check_examples
@@ -26,7 +24,9 @@ from grait.influence.margins import left_out_margins
 from grait.influence.projection import SparseProjection
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
-from grait.unfinished import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
+from grait.runtime import processes
+from grait.runtime.artifacts import write_json
+from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
 
 SCHEMA_VERSION = 1
 IDS, UNIT_GRADIENTS, NORMS, LOSSES, DONE = "ids.json", "unit_gradients.npy", "norms.npy", "losses.npy", "done.npy"

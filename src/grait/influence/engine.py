@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from grait import processes
 from grait.errors import DataError, NonFiniteError
 from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
 from grait.influence.gradients import as_factor
 from grait.influence.resume import SavedPasses
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
+from grait.runtime import processes
 
 Directions = dict[str, Tensor]
 """By layer: the mean unit gradient of each set, [sets, out * in]."""

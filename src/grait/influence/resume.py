@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from grait.errors import ArtifactError
-from grait.unfinished import SECONDS_BETWEEN_WRITES, Clock, open_folder
+from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES, Clock, open_folder
 
 
 @dataclass(frozen=True)

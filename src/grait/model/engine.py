@@ -1,7 +1,8 @@
 """What the pipeline asks of an inference engine, and no more: tokens in, tokens and log-probabilities out.
 
-``model/inference.py`` does it with transformers, ``model/vllm_engine.py`` with vLLM. ``tests/test_engine_contract.py``
-states what holds for all of them.
+``model/inference.py`` does it with transformers, ``model/vllm_engine.py`` with vLLM.
+``tests/model/test_engine_contract.py`` states
+what holds for all of them.
 """
 
 from collections.abc import Callable, Sequence

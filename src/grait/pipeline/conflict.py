@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from grait import processes, progress
-from grait.artifacts import Stage, fingerprint, write_rows
 from grait.knowledge.conflict import THRESHOLD, last_hidden_states, nearest_known
 from grait.methods.selection import with_label
 from grait.pipeline.workbench import Notes, Workbench, model_key
 from grait.records import KnowledgeState, StaticConflict
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, fingerprint, write_rows
 
 N_NAMED = 5
 """Most conflicting pairs that the notes spell out; ``conflict.parquet`` has all."""

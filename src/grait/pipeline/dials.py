@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from grait import processes, progress
-from grait.artifacts import Stage
 from grait.config import DataConfig
 from grait.data.load import load_questions
 from grait.dial.answers import refusal_token_ids
 from grait.dial.choice import Target, choose
-from grait.dial.saved import FILE_NAME, OperatingPoint, SavedDial, find_dial, save_dial, with_dial
+from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, find_dial, save_dial, with_dial
 from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score, refuses
 from grait.errors import DataError
 from grait.evaluation.metrics import summarize
@@ -18,6 +16,8 @@ from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.pipeline.evaluation import answered
 from grait.pipeline.workbench import Workbench
 from grait.records import MetricRecord, Outcome, Prediction, Question
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage
 
 DEFAULT_SCORE: ScoreName = "answer"
 """Of the three the best out-of-domain, and no worse in-domain (docs/results.md)."""

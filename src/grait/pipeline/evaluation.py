@@ -1,54 +1,24 @@
 """Stage 4: every system's answers to every data set, and what they amount to."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from grait import processes, progress
-from grait.artifacts import Stage, read_rows, write_json, write_rows
 from grait.config import DataConfig
-from grait.dial.saved import with_dial
+from grait.dial.stored import with_dial
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
-from grait.evaluation.predict import predict
-from grait.machine import machine, peak_memory_mb, versions
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge
 from grait.pipeline.parts import in_parts
+from grait.pipeline.predict import predict
+from grait.pipeline.results import DIALLED, DIALLED_DIFFERENCES, DIFFERENCES, PROBES, SUMMARY, Answered, RunResult
 from grait.pipeline.workbench import Notes, Workbench, digest, engine_key, model_key
 from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
-
-SUMMARY = "summary.json"
-"""Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
-
-PROBES, DIFFERENCES = "probes.json", "differences.json"
-DIALLED, DIALLED_DIFFERENCES = "dialled_metrics.json", "dialled_differences.json"
-
-Answered = Mapping[str, Mapping[str, list[Prediction]]]
-"""Data set -> system -> predictions in the data set's order."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """``predictions``: data set -> system -> predictions in the data set's order.
-
-    ``groups``: of the data sets whose questions have a group (MMLU). ``probes``: of the systems that were asked them.
-    ``differences``: of GRAIT and each other trained method, where both were trained. ``dialled``: as ``predictions``,
-    of the initial model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any.
-    """
-
-    folder: Path
-    metrics: list[MetricRecord]
-    groups: list[GroupRecord]
-    questions: dict[str, list[Question]]
-    predictions: Answered
-    summary: dict[str, Any]
-    probes: list[ProbeRecord] = field(default_factory=list)
-    differences: list[DifferenceRecord] = field(default_factory=list)
-    dialled: Answered = field(default_factory=dict)
-    dialled_metrics: list[MetricRecord] = field(default_factory=list)
-    dialled_differences: list[DifferenceRecord] = field(default_factory=list)
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
+from grait.runtime.machine import machine, peak_memory_mb, versions
 
 
 def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:

@@ -9,8 +9,6 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from grait import processes, progress
-from grait.artifacts import Stage, read_rows, write_rows
 from grait.errors import ArtifactError
 from grait.influence import (
     AdamTransform,
@@ -28,6 +26,8 @@ from grait.model.completions import TokenizedExample
 from grait.pipeline.training import CHECKPOINTS, MOMENTS
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out
 from grait.records import InfluenceScore, KnowledgeState
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 LOW_SEPARATION = 0.6
 """AUROC of left-out margins below which a run says that they tell hardly anything."""

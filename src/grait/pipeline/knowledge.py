@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from grait import processes, progress
-from grait.artifacts import Stage, read_rows, write_rows
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import query
 from grait.methods.selection import with_label
@@ -14,6 +12,8 @@ from grait.model.sentences import Embed, load_embedder
 from grait.pipeline.parts import in_parts
 from grait.pipeline.workbench import Notes, Workbench, digest, engine_key, model_key
 from grait.records import KnowledgeFlow, KnowledgeState, Question
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 
 def knowledge_key(bench: Workbench) -> dict[str, Any]:

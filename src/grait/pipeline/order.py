@@ -7,8 +7,6 @@ A stage whose artifact is already there with the same key is not run again.
 
 from collections.abc import Mapping, Sequence
 
-from grait import progress
-from grait.artifacts import Stage
 from grait.config import Config
 from grait.errors import KnowledgeError
 from grait.knowledge.query import check_both_sides
@@ -16,14 +14,17 @@ from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.methods.selection import Evidence
 from grait.pipeline.conflict import static_conflict
 from grait.pipeline.dials import check_calibration, dialled, set_dials
-from grait.pipeline.evaluation import RunResult, evaluation, result
+from grait.pipeline.evaluation import evaluation, result
 from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge, warmup_flow
 from grait.pipeline.probes import probe_systems
 from grait.pipeline.reporting import last, run_page
+from grait.pipeline.results import RunResult
 from grait.pipeline.training import training, warmup, write_selection
 from grait.pipeline.workbench import Workbench
 from grait.records import KnowledgeState, Prediction, Selected
+from grait.runtime import progress
+from grait.runtime.artifacts import Stage
 
 
 def run(config: Config) -> RunResult:

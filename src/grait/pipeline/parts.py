@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from grait import processes, progress
-from grait.artifacts import read_rows, write_rows
 from grait.errors import ArtifactError
 from grait.records import Question
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import read_rows, write_rows
 
 QUESTIONS = 1000
 """Of one part: minutes of work on a CPU, seconds on a GPU, and enough for batches of questions of similar length."""

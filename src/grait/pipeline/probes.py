@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
-from grait.artifacts import Stage, read_rows, write_rows
 from grait.data.probes import load_probes
 from grait.evaluation.probes import summarize_probes
 from grait.judging.outcomes import judge
@@ -13,6 +12,7 @@ from grait.methods.catalog import INIT_REFUSE, METHODS
 from grait.pipeline.evaluation import ask, asked_key
 from grait.pipeline.workbench import Notes, Workbench
 from grait.records import Prediction, ProbeAnswer, ProbeOutcome, ProbeRecord
+from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 
 def probe_systems(bench: Workbench, adapters: Mapping[str, Stage], same: Mapping[str, str]) -> list[ProbeRecord]:

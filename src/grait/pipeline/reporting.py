@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from grait import processes, progress
-from grait.artifacts import read_rows
 from grait.dial.curve import dial_curve, dial_points
-from grait.dial.saved import find_dial
+from grait.dial.stored import find_dial
+from grait.display.contents import ComparisonRecords, DialRecords, RunRecords
 from grait.errors import ArtifactError, reason
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import Evidence
-from grait.pipeline.evaluation import RunResult
+from grait.pipeline.results import RunResult
 from grait.pipeline.workbench import Workbench
 from grait.records import Prediction, Selected
-from grait.report.contents import ComparisonRecords, DialRecords, RunRecords
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import read_rows
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from grait.pipeline.comparison import Comparison
-    from grait.report.page import Report
+    from grait.commands.compare import Comparison
+    from grait.display.page import Report
 
 PAGE = "report.html"
 FIGURES = "figures"
@@ -41,7 +41,7 @@ def run_page(
     same: Mapping[str, str],
 ) -> "Report":
     """The page of a run. ``same``: of each method, the one whose adapter it has."""
-    from grait.report import page
+    from grait.display import page
 
     folder = Path(bench.config.out)
     run = RunRecords(
@@ -91,7 +91,7 @@ def comparison_page(
     comparison: "Comparison", predictions: Mapping[int, Mapping[str, Mapping[str, Sequence[Prediction]]]]
 ) -> "Report":
     """The page of a comparison. ``predictions``: seed -> data set -> system -> rows."""
-    from grait.report import page
+    from grait.display import page
 
     datasets = dict.fromkeys(record.dataset for record in comparison.records)
     systems = dict.fromkeys(record.method for record in comparison.records)
@@ -124,7 +124,7 @@ def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:
 
     A page that was there before is gone as soon as a new one is begun: no page of older results stays behind.
     """
-    from grait.report.pictures import file_png, file_svg
+    from grait.display.pictures import file_png, file_svg
 
     partial = folder / f".{FIGURES}.partial"
     try:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from grait import processes, progress
-from grait.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.config import OptimizerSection
 from grait.judging.sureness import with_sureness
 from grait.methods.selection import Evidence, by_question, most_correct, with_label
 from grait.model.compiled import compiled
 from grait.pipeline.workbench import Notes, Workbench, digest, left_out, model_key
 from grait.records import KnowledgeState, RaitExample, Selected
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.training.sft import EndOfEpoch, WeightedExample, add_adapter, n_steps, train
 
 MOMENTS = "optimizer_moments.safetensors"

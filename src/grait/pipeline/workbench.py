@@ -14,14 +14,10 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from grait import processes, progress
-from grait.artifacts import Stage, fingerprint, write_json
 from grait.config import Config
 from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import ArtifactError, ConfigError, DataError
 from grait.judging.sureness import with_sureness
-from grait.lock import locked
-from grait.machine import peak_memory_mb
 from grait.model.adapters import load_adapter
 from grait.model.completions import TokenizedExample
 from grait.model.engine import Engine
@@ -30,6 +26,10 @@ from grait.model.load import load_model, load_tokenizer, resolve_dtype
 from grait.model.prompts import Family, PromptFormat
 from grait.model.vllm_engine import VllmModel, adapter_rank, check_vllm
 from grait.records import Question
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, fingerprint, write_json
+from grait.runtime.lock import locked
+from grait.runtime.machine import peak_memory_mb
 
 Notes = dict[str, Any]
 """What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""

@@ -14,10 +14,10 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from grait import processes, progress
-from grait.artifacts import write_json
 from grait.model.default import sha256
-from grait.unfinished import SECONDS_BETWEEN_WRITES
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import write_json
+from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES
 
 SEAL = "complete.json"
 

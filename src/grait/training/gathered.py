@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from grait import processes
 from grait.errors import NonFiniteError
+from grait.runtime import processes
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -43,18 +43,18 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
-from grait import processes, progress
-from grait.artifacts import fingerprint
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ArtifactError, ConfigError, NonFiniteError
-from grait.machine import versions
 from grait.model import shared_prefix
 from grait.model.common_prefix import cache_of, keys_and_values, shared_length
 from grait.model.compiled import is_compiled
 from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import fingerprint
+from grait.runtime.machine import versions
+from grait.runtime.unfinished import digest_of_weights, open_folder
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.training.gathered import moments, trained_weights
-from grait.unfinished import digest_of_weights, open_folder
 
 SHARDED_BY = {"fsdp": "FSDP", "zero": "DeepSpeed ZeRO"}
 

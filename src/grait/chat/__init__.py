@@ -1,0 +1,1 @@
+"""A tuned model to talk to, in the terminal and on a page."""

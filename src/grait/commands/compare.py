@@ -1,0 +1,211 @@
+"""Several methods on several seeds: one ordinary run for each seed, and what they show together.
+
+All methods of a seed share its knowledge state, warm-up, flow, influence and initial predictions.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grait.config import Config
+from grait.data.load import load_questions
+from grait.dial.stored import with_dial
+from grait.display.tables import comparison_markdown
+from grait.errors import ArtifactError
+from grait.evaluation.compare import compare as compare_answers
+from grait.evaluation.compare import gather
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.pipeline.order import run
+from grait.pipeline.reporting import comparison_page, last
+from grait.pipeline.results import Answered, RunResult
+from grait.pipeline.workbench import digest, model_key
+from grait.records import ComparisonRecord, DifferenceRecord
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import fingerprint, write_json
+from grait.runtime.lock import locked
+from grait.runtime.machine import machine, versions
+
+RESULT = "compare.json"
+ROWS = ("records", "differences", "dialled", "dialled_differences")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``records``: data set by data set, the initial model first, then systems as trained.
+
+    ``differences``: paired, of ``grait`` and of each data set's highest THS. ``about``: config, seeds, resamples,
+    versions, machine and date. ``dialled``, ``dialled_differences``: the same of the methods that have a refusal dial
+    in every seed, with it; empty without any.
+    """
+
+    folder: Path
+    records: list[ComparisonRecord]
+    differences: list[DifferenceRecord]
+    about: dict[str, Any]
+    dialled: list[ComparisonRecord] = field(default_factory=list)
+    dialled_differences: list[DifferenceRecord] = field(default_factory=list)
+
+
+def compare(config: Config) -> Comparison:
+    """Run, or continue, ``config`` with each of its ``compare.methods`` and ``compare.seeds``; then compare.
+
+    A folder that holds the finished comparison of this very config and these questions is only read: no model loads.
+    Raises a GraitError for what the user has to mend.
+    """
+    folder = Path(config.out)
+    key = fingerprint(_key(config))
+    found = _finished(folder, key)
+    if found:
+        progress.note(f"{folder / RESULT}: finished before")
+        return found
+    with locked(folder):
+        return _compared(config, key)
+
+
+def _compared(config: Config, key: str) -> Comparison:
+    folder = Path(config.out)
+    seeds = config.compare.seeds or [config.seed]
+    runs: dict[int, RunResult] = {}
+    for number, seed in enumerate(seeds, 1):
+        progress.heading(f"Seed {seed} ({number} of {len(seeds)})")
+        if number > 1 and processes.is_main():
+            _share_initial(config, seeds[0], seed)
+        runs[seed] = run(_of_seed(config, seed))
+    answers = {seed: result.predictions for seed, result in runs.items()}
+    records, differences = _side_by_side(config, answers, "grait")
+    dialled, dialled_differences = _side_by_side(
+        config, {seed: result.dialled for seed, result in runs.items()}, with_dial("grait")
+    )
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "seeds": seeds,
+        "resamples": config.evaluation.n_bootstrap,
+        "versions": versions(),
+        "machine": machine(),
+        "config": config.model_dump(),
+    }
+    found = Comparison(
+        folder,
+        records,
+        differences,
+        about,
+        [row for row in dialled if row.method != INIT_BASIC],
+        [row for row in dialled_differences if row.versus != INIT_BASIC],
+    )
+    if processes.is_main():
+        _write(found, key)
+    last(folder, lambda: comparison_page(found, answers))
+    return found
+
+
+def _side_by_side(
+    config: Config, answers: Mapping[int, Answered], main: str
+) -> tuple[list[ComparisonRecord], list[DifferenceRecord]]:
+    """Of the systems that every seed has; ``answers``: seed -> predictions. Nothing where a seed has none."""
+    records: list[ComparisonRecord] = []
+    differences: list[DifferenceRecord] = []
+    first, *others = answers.values()
+    for title, systems in first.items():
+        if not all(title in own for own in others):
+            continue
+        predictions = {
+            system: {seed: own[title][system] for seed, own in answers.items()}
+            for system in systems
+            if all(system in own[title] for own in others)
+        }
+        own_records, own_differences = compare_answers(
+            gather(title, predictions, INIT_BASIC),
+            resamples=config.evaluation.n_bootstrap,
+            seed=config.seed,
+            differences_of=[main] if main in predictions else [],
+        )
+        records += own_records
+        differences += own_differences
+    return records, differences
+
+
+def _write(found: Comparison, key: str) -> None:
+    path = found.folder / RESULT
+    rows = (found.records, found.differences, found.about, found.dialled, found.dialled_differences)
+    try:
+        (found.folder / "compare.md").write_text(comparison_markdown(*rows), encoding="utf-8")
+        write_json(
+            path,
+            {"key": key, "about": found.about} | {name: [asdict(x) for x in getattr(found, name)] for name in ROWS},
+        )
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def _share_initial(config: Config, done: int, seed: int) -> None:
+    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later."""
+    titles = [dataset.title for dataset in config.evaluation.datasets]
+    stages = [Path("evaluation", title, system) for title in titles for system in (INIT_BASIC, INIT_REFUSE)]
+    if calibration := config.evaluation.calibration:
+        stages.append(Path("calibration", calibration.title, INIT_BASIC))
+    for stage in stages:
+        own, other = (Path(config.out) / f"seed-{number}" / stage for number in (seed, done))
+        if other.exists() and not own.exists():
+            partial = own.with_name(f".{own.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(other, partial)
+            partial.rename(own)
+
+
+def _of_seed(config: Config, seed: int) -> Config:
+    """The config of one seed's run."""
+    methods = [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
+    trained = [name for name in methods if METHODS[name].select]
+    return config.model_copy(
+        update={
+            "seed": seed,
+            "out": str(Path(config.out) / f"seed-{seed}"),
+            "training": config.training.model_copy(update={"methods": trained}),
+            "evaluation": config.evaluation.model_copy(update={"probes": False}),
+        }
+    )
+
+
+def _key(config: Config) -> dict[str, Any]:
+    """All that decides the comparison, known without a model."""
+    sets = [config.data, *config.evaluation.all_sets]
+    return {
+        "config": config.model_dump(exclude={"out": True, "evaluation": {"probes"}}),
+        "model": model_key(config),
+        "questions": [digest(load_questions(dataset)) for dataset in sets],
+        "systems": list(METHODS),
+    }
+
+
+def _finished(folder: Path, key: str) -> Comparison | None:
+    """The comparison in the folder, if it is the one of this key."""
+    try:
+        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        if found["key"] != key:
+            return None
+        return _comparison(folder, found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # made again, from finished stages
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """The finished comparison in a folder. Raises ArtifactError when it is damaged or of another version."""
+    try:
+        return _comparison(folder, json.loads((folder / RESULT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / RESULT}: not a readable comparison; run grait compare again") from error
+
+
+def _comparison(folder: Path, found: dict[str, Any]) -> Comparison:
+    records, dialled = (
+        [ComparisonRecord(**{**row, "seeds": tuple(row["seeds"])}) for row in found[name]]
+        for name in ("records", "dialled")
+    )
+    differences, dialled_differences = (
+        [DifferenceRecord(**row) for row in found[name]] for name in ("differences", "dialled_differences")
+    )
+    return Comparison(folder, records, differences, dict(found["about"]), dialled, dialled_differences)

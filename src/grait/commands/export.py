@@ -1,0 +1,206 @@
+"""After a run: what one of its methods trained on, as a folder for another training tool."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grait.commands.finished import finished_adapter, finished_evidence, open_run
+from grait.config.schema import LARGEST
+from grait.errors import ArtifactError, ConfigError, reason
+from grait.formats import axolotl, llama_factory, openai, trl
+from grait.formats.examples import Example, Recipe, Share
+from grait.formats.weights import in_words, share_of
+from grait.model import default
+from grait.pipeline.order import same_training, selections
+from grait.pipeline.training import taught, weighted_examples
+from grait.pipeline.workbench import Workbench, digest
+from grait.records import Selected
+from grait.runtime.artifacts import MANIFEST, Stage, write_json
+
+ABOUT = "export.json"
+"""What the folder holds; written last."""
+
+OURS = {ABOUT, "train.jsonl", "README.md", "train_trl.py", "dataset_info.json", "train.yaml", "datasets.yaml"}
+"""All that an export may write."""
+
+FORMATS: dict[str, tuple[str, Callable[[Sequence[Example], Recipe, Share], dict[str, str]]]] = {
+    "trl": (trl.TOOL, trl.files),
+    "llama-factory": (llama_factory.TOOL, llama_factory.files),
+    "axolotl": (axolotl.TOOL, axolotl.files),
+    "openai": (openai.TOOL, openai.files),
+}
+"""By their names on the command line. Only TRL's rows have a place for weights."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """``notes``: what to know about it, one line each."""
+
+    folder: Path
+    share: Share
+    notes: list[str]
+
+
+def export(
+    run: Path,
+    format_name: str,
+    method: str = "grait",
+    out: Path | None = None,
+    resample: bool = False,
+    n_rows: int | None = None,
+) -> Exported:
+    """Write the training data of a method of a finished run; ``out``: default ``RUN/export/METHOD/FORMAT``.
+
+    ``resample``: rows in proportion to the weights, ``n_rows`` of them (default: as many as examples), and no weights.
+    An earlier export in the folder is replaced; files that are not ours stay. Raises a GraitError with one line.
+    """
+    if format_name not in FORMATS:
+        raise ConfigError(f"--format {format_name}: expected one of {', '.join(FORMATS)}")
+    if n_rows is not None and not resample:
+        raise ConfigError("--rows goes with --resample; without it every example has one row")
+    if n_rows is not None and not 0 < n_rows < LARGEST:
+        raise ConfigError(f"--rows {n_rows}: expected at least 1")
+    bench = open_run(run)
+    folder = out or run / "export" / method / format_name
+    _check_free(folder)
+    adapter = trained_adapter(bench, method)
+    selected = trained_on(bench, method, adapter)
+    examples = [_example(bench, row) for row in selected]
+    recipe = _recipe(bench, method, adapter, selected)
+    tool, files_of = FORMATS[format_name]
+    share = share_of(examples, "resampled" if resample else "carried" if format_name == "trl" else "left out", n_rows)
+    n_otherwise = _rendered_otherwise(bench, examples, recipe) if format_name != "openai" else 0
+    notes = [in_words(tool, share)]
+    if n_otherwise:
+        notes.append(
+            f"{n_otherwise} of {len(examples)} conversations look otherwise in the model's chat template than the run "
+            "trained on them (it changes the answer's turn)"
+        )
+    files = files_of(examples, recipe, share)
+    about = {
+        "schema_version": 1,
+        "format": format_name,
+        "method": method,
+        "weights": share.weights_are,
+        "n_examples": len(examples),
+        "n_rows": share.n_rows,
+        "n_left_out": share.n_left_out,
+        "total_variation": share.total_variation,
+        "total_variation_unweighted": share.unweighted,
+        "n_rendered_otherwise": n_otherwise,
+        "trained_with": recipe.settings,
+        "examples": [
+            {"id": row.id, "label": row.label, "target": row.target, "sample_weight": row.sample_weight, "rows": n}
+            for row, n in zip(examples, share.rows, strict=True)
+        ],
+    }
+    _write(folder, files, about)
+    return Exported(folder, share, notes)
+
+
+def trained_adapter(bench: Workbench, method: str) -> Stage:
+    """The adapter of a method: its own, or that of a method with the same training set.
+
+    Raises ArtifactError, naming those that there are.
+    """
+    adapters = Path(bench.config.out) / "adapters"
+    is_shared = not (adapters / method).is_dir() and any(adapters.glob(f"[!.]*/{MANIFEST}"))
+    if is_shared and method in bench.config.training.methods:
+        method = same_training(selections(bench.config, finished_evidence(bench)))[method]
+    return finished_adapter(bench, method)
+
+
+def trained_on(bench: Workbench, method: str, adapter: Stage) -> list[Selected]:
+    """What the adapter of a method was trained on. ArtifactError when the run's files now give other examples."""
+    if method in bench.config.training.methods:
+        selected = selections(bench.config, finished_evidence(bench))[method]
+        if digest(weighted_examples(bench, selected)) == adapter.key.get("examples"):
+            return selected
+    raise ArtifactError(
+        f"{adapter.folder}: trained on other examples than the run's config, questions and tokenizer give now; "
+        "run grait run again, then repeat this"
+    )
+
+
+def _example(bench: Workbench, row: Selected) -> Example:
+    question, answer = bench.questions[row.id], taught(bench, row)
+    prompt = bench.prompts.prompt(question, "refuse")
+    return Example(
+        id=row.id,
+        label=row.label,
+        target=row.target,
+        messages=tuple(bench.prompts.messages(question, "refuse")),
+        answer=answer,
+        prompt=prompt.text,
+        completion=bench.prompts.completion(prompt, answer).text,
+        sample_weight=row.sample_weight,
+    )
+
+
+def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Selected]) -> Recipe:
+    config, tokenizer = bench.config, bench.prompts.tokenizer
+    name = default.HUB_ID if config.model.name == default.NAME else config.model.name
+    bare = tokenizer("Q", add_special_tokens=False)["input_ids"]
+    around = tokenizer("Q")["input_ids"]
+    question = bench.questions[selected[0].id]
+    is_chat, first = bench.prompts.is_chat(question), bench.prompts.messages(question, "refuse")
+    begin = around[: around.index(bare[0])] if bare[0] in around else []
+    return Recipe(
+        model=name,
+        revision=config.model.revision,
+        method=method,
+        dtype=adapter.key["model"]["dtype"],
+        is_chat=is_chat,
+        begin="".join(tokenizer.convert_ids_to_tokens(begin)),
+        end=bench.prompts.end_text(is_chat),
+        eos=bench.prompts.end_text(False),
+        n_tokens=max(row.example.n_tokens for row in weighted_examples(bench, selected)) + 1,
+        has_shots=any(message["role"] == "assistant" for message in first),
+        lora=config.lora,
+        training=config.training.resolved(len(selected)),
+        seed=config.seed,
+        trust_remote_code=config.model.trust_remote_code,
+    )
+
+
+def _rendered_otherwise(bench: Workbench, examples: Sequence[Example], recipe: Recipe) -> int:
+    """Examples whose conversation the chat template does not write as the run trained on it."""
+    if not recipe.is_chat:
+        return 0
+    n = 0
+    for example in examples:
+        try:
+            text = str(bench.prompts.tokenizer.apply_chat_template(example.conversation, tokenize=False))
+        except Exception:  # a template raises what it likes
+            text = ""
+        n += not text.startswith(example.prompt + example.completion + recipe.end)
+    return n
+
+
+def _check_free(folder: Path) -> None:
+    """ArtifactError when the folder holds anything but an earlier export, and perhaps what was made from it."""
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder}: a file; name a folder with --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / ABOUT).is_file():
+        raise ArtifactError(f"{folder}: not empty, and no earlier export (no {ABOUT}); name another folder with --out")
+
+
+def _write(folder: Path, files: dict[str, str], about: dict[str, Any]) -> None:
+    """Everything is written beside the folder before anything in it changes; what an earlier export left over, goes."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, text in files.items():
+            (partial / name).write_text(text, encoding="utf-8")
+        write_json(partial / ABOUT, about)
+        folder.mkdir(exist_ok=True)
+        for name in OURS - {ABOUT}:
+            (folder / name).unlink(missing_ok=True)
+        for name in (*files, ABOUT):
+            (partial / name).replace(folder / name)
+        partial.rmdir()
+    except OSError as error:
+        raise ArtifactError(f"{folder}: cannot write the export: {error.strerror or reason(error)}") from error

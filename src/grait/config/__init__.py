@@ -1,0 +1,46 @@
+"""The config: one YAML file, one tree, everything checked before a model loads.
+
+``schema`` has the sections, ``loading`` reads them and words what is wrong.
+"""
+
+from grait.config.loading import load_config, override, parse_config
+from grait.config.schema import (
+    MAX_SEED,
+    CompareConfig,
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    InferenceConfig,
+    InfluenceConfig,
+    KnowledgeConfig,
+    LoraSection,
+    ModelConfig,
+    OptimizerSection,
+    PromptConfig,
+    Section,
+    SelectionConfig,
+    TrainingConfig,
+    WarmupConfig,
+)
+
+__all__ = [
+    "MAX_SEED",
+    "CompareConfig",
+    "Config",
+    "DataConfig",
+    "EvaluationConfig",
+    "InferenceConfig",
+    "InfluenceConfig",
+    "KnowledgeConfig",
+    "LoraSection",
+    "ModelConfig",
+    "OptimizerSection",
+    "PromptConfig",
+    "Section",
+    "SelectionConfig",
+    "TrainingConfig",
+    "WarmupConfig",
+    "load_config",
+    "override",
+    "parse_config",
+]

@@ -1,0 +1,396 @@
+"""The config's sections: every key with its type, unit, default and one sentence; unknown keys are refused."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from grait.data.catalog import View
+from grait.judging.phrases import REFUSAL_PHRASES
+from grait.judging.refusal import detect_refusal
+from grait.records import MethodName, Question, SystemName
+
+LARGEST = 10**15
+"""No whole number of a config comes near this."""
+
+MAX_SEED = 2**32 - 1
+"""The largest that all libraries take."""
+
+
+class Section(BaseModel):
+    """Base of every part of the config: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and annotation is not bool:
+            raise ValueError("should not be true or false")
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise ValueError(f"should be a number below {LARGEST:.0e}")
+        return value
+
+
+class ModelConfig(Section):
+    """The initial model M0."""
+
+    name: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Hub id, folder, or the embedded default.")
+    revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="Type of the frozen weights. auto: bfloat16 where the device computes in it, else float32."
+    )
+    quantization: Literal["none", "nf4"] = Field(
+        "none", description="nf4: frozen weights in 4 bits (bitsandbytes, double quantisation), as in QLoRA."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Run layers again in the backward pass instead of keeping them: less memory, more time."
+    )
+    compile: bool = Field(
+        False, description="Warm-up and training run through torch.compile: they start later and run faster on GPUs."
+    )
+    device: str = Field("auto", description="auto (CUDA, MPS, CPU in this order), cpu, cuda, cuda:1, ...")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off by default.")
+
+    @model_validator(mode="after")
+    def _compile_has_an_effect(self) -> "ModelConfig":
+        if self.compile and self.gradient_checkpointing:
+            raise ValueError(
+                "compile has no effect on layers that gradient_checkpointing runs again: choose one of them"
+            )
+        return self
+
+
+class DataConfig(Section):
+    """One set of questions: a known set (``grait datasets`` lists them), a file, or a data set on the hub."""
+
+    path: str = Field(
+        "worldfacts",
+        min_length=1,
+        description="A known set (worldfacts, mmlu, ...), a .jsonl/.json/.csv/.parquet file, or a hub id.",
+    )
+    split: str | None = Field(None, description="Split of a known set or of a hub data set.")
+    folder: str | None = Field(
+        None, min_length=1, description="Known sets: folder with local copies of their files; default: the hub."
+    )
+    revision: str | None = Field(
+        None, min_length=1, description="Commit, tag or branch on the hub; default of a known set: a pinned commit."
+    )
+    view: View | None = Field(
+        None,
+        description="Known sets that can be asked both ways (worldfacts, sciq): oeqa (free text) or mcqa (options).",
+    )
+    limit: int | None = Field(None, ge=1, description="Keep only the first so many questions; default all.")
+    name: str | None = Field(
+        None, description="Name in tables and folders, without slashes; default made from path and split."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str | None) -> str | None:
+        if name is not None and (not name or name.startswith(".") or "/" in name or "\\" in name):
+            raise ValueError("should be a folder name: no slashes, no dot at its beginning, not empty")
+        if name is not None and (not name.isprintable() or len(name.encode()) > 200):
+            raise ValueError("should be a folder name: printable characters, at most 200 bytes")
+        return name
+
+    @property
+    def title(self) -> str:
+        """What tables and folders call this set."""
+        return self.name or "-".join([Path(self.path).stem, *([self.split] if self.split else [])])
+
+
+class PromptConfig(Section):
+    """How questions are put to the model: BASIC to find out what it knows, REFUSE for all the rest."""
+
+    n_shots: int = Field(3, ge=0, description="Solved examples of a knowledge query: the first training questions.")
+    shots_style: Literal["plain", "chat"] = Field(
+        "plain", description="A prompt with shots as plain text (the papers' base style) or as chat turns."
+    )
+    shots_in: Literal["query", "all"] = Field(
+        "query",
+        description="Prompts that show the solved examples: the knowledge query (the papers), or all, so that the "
+        "tuned model is trained and asked with them, too.",
+    )
+    refusal_phrases: list[str] = Field(
+        [],
+        description="Phrases that make an answer count as a refusal, besides the built-in English ones, in a language "
+        'that puts spaces between words, such as "je ne sais pas". Any spelling of apostrophes and capitals is found.',
+    )
+    refusal: str = Field("I don't know.", min_length=1, description="The refusal text r that the model learns.")
+    system: str | None = Field(None, description="System message; default: what the chat template does by itself.")
+
+    @field_validator("refusal_phrases")
+    @classmethod
+    def _can_be_found(cls, phrases: list[str]) -> list[str]:
+        for phrase in phrases:
+            if detect_refusal(phrase, Question("", "", ("",)), (phrase,)) != "refused":
+                raise ValueError(f"{phrase!r} would not be found in any answer; it needs at least one telling word")
+        return phrases
+
+    @field_validator("refusal")
+    @classmethod
+    def _is_recognised(cls, refusal: str, info: ValidationInfo) -> str:
+        phrases = (*REFUSAL_PHRASES, *info.data.get("refusal_phrases", []))
+        if detect_refusal(refusal, Question("", "", ("",)), phrases) != "refused":
+            raise ValueError(
+                'answers with this text would not be counted as refusals; word it like "I don\'t know.", '
+                "or add it to prompt.refusal_phrases"
+            )
+        return refusal
+
+    @property
+    def all_refusal_phrases(self) -> tuple[str, ...]:
+        """What answers are searched for: the built-in phrases and the config's own."""
+        return (*REFUSAL_PHRASES, *self.refusal_phrases)
+
+
+class InferenceConfig(Section):
+    """What answers questions and scores options; gradients and training are always transformers'."""
+
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="vllm: for large models and many questions on GPUs; needs the extra 'vllm'."
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="vllm: GPUs that share each layer of the model.")
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="vllm: share of each GPU's memory that it takes, for weights and keys and values."
+    )
+
+    @model_validator(mode="after")
+    def _options_are_of_the_engine(self) -> "InferenceConfig":
+        for name in ("tensor_parallel_size", "gpu_memory_utilization"):
+            if self.engine != "vllm" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is an option of engine: vllm")
+        return self
+
+
+class KnowledgeConfig(Section):
+    """Stage 1: what the initial model knows (CRaFT section 3, GRAIT section 3)."""
+
+    scoring: Literal["auto", "sampling", "letter", "likelihood"] = Field(
+        "auto", description="auto: sampling for free text, letter for options. likelihood ranks the option texts."
+    )
+    n_samples: int = Field(10, ge=1, description="Samples N per free-text question.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    max_new_tokens: int = Field(50, ge=1, description="Longest sample, in tokens.")
+    certainty: Literal["agreement", "embedding"] = Field(
+        "agreement",
+        description="Certainty of free-text samples: the share that gives the most frequent answer, which needs no "
+        "other model, or the mean cosine of their sentence embeddings, as in CRaFT (needs the extra 'certainty').",
+    )
+    correctness_threshold: float = Field(
+        0.5, gt=0, lt=1, description="T_c: above it a question is known (ik), below it unknown (idk), on it dropped."
+    )
+
+
+class LoraSection(Section):
+    """The adapter, as in peft.LoraConfig."""
+
+    r: int = Field(16, ge=1, description="Rank.")
+    alpha: float = Field(32, gt=0, description="Scale is alpha / r.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in training; gradients and evaluation use none.")
+    target_modules: str | list[str] = Field("all-linear", description="Names of linear layers, or all-linear.")
+
+
+class OptimizerSection(Section):
+    """One training run: AdamW with gradient clipping."""
+
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate.")
+    epochs: float = Field(3, gt=0, description="Passes over the examples.")
+    batch_size: int = Field(16, ge=1, description="Examples in one optimizer step.")
+    micro_batch_size: int = Field(16, ge=1, description="Examples in one forward pass; divides batch_size.")
+    scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate schedule.")
+    warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+
+    @model_validator(mode="after")
+    def _micro_batches_fill_a_step(self) -> "OptimizerSection":
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}")
+        return self
+
+
+class WarmupConfig(OptimizerSection):
+    """Rehearsal (CRaFT), warm-up (GRAIT, LESS): a short tuning on what the model answers best. Gives M~."""
+
+    n_examples: int = Field(1000, ge=1, description="Best known questions to train on; fewer if fewer are known.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
+    epochs: float = Field(2, gt=0, description="Passes over the examples.")
+
+
+class InfluenceConfig(Section):
+    """Stage 2: gradients at the warm-up adapter."""
+
+    max_idk: int | None = Field(
+        None, ge=1, description="Unknown questions to consider, drawn at random; their influence only. Default: all."
+    )
+    transform: Literal["none", "adam", "adam-less"] = Field(
+        "none", description="Compare plain gradients, Adam's steps as torch.optim takes them, or as LESS's code does."
+    )
+    mode: Literal["exact", "sketch"] = Field(
+        "exact",
+        description="Of R, O, S and K. exact: two passes, besides one for the left-out margin. sketch: one pass for "
+        "all, into a datastore of projected gradients, which can be asked about other sets later.",
+    )
+    checkpoints: Literal["last", "epochs"] = Field(
+        "last",
+        description="Influence at the end of the warm-up, or summed over its epochs, each times its mean learning rate "
+        "(LESS).",
+    )
+    dimensions: int = Field(8192, ge=1, description="Of a projected gradient (sketch); disk: 2 bytes each per example.")
+    tokens_per_batch: int = Field(2048, ge=1, description="Tokens, padding included, of one batch; speed only.")
+
+
+class SelectionConfig(Section):
+    """Stage 2: which examples are trained on, and how much each counts (GRAIT section 3, CRaFT stage 2).
+
+    The counts hold for all methods of a run.
+    """
+
+    n_idk: int | None = Field(
+        None,
+        ge=1,
+        description="Unknown questions to select; default: all for grait, for the other methods as many as n_ik. "
+        "The papers: 1000 on MMLU.",
+    )
+    n_ik: int | None = Field(
+        None, ge=1, description="Known questions to select; default: all. The papers: 4000 on MMLU, 4 for each unknown."
+    )
+    tau: float | None = Field(
+        None,
+        gt=0,
+        description="GRAIT: temperature of the softmax over left-out margin or stable influence. Default: for grait "
+        "their standard deviation; for grait-paper 0.05.",
+    )
+    mean_weight: float | None = Field(
+        None,
+        gt=0,
+        description="GRAIT: mean sample weight m of the unknown questions. Default: for grait what makes them weigh as "
+        "much as all answers together; for grait-paper 1.",
+    )
+    drop_zero_flow: bool = Field(
+        False,
+        description="CRaFT: drop unknown questions whose correctness stays the same, too, not only where it rises. "
+        "The paper's wording (flow >= 0 is dropped) and its free-text script; its MMLU script keeps them.",
+    )
+
+
+class TrainingConfig(OptimizerSection):
+    """Stage 3: weighted supervised fine-tuning."""
+
+    methods: list[MethodName] = Field(
+        ["cor-rait", "grait"], description="What to train; `grait methods` explains each."
+    )
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Optimizer steps, the same for every method whatever the size of its training set; overrides "
+        "epochs.",
+    )
+
+    def resolved(self, n_examples: int) -> "TrainingConfig":
+        """This training of n examples, with ``max_steps`` said in epochs."""
+        if self.max_steps is None:
+            return self
+        epochs = self.max_steps / -(-n_examples // self.batch_size)
+        return self.model_copy(update={"epochs": epochs, "max_steps": None})
+
+
+class EvaluationConfig(Section):
+    """Stage 4: data sets, greedy answers, metrics."""
+
+    datasets: list[DataConfig] = Field(
+        [
+            DataConfig(split="test_id", name="in-domain"),
+            DataConfig(split="test_ood", name="out-of-domain"),
+        ],
+        min_length=1,
+        description="Any number of sets; results are given for each.",
+    )
+    calibration: DataConfig | None = Field(
+        None,
+        description="Questions that are neither trained on nor tested: on them the refusal dial of every tuned model "
+        "is set for the highest THS; default: no dial is set.",
+    )
+    max_new_tokens: int = Field(32, ge=1, description="Longest answer, in tokens.")
+    n_bootstrap: int = Field(10_000, ge=100, description="Resamples for the 95% interval of THS.")
+    probes: bool = Field(
+        True,
+        description="Also ask unanswerable questions and chit-chat that ship with this package, about 270; "
+        "`grait compare` leaves them out.",
+    )
+
+    @model_validator(mode="after")
+    def _titles_differ(self) -> "EvaluationConfig":
+        titles = [dataset.title for dataset in self.all_sets]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise ValueError(f"two data sets are called {title!r}; give each a name")
+        return self
+
+    @property
+    def all_sets(self) -> list[DataConfig]:
+        """The test sets, then the calibration questions, if any."""
+        return [*self.datasets, *([self.calibration] if self.calibration else [])]
+
+
+class CompareConfig(Section):
+    """``grait compare``: which methods, and how often each is trained."""
+
+    seeds: list[Annotated[int, Field(ge=0, le=MAX_SEED)]] | None = Field(
+        None, min_length=1, description="One run for each, in the place of `seed`; default: that one only."
+    )
+    methods: list[SystemName] | None = Field(
+        None,
+        min_length=1,
+        description="What to train, in the place of training.methods; default: all. The initial model is always there.",
+    )
+
+    @field_validator("seeds", "methods")
+    @classmethod
+    def _differ(cls, values: list[Any] | None) -> list[Any] | None:
+        for value in values or []:
+            if (values or []).count(value) > 1:
+                raise ValueError(f"{value} stands twice")
+        return values
+
+
+class Config(Section):
+    """A whole run."""
+
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of sampling, selection, training and bootstrap.")
+    out: str = Field("runs/grait", min_length=1, description="Run folder.")
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = Field(DataConfig(split="train"), description="Training questions.")
+    prompt: PromptConfig = PromptConfig()
+    inference: InferenceConfig = InferenceConfig()
+    knowledge: KnowledgeConfig = KnowledgeConfig()
+    lora: LoraSection = LoraSection()
+    warmup: WarmupConfig = WarmupConfig()
+    influence: InfluenceConfig = InfluenceConfig()
+    selection: SelectionConfig = SelectionConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    compare: CompareConfig = CompareConfig()
+    tokens_per_batch: Annotated[int, Field(ge=1)] = Field(
+        4096, description="Tokens, padding included, that inference handles at once; speed and memory only."
+    )
+
+    @model_validator(mode="after")
+    def _vllm_can_do_it(self) -> "Config":
+        if self.inference.engine == "vllm":
+            if self.model.quantization != "none":
+                raise ValueError(f"inference.engine = vllm cannot load model.quantization = {self.model.quantization}")
+            if self.model.device not in ("auto", "cuda"):
+                raise ValueError(
+                    f"inference.engine = vllm takes the GPUs that CUDA_VISIBLE_DEVICES names; model.device = "
+                    f"{self.model.device!r} should be auto or cuda"
+                )
+            if not 0.01 <= self.knowledge.temperature <= 2:
+                raise ValueError(
+                    "inference.engine = vllm samples at temperatures from 0.01 to 2; knowledge.temperature is "
+                    f"{self.knowledge.temperature:g}"
+                )
+        return self

@@ -1,0 +1,74 @@
+"""What the report pages show, as the pipeline hands it over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grait.dial.curve import DialPoint
+from grait.dial.stored import SavedDial
+from grait.evaluation.selective import RiskCoverage
+from grait.methods.selection import Evidence
+from grait.records import (
+    ComparisonRecord,
+    DifferenceRecord,
+    GroupRecord,
+    MetricRecord,
+    Prediction,
+    ProbeRecord,
+    Question,
+    Selected,
+)
+
+
+@dataclass(frozen=True)
+class DialRecords:
+    """A calibrated dial of one method.
+
+    By data set, the calibration questions first: ``curves``, and ``chosen``, what the calibrated threshold does.
+    """
+
+    method: str
+    saved: SavedDial
+    curves: Mapping[str, Sequence[DialPoint]]
+    chosen: Mapping[str, DialPoint]
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """All that the page of a run shows. ``test_sets`` may hold questions that were too long to be asked.
+
+    ``predictions``: data set -> system -> rows, ``init-basic`` always among the systems. ``selected``: what each
+    trained method was trained on; ``losses``: by adapter, in each optimizer step. ``summary``: as ``summary.json``.
+    ``dialled_metrics``: of all methods that have a dial, with it; ``dial``: of one of them.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    metrics: Sequence[MetricRecord]
+    groups: Sequence[GroupRecord]
+    test_sets: Mapping[str, Sequence[Question]]
+    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]
+    training_set: Mapping[str, Question]
+    evidence: Evidence
+    selected: Mapping[str, Sequence[Selected]]
+    losses: Mapping[str, Sequence[float]]
+    summary: Mapping[str, Any]
+    probes: Sequence[ProbeRecord] = ()
+    dial: DialRecords | None = None
+    dialled_metrics: Sequence[MetricRecord] = ()
+
+
+@dataclass(frozen=True)
+class ComparisonRecords:
+    """All that the page of a comparison shows. ``curves``, ``operating``: data set -> system -> one for each seed.
+
+    ``about``: as in ``compare.json``. ``dialled``: of the methods that have a refusal dial, with it.
+    """
+
+    name: str
+    records: Sequence[ComparisonRecord]
+    differences: Sequence[DifferenceRecord]
+    about: Mapping[str, Any]
+    curves: Mapping[str, Mapping[str, Sequence[RiskCoverage]]]
+    operating: Mapping[str, Mapping[str, Sequence[Sequence[DialPoint]]]]
+    dialled: Sequence[ComparisonRecord] = ()

@@ -1,0 +1,150 @@
+"""The example tables of a run's page: every test and training question with what became of it, up to a size."""
+
+import json
+from typing import Any
+
+from grait.display.contents import RunRecords
+from grait.display.figures import LABELS, shortened
+from grait.display.palette import OUTCOMES
+from grait.methods.catalog import INIT_BASIC
+from grait.methods.selection import by_question
+from grait.records import Prediction, Question
+
+MAX_TEST_BYTES = 2_000_000
+MAX_TRAINING_BYTES = 1_000_000
+"""Of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
+
+MAX_CELL = 240
+"""Characters of one text in an example table."""
+
+
+def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
+    """Every test question with the initial model's answer and every system's, cut to ``MAX_TEST_BYTES``."""
+    systems = [name for name in next(iter(run.predictions.values())) if name != INIT_BASIC]
+    rows: list[list[Any]] = []
+    variants: dict[str, list[list[Any]]] = {name: [] for name in [main, *(name for name in systems if name != main)]}
+    total = sum(len(own[INIT_BASIC]) for own in run.predictions.values())
+    for dataset, own in run.predictions.items():
+        questions = {question.id: question for question in run.test_sets[dataset]}
+        answers = {system: {row.id: row for row in predictions} for system, predictions in own.items()}
+        budget = MAX_TEST_BYTES * len(own[INIT_BASIC]) / total
+        for before in own[INIT_BASIC]:
+            question = questions[before.id]
+            row = [
+                dataset,
+                _asked(question),
+                question.answers[0],
+                group_of(question) or "",
+                question.popularity,
+                OUTCOMES[before.outcome],
+                shortened(before.output, MAX_CELL),
+            ]
+            after = {name: _after(before, answers[name][before.id]) for name in variants}
+            budget -= _n_bytes(row) + sum(map(_n_bytes, after.values()))
+            if budget < 0:
+                break
+            rows.append(row)
+            for name, cells in after.items():
+                variants[name].append(cells)
+    return {
+        "id": "test-examples",
+        "title": "Test questions, before and after",
+        "total": total,
+        "columns": [
+            {"name": "data set", "kind": "choice", "is_hidden": True},
+            {"name": "question", "kind": "text"},
+            {"name": "reference answer", "kind": "text"},
+            {"name": "group", "kind": "choice", "is_hidden": True},
+            {"name": "popularity", "kind": "number", "digits": 2},
+            {"name": "before", "kind": "choice"},
+            {"name": "answer before", "kind": "text"},
+            {"name": "after", "kind": "choice"},
+            {"name": "answer after", "kind": "text"},
+            {"name": "instead of the refusal", "kind": "text"},
+            {"name": "log-odds of refusal", "kind": "number", "digits": 1},
+        ],
+        "rows": rows,
+        "variants": variants,
+    }
+
+
+def _after(before: Prediction, after: Prediction) -> list[Any]:
+    outcome = "over-refused" if (before.outcome, after.outcome) == ("correct", "refused") else OUTCOMES[after.outcome]
+    same = after.output == before.output
+    instead = shortened(after.suppressed_output, MAX_CELL) if after.suppressed_output != after.output else ""
+    return [
+        outcome,
+        None if same else shortened(after.output, MAX_CELL),
+        instead,
+        round(after.refusal_log_odds, 2),
+    ]
+
+
+def training_table(run: RunRecords, main: str) -> dict[str, Any]:
+    """Every training question with what the initial model knows, its influence and weight; likewise cut."""
+    taught = by_question(run.selected.get(main, ()))
+    rows: list[list[Any]] = []
+    budget = MAX_TRAINING_BYTES
+    for state in run.evidence.states:
+        question, chosen = run.training_set[state.id], taught.get(state.id)
+        score = run.evidence.influence.get(state.id)
+        row = [
+            _asked(question),
+            question.answers[0],
+            shortened(state.answer, MAX_CELL),
+            LABELS[state.label],
+            round(state.correctness, 3),
+            None if state.certainty is None else round(state.certainty, 3),
+            *(
+                (None, None, None, None)
+                if score is None
+                else (
+                    round(score.refusal_influence, 5),
+                    round(score.over_refusal_influence, 5),
+                    round(score.stable_influence, 5),
+                    round(score.left_out_margin, 4),
+                )
+            ),
+            chosen.target if chosen else "nothing",
+            round(chosen.sample_weight, 4) if chosen else None,
+        ]
+        budget -= _n_bytes(row)
+        if budget < 0:
+            break
+        rows.append(row)
+    return {
+        "id": "training-examples",
+        "title": "Training questions",
+        "total": len(run.evidence.states),
+        "columns": [
+            {"name": "question", "kind": "text"},
+            {"name": "reference answer", "kind": "text"},
+            {"name": "model’s answer", "kind": "text"},
+            {"name": "knowledge", "kind": "choice"},
+            {"name": "correctness", "kind": "number", "digits": 2},
+            {"name": "certainty", "kind": "number", "digits": 2},
+            {"name": "R", "kind": "number", "digits": 4},
+            {"name": "O", "kind": "number", "digits": 4},
+            {"name": "S", "kind": "number", "digits": 4},
+            {"name": "margin", "kind": "number", "digits": 2},
+            {"name": "teaches", "kind": "choice"},
+            {"name": "weight", "kind": "number", "digits": 2},
+        ],
+        "rows": rows,
+        "variants": {},
+    }
+
+
+def _asked(question: Question) -> str:
+    options = " ".join(f"({letter}) {text}" for letter, text in zip("ABCDEFGHIJ", question.choices, strict=False))
+    return shortened(f"{question.question} {options}", MAX_CELL * 2)
+
+
+def _n_bytes(value: Any) -> int:
+    return len(json.dumps(value)) + 1
+
+
+def group_of(question: Question) -> str | None:
+    """What results are broken down by: the question's group, school subject or relation."""
+    kind = question.group or question.topic or question.relation
+    return kind.replace("_", " ") if kind else None

@@ -1,0 +1,239 @@
+"""What became of the questions: right, wrong, refused, over-refused; of one system, of all, by group, by popularity."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+
+from grait.display.figures.parts import Rows, data, finished, layered, names_axis, percent, share_axis, shortened
+from grait.display.palette import OUTCOMES, colour
+from grait.evaluation.metrics import joint_counts
+from grait.records import Outcome
+
+MAX_GROUPS = 60
+"""Bars of ``outcomes_by_group``."""
+
+FOUR_WAYS = ("right", "wrong", "refused", "over-refused")
+"""A tuned model's answers against the initial model's: ``over-refused`` are refusals of what that answers right."""
+
+OUTCOME_ORDER: tuple[Outcome, ...] = ("correct", "wrong", "refused")
+
+
+def four_way_counts(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]) -> dict[str, int]:
+    """Questions by what the tuned model does with them, in the order of ``FOUR_WAYS``; joined by id."""
+    counts = joint_counts(initial, tuned)  # [3 initial, 3 tuned]
+    correct, wrong, refused = counts.sum(axis=0).tolist()
+    over_refused = int(counts[0, 2])
+    return dict(zip(FOUR_WAYS, (correct, wrong, refused - over_refused, over_refused), strict=True))
+
+
+def flow(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], tuned_name: str) -> alt.LayerChart:
+    """What became of the initial model's right and wrong answers: bands from left to right, as wide as their counts.
+
+    A band has the colour of the initial outcome; the band of over-refusal, from right to refused, is the fullest.
+    """
+    counts = joint_counts(initial, tuned)
+    n = int(counts.sum())
+    gap = 0.05 * n
+    ends = {side: _stacked(counts.sum(axis=1 - side).tolist(), gap) for side in (0, 1)}  # side -> bottoms of the bars
+    bands: Rows = []
+    over_refused: Rows = []  # drawn last, so on top
+    filled = {side: list(bottoms) for side, bottoms in ends.items()}
+    steps = np.linspace(0, 1, 33)
+    for i, before in enumerate(OUTCOME_ORDER):
+        for j, after in enumerate(OUTCOME_ORDER):
+            count = int(counts[i, j])
+            if not count:
+                continue
+            left, right = filled[0][i], filled[1][j]
+            filled[0][i] += count
+            filled[1][j] += count
+            says = f"{OUTCOMES[before]} before, {OUTCOMES[after]} after: {count} questions ({percent(count / n)})"
+            drawn = over_refused if (before, after) == ("correct", "refused") else bands
+            for x, bend in zip(steps, steps**2 * (3 - 2 * steps), strict=True):
+                low = left + (right - left) * bend
+                drawn.append(
+                    {"band": f"{i}{j}", "before": OUTCOMES[before], "after": OUTCOMES[after], "count": count}
+                    | {"x": round(0.04 + 0.92 * float(x), 4), "low": round(float(low), 2)}
+                    | {"high": round(float(low) + count, 2), "says": says}
+                    | {"opacity": 0.95 if drawn is over_refused else 0.4}
+                )
+    bars: Rows = []
+    for side, name in ((0, "init-basic"), (1, tuned_name)):
+        totals = counts.sum(axis=1 - side).tolist()
+        labels = _spread([low + count / 2 for low, count in zip(ends[side], totals, strict=True)], 0.09 * n)
+        for outcome, count, low, label in zip(OUTCOME_ORDER, totals, ends[side], labels, strict=True):
+            if count:
+                bars.append(
+                    {"side": name, "outcome": OUTCOMES[outcome], "count": count, "share": count / n}
+                    | {"x": 0.0 if side == 0 else 0.96, "x2": 0.04 if side == 0 else 1.0}
+                    | {"low": low, "high": low + count, "label_y": label}
+                    | {"label": f"{OUTCOMES[outcome]} {percent(count / n)}"}
+                    | {"says": f"{name}: {OUTCOMES[outcome]}, {count} questions ({percent(count / n)})"}
+                )
+    top = max(row["high"] for row in bars)
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.36, 1.36], nice=False))
+    bottom, middle = (
+        alt.Y(f"{field}:Q", axis=None, scale=alt.Scale(domain=[-0.13 * top, 1.02 * top], nice=False, reverse=True))
+        for field in ("low", "label_y")
+    )
+    ribbons = (
+        alt.Chart(data([*bands, *over_refused]))
+        .mark_area(interpolate="monotone")
+        .encode(
+            x=x,
+            y=bottom,
+            y2="high:Q",
+            detail="band:N",
+            opacity=alt.Opacity("opacity:Q", scale=None),
+            color=_outcome_colour("before"),
+            description="says:N",
+        )
+    )
+    columns = (
+        alt.Chart(data(bars))
+        .mark_rect()
+        .encode(x=x, x2="x2:Q", y=bottom, y2="high:Q", color=_outcome_colour("outcome"), description="says:N")
+    )
+    sides = [(row | {"x": float(row["side"] != "init-basic")}) for row in bars]
+    shares = alt.Chart(data(sides)).encode(x=x, y=middle, text="label:N")
+    texts = (
+        shares.mark_text(align="right", dx=-7, baseline="middle", fontSize=12).transform_filter("datum.x == 0"),
+        shares.mark_text(align="left", dx=7, baseline="middle", fontSize=12).transform_filter("datum.x == 1"),
+    )
+    names = (
+        alt.Chart(
+            data([{"x": at, "low": -0.05 * top, "name": name} for at, name in ((0.0, "init-basic"), (1.0, tuned_name))])
+        )
+        .mark_text(baseline="bottom", fontWeight="bold", fontSize=12)
+        .encode(x=x, y=bottom, text="name:N")
+    )
+    return layered([ribbons, columns, *texts, names], 250)
+
+
+def outcome_bars(outcomes: Mapping[str, Mapping[str, Outcome]], initial: str) -> alt.Chart:
+    """One bar for each system: shares right, wrong, refused and over-refused. ``outcomes``: system -> id -> outcome."""
+    rows: Rows = []
+    for system, own in outcomes.items():
+        rows += [{"system": system} | part for part in _parts(four_way_counts(outcomes[initial], own), system)]
+    return finished(_bars(rows, "system", list(outcomes)), 60 + 20 * len(outcomes))
+
+
+def outcomes_by_group(
+    groups: Mapping[str, str], initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]
+) -> alt.LayerChart:
+    """Bars as in ``outcome_bars``, one for each group of questions; a tick marks the initial model's right answers.
+
+    ``groups``: id to group; ids without one are left out. Of more than ``MAX_GROUPS`` the largest are shown. Those
+    with most right answers before come first.
+    """
+    members: dict[str, list[str]] = {}
+    for id_ in initial:
+        if id_ in groups:
+            members.setdefault(groups[id_], []).append(id_)
+    rows: Rows = []
+    ticks: Rows = []
+    for group, ids in sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))[:MAX_GROUPS]:
+        counts = four_way_counts({id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids})
+        n = len(ids)
+        right_before = sum(initial[id_] == "correct" for id_ in ids)
+        name = f"{shortened(group, 30)} ({n})"
+        rows += [{"group": name} | part for part in _parts(counts, group)]
+        says = f"{group}: right before, {right_before} of {n} questions ({percent(right_before / n)})"
+        ticks.append({"group": name, "right_before": right_before / n, "says": says})
+    ticks.sort(key=lambda row: (-row["right_before"], row["group"]))
+    order = [row["group"] for row in ticks]
+    before = (
+        alt.Chart(data(ticks))
+        .mark_tick(color=colour("ink"), thickness=2, size=13)
+        .encode(x=share_axis("right_before", None), y=names_axis("group", order), description="says:N")
+    )
+    return layered([_bars(rows, "group", order), before], 34 + 16 * len(order))
+
+
+def outcomes_by_popularity(
+    popularity: Mapping[str, float], outcomes: Mapping[str, Mapping[str, Outcome]], initial: str, n_bins: int = 5
+) -> alt.Chart:
+    """For fifths of the questions from the rarest to the best known: shares of the four ways, one column each system.
+
+    ``popularity``: id to a rank in [0, 1]. Ties at a border go by id.
+    """
+    known = sorted((value, id_) for id_, value in popularity.items() if id_ in outcomes[initial])
+    rows: Rows = []
+    bins = [own for own in np.array_split(np.arange(len(known)), n_bins) if len(own)]
+    for number, places in enumerate(bins, 1):
+        ids = [known[place][1] for place in places]
+        name = "rarest" if number == 1 else "best known" if number == len(bins) else str(number)
+        for system, own in outcomes.items():
+            counts = four_way_counts({i: outcomes[initial][i] for i in ids}, {i: own[i] for i in ids})
+            rows += [{"fifth": name, "system": system} | part for part in _parts(counts, f"{system}, {name}")]
+    fifths = list(dict.fromkeys(row["fifth"] for row in rows))
+    chart = (
+        alt.Chart(data([row for row in rows if row["count"]]))
+        .mark_bar(stroke=colour("paper"), strokeWidth=0.6)
+        .encode(
+            x=alt.X("fifth:N", sort=fifths, axis=alt.Axis(title="popularity of the subject", labelAngle=0)),
+            xOffset=alt.XOffset("system:N", sort=list(outcomes), scale=alt.Scale(paddingInner=0.15)),
+            y=alt.Y("start:Q", axis=alt.Axis(title="share of questions", format="%"), scale=alt.Scale(domain=[0, 1])),
+            y2="end:Q",
+            color=_way_colour(),
+            description="says:N",
+        )
+    )
+    return finished(chart, 230)
+
+
+def _stacked(counts: Sequence[int], gap: float) -> list[float]:
+    """Bottoms of bars that stand on each other with gaps; empty ones leave no gap."""
+    bottoms, at = [], 0.0
+    for count in counts:
+        bottoms.append(at)
+        at += count + gap if count else 0.0
+    return bottoms
+
+
+def _spread(places: Sequence[float], least: float) -> list[float]:
+    """Rising places moved up so that neighbours are at least ``least`` apart."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + least) if moved else place)
+    return moved
+
+
+def _parts(counts: Mapping[str, int], of: str) -> Rows:
+    """The parts of a bar, one for each way, in their order: from ``start`` to ``end``, in shares of all."""
+    rows: Rows = []
+    n, start = sum(counts.values()), 0
+    for place, (way, count) in enumerate(counts.items()):
+        says = f"{of}: {way}, {count} of {n} questions ({percent(count / n)})"
+        rows.append(
+            {"way": way, "place": place, "count": count, "share": count / n, "says": says}
+            | {"start": start / n, "end": (start + count) / n}
+        )
+        start += count
+    return rows
+
+
+def _bars(rows: Rows, name: str, order: Sequence[str]) -> alt.Chart:
+    chart: alt.Chart = (
+        alt.Chart(data([row for row in rows if row["count"]]))
+        .mark_bar(stroke=colour("paper"), strokeWidth=0.6)
+        .encode(
+            x=share_axis("start", "share of questions"),
+            x2="end:Q",
+            y=names_axis(name, order),
+            color=_way_colour(),
+            description="says:N",
+        )
+    )
+    return chart
+
+
+def _outcome_colour(field: str) -> alt.Color:
+    names = [*OUTCOMES.values()]
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=[colour(name) for name in names]), legend=None)
+
+
+def _way_colour() -> alt.Color:
+    scale = alt.Scale(domain=list(FOUR_WAYS), range=[colour(name) for name in FOUR_WAYS])
+    return alt.Color("way:N", scale=scale, legend=alt.Legend(title=None, orient="top"))

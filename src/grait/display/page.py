@@ -1,0 +1,391 @@
+"""The report page of a run and of a comparison: one HTML file with all its pictures and tables in it.
+
+Text of the data is only ever text: jinja2 escapes it in HTML, its ``tojson`` in data islands, the page's script sets it
+as text; and the page's policy lets no script run but its own and nothing be fetched.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+from scipy.stats import binomtest
+
+from grait.dial.curve import DialPoint, dial_curve
+from grait.dial.stored import with_dial
+from grait.display import figures
+from grait.display.contents import ComparisonRecords, RunRecords
+from grait.display.examples import answers_table, group_of, training_table
+from grait.display.figures import Chart
+from grait.display.palette import DARK, LIGHT
+from grait.display.pictures import svg
+from grait.display.tables import by_dataset, percent, verdicts
+from grait.evaluation.selective import RiskCoverage, risk_coverage
+from grait.influence.margins import separation
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.selection import by_question
+from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
+
+MORE_MEASURES = {
+    "prudence": "prudence",
+    "over_conservativeness": "over-conservativeness",
+    "honesty": "honesty",
+    "f1_ans": "F1 ans",
+    "f1_abs": "F1 abs",
+    "f1_rel": "F1 rel",
+    "penalised_50": "penalised, 50",
+    "penalised_75": "75",
+    "penalised_90": "90",
+    "average_precision": "AP",
+    "aurc": "AURC",
+    "ece": "ECE",
+    "unparsable_rate": "unparsable",
+    "hedged_rate": "hedged",
+}
+"""Fields of ``MetricRecord`` that stand in the second table, with the heads of their columns."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """``html``: the page. ``pictures``: those in it, SVG by name, in the page's colours (``pictures.file_svg``)."""
+
+    html: str
+    pictures: dict[str, str]
+
+
+def main_method(systems: Sequence[str]) -> str:
+    """The system that a page tells of: grait, else the first trained one, else the initial model invited to refuse."""
+    trained = [name for name in systems if name not in (INIT_BASIC, INIT_REFUSE)]
+    return "grait" if "grait" in trained else trained[0] if trained else INIT_REFUSE
+
+
+# -- a run ---------------------------------------------------------------------------------------------------------
+
+
+def run_report(run: RunRecords) -> Report:
+    """The page of a run."""
+    systems = list(next(iter(run.predictions.values())))
+    main = main_method(systems)
+    pictures = _Pictures()
+    slugs = file_names(list(run.predictions))
+    datasets = [_dataset(run, name, slugs[name], main, pictures) for name in run.predictions]
+    return _report(
+        "run.html",
+        pictures,
+        title=run.name,
+        main=main,
+        initial=INIT_BASIC,
+        is_trained=main in run.selected,
+        config=run.config,
+        datasets=datasets,
+        training=_training(run, main, pictures),
+        groups=run.groups,
+        more_measures=list(MORE_MEASURES.values()),
+        probes=run.probes,
+        dial=_dial(run, pictures) if run.dial else None,
+        methods=[METHODS[name] for name in systems if name in METHODS],
+        tables=[answers_table(run, main), training_table(run, main)],
+        stages=_stages(run.summary),
+        summary=run.summary,
+        config_text=_yaml(run.config),
+    )
+
+
+def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of one data set."""
+    own = run.predictions[name]
+    outcomes = {system: _outcomes(rows) for system, rows in own.items()}
+    metrics = {row.method: row for row in run.metrics if row.dataset == name}
+    questions = {question.id: question for question in run.test_sets[name] if question.id in outcomes[main]}
+    before, after = metrics[INIT_BASIC], metrics[main]
+    known = _n_known(own)
+    kinds = {question.id: kind for question in questions.values() if (kind := group_of(question))}
+    popularity = {question.id: value for question in questions.values() if (value := question.popularity) is not None}
+    found = {
+        "name": name,
+        "before": before,
+        "after": after,
+        "headline": headline(before, after),
+        "n_known": known,
+        "n_over_refused": figures.four_way_counts(outcomes[INIT_BASIC], outcomes[main])["over-refused"],
+        "verdict": verdict(after),
+        "rows": [_metric_cells(row, known) for row in metrics.values()],
+        "more": [(row.method, [percent(getattr(row, name)) for name in MORE_MEASURES]) for row in metrics.values()],
+        "flow": pictures.draw(f"flow-{slug}", figures.flow(outcomes[INIT_BASIC], outcomes[main], main)),
+        "bars": pictures.draw(f"outcomes-{slug}", figures.outcome_bars(outcomes, INIT_BASIC)),
+        "curves": pictures.draw(f"risk-coverage-{slug}", figures.risk_coverage_curves(_curves(own), main)),
+        "operating": pictures.draw(
+            f"operating-{slug}",
+            figures.operating_curves(
+                {system: [operating_curve(own[INIT_BASIC], rows)] for system, rows in own.items()},
+                {row.method: (row.over_refusal_rate, row.pw) for row in metrics.values()},
+                main,
+            ),
+        ),
+        "n_kinds": len(set(kinds.values())),
+        "n_shown": min(len(set(kinds.values())), figures.MAX_GROUPS),
+    }
+    if len(set(kinds.values())) > 1:
+        found["kinds"] = pictures.draw(
+            f"by-group-{slug}", figures.outcomes_by_group(kinds, outcomes[INIT_BASIC], outcomes[main])
+        )
+    if len(set(popularity.values())) > 1:
+        pair = {system: outcomes[system] for system in (INIT_BASIC, main)}
+        found["popularity"] = pictures.draw(
+            f"by-popularity-{slug}", figures.outcomes_by_popularity(popularity, pair, INIT_BASIC)
+        )
+    return found
+
+
+def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of the training questions, and of what was made of them."""
+    selected, states = run.selected.get(main, ()), run.evidence.states
+    labels = [state.label for state in states]
+    found: dict[str, Any] = {
+        "n": len(states),
+        **{label: labels.count(label) for label in ("ik", "idk", "dropped")},
+        "n_refusals": sum(row.target == "refusal" for row in selected),
+        "n_selected": len(by_question(selected)),
+        "n_uncertain": sum(state.certainty is None for state in states),
+        "n_points": min(len(run.evidence.influence), figures.MAX_POINTS),
+        "n_scores": len(run.evidence.influence),
+    }
+    if any(state.certainty is not None for state in states):
+        found["knowledge"] = pictures.draw("knowledge", figures.knowledge_map(states, selected))
+    if run.evidence.influence:
+        plane = figures.influence_plane(run.evidence, selected, run.training_set)
+        found["influence"] = pictures.draw("influence", plane)
+        margins = [
+            [row.left_out_margin for row in run.evidence.influence.values() if row.label == label]
+            for label in ("idk", "ik")
+        ]
+        found["separation"] = separation(*margins) if all(margins) else None
+    weights = {row.sample_weight for row in selected if row.target == "refusal"}
+    if len(weights) > 1:
+        found["weights"] = pictures.draw("weights", figures.weight_histogram(selected))
+    if any(run.losses.values()):
+        found["losses"] = pictures.draw("losses", figures.loss_curves(run.losses, main))
+    return found
+
+
+def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of the refusal dial: of one method's all, of the others their metrics."""
+    dial = run.dial
+    assert dial is not None
+    of_set = groupby(run.dialled_metrics, key=lambda row: row.dataset)
+    return {
+        "main": with_dial(dial.method),
+        "metrics": {
+            name: [_metric_cells(row, _n_known(run.predictions[name])) for row in rows] for name, rows in of_set
+        },
+        "method": dial.method,
+        "saved": dial.saved,
+        "title": dial.saved.data.title,
+        "chosen": dial.chosen,
+        "curve": pictures.draw("dial", figures.dial_curves(dial.curves, dial.chosen, dial.saved.without_dial)),
+    }
+
+
+def headline(before: MetricRecord, after: MetricRecord) -> str:
+    """What changed, in one sentence."""
+    return (
+        f"Wrong answers {_change(before.pw, after.pw)}, right answers {_change(before.pc, after.pc)}; "
+        f"{percent(after.pr)}% of the questions are refused."
+    )
+
+
+def verdict(after: MetricRecord) -> str:
+    """What the interval of THS says, in words."""
+    if after.ths_low > 0:
+        return "better than the initial model beyond what the choice of questions explains"
+    if after.ths_high < 0:
+        return "worse than the initial model beyond what the choice of questions explains"
+    return "not clearly better or worse than the initial model"
+
+
+def _change(before: float, after: float) -> str:
+    if percent(before) == percent(after):
+        return f"stay at {percent(before)}%"
+    return f"{'fall' if after < before else 'rise'} from {percent(before)}% to {percent(after)}%"
+
+
+def share_interval(count: int, n: int) -> tuple[float, float]:
+    """95% score interval of ``count`` out of ``n`` (Wilson, 1927), in [0, 1]."""
+    found = binomtest(count, n).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:
+    shares = {"pc": (row.pc, row.n), "pw": (row.pw, row.n), "pr": (row.pr, row.n)}
+    cells = {name: _cell(share, *share_interval(round(share * n), n)) for name, (share, n) in shares.items()}
+    rate = row.over_refusal_rate
+    over = _cell(rate, *share_interval(round(rate * n_known), n_known)) if n_known else ("–", "")
+    ths = _cell(row.ths, row.ths_low, row.ths_high)
+    return {"method": row.method, **cells, "over": over, "ths": ths, "auroc": _cell(row.auroc)}
+
+
+def _cell(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str | None]:
+    """A number and its interval as text, in percent; None for a column without intervals."""
+    if value is None:
+        return "–", None
+    if low is None:
+        return percent(value), None
+    ends = percent(low), percent(high)
+    return percent(value), "" if ends[0] == ends[1] else " to ".join(ends)
+
+
+def _curves(predictions: Mapping[str, Sequence[Prediction]]) -> dict[str, list[RiskCoverage]]:
+    """Each system's ranking of the initial model's answers."""
+    return {system: [curve(predictions[INIT_BASIC], rows)] for system, rows in predictions.items()}
+
+
+def curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> RiskCoverage:
+    """Risk and coverage of the initial model's answers, ranked by a system's refusal scores; joined by id."""
+    outcomes = _outcomes(initial)
+    return risk_coverage([outcomes[row.id] == "correct" for row in system], [row.refusal_log_odds for row in system])
+
+
+def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
+    """What a threshold on a system's refusal score does to its own answers, from refusing nothing to all."""
+    return dial_curve(system, _outcomes(initial), "text")
+
+
+def _n_known(systems: Mapping[str, Sequence[Prediction]]) -> int:
+    return sum(row.outcome == "correct" for row in systems[INIT_BASIC])
+
+
+def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:
+    return {row.id: row.outcome for row in rows}
+
+
+def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "seconds": notes.get("seconds"),
+            "memory": notes.get("peak_memory_mb"),
+            "left_out": len(notes.get("skipped") or ()) + len(notes.get("non_finite") or ()),
+        }
+        for name, notes in summary.get("stages", {}).items()
+    ]
+
+
+# -- a comparison --------------------------------------------------------------------------------------------------
+
+
+def comparison_report(comparison: ComparisonRecords) -> Report:
+    """The page of a comparison."""
+    pictures = _Pictures()
+    main = main_method([row.method for row in comparison.records])
+    datasets = []
+    of_set, of_dialled = by_dataset(comparison.records), by_dataset(comparison.dialled)
+    slugs = file_names(list(of_set))
+    for name, rows in of_set.items():
+        slug = slugs[name]
+        own = [row for row in comparison.differences if (row.dataset, row.method) == (name, main)]
+        found = {
+            "name": name,
+            "rows": [_comparison_cells(row) for row in rows],
+            "n": rows[0].n,
+            "forest": pictures.draw(f"ths-{slug}", figures.ths_forest(rows, main)),
+            "trade_off": pictures.draw(f"trade-off-{slug}", figures.trade_off(rows, main)),
+        }
+        if with_dials := of_dialled.get(name):
+            found["dialled"] = [_comparison_cells(row) for row in with_dials]
+        if own:
+            found["differences"] = pictures.draw(f"differences-{slug}", figures.difference_forest(own))
+        if name in comparison.curves:
+            curves = figures.risk_coverage_curves(comparison.curves[name], main)
+            found["curves"] = pictures.draw(f"risk-coverage-{slug}", curves)
+            trained = {row.method: (row.over_refusal_rate, row.pw) for row in rows}
+            operating = figures.operating_curves(comparison.operating[name], trained, main)
+            found["operating"] = pictures.draw(f"operating-{slug}", operating)
+        datasets.append(found)
+    return _report(
+        "compare.html",
+        pictures,
+        title=comparison.name,
+        main=main,
+        initial=INIT_BASIC,
+        about=comparison.about,
+        config=comparison.about["config"],
+        datasets=datasets,
+        verdicts=verdicts(comparison.records, comparison.differences),
+        methods=[METHODS[name] for name in dict.fromkeys(row.method for row in comparison.records) if name in METHODS],
+        tables=[],
+        config_text=_yaml(comparison.about["config"]),
+    )
+
+
+def _comparison_cells(row: ComparisonRecord) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "pc": _cell(row.pc, row.pc_low, row.pc_high),
+        "pw": _cell(row.pw, row.pw_low, row.pw_high),
+        "pr": _cell(row.pr, row.pr_low, row.pr_high),
+        "over": _cell(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
+        "ths": _cell(row.ths, row.ths_low, row.ths_high),
+        "auroc": _cell(row.auroc, row.auroc_low, row.auroc_high),
+    }
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+class _Pictures:
+    """Draws charts, each once, and keeps them."""
+
+    def __init__(self) -> None:
+        self.drawn: dict[str, str] = {}
+
+    def draw(self, name: str, chart: Chart) -> dict[str, Any]:
+        """Name and picture of a chart, for the template."""
+        self.drawn[name] = svg(chart, name)
+        return {"name": name, "svg": Markup(self.drawn[name])}
+
+
+def _report(template: str, pictures: _Pictures, **values: Any) -> Report:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("grait.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    script = _source(environment, "page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template(template).render(
+        **values,
+        light=LIGHT,
+        dark=DARK,
+        percent=percent,
+        style=Markup(_source(environment, "page.css")),
+        script=Markup(script),
+        script_digest=digest,
+    )
+    return Report(page, pictures.drawn)
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _yaml(config: Mapping[str, Any]) -> str:
+    return str(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def file_names(names: Sequence[str]) -> dict[str, str]:
+    """Data sets' names as parts of file names, each its own."""
+    found: dict[str, str] = {}
+    for place, name in enumerate(names, 1):
+        slug = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")
+        found[name] = slug if slug and slug not in found.values() else f"{slug}-{place}".strip("-")
+    return found

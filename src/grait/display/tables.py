@@ -1,0 +1,335 @@
+"""Results as tables: for the terminal with rich, and as Markdown. Numbers are percent with one decimal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import yaml
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from grait.dial.stored import with_dial
+from grait.records import (
+    ComparisonRecord,
+    DifferenceRecord,
+    GroupRecord,
+    HarnessRecord,
+    MetricRecord,
+    ProbeRecord,
+)
+
+LEGEND = (
+    "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
+    "right. THS: 0 is the initial model, higher is better."
+)
+AUROC_LEGEND = "AUROC: how well the odds of a refusal find what the initial model does not answer right; 50 is chance."
+MARKDOWN_LEGEND = (
+    "Right refusal: refused and not answered right by the initial model, of all questions. AURC: mean share of wrong "
+    "answers when the initial model answers what this system refuses least readily; lower is better."
+)
+
+
+def percent(share: float | None) -> str:
+    """``5.3``; a dash for what is undefined."""
+    return "-" if share is None else f"{round(100 * share, 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
+
+
+def percent_with_interval(share: float | None, low: float | None, high: float | None) -> str:
+    """``5.3 [2.3, 8.3]``; a dash for what is undefined."""
+    return "-" if share is None else f"{percent(share)} [{percent(low)}, {percent(high)}]"
+
+
+def _table(title: str, caption: str | None, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(
+        title=escape(title),
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in left:  # long names are folded, so that no number is cut
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+# -- groups --------------------------------------------------------------------------------------------------------
+
+
+def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
+    """One table for each data set: methods within groups, each group with its own base of THS."""
+    tables = []
+    for dataset, of_set in groupby(records, key=lambda record: record.dataset):
+        rows = list(of_set)
+        table = _table(
+            f"{dataset} by group, in percent, and THS with its 95% interval",
+            "THS of a group: against the initial model on the same group.",
+            ("group", "method"),
+            ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS"),
+        )
+        for group in dict.fromkeys(record.group for record in rows):
+            members = [record for record in rows if record.group == group]
+            for record in members:
+                table.add_row(
+                    escape("all" if group is None else group) if record is members[0] else "",
+                    record.method,
+                    str(record.n),
+                    *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate)),
+                    escape(percent_with_interval(record.ths, record.ths_low, record.ths_high)),
+                )
+            table.add_section()
+        tables.append(table)
+    return tables
+
+
+# -- one model -----------------------------------------------------------------------------------------------------
+
+
+def metrics_table(records: Sequence[MetricRecord], title: str = "Results") -> Table:
+    """One row for each method and data set; fits into 80 columns."""
+    table = _table(
+        f"{title} in percent, and THS with its 95% bootstrap interval",
+        "n: questions. " + LEGEND,
+        ("data set", "method"),
+        ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS", "95% interval"),
+    )
+    previous = None
+    for record in records:
+        if previous not in (None, record.dataset):
+            table.add_section()
+        table.add_row(
+            escape(record.dataset) if record.dataset != previous else "",
+            record.method,
+            str(record.n),
+            *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate, record.ths)),
+            f"{percent(record.ths_low)} to {percent(record.ths_high)}",
+        )
+        previous = record.dataset
+    return table
+
+
+def dialled_table(records: Sequence[MetricRecord]) -> Table:
+    """``metrics_table`` of methods with their refusal dials, under their own names."""
+    own = [replace(row, method=row.method.removesuffix(with_dial(""))) for row in records]
+    return metrics_table(own, "With the refusal dial of each method: results")
+
+
+def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
+    """The metrics besides Pc, Pw, Pr and THS, systems side by side with data sets; a dash for what is undefined."""
+    table = _table(
+        "Other metrics in percent",
+        "Honesty: of prudence and over-conservativeness. AUROC, AP, AURC (lower is better) and ECE (lower is better): "
+        "of the refusal's log-odds against the answer. Penalised: at the threshold 0.75. metrics.json has all.",
+        ("data set", "method"),
+        ("hon-\nesty", "F1\nrel", "AUROC", "AP", "AURC", "ECE", "penal-\nised"),
+    )
+    previous = None
+    for row in records:
+        if previous not in (None, row.dataset):
+            table.add_section()
+        shares = (row.honesty, row.f1_rel, row.auroc, row.average_precision, row.aurc, row.ece, row.penalised_75)
+        table.add_row(
+            escape(row.dataset) if row.dataset != previous else "", escape(row.method), *(percent(x) for x in shares)
+        )
+        previous = row.dataset
+    return table
+
+
+# -- probes and other people's tasks --------------------------------------------------------------------------------
+
+
+def probes_table(records: Sequence[ProbeRecord]) -> Table:
+    """One row for each system: refused of what nobody can answer, refused of chit-chat."""
+    n = (records[0].n_unanswerable, records[0].n_chit_chat)
+    table = _table(
+        f"Probes, in percent: {n[0]} unanswerable questions, {n[1]} prompts of chit-chat",
+        "Unanswerable: more refused is better; corrected: says instead that there is no such thing, or that nobody can "
+        "know (a lower bound). Chit-chat: fewer refused is better.",
+        ("method",),
+        ("unanswerable\nrefused", "unanswerable\ncorrected", "chit-chat\nrefused"),
+    )
+    for row in records:
+        shares = (row.unanswerable_refused, row.unanswerable_corrected, row.chit_chat_refused)
+        table.add_row(escape(row.method), *(percent(share) for share in shares))
+    return table
+
+
+def harness_table(records: Sequence[HarnessRecord]) -> Table:
+    """One row for each task and metric of lm-evaluation-harness, systems side by side with their standard errors."""
+    systems = list(dict.fromkeys(row.method for row in records))
+    values = {(row.task, row.metric, row.method): row for row in records}
+    table = _table(
+        "lm-evaluation-harness: value ± standard error, as the tasks give them", None, ("task", "metric"), systems
+    )
+    for task, metric in dict.fromkeys((row.task, row.metric) for row in records):
+        cells = (values.get((task, metric, system)) for system in systems)
+        table.add_row(escape(task), escape(metric), *("-" if row is None else _with_error(row) for row in cells))
+    return table
+
+
+def _with_error(record: HarnessRecord) -> str:
+    return f"{record.value:.4f}" + ("" if record.stderr is None else f" ± {record.stderr:.4f}")
+
+
+# -- comparisons ---------------------------------------------------------------------------------------------------
+
+
+def by_dataset(records: Sequence[ComparisonRecord]) -> dict[str, list[ComparisonRecord]]:
+    """Records of each data set, highest THS first."""
+    return {
+        dataset: sorted((row for row in records if row.dataset == dataset), key=lambda row: -row.ths)
+        for dataset in dict.fromkeys(row.dataset for row in records)
+    }
+
+
+def comparison_tables(
+    records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str = "grait"
+) -> list[Table]:
+    """One table for each data set, then one with the paired differences of ``main``, where it is there.
+
+    The intervals that are not shown are in ``comparison_markdown``.
+    """
+    tables = []
+    for dataset, rows in by_dataset(records).items():
+        table = _table(
+            f"{dataset}, {_sample(rows[0])}; percent, THS with its 95% interval",
+            None,
+            ("method",),
+            ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "AUROC"),
+        )
+        for row in rows:
+            table.add_row(
+                row.method,
+                *(percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)),
+                escape(percent_with_interval(row.ths, row.ths_low, row.ths_high)),
+                percent(row.auroc),
+            )
+        tables.append(table)
+    tables[-1].caption = f"{LEGEND} {AUROC_LEGEND}"
+    return [*tables, *differences_tables(differences, main)]
+
+
+def differences_tables(differences: Sequence[DifferenceRecord], main: str = "grait") -> list[Table]:
+    """One with the paired differences of ``main``, where it is there."""
+    cells = _differences(differences, main)
+    if not cells:
+        return []
+    datasets = list(dict.fromkeys(dataset for _, dataset in cells))
+    table = _table(f"THS of {main} minus THS of", None, ("method",), [escape(name) for name in datasets])
+    for versus in dict.fromkeys(versus for versus, _ in cells):
+        table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in datasets))
+    table.caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."
+    return [table]
+
+
+def verdicts(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[str]:
+    """For each data set, the system of highest THS, and those that its paired interval does not tell apart from it."""
+    lines = []
+    for dataset, rows in by_dataset(records).items():
+        level = [
+            row.versus for row in differences if (row.dataset, row.method) == (dataset, rows[0].method) and row.low <= 0
+        ]
+        rest = "clearly above every other one" if not level else f"not clearly above {', '.join(level)}"
+        lines.append(f"{dataset}: highest THS {rows[0].method} ({percent(rows[0].ths)}), {rest}")
+    return lines
+
+
+def comparison_markdown(
+    records: Sequence[ComparisonRecord],
+    differences: Sequence[DifferenceRecord],
+    about: Mapping[str, Any],
+    dialled: Sequence[ComparisonRecord] = (),
+    dialled_differences: Sequence[DifferenceRecord] = (),
+) -> str:
+    """The whole comparison: every metric with its interval, the differences, and how it was made.
+
+    ``about``: date, seeds, resamples, versions, machine and config (``pipeline.comparison``). ``dialled``: of methods
+    with their refusal dials.
+    """
+    lines = ["# Methods compared", "", *_compared("", records, differences, "grait")]
+    if dialled:
+        lines += ["", *_compared(" with the refusal dial", dialled, dialled_differences, with_dial("grait"))]
+    resampled = "questions and seeds" if len(about["seeds"]) > 1 else "questions"
+    lines += [
+        "",
+        f"Percent; means over seeds, in brackets 95% intervals of a bootstrap over {resampled}, "
+        f"{about['resamples']:,} resamples. {LEGEND} {AUROC_LEGEND} {MARKDOWN_LEGEND} "
+        "R-Tuning is scored by the refusal text like the others, not by its own statement of being unsure.",
+        "",
+        f"Made on {about['date']}. Seeds: {', '.join(map(str, about['seeds']))}. "
+        f"Versions: {_facts(about['versions'])}. Machine: {_facts(about['machine'])}.",
+        "",
+        "```yaml",
+        yaml.safe_dump(about["config"], sort_keys=False, allow_unicode=True).rstrip("\n"),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _compared(
+    how: str, records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str
+) -> list[str]:
+    """A table for each data set, the differences of ``main``, and what they say."""
+    lines: list[str] = []
+    for dataset, rows in by_dataset(records).items():
+        lines += [f"## {dataset}{how} ({_sample(rows[0])})", ""]
+        lines += _markdown(
+            ("method", "Pc", "Pw", "Pr", "right refusal", "over-refusal", "THS", "AUROC", "AURC"),
+            [
+                (
+                    row.method,
+                    percent_with_interval(row.pc, row.pc_low, row.pc_high),
+                    percent_with_interval(row.pw, row.pw_low, row.pw_high),
+                    percent_with_interval(row.pr, row.pr_low, row.pr_high),
+                    percent_with_interval(
+                        row.right_refusal_share, row.right_refusal_share_low, row.right_refusal_share_high
+                    ),
+                    percent_with_interval(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
+                    percent_with_interval(row.ths, row.ths_low, row.ths_high),
+                    percent_with_interval(row.auroc, row.auroc_low, row.auroc_high),
+                    percent_with_interval(row.aurc, row.aurc_low, row.aurc_high),
+                )
+                for row in rows
+            ],
+        )
+    cells = _differences(differences, main)
+    if cells:
+        datasets = list(by_dataset(records))
+        lines += [f"## THS of {main} minus THS of each other, paired", ""]
+        lines += _markdown(
+            ("method", *datasets),
+            [
+                (versus, *(cells[versus, dataset] for dataset in datasets))
+                for versus in dict.fromkeys(versus for versus, _ in cells)
+            ],
+        )
+    return [*lines, *(f"- {line}" for line in verdicts(records, differences))]
+
+
+def _differences(records: Sequence[DifferenceRecord], main: str = "grait") -> dict[tuple[str, str], str]:
+    """The differences of ``main``, by the other system and data set."""
+    return {
+        (row.versus, row.dataset): percent_with_interval(row.ths_difference, row.low, row.high)
+        for row in records
+        if row.method == main
+    }
+
+
+def _sample(record: ComparisonRecord) -> str:
+    seeds = "seed" if len(record.seeds) == 1 else "seeds"
+    return f"{record.n} questions, {seeds} {', '.join(map(str, record.seeds))}"
+
+
+def _facts(facts: Mapping[str, str | int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return [*("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells), ""]

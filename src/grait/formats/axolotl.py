@@ -1,0 +1,95 @@
+"""axolotl: conversations for the model's chat template, or segments of plain text."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from grait.formats.examples import Example, Recipe, Share
+from grait.formats.markdown import fenced
+from grait.formats.readme import readme, whole
+from grait.formats.resampling import shuffled
+
+TOOL, VERSIONS = "axolotl", "0.19"
+
+USE = """\
+Put what is in `datasets.yaml` into your config, which runs in this folder, beside the settings of the run:
+
+{settings}
+
+A `weight` in a message or a part of it only switches its loss on and off. `axolotl preprocess CONFIG --debug` prints
+examples as it makes them: compare them with the one below."""
+
+PLAIN = """
+
+The run's prompts are plain text: rows are segments (`input_output`), with begin and end tokens as text."""
+
+
+def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
+    """By name: the rows, and what a config says of them."""
+    rows = [{"id": examples[i].id, **_row(examples[i], recipe)} for i in shuffled(share.rows, recipe.seed)]
+    settings = fenced(yaml.safe_dump(_settings(recipe), sort_keys=False, allow_unicode=True).rstrip("\n"), "yaml")
+    use = USE.format(settings=settings) + ("" if recipe.is_chat else PLAIN)
+    return {
+        "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+        "datasets.yaml": yaml.safe_dump(_datasets(recipe), sort_keys=False, allow_unicode=True),
+        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, use),
+    }
+
+
+def _row(example: Example, recipe: Recipe) -> dict[str, Any]:
+    if recipe.is_chat and recipe.has_shots:
+        asked = [message | {"train": False} for message in example.messages]
+        return {"messages": [*asked, example.conversation[-1] | {"train": True}]}
+    if recipe.is_chat:
+        return {"messages": example.conversation}
+    return {
+        "segments": [
+            {"label": False, "text": recipe.begin + example.prompt},
+            {"label": True, "text": example.completion + recipe.eos},
+        ]
+    }
+
+
+def _datasets(recipe: Recipe) -> dict[str, Any]:
+    """axolotl trains on an end of turn that is not the end of text only where ``eot_tokens`` names it."""
+    entry: dict[str, Any] = {"path": "train.jsonl", "ds_type": "json"}
+    if not recipe.is_chat:
+        return {"datasets": [entry | {"type": "input_output"}], "train_on_inputs": False}
+    chat = {
+        "type": "chat_template",
+        "field_messages": "messages",
+        **({"message_field_training": "train"} if recipe.has_shots else {}),
+        "roles_to_train": ["assistant"],
+        "train_on_eos": "turn",
+    }
+    ends = {"eot_tokens": [recipe.end]} if recipe.end != recipe.eos else {}
+    return {"datasets": [entry | chat], "chat_template": "tokenizer_default", **ends, "train_on_inputs": False}
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    lora, training = recipe.lora, recipe.training
+    targets = lora.target_modules
+    return {
+        "base_model": recipe.model,
+        **({"revision_of_model": recipe.revision} if recipe.revision else {}),
+        **({"trust_remote_code": True} if recipe.trust_remote_code else {}),
+        "adapter": "lora",
+        "lora_r": lora.r,
+        "lora_alpha": whole(lora.alpha),
+        "lora_dropout": lora.dropout,
+        **({"lora_target_linear": True} if targets == "all-linear" else {"lora_target_modules": targets}),
+        "sequence_len": recipe.n_tokens + 8,
+        "micro_batch_size": training.micro_batch_size,
+        "gradient_accumulation_steps": training.batch_size // training.micro_batch_size,
+        "num_epochs": training.epochs,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler": training.scheduler,
+        "warmup_ratio": training.warmup_ratio,
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.max_grad_norm,
+        "optimizer": "adamw_torch",
+        "seed": recipe.seed,
+        "output_dir": "adapter",
+    }

@@ -1,0 +1,109 @@
+"""LLaMA-Factory: conversations, and their entry in dataset_info.json."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from grait.formats.examples import Example, Recipe, Share
+from grait.formats.readme import readme, whole
+from grait.formats.resampling import shuffled
+
+TOOL, VERSIONS = "LLaMA-Factory", "0.9.5"
+NAME = "grait"
+"""Of the data set."""
+
+DATASET_INFO = {
+    NAME: {
+        "file_name": "train.jsonl",
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages"},
+        "tags": {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+            "system_tag": "system",
+        },
+    }
+}
+
+USE = """\
+```
+llamafactory-cli train train.yaml
+```
+
+in this folder; or copy the entry of `dataset_info.json` into your own, and `train.jsonl` beside it. `train.yaml` has
+the run's settings, for one device.
+
+Its v1 trainer (`USE_V1=1`) reads a `loss_weight` in each message, but divides by the sum of the weights of every
+micro-batch, so that they cancel in a micro-batch of one, its default: it is not used here."""
+
+CHAT = """
+
+Without `template` LLaMA-Factory reads the model's own chat template; naming one of its templates may put other text
+around the messages. It prints the first example that it makes: compare it with the one below."""
+
+PLAIN = """
+
+The run's prompts are plain text: the messages hold prompt and completion as they are, with the end token, for the
+template `empty`, which adds nothing."""
+
+
+def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
+    """By name: the rows, their description, and a config with the run's settings."""
+    rows = [
+        {"id": examples[i].id, "messages": _messages(examples[i], recipe)} for i in shuffled(share.rows, recipe.seed)
+    ]
+    use = USE + (CHAT if recipe.is_chat else PLAIN)
+    return {
+        "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+        "dataset_info.json": json.dumps(DATASET_INFO, indent=2) + "\n",
+        "train.yaml": yaml.safe_dump(_config(recipe, share.n_rows), sort_keys=False, allow_unicode=True),
+        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, use),
+    }
+
+
+def _messages(example: Example, recipe: Recipe) -> list[dict[str, str]]:
+    if recipe.is_chat:
+        return example.conversation
+    return [
+        {"role": "user", "content": recipe.begin + example.prompt},
+        {"role": "assistant", "content": example.completion + recipe.eos},
+    ]
+
+
+def _config(recipe: Recipe, n_rows: int) -> dict[str, Any]:
+    """Warm-up in whole steps: the name of its share differs between the versions of transformers that are allowed."""
+    lora, training = recipe.lora, recipe.training
+    n_steps = math.ceil(n_rows / training.batch_size) * training.epochs
+    targets = lora.target_modules if isinstance(lora.target_modules, str) else ",".join(lora.target_modules)
+    return {
+        "model_name_or_path": recipe.model,
+        **({"model_revision": recipe.revision} if recipe.revision else {}),
+        **({"trust_remote_code": True} if recipe.trust_remote_code else {}),
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "lora",
+        "lora_rank": lora.r,
+        "lora_alpha": whole(lora.alpha),
+        "lora_dropout": lora.dropout,
+        "lora_target": "all" if targets == "all-linear" else targets,
+        "dataset_dir": ".",
+        "dataset": NAME,
+        **({} if recipe.is_chat else {"template": "empty"}),
+        **({"mask_history": True} if recipe.is_chat and recipe.has_shots else {}),  # no loss on solved examples
+        "cutoff_len": recipe.n_tokens + 8,
+        "per_device_train_batch_size": training.micro_batch_size,
+        "gradient_accumulation_steps": training.batch_size // training.micro_batch_size,
+        "learning_rate": training.learning_rate,
+        "num_train_epochs": training.epochs,
+        "lr_scheduler_type": training.scheduler,
+        "warmup_steps": math.ceil(n_steps * training.warmup_ratio),
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.max_grad_norm,
+        "seed": recipe.seed,
+        "output_dir": "adapter",
+    }

@@ -1,0 +1,141 @@
+"""``grait merge``, and the adapter in plain transformers and peft: both are the tuned model."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Call
+from peft import PeftModel
+from safetensors import safe_open
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from grait.commands.finished import finished_adapter, open_run
+from grait.commands.merge import merge
+from grait.errors import ArtifactError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def base_of(run: Path) -> str:
+    return str(json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"])
+
+
+def logits(model: Any) -> Tensor:
+    """Of a few random tokens, [rows, tokens, vocabulary]."""
+    tokens = torch.randint(2, 200, (3, 20), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found: Tensor = model.eval()(input_ids=tokens).logits
+    return found
+
+
+def adapted_logits(run: Path, method: str = "grait") -> Tensor:
+    """As the pipeline has the tuned model."""
+    bench = open_run(run)
+    with bench.adapted(finished_adapter(bench, method)) as model:
+        return logits(model)
+
+
+@pytest.fixture(scope="module")
+def merged(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return merge(finished, tmp_path_factory.mktemp("merged") / "model").folder
+
+
+def test_a_merged_model_is_the_tuned_one(finished: Path, merged: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(merged)
+    tuned, initial = adapted_logits(finished), logits(AutoModelForCausalLM.from_pretrained(base_of(finished)))
+    assert not isinstance(model, PeftModel) and model.dtype == torch.float32
+    assert torch.allclose(logits(model), tuned, atol=1e-4)
+    assert (initial - tuned).abs().max() > 0.1  # the control: the adapter does something
+
+
+def test_the_readme_s_lines_load_the_adapter(finished: Path) -> None:
+    """The very block of the README, with the names of this model and run."""
+    section = README.read_text(encoding="utf-8").partition("### Use it elsewhere")[2]
+    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    code, names = found[1], {}
+    assert "grait" not in code.replace("adapters/grait", "")  # plain transformers and peft
+    for shown, own in (("Qwen/Qwen2.5-0.5B-Instruct", base_of(finished)), ("runs/mine", str(finished))):
+        assert code.count(shown) == 1
+        code = code.replace(shown, own)
+    exec(code, names)
+    assert torch.equal(logits(names["model"]), adapted_logits(finished))
+
+
+def test_all_that_belongs_to_the_model_comes_along(finished: Path, tmp_path: Path) -> None:
+    run = with_other_model(finished, tmp_path)
+    generation = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [1, 2], "pad_token_id": 0}
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
+    merge(run, tmp_path / "out")
+    base, out = AutoTokenizer.from_pretrained(tmp_path / "model"), AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert base.chat_template and out.chat_template == base.chat_template
+    assert (out.get_vocab(), out.special_tokens_map) == (base.get_vocab(), base.special_tokens_map)
+    kept = json.loads((tmp_path / "out" / "generation_config.json").read_text(encoding="utf-8"))
+    assert generation.items() <= kept.items()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "model.safetensors" in names and not any(name.endswith((".bin", ".pt", ".pkl")) for name in names)
+    with safe_open(tmp_path / "out" / "model.safetensors", framework="pt") as file:
+        assert not any("lora" in name for name in file.keys())  # noqa: SIM118
+    for path in (tmp_path / "out").glob("*.json"):
+        assert str(tmp_path) not in path.read_text(encoding="utf-8")
+
+
+def with_other_model(run: Path, folder: Path, **model: Any) -> Path:
+    """A copy of the run with a copy of its model, and other keys in the config's model section."""
+    shutil.copytree(run, folder / "run")
+    shutil.copytree(base_of(run), folder / "model")
+    tree = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    tree["model"] |= {"name": str(folder / "model"), **model}
+    (folder / "run" / "config.json").write_text(json.dumps(tree), encoding="utf-8")
+    return folder / "run"
+
+
+def test_a_quantised_base_is_merged_unquantised_and_said(finished: Path, tmp_path: Path, command: Call) -> None:
+    """Without bitsandbytes, too: nothing is quantised."""
+    run = with_other_model(finished, tmp_path, quantization="nf4")
+    code, out, _ = command("merge", run, "--out", tmp_path / "out")
+    assert code == 0
+    assert "trained on the base in 4 bits (nf4); merged into its unquantised weights" in out
+    assert "Merged in float32" in out
+    assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    assert torch.allclose(
+        logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), adapted_logits(finished), atol=1e-4
+    )
+
+
+def test_the_dtype_is_the_run_s_and_is_said(finished: Path, tmp_path: Path, command: Call) -> None:
+    run = with_other_model(finished, tmp_path, dtype="bfloat16")
+    code, out, _ = command("merge", run, "--out", tmp_path / "out", "--method", "cor-rait")
+    assert code == 0 and "Merged in bfloat16" in out and "nf4" not in out
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert model.dtype == torch.bfloat16
+    tuned = adapted_logits(finished, "cor-rait")
+    assert (logits(model).float() - tuned).abs().mean() < 0.1 * tuned.abs().mean()
+
+
+def test_only_a_new_or_empty_folder_is_written(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("", encoding="utf-8")
+    for out in (tmp_path / "full", tmp_path / "full" / "mine"):
+        with pytest.raises(ArtifactError, match=r"is there already, and not empty; name a new folder with --out"):
+            merge(finished, out)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
+    (tmp_path / "empty").mkdir()
+    assert merge(finished, tmp_path / "empty").folder == tmp_path / "empty"
+    assert (tmp_path / "empty" / "model.safetensors").is_file()
+
+
+def test_what_cannot_be_merged_is_one_line(finished: Path, tmp_path: Path, command: Call) -> None:
+    for run, method, expected in (
+        (finished, "init-basic", "no adapter of the method 'init-basic'"),
+        (finished, "craft", "trained were cor-rait, grait, r-tuning"),
+        (tmp_path, "grait", "no run folder"),
+    ):
+        code, out, err = command("merge", run, "--out", tmp_path / "out", "--method", method)
+        assert (code, out, err.count("\n")) == (2, "", 1) and expected in err
+        assert not (tmp_path / "out").exists()

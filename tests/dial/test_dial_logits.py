@@ -1,0 +1,288 @@
+"""The dial inside ``generate`` gives what the pipeline gives, whatever the batch, the cache and the way of decoding."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from scipy.special import expit
+from tiny import PAD, tiny_model, with_lora
+from transformers import GenerationConfig, PreTrainedModel
+
+from grait.dial import RefusalDial
+from grait.dial.logits import steer
+from grait.dial.stored import FILE_NAME, find_dial, load_dial
+from grait.dial.threshold import ScoreName, refusal_score
+from grait.errors import DialError
+from grait.model.answers import BothAnswers
+from tests.model.test_inference import ENDS, MAX_NEW_TOKENS, engine_of, random_prompts
+
+END = min(ENDS)
+POINT: dict[str, float] = {"n": 4, "pc": 0.5, "pw": 0.5, "pr": 0, "over_refusal_rate": 0, "ths": 0}
+
+
+def refusal_of(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """A refusal of four tokens that begins as the most frequent greedy answer does, so that it is often suppressed."""
+    firsts: Counter[int] = Counter()
+    for prompt in prompts:
+        firsts[int(model(torch.tensor([list(prompt)])).logits[0, -1].argmax())] += 1
+    first = next(token for token, _ in firsts.most_common() if token not in ENDS)
+    return (first, 150, 151, END)
+
+
+def pipeline_answers(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], refusal: tuple[int, ...]
+) -> tuple[list[list[int]], list[list[int]], list[float]]:
+    """Free and suppressed answers, and first-token scores."""
+    found = engine_of(model).answers_both_ways(
+        prompts, [refusal] * len(prompts), max_new_tokens=MAX_NEW_TOKENS, end_token_ids=ENDS
+    )
+    scores = [float(expit(both.completion_logprobs[0] - both.suppressed_logprobs[0])) for both in found]
+    return [both.answer for both in found], [both.suppressed for both in found], scores
+
+
+def dialled(suppressed: list[list[int]], scores: list[float], refusal: Sequence[int], at: float) -> list[list[int]]:
+    return [list(refusal[:-1]) if score > at else answer for answer, score in zip(suppressed, scores, strict=True)]
+
+
+def between(scores: Sequence[float], place: int) -> float:
+    """A threshold between two scores, which rounding does not reach."""
+    lower, upper = sorted(scores)[place : place + 2]
+    return (lower + upper) / 2
+
+
+def generated(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], dial: RefusalDial | None = None, **options: Any
+) -> list[Any]:
+    """transformers' own generate on a left-padded batch, each answer without its end token."""
+    ids, mask = left_padded(prompts)
+    config = GenerationConfig(
+        **{"max_new_tokens": MAX_NEW_TOKENS, "do_sample": False, "eos_token_id": sorted(ENDS), "pad_token_id": PAD}
+        | options
+    )
+    output = model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=[dial] if dial else [])
+    return [until_end(row) for row in output[:, ids.shape[1] :].tolist()]
+
+
+def left_padded(prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, [prompts, tokens]."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[PAD] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    return ids, torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+
+
+def until_end(tokens: list[int]) -> list[int]:
+    return tokens[: next((place for place, token in enumerate(tokens) if token in ENDS), len(tokens))]
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])
+def test_generate_with_the_dial_gives_what_the_pipeline_gives(architecture: str, use_cache: bool) -> None:
+    model, prompts = with_lora(tiny_model(architecture)), random_prompts(12)
+    refusal = refusal_of(model, prompts)
+    free, suppressed, scores = pipeline_answers(model, prompts, refusal)
+    assert any(a != b for a, b in zip(free, suppressed, strict=True))  # greedy decoding would have begun so
+    for at in (0.0, between(scores, 3), between(scores, 7), 1.0):
+        dial = RefusalDial(refusal, at)
+        expected = dialled(suppressed, scores, refusal, at)
+        assert generated(model, prompts, dial, use_cache=use_cache) == expected
+        assert generated(model, prompts[:5], dial, use_cache=use_cache) == expected[:5]  # the same dial again
+        assert generated(model, prompts[:1], dial, use_cache=use_cache) == expected[:1]
+
+
+@pytest.mark.parametrize("score", get_args(ScoreName))
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])
+def test_whole_answers_by_the_dial_are_the_pipeline_s(architecture: str, score: ScoreName) -> None:
+    """For every score, in batches and one by one."""
+    model, prompts = with_lora(tiny_model(architecture)), random_prompts(12)
+    refusal = refusal_of(model, prompts)
+    found = engine_of(model).answers_both_ways(
+        prompts, [refusal] * len(prompts), max_new_tokens=MAX_NEW_TOKENS, end_token_ids=ENDS
+    )
+    answers = [
+        BothAnswers(
+            "",
+            "",
+            sum(both.completion_logprobs),
+            sum(both.suppressed_logprobs),
+            both.completion_logprobs[0] - both.suppressed_logprobs[0],
+        )
+        for both in found
+    ]
+    scores = [refusal_score(own, score) for own in answers]
+    for at in (0.0, between(scores, 3), between(scores, 7), 1.0):
+        expected = dialled([both.suppressed for both in found], scores, refusal, at)
+        dial = RefusalDial(refusal, at, score, sorted(ENDS))
+        assert whole_answers(model, prompts, dial) == expected
+        assert whole_answers(model, prompts[:1], dial) == expected[:1]
+
+
+def whole_answers(model: PreTrainedModel, prompts: Sequence[Sequence[int]], dial: RefusalDial) -> list[list[int]]:
+    ids, mask = left_padded(prompts)
+    output = dial.generate(model, ids, mask, max_new_tokens=MAX_NEW_TOKENS)
+    assert torch.equal(output[:, : ids.shape[1]], ids)
+    return [until_end(row) for row in output[:, ids.shape[1] :].tolist()]
+
+
+def test_the_suppressed_answer_is_the_library_s() -> None:
+    """The second answer of ``answers_both_ways`` is generate's with the token suppressed where answers begin."""
+    model, prompts = tiny_model("llama"), random_prompts(12)
+    refusal = refusal_of(model, prompts)
+    free, suppressed, _ = pipeline_answers(model, prompts, refusal)
+    for prompt, plain, other in zip(prompts, free, suppressed, strict=True):
+        assert generated(model, [prompt]) == [plain]
+        assert generated(model, [prompt], begin_suppress_tokens=[refusal[0]]) == [other]
+        assert (plain == other) == (plain[:1] != [refusal[0]])
+
+
+def test_half_way_the_dial_decides_as_greedy_decoding_does() -> None:
+    model, prompts = tiny_model("llama"), random_prompts(12)
+    refusal = refusal_of(model, prompts)
+    free, suppressed, _ = pipeline_answers(model, prompts, refusal)
+    expected = [
+        list(refusal[:-1]) if plain[:1] == [refusal[0]] else other
+        for plain, other in zip(free, suppressed, strict=True)
+    ]
+    assert generated(model, prompts, RefusalDial(refusal, 0.5)) == expected
+    assert 0 < sum(answer == list(refusal[:-1]) for answer in expected) < len(prompts)
+
+
+def test_a_dial_notices_that_a_new_generation_begins() -> None:
+    """Prompts that are one token longer than the last call's rows are not taken for their continuation."""
+    model, prompts = tiny_model("llama"), random_prompts(6)
+    refusal = refusal_of(model, prompts)
+    _, suppressed, scores = pipeline_answers(model, prompts, refusal)
+    at = between(scores, 2)
+    dial = RefusalDial(refusal, at)
+    for prompt, answer in zip(prompts, dialled(suppressed, scores, refusal, at), strict=True):
+        other = torch.full((1, len(prompt) - 1), 9)
+        dial(other, torch.zeros(1, 200))
+        assert generated(model, [prompt], dial) == [answer]
+
+
+@pytest.mark.parametrize("options", [{"num_beams": 3}, {"do_sample": True, "temperature": 2.0}])
+def test_beams_and_samples_follow_the_dial(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model, prompts = tiny_model("llama"), random_prompts(9)
+    refusal = refusal_of(model, prompts)
+    _, _, scores = pipeline_answers(model, prompts, refusal)
+    at = between(scores, 4)
+    answers = generated(model, prompts, RefusalDial(refusal, at), **options)
+    for answer, score in zip(answers, scores, strict=True):
+        assert answer == list(refusal[:-1]) if score > at else answer[:1] != [refusal[0]]
+
+
+def test_the_refusal_is_suppressed_where_answers_begin_and_only_there() -> None:
+    torch.manual_seed(0)
+    logits, refusal = torch.randn(3, 10), (4, 5, 6, 7)
+    first = steer(logits, None, 0, refusal, 1.0)
+    assert first[:, 4].eq(-math.inf).all()
+    kept = [token for token in range(10) if token != 4]
+    assert torch.equal(first[:, kept], logits[:, kept])
+    later = steer(logits, torch.tensor([3, 4, 5]), 2, refusal, 1.0)
+    assert torch.equal(later[[0, 2]], logits[[0, 2]])
+    assert later[1].argmax() == 6 and later[1].exp().sum() == 1
+    assert [int(steer(logits, torch.tensor([4, 4, 4]), n, refusal, 0.0)[0].argmax()) for n in (1, 2, 3, 9)] == [
+        5,
+        6,
+        7,
+        7,
+    ]
+
+
+def test_a_token_that_is_forbidden_can_still_be_forced() -> None:
+    """Another rule may have forbidden the end token, for a least length; a row without any token left would be NaN."""
+    forbidden = torch.zeros(1, 10)
+    forbidden[:, 7] = -math.inf
+    assert steer(forbidden, torch.tensor([4]), 3, (4, 5, 6, 7), 0.5).softmax(-1)[0, 7] == 1
+
+
+def test_the_ends_of_the_dial_hold_whatever_the_logits() -> None:
+    """Also where the refusal's first token cannot come, or nothing else can."""
+    never, only = torch.zeros(1, 10), torch.full((1, 10), -math.inf)
+    never[:, 4], only[:, 4] = -math.inf, 0.0
+    for logits in (never, only):
+        assert int(steer(logits, None, 0, (4, 5), 0.0).argmax()) == 4
+        assert steer(logits, None, 0, (4, 5), 1.0)[0, 4] == -math.inf
+
+
+def test_one_request_follows_the_same_rule_as_a_batch() -> None:
+    torch.manual_seed(0)
+    dial, logits = RefusalDial((4, 5, 6), 0.2), torch.randn(6, 10)
+    batch = steer(logits, None, 0, dial.refusal_token_ids, dial.threshold)
+    assert torch.equal(torch.stack([dial.for_request([], row) for row in logits]), batch)
+    assert {int(row.argmax()) == 4 for row in batch} == {True, False}
+    for answer in ([4], [4, 5], [3], [3, 4]):
+        expected = steer(logits, torch.tensor(answer[:1] * 6), len(answer), dial.refusal_token_ids, dial.threshold)
+        assert torch.equal(torch.stack([dial.for_request(answer, row) for row in logits]), expected)
+
+
+def stored(folder: Path, **changes: Any) -> Path:
+    tree = {
+        "schema_version": 2,
+        "score": "first-token",
+        "threshold": 0.25,
+        "target": "wrong",
+        "at_most": 0.1,
+        "confidence": 0.9,
+        "hits": 1,
+        "trials": 4,
+        "upper_bound": 0.09,
+        "guarantee": "...",
+        "data": {"path": "a.jsonl"},
+        "n": 4,
+        "n_known": 2,
+        "without_dial": POINT,
+        "achieved": POINT,
+        "refusal": "No.",
+        "refusal_token_ids": [4, 5],
+        "end_token_ids": [5, 6],
+    }
+    (folder / FILE_NAME).write_text(json.dumps(tree | changes), encoding="utf-8")
+    return folder
+
+
+def test_a_stored_dial_is_read_for_serving(tmp_path: Path) -> None:
+    dial = RefusalDial.from_pretrained(stored(tmp_path))
+    assert (dial.refusal_token_ids, dial.threshold) == ((4, 5), 0.25)
+    assert RefusalDial.from_pretrained(tmp_path, threshold=0.75).threshold == 0.75
+    with pytest.raises(DialError, match="expected a number"):
+        RefusalDial.from_pretrained(tmp_path, threshold=2)
+    assert (dial.score, dial.end_token_ids) == ("first-token", (5, 6))
+
+
+@pytest.mark.parametrize("score", ["text", "answer"])
+def test_a_score_of_whole_answers_is_no_logits_processor(tmp_path: Path, score: ScoreName) -> None:
+    dial = RefusalDial.from_pretrained(stored(tmp_path, score=score))
+    message = re.escape("use dial.generate, or calibrate with --score first-token")
+    with pytest.raises(DialError, match=message):
+        dial(torch.zeros(1, 3).long(), torch.zeros(1, 10))
+    with pytest.raises(DialError, match=message):
+        dial.for_request([], torch.zeros(10))
+
+
+def test_a_server_s_answer_is_judged_by_its_log_probability(tmp_path: Path) -> None:
+    dial = RefusalDial.from_pretrained(stored(tmp_path, score="answer"))  # refused below a probability of 0.75
+    assert [dial.refuses(math.log(q)) for q in (0.74, 0.76)] == [True, False]
+    assert dial.refuses(-1000.0) and not dial.refuses(0.0)
+    with pytest.raises(DialError, match="calibrate with --score answer"):
+        RefusalDial((4, 5), 0.5).refuses(-1.0)
+
+
+def test_a_missing_or_foreign_dial_is_one_line(tmp_path: Path) -> None:
+    assert find_dial(tmp_path) is None
+    with pytest.raises(DialError, match="run grait calibrate first"):
+        load_dial(tmp_path)
+    for changes in ({"schema_version": 1}, {"threshold": 3}, {"more": 1}, {"refusal_token_ids": []}):
+        with pytest.raises(DialError, match="run grait calibrate again"):
+            load_dial(stored(tmp_path, **changes))
+    (tmp_path / FILE_NAME).write_bytes(b"\xff{")
+    with pytest.raises(DialError, match="not a readable refusal dial"):
+        find_dial(tmp_path)
+    with pytest.raises(DialError, match="at least one token"):
+        RefusalDial((), 0.5)
