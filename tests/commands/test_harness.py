@@ -13,10 +13,10 @@ import torch
 from tiny import tiny_model, tiny_tokenizer, with_lora
 from tiny_folder import POSITIONS, save_tiny
 
+from grait.commands import harness
 from grait.commands.evaluate import evaluate
 from grait.commands.harness import HarnessTasks, check_tasks, run_tasks
 from grait.errors import ConfigError, GraitError
-from grait.evaluation import harness
 from grait.evaluation.metrics import outcome_shares, truthful_helpfulness_score
 from grait.lm_eval_tasks import FOLDER
 from tests.commands.test_evaluate import Tiny, config_of, known_and_unknown, predictions_in
