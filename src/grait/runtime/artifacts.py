@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grait.errors import ArtifactError
+from grait.runtime.files import replacing_file, replacing_folder
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -103,21 +104,16 @@ class Stage:
 
         Both become the stage's when the block ends without an error.
         """
-        partial = self.folder.with_name(f".{self.folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         notes: dict[str, Any] = {}
-        yield partial, notes
-        files = {
-            str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.rglob("*")) if path.is_file()
-        }
-        manifest = {"schema_version": SCHEMA_VERSION, "key": self.key, "notes": notes, "files": files}
-        write_json(partial / MANIFEST, manifest)
-        if self.folder.exists():
-            replaced = self.folder.with_name(f".{self.folder.name}.replaced")
-            shutil.rmtree(replaced, ignore_errors=True)
-            self.folder.rename(replaced)
-        partial.rename(self.folder)
+        with replacing_folder(self.folder) as partial:
+            yield partial, notes
+            files = {
+                str(path.relative_to(partial)): path.stat().st_size
+                for path in sorted(partial.rglob("*"))
+                if path.is_file()
+            }
+            manifest = {"schema_version": SCHEMA_VERSION, "key": self.key, "notes": notes, "files": files}
+            write_json(partial / MANIFEST, manifest)
         self.sweep()
 
     def sweep(self) -> None:
@@ -143,25 +139,21 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON, all or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_jsonl(path: Path, rows: Sequence[Any]) -> None:
     """Write dataclass rows as JSON lines, all or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-    partial.replace(path)
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
     """Write dataclass rows as parquet, all or nothing. Without any row there are no columns either."""
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), partial)
-    partial.replace(path)
+    with replacing_file(path) as partial:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), partial)
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
