@@ -1,11 +1,11 @@
 # make install: everything the demo needs, in .venv    make demo: the whole method on a real model
 # make test: lint, types, tests                        make test-slow: the tests on the real model
-# make docs: the documentation's site, in site/
+# make docs: the documentation's site, in site/      make research-check: the scripts in research/
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: install demo test test-slow docs faults check clean
+.PHONY: install demo test test-slow docs research-check faults check clean
 
 install: $(VENV)/.installed
 demo: install
@@ -23,6 +23,10 @@ test-slow: $(VENV)/.installed-dev
 # Without network. tests/test_docs.py does the same, and looks at what comes out.
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+# Imports every script in research/ and runs its self-check; without network, in under a minute.
+research-check: $(VENV)/.installed-dev
+	$(VENV)/bin/pytest research --numprocesses auto --dist loadfile
 
 # Kills runs at random moments and compares what they end with when they are started again.
 N ?= 50

@@ -331,7 +331,7 @@ def test_commands_extras_and_modules_that_are_named_exist(path: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert set(re.findall(r"grait\[([a-z-]+)\]", path.read_text(encoding="utf-8"))) <= extras.keys()
-    for module in re.findall(r"python -m ((?:benchmarks|experiments)[\w.]*)", path.read_text(encoding="utf-8")):
+    for module in re.findall(r"python -m ((?:benchmarks|research)[\w.]*)", path.read_text(encoding="utf-8")):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
 
 

@@ -1,0 +1,135 @@
+"""Trial training sets: trained on the evidence of one seed of a comparison, measured on the validation split only.
+
+The scripts that use this say which variants they have; a method's name (``grait methods``) is one, too. Their common
+command line: ``python -m research.QUESTION.train CONFIG --seed 0 --variants NAME,...``. Knowledge state, warm-up and
+influence are computed in the comparison's own run folder when they are missing; ``--set training.epochs=2`` changes the
+training alone. One JSON line for each trial is printed and appended to ``trials.jsonl`` in the run folder.
+``--keep FILE`` writes what all systems and trials there made of the validation questions, for
+``research.controls.paired``.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grait.config import Config, DataConfig, load_config, override, parse_config
+from grait.evaluation.metrics import summarize
+from grait.influence import GradientDatastore
+from grait.judging.outcomes import judge
+from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.methods.selection import Evidence, with_label
+from grait.pipeline.evaluation import answers, evaluation
+from grait.pipeline.influence import influence_scores
+from grait.pipeline.knowledge import initial_knowledge
+from grait.pipeline.training import training, warmup
+from grait.pipeline.workbench import Workbench
+from grait.records import KnowledgeState, Prediction, Selected
+from grait.runtime.artifacts import read_rows
+from research.answers import write_kept
+from research.gradients import gradients_of
+
+VALIDATION = DataConfig(path="worldfacts", split="val", limit=800, name="validation")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The evidence of one seed. ``states``: known questions, then unknown ones; ``gradients``: [states, dimensions]."""
+
+    evidence: Evidence
+    config: Config
+    states: list[KnowledgeState]
+    gradients: NDArray[np.float32]
+
+
+Variant = Callable[[Trial], list[Selected]]
+"""The evidence to the training set."""
+
+
+def gather_evidence(bench: Workbench) -> Trial:
+    states = initial_knowledge(bench)
+    scores = influence_scores(bench, states, warmup(bench, states))
+    store = GradientDatastore.open(bench.folder / "influence" / "sketch" / "datastore")
+    both = [*with_label(states, "ik"), *with_label(states, "idk")]
+    return Trial(Evidence(states, {}, {row.id: row for row in scores}), bench.config, both, gradients_of(store, both))
+
+
+def selected(trial: Trial, name: str, variants: Mapping[str, Variant]) -> list[Selected]:
+    """The training set of a variant, or of a method that needs no knowledge flow."""
+    if name in variants:
+        return variants[name](trial)
+    select = METHODS[name].select
+    assert select is not None
+    return select(trial.evidence, trial.config.selection, trial.config.seed)
+
+
+def trained(bench: Workbench, title: str, rows: Sequence[Selected], overrides: Sequence[str]) -> list[Prediction]:
+    """Train with the overrides, which the evidence does not see, and answer the validation questions."""
+    (validation,) = bench.config.evaluation.datasets
+    bench = Workbench(parse_config(override(bench.config.model_dump(mode="json"), list(overrides)), "--set"))
+    return answers(bench, title, training(bench, title, rows), validation.title, "refuse", judge)
+
+
+def measure(title: str, rows: Sequence[Prediction], initial: Sequence[Prediction]) -> dict[str, float | None]:
+    before, after = ({row.id: row.outcome for row in own} for own in (initial, rows))
+    log_odds = {row.id: row.refusal_log_odds for row in rows}
+    record = summarize(title, "validation", before, after, 1000, 0, log_odds)
+    return {key: getattr(record, key) for key in ("pc", "pw", "pr", "over_refusal_rate", "ths", "auroc")}
+
+
+def keep(run: Path, path: Path) -> None:
+    """Write the answers of all systems and trials in ``run`` to the validation questions, whatever their names."""
+    folders = sorted((run / "evaluation" / VALIDATION.title).glob("[!.]*"))
+    cells = {own.name: read_rows(own / "predictions.parquet", Prediction) for own in folders}
+    write_kept({VALIDATION.title: cells}, path)
+
+
+def run_trials(config: Config, variants: Mapping[str, Variant], names: Sequence[str], overrides: Sequence[str]) -> None:
+    """``config``: of one run folder, its only test set being that of validation questions."""
+    bench = Workbench(config)
+    trial = gather_evidence(bench)
+    initial = evaluation(bench, INIT_BASIC, None, config.evaluation.datasets[0])
+    for name in names:
+        rows = selected(trial, name, variants)
+        begin = time.monotonic()
+        title = "-".join([name, *(text.partition("=")[2].strip("[]").replace(", ", "+") for text in overrides)])
+        predictions = trained(bench, title, rows, overrides)
+        line = {
+            "variant": name,
+            "set": list(overrides),
+            "n_validation": len(predictions),
+            "seed": config.seed,
+            "n_examples": len(rows),
+            "seconds": round(time.monotonic() - begin),
+            **measure(title, predictions, initial),
+        }
+        with open(bench.folder / "trials.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+
+def main(variants: Mapping[str, Variant]) -> None:
+    """The command line of a script with these variants."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--variants", default=",".join(variants))
+    parser.add_argument("--set", action="append", default=[], help="for the training only, as in grait run")
+    parser.add_argument("--keep", type=Path)
+    arguments = parser.parse_args()
+    config = load_config(arguments.config, [f"seed={arguments.seed}"])
+    own = config.evaluation.model_copy(update={"datasets": [VALIDATION]})
+    folder = f"{config.out}/seed-{arguments.seed}"
+    run_trials(
+        config.model_copy(update={"out": folder, "evaluation": own}),
+        variants,
+        arguments.variants.split(","),
+        arguments.set,
+    )
+    if arguments.keep:
+        keep(Path(folder), arguments.keep)
