@@ -1,15 +1,12 @@
 """All of research/: scripts import, nothing of the product changes by it, pages name commands that exist."""
 
 import importlib
-import os
 import pkgutil
 import re
 from pathlib import Path
 
 import research
 from grait.methods.catalog import METHODS
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "research"
@@ -49,3 +46,8 @@ def test_every_command_names_a_module_and_files_that_are_there() -> None:
 def test_what_is_kept_stays_small() -> None:
     sizes = [path.stat().st_size for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert sum(sizes) < MOST_BYTES
+
+
+def test_the_log_is_newest_first() -> None:
+    dates = re.findall(r"^## (\d{4}-\d\d-\d\d): .", (FOLDER / "LOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(dates) > 15 and dates == sorted(dates, reverse=True)

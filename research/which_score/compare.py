@@ -184,7 +184,7 @@ def main() -> None:
         of = cells[arguments.dataset]
         seeds.append({system: sorted(rows, key=lambda row: row.id) for system, rows in of.items()})
     systems = arguments.systems.split(",")
-    if lacking := {*systems, arguments.versus} - set.intersection(*(set(seed) for seed in seeds)):
+    if lacking := {*systems, arguments.versus} - set[str].intersection(*(set(seed) for seed in seeds)):
         parser.error(f"{arguments.folder}: not every seed has {min(lacking)} on {arguments.dataset}")
     questions = [row for split in SPLITS for row in load_questions(DataConfig(path="worldfacts", split=split))]
     relations = {row.id: row.relation or "" for row in questions}

@@ -24,7 +24,7 @@ from grait.records import InfluenceScore, KnowledgeState, Selected
 
 LEAST_ANSWER_WEIGHT = 0.3
 """Of the answer of a question that no sample gets right, and so of any. Chosen on validation questions
-(docs/results.md)."""
+(research/teach_both)."""
 PAPER_MEAN_WEIGHT = 1.0
 PAPER_TAU = 0.05
 RELEASED_MEAN_WEIGHT = 0.5

@@ -20,7 +20,7 @@ from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage
 
 DEFAULT_SCORE: ScoreName = "answer"
-"""Of the three the best out-of-domain, and no worse in-domain (docs/results.md)."""
+"""Of the three the best out-of-domain, and no worse in-domain (research/best_threshold)."""
 
 HIGHEST_THS = Target("ths")
 
