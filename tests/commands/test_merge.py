@@ -18,7 +18,7 @@ from grait.commands.finished import finished_adapter, open_run
 from grait.commands.merge import merge
 from grait.errors import ArtifactError
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 
 
 def base_of(run: Path) -> str:
@@ -53,9 +53,9 @@ def test_a_merged_model_is_the_tuned_one(finished: Path, merged: Path) -> None:
     assert (initial - tuned).abs().max() > 0.1  # the control: the adapter does something
 
 
-def test_the_readme_s_lines_load_the_adapter(finished: Path) -> None:
-    """The very block of the README, with the names of this model and run."""
-    section = README.read_text(encoding="utf-8").partition("### Use it elsewhere")[2]
+def test_the_lines_of_the_docs_load_the_adapter(finished: Path) -> None:
+    """The very block of the page, with the names of this model and run."""
+    section = PAGE.read_text(encoding="utf-8").partition("## Load the adapter")[2]
     found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert found is not None
     code, names = found[1], {}
