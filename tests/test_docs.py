@@ -383,6 +383,40 @@ def test_messages_that_are_explained_are_messages_of_the_code() -> None:
     assert "no such file; check the PATH" not in messages
 
 
+# -- the map of the code -------------------------------------------------------------------------------------------
+
+
+def mapped() -> list[str]:
+    """The packages and modules of CONTRIBUTING's map, from the ground up."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = text.partition("## The map")[2].partition("\n## ")[0]
+    return [name for cell in re.findall(r"^\| (`.*?) \|", rows, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)]
+
+
+def imports_of(path: Path) -> set[str]:
+    """What of ``grait`` a file imports, wherever in it: the first part below ``grait``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "grait":
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name.split(".")[1] for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("grait.")}
+    return found
+
+
+def test_the_map_has_every_package_and_each_imports_from_those_above_it_only() -> None:
+    order = mapped()
+    source = ROOT / "src" / "grait"
+    packages = {path.parent.name for path in source.glob("*/__init__.py")}
+    modules = {path.stem for path in source.glob("*.py")} - {"__init__", "__main__"}
+    assert len(order) == len(set(order)) and set(order) == packages | modules
+    for place, name in enumerate(order):
+        for path in [source / f"{name}.py"] if name in modules else sorted((source / name).rglob("*.py")):
+            above = imports_of(path) & set(order) - {name}
+            assert above <= set(order[:place]), f"{path.relative_to(source)}: {sorted(above - set(order[:place]))}"
+
+
 # -- adding a method or a data set ---------------------------------------------------------------------------------
 
 
