@@ -9,9 +9,6 @@ from typing import Literal
 Label = Literal["ik", "idk", "dropped"]
 """``ik``: the initial model knows the answer; ``idk``: it does not; ``dropped``: exactly on the threshold."""
 
-View = Literal["oeqa", "mcqa"]
-"""How a question is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
-
 Outcome = Literal["correct", "wrong", "refused"]
 """What a prediction is. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
 

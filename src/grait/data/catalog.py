@@ -7,8 +7,10 @@ names another one.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
-from grait.records import View
+View = Literal["oeqa", "mcqa"]
+"""``oeqa``: answered in free text; ``mcqa``: multiple choice."""
 
 
 @dataclass(frozen=True, slots=True)
