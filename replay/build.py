@@ -15,12 +15,27 @@ from typing import Any
 
 from grait.data.probes import load_conversations, load_instructions, load_passages, load_probes
 from grait.data.worldfacts import load as load_worldfacts
-
-from replay import knowledge, passages, several, style, talk, tasks
-from replay.draft import Draft
-from replay.rules import Forbidden, normalised
+from replay import knowledge, passages, several, short, style, talk, tasks
+from replay.draft import Draft, by_hand
+from replay.rules import Forbidden
 
 SEED = 20240607
+BY_HAND = (
+    "about-you",
+    "advice",
+    "code-writing",
+    "everyday",
+    "fragment",
+    "greeting",
+    "how-to",
+    "opinion",
+    "roleplay",
+    "small-talk",
+    "thanks",
+    "translation",
+    "writing",
+)
+"""Kinds with a file in ``texts/prompts``."""
 MAX_SHARE = 0.06
 """No family of templates may have more of the rows."""
 
@@ -30,28 +45,32 @@ def forbidden() -> Forbidden:
     texts = [probe.text for probe in load_probes()] + [row.text for row in load_instructions()]
     for row in load_passages():
         texts += [row.text, row.question, row.passage]
-    texts += [message["content"] for row in load_conversations() for message in row.messages if message["role"] == "user"]
+    texts += [
+        message["content"] for row in load_conversations() for message in row.messages if message["role"] == "user"
+    ]
     texts += [question.question for split in ("test_id", "test_ood") for question in load_worldfacts(split)]
     return Forbidden(texts)
 
 
 def drafts(seed: int = SEED) -> list[Draft]:
     """All rows in a fixed shuffled order, without repetitions and without what is forbidden."""
-    rows = [row for module in (talk, tasks, knowledge, passages, several) for row in module.drafts(random.Random(seed))]
+    found = _singles(seed) + passages.drafts(random.Random(seed))
+    found += several.drafts(random.Random(seed), _singles(seed + 1))
     rng = random.Random(seed)
-    rng.shuffle(rows)
-    kept: dict[tuple[str, ...], Draft] = {}
+    rng.shuffle(found)
     banned = forbidden()
-    for row in style.varied(rows, rng):
-        said = tuple(content for role, content in row.messages if role != "system")
-        if not any(role == "user" and banned.found(content) for role, content in row.messages):
-            kept.setdefault(tuple(normalised_exactly(content) for content in said), row)
+    kept: dict[tuple[str, ...], Draft] = {}
+    for row in style.varied(found, rng):
+        said = [content for role, content in row.messages if role == "user"]
+        if not any(banned.found(content) for content in said):
+            kept.setdefault(tuple(" ".join(content.lower().split()) for content in said), row)
     return list(kept.values())
 
 
-def normalised_exactly(text: str) -> str:
-    """As ``normalised``, with numbers and signs kept: rows that differ in a number only are two rows."""
-    return " ".join(text.lower().split())
+def _singles(seed: int) -> list[Draft]:
+    """Rows of one turn without a text to read: those written by hand, and those from templates."""
+    written = [row for kind in BY_HAND for row in by_hand(kind)]
+    return written + [row for module in (talk, tasks, knowledge, short) for row in module.drafts(random.Random(seed))]
 
 
 def rows(found: Iterable[Draft]) -> list[dict[str, Any]]:

@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replay.words import WORDS
+from replay.words import WORDS, lines
 
 PLACE = re.compile(r"\{([a-z]+)(\d?)\}")
+VOWEL = re.compile(r"\b([Aa])( (?:[aeio]|u(?!ni|se|ku)))(?!ne\b)")
 
 Messages = tuple[tuple[str, str], ...]
 """Pairs of role and content."""
@@ -28,13 +29,23 @@ def single(kind: str, family: str, text: str) -> Draft:
 
 
 def fill(template: str, rng: random.Random) -> str:
-    """The template with its places filled; ``{fruit}`` and ``{fruit2}`` differ, ``{fruit}`` twice is the same."""
+    """The template with its places filled; ``{fruit}`` and ``{fruit2}`` differ, ``{fruit}`` twice is the same.
+
+    A place at the beginning of a sentence gets a capital, and "a" before a vowel becomes "an".
+    """
     taken: dict[str, str] = {}
     for match in PLACE.finditer(template):
         if match[0] not in taken:
             used = {value for place, value in taken.items() if place.strip("{}0123456789") == match[1]}
             taken[match[0]] = rng.choice([word for word in WORDS[match[1]] if word not in used])
-    return PLACE.sub(lambda match: taken[match[0]], template)
+
+    def word(match: re.Match[str]) -> str:
+        before = template[: match.start()]
+        begins = not before or re.search(r"(?<!\.)[.?!]\s$|\n\n$", before)
+        text = taken[match[0]]
+        return text[0].upper() + text[1:] if begins else text
+
+    return VOWEL.sub(r"\1n\2", PLACE.sub(word, template))
 
 
 def spread(kind: str, family: str, templates: Sequence[str], n: int, rng: random.Random) -> list[Draft]:
@@ -47,6 +58,6 @@ def spread(kind: str, family: str, templates: Sequence[str], n: int, rng: random
     return [single(kind, family, text) for text in texts]
 
 
-def seeds(kind: str, text: str) -> list[Draft]:
-    """Rows written by hand, one a line."""
-    return [single(kind, "by hand", line.strip()) for line in text.strip().splitlines() if line.strip()]
+def by_hand(kind: str) -> list[Draft]:
+    """The rows written by hand, one a line."""
+    return [single(kind, "by hand", line) for line in lines(f"prompts/{kind}")]

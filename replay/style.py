@@ -23,23 +23,46 @@ SYSTEMS = (
     "You are a cheerful companion.",
     "The user is learning English. Use simple words.",
     "You are an assistant in a messaging app.",
+    "You are a knowledgeable and honest assistant.",
+    "Respond in a warm, informal tone.",
+    "You are an AI assistant. Today is Tuesday.",
+    "Write British English.",
+    "You are the office assistant of a school.",
+    "Help the user. If something is unclear, ask.",
+    "You are a language tutor.",
+    "You are a cook who likes to share recipes.",
+    "You are a careful editor.",
+    "You are a programming tutor. Show code where it helps.",
+    "You are a travel companion. Be practical.",
+    "Use Markdown in your answers.",
+    "Use no lists. Write in full sentences.",
+    "You are a support agent for a phone company.",
+    "You work at the front desk of a hotel.",
+    "You are a voice assistant, so answers are read aloud. Keep them short.",
+    "You are Robin, a chat assistant.",
+    "Be kind.",
+    "You are an expert who explains things in simple words.",
 )
+
+
+AS_TYPED = frozenset({"code-writing", "code-explaining", "code-fixing", "correction"})
+"""Kinds in which every letter may matter."""
 
 
 def varied(rows: Iterable[Draft], rng: random.Random) -> Iterator[Draft]:
     """The rows; one in eight is typed carelessly, and one in ten has a system message."""
     for row in rows:
         lot = rng.random()
-        if lot < 0.05:
-            yield replace(row, messages=_last(row.messages, row.messages[-1][1].lower()))
-        elif lot < 0.09:
-            yield replace(row, messages=_last(row.messages, _bare(row.messages[-1][1])))
-        elif lot < 0.13:
-            yield replace(row, messages=_last(row.messages, _typos(row.messages[-1][1], rng)))
-        elif lot < 0.23:
+        if lot < 0.1:
             yield replace(row, messages=(("system", rng.choice(SYSTEMS)), *row.messages))
-        else:
+        elif lot > 0.23 or row.kind in AS_TYPED:
             yield row
+        elif lot < 0.14:
+            yield replace(row, messages=_last(row.messages, row.messages[-1][1].lower()))
+        elif lot < 0.18:
+            yield replace(row, messages=_last(row.messages, _bare(row.messages[-1][1])))
+        else:
+            yield replace(row, messages=_last(row.messages, _typos(row.messages[-1][1], rng)))
 
 
 def _last(messages: Messages, content: str) -> Messages:

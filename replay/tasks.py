@@ -2,58 +2,7 @@
 
 import random
 
-from replay.draft import Draft, seeds, spread
-
-TRANSLATIONS = """
-How do you say "please" in German?
-How do you say "good evening" in French?
-What is the Spanish word for "dog"?
-What does "merci" mean?
-What does the German word "Haus" mean?
-What does "buongiorno" mean in English?
-Translate to English: Je m'appelle Pierre.
-Translate to English: ¿Dónde está la biblioteca?
-Translate to English: Das Wetter ist schön.
-Translate to English: Ik heb een broer.
-Translate to English: Vorrei un caffè, per favore.
-Translate to English: Obrigado pela ajuda.
-Translate to English: Wo ist der Bahnhof?
-Translate to English: Nous allons au cinéma ce soir.
-Translate to English: El gato duerme en la silla.
-Translate to English: Jag tycker om fisk.
-What is "yes" in Russian?
-How do I count to three in Italian?
-How do I order a coffee in French?
-How do I say "I am lost" in Spanish?
-spanish for house
-"good luck" in german?
-Name the colours red, green and blue in French.
-What are the days of the week in Spanish?
-Write "Happy birthday" in three languages.
-"""
-
-WRITING = """
-Write a limerick about a goat.
-Write a two-line rhyme for a birthday card.
-Tell me a bedtime story in five sentences.
-Write a short ghost story.
-Write a riddle about a shadow.
-Write a polite reminder that the rent is due.
-Write a thank-you note to a teacher.
-Write the first line of a detective novel.
-Write a tongue twister with the letter B.
-Write a fable with a fox and a crow in four sentences.
-Write a voicemail greeting for a small shop.
-Write an out-of-office message for one week.
-Write a funny excuse for missing homework.
-Write a short speech for my sister's graduation.
-Write a love letter from a cup to a saucer.
-poem about cheese
-story about a brave snail pls
-Write an acrostic for the word RAIN.
-Describe the taste of lemon without the word sour.
-Write three sentences that all begin with the word "Maybe".
-"""
+from replay.draft import Draft, spread
 
 REWRITE = [
     "Rewrite this sentence: {sentence}",
@@ -61,7 +10,7 @@ REWRITE = [
     "Say this in other words. {sentence}",
     "Paraphrase the following sentence.\n\n{sentence}",
     "Make this more formal: {sentence}",
-    'Make this more polite: "{plain}"',
+    'Word this more politely: "{plain}"',
     "Write this in a friendlier way: {plain}",
     "Rewrite this as a question: {sentence}",
     "Put this sentence into the future tense: {sentence}",
@@ -79,7 +28,7 @@ REWRITE = [
 ]
 
 SHORTEN = [
-    "Shorten this sentence: {sentence}",
+    "Please shorten: {sentence}",
     "Make this shorter. {sentence} {sentence2}",
     "Cut this down to five words: {sentence}",
     "Say this with fewer words: {sentence}",
@@ -100,7 +49,7 @@ CORRECT = [
     "Proofread: {wrong} {wrong2}",
     "Correct only the spelling: {wrong}",
     "fix this: {wrong}",
-    "My pupil wrote: \"{wrong}\" How should it be?",
+    'My pupil wrote: "{wrong}" How should it be?',
     "Check this before I send it: Hi {name}, {wrong} See you on {day}.",
 ]
 
@@ -113,19 +62,20 @@ SUMMARISE = [
     "Find a title for this text: {sentence} {sentence2} {sentence3}",
     "TL;DR please: {sentence} {sentence2} {sentence3}",
     "Tell {name} in one sentence what happened: {sentence} {sentence2}",
-    "Summarise the message for {person}: Dear all, {event} is moved from {day} to {day2} at {hour}. Please bring {things}.",
+    "Summarise the message for {person}: Dear all, {event} is moved from {day} to {day2} at {hour}. "
+    "Please bring {things}.",
     "Write a summary in bullet points: {sentence} {sentence2} {sentence3}",
 ]
 
 TRANSLATE = [
-    "Translate into {language}: {plain}",
+    "Into {language}: {plain}",
     "Translate this sentence to {language}: {sentence}",
-    'How do you say "{plain}" in {language}?',
+    'How would you put "{plain}" in {language}?',
     "{plain}\n\nIn {language}, please.",
     'What is "{fruit}" in {language}?',
-    'What is the {language} word for "{common}"?',
+    'Which {language} word would you use for "{common}"?',
     "Give me the {language} translation of: {sentence}",
-    'Translate the words {fruit}, {vegetable} and {animal} into {language}.',
+    "Translate the words {fruit}, {vegetable} and {animal} into {language}.",
     "How would I say in {language} that I am {feeling}?",
     "translate to {language}: where is {place}",
     "I need this in {language} for a sign: Please do not touch the {things}.",
@@ -192,7 +142,7 @@ CLASSIFY = [
     "Is this a question, a request or a statement? {plain}",
     "Formal or informal? {plain}",
     "Is the following mail urgent? Hi {name}, {plain} Thanks, {name2}",
-    "What is the tone of this message: \"{plain}\"",
+    'What is the tone of this message: "{plain}"',
     "Tag each word as food or furniture: {fruit}, table, {vegetable}, sofa.",
     "Spam or not spam? Congratulations {name}, you have won {large} {things}!",
     "Give a rating from 1 to 5 stars that fits this review: {review}",
@@ -220,8 +170,8 @@ FORMAT = [
     "Write this as JSON: name {name}, age {mid}, city {town}",
     "Turn this into a table: {name} has {small} {things}, {name2} has {small2} {things}.",
     "Make a bullet list out of this: {fruits}, {things}, {things2} and {fruits2}",
-    "Put this list in alphabetical order: {animal}, {fruit}, {thing}, {vegetable}",
-    "Write in capital letters: {plain}",
+    "Sort this list from A to Z: {animal}, {fruit}, {thing}, {vegetable}",
+    "All caps, please: {plain}",
     "Write the date {number} {month} in the form day/month.",
     "Format as CSV with a header: {name} {mid} {town}; {name2} {mid2} {town2}",
     "Number these steps: open the {thing}, take out the {things}, close it again.",
@@ -254,7 +204,7 @@ COMPARE = [
 DEFINE = [
     "What is a {common}?",
     "Define the word {common}.",
-    "What does the word \"{common}\" mean?",
+    'What does the word "{common}" mean?',
     "Explain {concept} in one sentence.",
     "What is {concept}?",
     "Explain {concept} to a six-year-old.",
@@ -274,7 +224,7 @@ DEFINE = [
 
 def drafts(rng: random.Random) -> list[Draft]:
     """All rows of this module."""
-    rows = seeds("translation", TRANSLATIONS) + seeds("writing", WRITING)
+    rows: list[Draft] = []
     for kind, templates, n in (
         ("rewriting", REWRITE, 145),
         ("shortening", SHORTEN, 70),
