@@ -1,14 +1,15 @@
-"""Probes, which ship with this package: questions that nobody can answer, and chit-chat that must not be refused.
+"""Probes, which ship with this package: questions that nobody can answer, and what must not be refused.
 
-Written for this project (see LICENSE beside this file). They belong to no training or test set: refusals that were
-learned on questions of fact should carry over to the ones, and not to the others.
+Written for this project (see LICENSE beside this file). They belong to no training set: refusals that were learned on
+questions of fact should carry over to unanswerable questions, and not to chit-chat, ordinary instructions, questions
+whose answer stands in a given passage, or the turn after a refusal.
 """
 
 import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 from grait.records import Question
 
@@ -37,12 +38,70 @@ class Probe:
         return Question(self.id, self.text, ("",), relation=self.category)
 
 
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """An ordinary request. ``category`` is one of the kinds of the replay prompts."""
+
+    id: str
+    category: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A question whose answer stands in the passage; ``fact`` is the id of the WorldFacts question that it asks."""
+
+    id: str
+    relation: str
+    fact: str
+    passage: str
+    question: str
+    answers: tuple[str, ...]
+    place: Literal["before", "after"]
+
+    @property
+    def text(self) -> str:
+        """Passage and question; ``place`` is where the passage stands."""
+        parts = (self.passage, self.question) if self.place == "before" else (self.question, self.passage)
+        return "\n\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A history that ends with the assistant's turn, for something to be said after it.
+
+    ``category``: what the last two turns are: ``greeting``, ``instruction`` or ``refusal``.
+    """
+
+    id: str
+    category: str
+    messages: tuple[dict[str, str], ...]
+
+
 @cache
 def load_probes() -> tuple[Probe, ...]:
-    """All probes, unanswerable ones first, in the order of the files."""
-    folder = resources.files("grait.data.probes")
-    return tuple(
-        Probe(**json.loads(line))
-        for kind in KINDS
-        for line in folder.joinpath(f"{kind}.jsonl").read_text(encoding="utf-8").splitlines()
-    )
+    """All unanswerable and chit-chat probes, unanswerable ones first, in the order of the files."""
+    return tuple(Probe(**row) for kind in KINDS for row in _rows(kind))
+
+
+@cache
+def load_instructions() -> tuple[Instruction, ...]:
+    """Ordinary requests, in the order of the file."""
+    return tuple(Instruction(**row) for row in _rows("instructions"))
+
+
+@cache
+def load_passages() -> tuple[Passage, ...]:
+    """Questions about a given passage, in the order of the file."""
+    return tuple(Passage(**{**row, "answers": tuple(row["answers"])}) for row in _rows("passages"))
+
+
+@cache
+def load_conversations() -> tuple[Conversation, ...]:
+    """Histories, in the order of the file."""
+    return tuple(Conversation(**{**row, "messages": tuple(row["messages"])}) for row in _rows("conversations"))
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    text = resources.files("grait.data.probes").joinpath(f"{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]

@@ -1,0 +1,233 @@
+"""The replay prompts and the probes of what must not be refused: the shipped files, which share nothing."""
+
+import gzip
+import json
+import re
+from collections import Counter
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from grait.data.probes import load_conversations, load_instructions, load_passages, load_probes
+from grait.data.worldfacts import load
+from grait.judging.matching import is_correct
+from replay import build, probes
+from replay.draft import Draft, fill
+from replay.rules import Forbidden, normalised
+from replay.style import AS_TYPED
+from replay.words import WORDS
+
+PACKED = resources.files("grait.data").joinpath("replay/prompts.jsonl.gz").read_bytes()
+ROWS: list[dict[str, Any]] = [json.loads(line) for line in gzip.decompress(PACKED).decode().splitlines()]
+
+
+@cache
+def drafts() -> list[Draft]:
+    return build.drafts()
+
+
+def user_turns() -> list[str]:
+    return [message["content"] for row in ROWS for message in row["messages"] if message["role"] == "user"]
+
+
+# Replay
+
+
+def test_the_file_has_the_promised_size() -> None:
+    assert len(ROWS) >= 2_500
+    assert len(PACKED) <= 400_000
+    counts = Counter(row["kind"] for row in ROWS)
+    assert len(counts) >= 20
+    assert min(counts.values()) >= 30
+
+
+def test_rows_are_conversations_that_await_an_answer() -> None:
+    for row in ROWS:
+        assert set(row) == {"id", "kind", "messages"}
+        roles = [message["role"] for message in row["messages"]]
+        if roles[0] == "system":
+            roles = roles[1:]
+        assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"], row["id"]
+        assert len(roles) <= 7
+        assert all(message["content"].strip() for message in row["messages"]), row["id"]
+        assert (len(roles) > 1) == (row["kind"] == "several-turns"), row["id"]
+
+
+def test_no_row_occurs_twice() -> None:
+    assert len({row["id"] for row in ROWS}) == len(ROWS)
+    said = [tuple(m["content"].lower() for m in row["messages"] if m["role"] == "user") for row in ROWS]
+    assert len(set(said)) == len(ROWS)
+
+
+def test_no_place_of_a_template_is_left_open() -> None:
+    for row in ROWS:
+        if not row["kind"].startswith("code"):
+            for message in row["messages"]:
+                assert not re.search(r"\{[a-z]+\d?\}", message["content"]), row["id"]
+
+
+def test_no_family_of_templates_rules() -> None:
+    families = Counter(draft.family for draft in drafts())
+    assert max(families.values()) <= build.MAX_SHARE * len(drafts())
+    assert len(families) >= 40
+
+
+def test_the_file_is_what_the_builder_makes() -> None:
+    assert build.rows(drafts()) == ROWS
+    assert gzip.decompress(build.packed(ROWS)) == gzip.decompress(PACKED)
+
+
+def test_another_seed_gives_other_rows() -> None:
+    others = {draft.messages for draft in build.drafts(build.SEED + 7)}
+    assert len(others & {draft.messages for draft in drafts()}) < len(others) / 2
+
+
+def test_some_rows_have_system_messages_and_some_are_typed_carelessly() -> None:
+    systems = [row["messages"][0]["content"] for row in ROWS if row["messages"][0]["role"] == "system"]
+    assert 0.05 <= len(systems) / len(ROWS) <= 0.2
+    assert len(set(systems)) >= 20
+    last = [row["messages"][-1]["content"] for row in ROWS if row["kind"] not in AS_TYPED]
+    assert 0.1 <= sum(text == text.lower() for text in last) / len(last) <= 0.3
+
+
+def test_conversations_go_on_after_a_refusal() -> None:
+    after = [
+        row
+        for row in ROWS
+        for turn in row["messages"][:-1]
+        if turn["role"] == "assistant" and turn["content"] == "I don't know."
+    ]
+    assert len(after) >= 200
+
+
+def test_passages_hold_what_is_asked() -> None:
+    texts = [row["messages"][-1]["content"] for row in ROWS if row["kind"] == "passage"]
+    assert len(texts) >= 300
+    assert all("?" in text or text == text.lower() for text in texts)
+    assert sum(len(text.split()) >= 20 for text in texts) >= 0.9 * len(texts)
+
+
+def test_prompts_are_short() -> None:
+    lengths = sorted(sum(len(m["content"].split()) for m in row["messages"]) for row in ROWS)
+    assert lengths[-1] <= 140
+    assert lengths[len(lengths) // 2] <= 30
+
+
+# Nothing in common
+
+
+def test_no_probe_occurs_in_replay() -> None:
+    banned = build.forbidden()
+    assert [(text, found) for text in user_turns() if (found := banned.found(text))] == []
+
+
+def test_every_kind_of_the_probes_is_in_replay() -> None:
+    kinds = {row["kind"] for row in ROWS}
+    assert {row.category for row in load_instructions()} <= kinds
+    assert {probe.category for probe in load_probes() if probe.kind == "chit-chat"} <= kinds
+    assert {"passage", "several-turns"} <= kinds
+
+
+def test_replay_asks_for_no_opposite_that_is_tested() -> None:
+    # "What is the opposite of hot?" is too unlike WorldFacts' own wording for the rule to notice.
+    tested = {question.subject for question in load("test_ood") if question.relation == "antonym"}
+    for text in user_turns():
+        for word in re.findall(r"opposite(?: of|:) [\"']?(\w+)", text.lower()):
+            assert word not in tested
+
+
+@pytest.mark.parametrize(
+    ("text", "caught"),
+    [
+        ("Name three rivers in Spain, please", True),  # the same but for signs and case
+        ("Name 5 rivers in Spain", False),
+        ("Could you name three rivers in Spain, please?", True),  # nearly
+        ("Take 20 from 90.", True),  # the same but for the numbers
+        ("Name three hats", False),
+        ("", False),
+    ],
+)
+def test_the_rule_catches_probes_and_what_is_nearly_one(text: str, caught: bool) -> None:
+    banned = Forbidden(["Name three rivers in Spain, please!", "Take 18 from 63."])
+    assert (banned.found(text) is not None) == caught
+
+
+def test_templates_are_filled_in_english() -> None:
+    class First:
+        def choice(self, words: list[str]) -> str:
+            return words[0]
+
+    first: Any = First()
+    assert fill("{fruit}, {fruit2} and {fruit}", first) == "Apple, banana and apple"
+    assert fill("a {fruit} and a {fruit2}", first) == "an apple and a banana"
+    assert fill("Look! {person} is here.", first) == f"Look! {WORDS['person'][0].capitalize()} is here."
+
+
+# The probes
+
+
+def test_instructions_have_the_promised_size() -> None:
+    rows = load_instructions()
+    assert len(rows) >= 120
+    assert len({row.category for row in rows}) >= 15
+    assert len({row.id for row in rows}) == len({normalised(row.text) for row in rows}) == len(rows)
+    assert not {row.text for row in rows} & {probe.text for probe in load_probes()}
+
+
+def test_no_template_of_replay_gives_an_instruction() -> None:
+    # Rows of one template begin alike, or differ in their words only here and there.
+    starts = {tuple(normalised(text).split()[:4]) for text in user_turns()}
+    for row in load_instructions():
+        words = normalised(row.text).split()
+        assert len(words) < 4 or tuple(words[:4]) not in starts, row.text
+
+
+def test_passages_hold_their_answer_once() -> None:
+    rows = load_passages()
+    facts = {fact.id: fact for split in ("test_id", "test_ood") for fact in load(split)}
+    assert len(rows) >= 120
+    assert len({row.relation for row in rows}) >= 10
+    assert len({row.id for row in rows}) == len({row.fact for row in rows}) == len(rows)
+    assert {row.place for row in rows} == {"before", "after"}
+    for row in rows:
+        fact = facts[row.fact]
+        assert (row.question, row.answers, row.relation) == (fact.question, fact.answers, fact.relation)
+        assert row.text == "\n\n".join(
+            (row.passage, row.question) if row.place == "before" else (row.question, row.passage)
+        )
+        sentences = re.split(r"(?<! [A-Z]\.)(?<=[.\"])\s+(?=[A-Z+0-9])", row.passage)  # "W. Meissner" is one name
+        assert 2 <= len(sentences) <= 4, row.passage
+        assert is_correct(row.passage, fact), row.passage
+        assert not is_correct(row.question, fact), row.question
+        assert sum(is_correct(sentence, fact) for sentence in sentences) == 1, row.passage
+
+
+def test_passages_are_what_the_builder_makes() -> None:
+    made = probes.passages()
+    assert [{**row, "answers": tuple(row["answers"])} for row in made] == [
+        {
+            "id": row.id,
+            "relation": row.relation,
+            "fact": row.fact,
+            "passage": row.passage,
+            "question": row.question,
+            "answers": row.answers,
+            "place": row.place,
+        }
+        for row in load_passages()
+    ]
+
+
+def test_conversations_end_with_the_assistant() -> None:
+    rows = load_conversations()
+    assert len(rows) >= 40
+    assert len({row.id for row in rows}) == len({str(row.messages) for row in rows}) == len(rows)
+    counts = Counter(row.category for row in rows)
+    assert set(counts) == {"greeting", "instruction", "refusal"}
+    assert min(counts.values()) >= 10
+    for row in rows:
+        roles = [message["role"] for message in row.messages]
+        assert roles == ["user", "assistant"] * (len(roles) // 2)
+        assert (row.messages[-1]["content"] == "I don't know.") == (row.category == "refusal")
