@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grait import influence
     from grait.commands.calibrate import calibrate
-    from grait.commands.compare import Comparison, compare
+    from grait.commands.compare import compare
     from grait.commands.evaluate import evaluate
     from grait.commands.export import export
     from grait.commands.merge import merge
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from grait.config import Config, load_config
     from grait.dial import RefusalDial
     from grait.errors import GraitError
-    from grait.pipeline.results import RunResult
+    from grait.pipeline.results import Comparison, RunResult
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "grait.commands.compare",
+    "Comparison": "grait.pipeline.results",
     "Config": "grait.config",
     "GraitError": "grait.errors",
     "RefusalDial": "grait.dial",

@@ -24,6 +24,9 @@ Asked = Literal["query", "refuse"]
 """How a system is asked in the evaluation. ``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE, as all
 tuned models, with shots where ``prompt.shots_in`` is ``all``."""
 
+View = Literal["oeqa", "mcqa"]
+"""How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
+
 MethodName = Literal[
     "van-tuning",
     "cor-rait",

@@ -4,6 +4,8 @@ import io
 import os
 import sys
 import traceback
+import warnings
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +20,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; also after the command.")
+    ] = False,
+) -> None:
+    """What holds for every command; ``main`` reads it, so that errors from anywhere can be shown either way."""
+
+
 for command in (
     running.run,
     running.demo,
@@ -38,13 +51,15 @@ app.command()(listing.datasets)
 
 def main() -> None:
     """Run the command line; an error of the user's is one line and exit code 2."""
-    # Read before typer does, so that errors from anywhere can be shown either way.
-    debug = "--debug" in sys.argv
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property); nothing a user can act on.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     # Of several processes only the first prints results. A scheduler may set RANK alone.
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0":
         sys.stdout = io.StringIO()
     try:
-        app()
+        app([*(["--debug"] if debug else []), *(argument for argument in arguments if argument != "--debug")])
     except GraitError as error:
         if debug:
             traceback.print_exc()

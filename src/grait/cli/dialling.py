@@ -6,19 +6,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from grait.cli.options import Debug, Method, Run, Threshold, data_set, interruptible, silence_libraries
+from grait.cli.options import Method, Run, Threshold, data_set, interruptible
 from grait.errors import ConfigError
 
 
 def calibrate(
     run: Run,
+    *,
     max_over_refusal: Annotated[
         float | None, typer.Option(help="Largest share refused of what the initial model answers right, such as 0.05.")
     ] = None,
     max_wrong: Annotated[float | None, typer.Option(help="Largest share of wrong answers, such as 0.10.")] = None,
     max_ths: Annotated[bool, typer.Option("--max-ths", help="The highest THS; promises nothing.")] = False,
     confidence: Annotated[float, typer.Option(help="With which the share holds on new questions.")] = 0.9,
-    method: Method = "grait",
+    method: Method = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -32,7 +33,6 @@ def calibrate(
             help="Of the whole answer: answer, or text (refusal against answer); first-token: for a logits processor."
         ),
     ] = "answer",
-    debug: Debug = False,
 ) -> None:
     """Set the refusal dial of a finished run: the threshold that keeps a promise, without training again.
 
@@ -42,22 +42,21 @@ def calibrate(
     from typing import cast, get_args
 
     from grait.commands.calibrate import calibrate as calibrate_run
-    from grait.dial.choice import Target
     from grait.dial.threshold import ScoreName
     from grait.display.tables import metrics_table
 
-    targets = [
-        *([Target("over_refusal", max_over_refusal, confidence)] if max_over_refusal is not None else []),
-        *([Target("wrong", max_wrong, confidence)] if max_wrong is not None else []),
-        *([Target("ths")] if max_ths else []),
-    ]
-    if len(targets) != 1:
-        raise ConfigError(f"give one of --max-over-refusal, --max-wrong and --max-ths; found {len(targets)}")
     if score not in get_args(ScoreName):
         raise ConfigError(f"--score {score}: expected {' or '.join(get_args(ScoreName))}")
     with interruptible():
         result = calibrate_run(
-            run, targets[0], method, data_set(data) if data is not None else None, cast(ScoreName, score)
+            run,
+            max_over_refusal=max_over_refusal,
+            max_wrong=max_wrong,
+            max_ths=max_ths,
+            confidence=confidence,
+            method=method,
+            data=None if data is None else data_set(data),
+            score=cast(ScoreName, score),
         )
     console = Console(soft_wrap=True, highlight=False)
     console.print(metrics_table(result.metrics))
@@ -85,7 +84,7 @@ def dial_lines(dial: Any) -> list[str]:
     ]
 
 
-def chat(run: Run, method: Method = "grait", threshold: Threshold = None, debug: Debug = False) -> None:
+def chat(run: Run, method: Method = None, threshold: Threshold = None) -> None:
     """Ask a run's initial and tuned model side by side, in the terminal; /threshold moves the refusal dial.
 
     Questions may also be piped in, one a line.
@@ -93,7 +92,6 @@ def chat(run: Run, method: Method = "grait", threshold: Threshold = None, debug:
     from grait.chat import terminal
     from grait.commands.finished import live
 
-    silence_libraries()
     console = Console(highlight=False)
     with live(run, method, threshold) as model:
         is_typed = sys.stdin.isatty()
@@ -103,7 +101,7 @@ def chat(run: Run, method: Method = "grait", threshold: Threshold = None, debug:
             terminal.typed_lines(console) if is_typed else sys.stdin,
             model.ask,
             console,
-            method=method,
+            method=model.method,
             refusal=model.refusal,
             score=model.score,
             threshold=model.threshold,
@@ -112,22 +110,20 @@ def chat(run: Run, method: Method = "grait", threshold: Threshold = None, debug:
 
 def play(
     run: Run,
-    method: Method = "grait",
+    method: Method = None,
     threshold: Threshold = None,
     host: Annotated[str, typer.Option(help="Address to serve at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Default: the first free one from 7860.")] = None,
-    debug: Debug = False,
 ) -> None:
     """Try a run's initial and tuned model in the browser, with a slider for the refusal dial. Needs the extra play."""
     from grait.chat.page import check_gradio, page, start
     from grait.commands.finished import live
 
     check_gradio()
-    silence_libraries()
     with live(run, method, threshold) as model:
         blocks = page(
             model.ask,
-            method=method,
+            method=model.method,
             refusal=model.refusal,
             score=model.score,
             threshold=model.threshold,

@@ -8,10 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from grait.cli.options import Debug
 
-
-def methods(debug: Debug = False) -> None:
+def methods() -> None:
     """List the methods that training.methods may name, and the untrained systems they are compared with."""
     from grait.methods.catalog import METHODS
 
@@ -38,7 +36,7 @@ def methods_table(rows: Iterable[Any]) -> Table:
     return table
 
 
-def datasets(debug: Debug = False) -> None:
+def datasets() -> None:
     """List the question sets that go by a short name, such as --set data.path=mmlu."""
     from grait.data.catalog import KNOWN_SETS
 

@@ -1,7 +1,6 @@
 """What several commands share: their options, and how long work is shown."""
 
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,11 @@ Set = Annotated[
     typer.Option("--set", help="Change one config key, such as --set training.epochs=5; may be repeated."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; finished stages found there are reused.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
-Method = Annotated[str, typer.Option(help="The method whose adapter is used.")]
+Method = Annotated[
+    str | None,
+    typer.Option(help="Method of the run whose adapter is used; default: grait, or the main one of those it trained."),
+]
 Threshold = Annotated[
     float | None,
     typer.Option(help="Refuse above this refusal score, 0 to 1; default: the calibrated threshold, else no dial."),
@@ -49,16 +50,9 @@ def data_tree(text: str) -> dict[str, Any]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Around long work: how to go on after Ctrl-C, and no warning that a user cannot act on."""
-    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property).
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    """Around long work: how to go on after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:  # here, because typer would end without a word
         print("interrupted; the same command continues where it was", file=sys.stderr)
         raise SystemExit(130) from None
-
-
-def silence_libraries() -> None:
-    # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property); nothing a user can act on.
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from grait.cli.options import Debug, Out, Set, interruptible, silence_libraries
+from grait.cli.options import Out, Set, interruptible
 from grait.errors import ConfigError
 
 
 def run(
     config: Annotated[Path | None, typer.Argument(help="YAML config file; without one, the defaults.")] = None,
+    *,
     model: Annotated[str | None, typer.Option(help="Hub id or folder of a causal language model.")] = None,
     train: Annotated[
         str | None, typer.Option(help="Training questions: .jsonl, .json, .csv, .parquet or hub id.")
@@ -30,7 +31,6 @@ def run(
         bool,
         typer.Option("--dry-run", help="Check the config, say what would be done and what it costs; write nothing."),
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Tune a model to refuse what it does not know, and measure it.
 
@@ -67,7 +67,6 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, in about 8 minutes.")] = False,
     overrides: Set = None,
     out: Out = None,
-    debug: Debug = False,
 ) -> None:
     """Run everything on the embedded default: SmolLM2-135M-Instruct learns what it does not know of WorldFacts."""
     from grait.config import load_config
@@ -89,7 +88,6 @@ def compare(
     ] = None,
     overrides: Set = None,
     out: Out = None,
-    debug: Debug = False,
 ) -> None:
     """Find out which method suits a model and data: train and evaluate several, on several seeds, side by side.
 
@@ -126,9 +124,7 @@ def _seed_numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a finished run or comparison.")], debug: Debug = False
-) -> None:
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run or comparison.")]) -> None:
     """Write report.html of a finished run or comparison again, with its figures as SVG and PNG; no model is loaded."""
     from grait.commands.report import report as write_report
 
@@ -138,24 +134,26 @@ def report(
 def _run(settings: Any) -> None:
     from grait.dial.stored import with_dial
     from grait.display.tables import dialled_table, differences_tables, groups_tables, metrics_table, probes_table
+    from grait.methods.catalog import main_method
     from grait.pipeline.order import run as run_pipeline
 
     with interruptible():
         result = run_pipeline(settings)
+    main = main_method(row.method for row in result.metrics)
     console = Console(soft_wrap=True, highlight=False)
     console.print(metrics_table(result.metrics))
-    for table in (*differences_tables(result.differences), *groups_tables(result.groups)):
+    for table in (*differences_tables(result.differences, main), *groups_tables(result.groups)):
         console.print(table)
     if result.dialled_metrics:
         console.print(dialled_table(result.dialled_metrics))
-        for table in differences_tables(result.dialled_differences, with_dial("grait")):
+        for table in differences_tables(result.dialled_differences, with_dial(main)):
             console.print(table)
     if result.probes:
         console.print(probes_table(result.probes))
-    for line in example_lines(result):
+    for line in example_lines(result, main):
         console.print(line, markup=False)
     console.print(f"\nEverything is in {result.folder}/", markup=False)
-    for name, what in CONTENTS.items():
+    for name, what in contents(main).items():
         if (result.folder / name).exists():
             console.print(f"  {name:28} {what}", markup=False)
 
@@ -164,7 +162,6 @@ def _explain(settings: Any) -> None:
     from grait.cli.plan_text import compute_table, memory_lines, plan_lines
     from grait.plan.dry_run import dry_run
 
-    silence_libraries()
     plan = dry_run(settings)
     console = Console(soft_wrap=True, highlight=False)
     for line in plan_lines(plan):
@@ -180,18 +177,20 @@ def _compare(settings: Any) -> None:
     from grait.commands.compare import compare as compare_methods
     from grait.dial.stored import with_dial
     from grait.display.tables import comparison_tables, verdicts
+    from grait.methods.catalog import main_method
 
     with interruptible():
         result = compare_methods(settings)
+    main = main_method(row.method for row in result.records)
     console = Console(soft_wrap=True, highlight=False)
-    for table in comparison_tables(result.records, result.differences):
+    for table in comparison_tables(result.records, result.differences, main):
         console.print(table)
         console.print()
     for line in verdicts(result.records, result.differences):
         console.print(line, markup=False)
     if result.dialled:
         console.print("\nWith the refusal dial of every method, set on the calibration questions:\n")
-        for table in comparison_tables(result.dialled, result.dialled_differences, with_dial("grait")):
+        for table in comparison_tables(result.dialled, result.dialled_differences, with_dial(main)):
             console.print(table)
             console.print()
         for line in verdicts(result.dialled, result.dialled_differences):
@@ -199,34 +198,37 @@ def _compare(settings: Any) -> None:
     print(f"\nEverything is in {result.folder}/: report.html, compare.md, compare.json, and a run folder for each seed")
 
 
-CONTENTS = {
-    "report.html": "what changed, as one page; its pictures are in figures/",
-    "adapters/grait": "the tuned adapter, in PEFT's format, with refusal_dial.json where a dial is set",
-    "rait.jsonl": "its training examples: prompt, completion, sample_weight",
-    "influence/scores.parquet": "influence, selection and weight of every question",
-    "knowledge/knowledge.parquet": "correctness and certainty of every training question",
-    "evaluation": "every answer of every system, judged",
-    "metrics.json": "the table above, as fractions",
-    "groups.json": "results by group of questions, as fractions",
-    "differences.json": "THS of grait less that of each other trained method, paired, as fractions",
-    "dialled_metrics.json": "the table with the refusal dial, as fractions",
-    "dialled_differences.json": "THS of grait with its dial less that of each other method with its own, paired",
-    "probes.json": "refusals of unanswerable questions and of chit-chat, as fractions",
-    "summary.json": "times, peak memory, versions, what was left out",
-}
+def contents(main: str) -> dict[str, str]:
+    """What a run folder holds, by path; ``main``: the method that the run is about."""
+    return {
+        "report.html": "what changed, as one page; its pictures are in figures/",
+        f"adapters/{main}": "the tuned adapter, in PEFT's format, with refusal_dial.json where a dial is set",
+        "rait.jsonl": "its training examples: prompt, completion, sample_weight",
+        "influence/scores.parquet": "influence, selection and weight of every question",
+        "knowledge/knowledge.parquet": "correctness and certainty of every training question",
+        "evaluation": "every answer of every system, judged",
+        "metrics.json": "the table above, as fractions",
+        "groups.json": "results by group of questions, as fractions",
+        "differences.json": f"THS of {main} less that of each other trained method, paired, as fractions",
+        "dialled_metrics.json": "the table with the refusal dial, as fractions",
+        "dialled_differences.json": f"THS of {main} with its dial less that of each other method with its own, paired",
+        "probes.json": "refusals of unanswerable questions and of chit-chat, as fractions",
+        "summary.json": "times, peak memory, versions, what was left out",
+    }
 
 
-def example_lines(result: Any) -> list[str]:
-    """Up to three test questions before and after: newly refused, still answered, over-refused."""
+def example_lines(result: Any, method: str) -> list[str]:
+    """Up to three test questions before and after ``method``: newly refused, still answered, over-refused."""
+    from grait.methods.catalog import INIT_BASIC
+
     kinds = {
         ("wrong", "refused"): "newly refused",
         ("correct", "correct"): "still answered",
         ("correct", "refused"): "over-refused",
     }
     dataset, systems = next(iter(result.predictions.items()))
-    method = list(systems)[-1]
     questions = {question.id: question for question in result.questions[dataset]}
-    before = {row.id: row for row in systems["init-basic"]}
+    before = {row.id: row for row in systems[INIT_BASIC]}
     lines = [f"\nExamples from {dataset}, {method} against the initial model:"]
     for (was, now), kind in kinds.items():
         for after in systems[method]:

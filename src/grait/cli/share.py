@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli.options import Debug, Method, Run, silence_libraries
+from grait.cli.options import Method, Run
 
 
 def export(
     run: Run,
     format_name: Annotated[str, typer.Option("--format", help="trl, llama-factory, axolotl or openai.")],
-    method: Annotated[str, typer.Option(help="The method whose training data is written.")] = "grait",
+    method: Method = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write; default: RUN/export/METHOD/FORMAT.")
     ] = None,
@@ -20,12 +20,11 @@ def export(
         bool, typer.Option("--resample", help="Repeat rows in proportion to the weights; no weights are written.")
     ] = False,
     rows: Annotated[int | None, typer.Option(help="Rows of a resampled file; default: as many as examples.")] = None,
-    debug: Debug = False,
 ) -> None:
     """Write what a finished run trained on for another training tool, and say what becomes of the weights."""
     from grait.commands.export import export as export_run
 
-    result = export_run(run, format_name, method, out, resample, rows)
+    result = export_run(run, format_name, method=method, out=out, resample=resample, n_rows=rows)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for note in result.notes:
         console.print(f"{note}.")
@@ -35,14 +34,12 @@ def export(
 def merge(
     run: Run,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; new or empty.")],
-    method: Method = "grait",
-    debug: Debug = False,
+    method: Method = None,
 ) -> None:
     """Save base model and adapter of a finished run as one model, with tokenizer and chat template."""
     from grait.commands.merge import merge as merge_run
 
-    silence_libraries()
-    result = merge_run(run, out, method)
+    result = merge_run(run, out, method=method)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if result.was_quantised:
         console.print(
@@ -54,17 +51,16 @@ def merge(
 def push(
     run: Run,
     repo: Annotated[str, typer.Argument(help="Repository on the hub, OWNER/NAME; made if it is not there.")],
-    method: Method = "grait",
+    method: Method = None,
     private: Annotated[bool, typer.Option("--private", help="Only you, or your organisation, may see it.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the folder, RUN/push/METHOD, and upload nothing.")
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Put an adapter of a finished run on the hub, with a model card that has its measurements."""
     from grait.commands.push import push as push_run
 
-    result = push_run(run, repo, method, private, dry_run)
+    result = push_run(run, repo, method=method, is_private=private, is_dry=dry_run)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if result.url is None:
         option = " --private" if private else ""

@@ -3,19 +3,27 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from grait.commands.finished import finished_adapter, open_run
+from grait.commands.finished import finished_adapter, open_run, trained_method
 from grait.commands.report import FinishedRun
-from grait.config import Config, DataConfig
-from grait.data.load import load_questions
+from grait.config import Config, DataConfig, parse_config
 from grait.dial.choice import Target
 from grait.dial.stored import SavedDial, save_dial
 from grait.dial.threshold import ScoreName
 from grait.errors import ConfigError
 from grait.methods.catalog import INIT_BASIC
-from grait.pipeline.dials import DEFAULT_SCORE, asked, before_and_after, check_unseen, chosen, outcomes_of
+from grait.pipeline.data import RunData
+from grait.pipeline.dials import (
+    DEFAULT_SCORE,
+    choose_dial,
+    measure_dial,
+    outcomes_of,
+    start_calibration,
+    unseen_questions,
+)
+from grait.pipeline.models import Models
 from grait.pipeline.reporting import last
 from grait.pipeline.results import SUMMARY
-from grait.pipeline.workbench import Workbench
+from grait.pipeline.stages import Stages
 from grait.records import MetricRecord, Prediction
 from grait.runtime.artifacts import read_rows
 from grait.runtime.lock import locked
@@ -25,7 +33,7 @@ from grait.runtime.lock import locked
 class Calibration:
     """A stored dial.
 
-    ``metrics``: of the calibration questions, then of the run's test sets that the method was evaluated on: the method
+    ``metrics``: on the calibration questions, then on the run's test sets that the method was evaluated on: the method
     as it is, and with the dial.
     """
 
@@ -35,44 +43,64 @@ class Calibration:
 
 
 def calibrate(
-    folder: Path,
-    target: Target,
-    method: str = "grait",
-    data: DataConfig | None = None,
+    run: str | Path,
+    *,
+    max_over_refusal: float | None = None,
+    max_wrong: float | None = None,
+    max_ths: bool = False,
+    confidence: float = 0.9,
+    method: str | None = None,
+    data: DataConfig | str | Path | None = None,
     score: ScoreName = DEFAULT_SCORE,
 ) -> Calibration:
-    """Choose and store the threshold of one method's dial in a finished run.
+    """Choose and store the threshold of one method's dial in a finished run, such as ``max_over_refusal=0.05``.
 
-    ``data``: calibration questions, by default WorldFacts' ``val`` where the run is on WorldFacts. Raises a GraitError
-    when they were trained on or are test questions, or when no threshold reaches the target; nothing is stored then.
+    ``run``: its folder. Give one target: ``max_over_refusal``, the largest share refused of what the initial model
+    answers right; ``max_wrong``, the largest share of wrong answers; or ``max_ths``, which promises nothing. A share
+    holds on new questions with ``confidence``. ``method``: default the run's main one. ``data``: calibration questions,
+    by default WorldFacts' ``val`` where the run is on WorldFacts. Raises a GraitError when they were trained on or are
+    test questions, or when no threshold reaches the target; nothing is stored then.
     """
-    check_target(target)
-    bench = open_run(folder)
-    with locked(folder), bench.releasing_vllm():
-        found = _calibrate(bench, target, method, data, score)
+    target = _target(max_over_refusal, max_wrong, max_ths, confidence)
+    folder = Path(run)
+    opened = open_run(folder)
+    models = Models(opened)
+    source = parse_config({"data": {"path": str(data)}}).data if isinstance(data, str | Path) else data
+    with locked(folder), models.releasing_vllm():
+        found = _calibrate(opened, models, target, trained_method(opened, method), source, score)
         if (folder / SUMMARY).exists():
             last(folder, lambda: FinishedRun.read(folder).page())
         return found
 
 
-def _calibrate(bench: Workbench, target: Target, method: str, data: DataConfig | None, score: ScoreName) -> Calibration:
-    adapter = finished_adapter(bench, method)
-    data = data or default_data(bench.config)
-    questions = load_questions(data)
-    check_unseen(bench, questions, data.title)
-    initial = outcomes_of(asked(bench, INIT_BASIC, None, questions, data.title))
-    dial, metrics = chosen(bench, method, adapter, data, questions, initial, target, score)
+def _calibrate(
+    data: RunData, models: Models, target: Target, method: str, source: DataConfig | None, score: ScoreName
+) -> Calibration:
+    adapter, stages = finished_adapter(data, method), Stages(data.folder)
+    source = source or default_data(data.config)
+    calibration = start_calibration(data, models, stages, source, unseen_questions(data, source))
+    rows = calibration.answers(data, models, stages, method, adapter)
+    dial, metrics = choose_dial(data, calibration, method, rows, target, score)
     file = save_dial(adapter.folder, dial)
-    for dataset in bench.config.evaluation.datasets:
-        metrics += _on_test_set(bench, method, dataset, dial)
+    for dataset in data.config.evaluation.datasets:
+        metrics += _on_test_set(data, method, dataset.title, dial)
     return Calibration(file, SavedDial.model_validate_json(file.read_bytes()), metrics)
 
 
-def check_target(target: Target) -> None:
-    """ConfigError when a share of the target is not between 0 and 1."""
+def _target(max_over_refusal: float | None, max_wrong: float | None, max_ths: bool, confidence: float) -> Target:
+    """ConfigError when not one was given, or when a share is not between 0 and 1."""
+    targets = [
+        *([Target("over_refusal", max_over_refusal, confidence)] if max_over_refusal is not None else []),
+        *([Target("wrong", max_wrong, confidence)] if max_wrong is not None else []),
+        *([Target("ths")] if max_ths else []),
+    ]
+    if len(targets) != 1:
+        raise ConfigError(f"give one of --max-over-refusal, --max-wrong and --max-ths; found {len(targets)}")
+    (target,) = targets
     for name, share in (("the limit", target.at_most), ("confidence", target.confidence)):
         if share is not None and not 0 < share < 1:
             raise ConfigError(f"{name} is {share:g}: expected a share above 0 and below 1, such as 0.05")
+    return target
 
 
 def default_data(config: Config) -> DataConfig:
@@ -85,11 +113,11 @@ def default_data(config: Config) -> DataConfig:
     return DataConfig(path="worldfacts", split="val", view=config.data.view)
 
 
-def _on_test_set(bench: Workbench, method: str, dataset: DataConfig, dial: SavedDial) -> list[MetricRecord]:
+def _on_test_set(data: RunData, method: str, title: str, dial: SavedDial) -> list[MetricRecord]:
     """The method with and without the dial on a test set; nothing where the run has not evaluated it."""
-    folder = bench.folder / "evaluation" / dataset.title
+    folder = data.folder / "evaluation" / title
     files = [folder / system / "predictions.parquet" for system in (INIT_BASIC, method)]
     if not all(file.exists() for file in files):
         return []
     initial, rows = (read_rows(file, Prediction) for file in files)
-    return before_and_after(bench, method, dataset.title, outcomes_of(initial), rows, dial.score, dial.threshold)
+    return measure_dial(data.config, method, title, outcomes_of(initial), rows, dial.score, dial.threshold)

@@ -7,60 +7,45 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from grait.config import Config
+from grait.config import Config, as_config
 from grait.data.load import load_questions
 from grait.dial.stored import with_dial
 from grait.display.tables import comparison_markdown
 from grait.errors import ArtifactError
 from grait.evaluation.compare import compare as compare_answers
 from grait.evaluation.compare import gather
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.catalog import INIT_BASIC, METHODS, UNTRAINED, main_method
+from grait.pipeline.models import model_key
 from grait.pipeline.order import run
 from grait.pipeline.reporting import comparison_page, last
-from grait.pipeline.results import Answered, RunResult
-from grait.pipeline.workbench import digest, model_key
+from grait.pipeline.results import COMPARISON, Answered, Comparison, RunResult
+from grait.pipeline.stages import digest
 from grait.records import ComparisonRecord, DifferenceRecord
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import fingerprint, write_json
+from grait.runtime.files import replacing_folder, written
 from grait.runtime.lock import locked
 from grait.runtime.machine import machine, versions
 
-RESULT = "compare.json"
 ROWS = ("records", "differences", "dialled", "dialled_differences")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """``records``: data set by data set, the initial model first, then systems as trained.
-
-    ``differences``: paired, of ``grait`` and of each data set's highest THS. ``about``: config, seeds, resamples,
-    versions, machine and date. ``dialled``, ``dialled_differences``: the same of the methods that have a refusal dial
-    in every seed, with it; empty without any.
-    """
-
-    folder: Path
-    records: list[ComparisonRecord]
-    differences: list[DifferenceRecord]
-    about: dict[str, Any]
-    dialled: list[ComparisonRecord] = field(default_factory=list)
-    dialled_differences: list[DifferenceRecord] = field(default_factory=list)
-
-
-def compare(config: Config) -> Comparison:
+def compare(config: Config | dict[str, Any] | str | Path) -> Comparison:
     """Run, or continue, ``config`` with each of its ``compare.methods`` and ``compare.seeds``; then compare.
 
-    A folder that holds the finished comparison of this very config and these questions is only read: no model loads.
-    Raises a GraitError for what the user has to mend.
+    ``config``: as of ``run``. A folder that holds the finished comparison of this very config and these questions is
+    only read: no model loads. Raises a GraitError for what the user has to mend.
     """
+    config = as_config(config)
     folder = Path(config.out)
     key = fingerprint(_key(config))
     found = _finished(folder, key)
     if found:
-        progress.note(f"{folder / RESULT}: finished before")
+        progress.note(f"{folder / COMPARISON}: finished before")
         return found
     with locked(folder):
         return _compared(config, key)
@@ -76,10 +61,10 @@ def _compared(config: Config, key: str) -> Comparison:
             _share_initial(config, seeds[0], seed)
         runs[seed] = run(_of_seed(config, seed))
     answers = {seed: result.predictions for seed, result in runs.items()}
-    records, differences = _side_by_side(config, answers, "grait")
-    dialled, dialled_differences = _side_by_side(
-        config, {seed: result.dialled for seed, result in runs.items()}, with_dial("grait")
-    )
+    with_dials = {seed: result.dialled for seed, result in runs.items()}
+    main = main_method(_trained(config))
+    records, differences = _side_by_side(config, answers, main)
+    dialled, dialled_differences = _side_by_side(config, with_dials, with_dial(main))
     about = {
         "date": time.strftime("%Y-%m-%d"),
         "seeds": seeds,
@@ -89,12 +74,12 @@ def _compared(config: Config, key: str) -> Comparison:
         "config": config.model_dump(),
     }
     found = Comparison(
-        folder,
-        records,
-        differences,
-        about,
-        [row for row in dialled if row.method != INIT_BASIC],
-        [row for row in dialled_differences if row.versus != INIT_BASIC],
+        folder=folder,
+        records=records,
+        differences=differences,
+        about=about,
+        dialled=[row for row in dialled if row.method != INIT_BASIC],
+        dialled_differences=[row for row in dialled_differences if row.versus != INIT_BASIC],
     )
     if processes.is_main():
         _write(found, key)
@@ -129,45 +114,42 @@ def _side_by_side(
 
 
 def _write(found: Comparison, key: str) -> None:
-    path = found.folder / RESULT
+    path = found.folder / COMPARISON
     rows = (found.records, found.differences, found.about, found.dialled, found.dialled_differences)
-    try:
+    with written(path):
         (found.folder / "compare.md").write_text(comparison_markdown(*rows), encoding="utf-8")
-        write_json(
-            path,
-            {"key": key, "about": found.about} | {name: [asdict(x) for x in getattr(found, name)] for name in ROWS},
-        )
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot write: {error.strerror or error}") from error
+        records = {name: [asdict(row) for row in getattr(found, name)] for name in ROWS}
+        write_json(path, {"key": key, "about": found.about} | records)
 
 
 def _share_initial(config: Config, done: int, seed: int) -> None:
     """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later."""
     titles = [dataset.title for dataset in config.evaluation.datasets]
-    stages = [Path("evaluation", title, system) for title in titles for system in (INIT_BASIC, INIT_REFUSE)]
+    stages = [Path("evaluation", title, system) for title in titles for system in UNTRAINED]
     if calibration := config.evaluation.calibration:
         stages.append(Path("calibration", calibration.title, INIT_BASIC))
     for stage in stages:
         own, other = (Path(config.out) / f"seed-{number}" / stage for number in (seed, done))
         if other.exists() and not own.exists():
-            partial = own.with_name(f".{own.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(other, partial)
-            partial.rename(own)
+            with replacing_folder(own) as partial:
+                shutil.copytree(other, partial, dirs_exist_ok=True)
 
 
 def _of_seed(config: Config, seed: int) -> Config:
     """The config of one seed's run."""
-    methods = [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
-    trained = [name for name in methods if METHODS[name].select]
     return config.model_copy(
         update={
             "seed": seed,
             "out": str(Path(config.out) / f"seed-{seed}"),
-            "training": config.training.model_copy(update={"methods": trained}),
+            "training": config.training.model_copy(update={"methods": _trained(config)}),
             "evaluation": config.evaluation.model_copy(update={"probes": False}),
         }
     )
+
+
+def _trained(config: Config) -> list[str]:
+    methods = [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
+    return [name for name in methods if METHODS[name].select]
 
 
 def _key(config: Config) -> dict[str, Any]:
@@ -184,7 +166,7 @@ def _key(config: Config) -> dict[str, Any]:
 def _finished(folder: Path, key: str) -> Comparison | None:
     """The comparison in the folder, if it is the one of this key."""
     try:
-        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        found = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
         if found["key"] != key:
             return None
         return _comparison(folder, found)
@@ -195,9 +177,9 @@ def _finished(folder: Path, key: str) -> Comparison | None:
 def read_comparison(folder: Path) -> Comparison:
     """The finished comparison in a folder. Raises ArtifactError when it is damaged or of another version."""
     try:
-        return _comparison(folder, json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        return _comparison(folder, json.loads((folder / COMPARISON).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / RESULT}: not a readable comparison; run grait compare again") from error
+        raise ArtifactError(f"{folder / COMPARISON}: not a readable comparison; run grait compare again") from error
 
 
 def _comparison(folder: Path, found: dict[str, Any]) -> Comparison:

@@ -15,30 +15,32 @@ from typing import Any
 
 from grait.commands.finished import open_run
 from grait.commands.harness import HarnessTasks, check_tasks, run_tasks
-from grait.config import Config, ModelConfig
+from grait.config import Config, ModelConfig, as_config
 from grait.errors import ArtifactError
 from grait.evaluation.groups import summarize_groups
 from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.adapters import adapter_digests, find_adapter
-from grait.pipeline.evaluation import answers, measured
+from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, measure, write_records
+from grait.pipeline.models import Models, model_key
 from grait.pipeline.probes import probe
-from grait.pipeline.results import PROBES
-from grait.pipeline.workbench import Notes, Workbench, model_key
+from grait.pipeline.results import GROUPS, METRICS, PROBES
+from grait.pipeline.stages import Notes, Stages, alone
 from grait.records import Asked, GroupRecord, HarnessRecord, MetricRecord, Prediction, ProbeRecord, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, versions
 
-ABOUT, HARNESS = "about.json", "lm_eval.json"
+ABOUT, HARNESS, WITHOUT_THS = "about.json", "lm_eval.json", "without_ths.json"
 INITIAL = "initial"
 """The initial model in the harness, where none of our prompts is used."""
 
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """``metrics``: of each data set, the initial model first. ``without_ths``: of the data sets on which the initial
-    model gives no wrong answer, so that THS and all that builds on it is undefined.
+    """``metrics``: data set by data set, the initial model first. ``without_ths``: shares on the data sets on which the
+    initial model gives no wrong answer, so that THS and all that builds on it is undefined.
 
     ``probes``, ``harness``: empty where they were not asked for. ``about``: models, prompts, shots, versions, machine.
     """
@@ -53,8 +55,9 @@ class ModelEvaluation:
 
 
 def evaluate(
-    config: Config,
-    adapter: str | None = None,
+    config: Config | dict[str, Any] | str | Path,
+    *,
+    adapter: str | Path | None = None,
     initial: ModelConfig | None = None,
     asked: Asked = "refuse",
     harness: HarnessTasks | None = None,
@@ -62,59 +65,73 @@ def evaluate(
 ) -> ModelEvaluation:
     """Ask, or go on asking, the model of ``config`` its ``evaluation.datasets``, and hold it against the initial one.
 
-    ``config``: model, prompt, evaluation, seed, out and tokens_per_batch count; nothing is trained, ``data`` is not
-    read. ``adapter``: folder or hub id in PEFT's format. ``initial``: the base of THS; default: the same model without
-    the adapter. ``asked``: how the model is asked; without adapter and initial model, ``query`` is the initial model
-    itself. ``shots``: shown where the question set keeps none of its own (``asked_as`` has those of a run). Stages that
-    are finished in ``config.out`` are reused. Raises a GraitError with one line.
+    ``config``: as of ``run``; model, prompt, evaluation, seed, out and tokens_per_batch count; nothing is trained,
+    ``data`` is not read. ``adapter``: folder or hub id in PEFT's format. ``initial``: the base of THS; default: the
+    same model without the adapter. ``asked``: how the model is asked; without adapter and initial model, ``query`` is
+    the initial model itself. ``shots``: shown where the question set keeps none of its own (``asked_as`` has those of a
+    run). Stages that are finished in ``config.out`` are reused. Raises a GraitError with one line.
     """
+    config = as_config(config)
     if (Path(config.out) / "config.json").exists():
         raise ArtifactError(f"{config.out}: holds a run of its own; name another folder with --out")
-    tuned = Workbench(config, has_training=False, given_shots=tuple(shots))
-    base = tuned if initial is None else replace(tuned, config=config.model_copy(update={"model": initial}))
-    put_on = _adapter_stage(adapter)
+    data = RunData(config, has_training=False, given_shots=tuple(shots))
+    models = Models(data)
+    base = data if initial is None else replace(data, config=config.model_copy(update={"model": initial}))
+    base_models = models if base is data else Models(base)
+    name = None if adapter is None else str(adapter)
+    put_on = _adapter_stage(name)
+    is_initial = base is data and put_on is None
+    ours = System(INIT_REFUSE if is_initial else label(config.model.name, name), put_on, asked, judge)
+    theirs = System.of_method(INIT_BASIC, None)
+    is_asked = not (is_initial and asked == "query")
+    index = check_tasks(harness) if harness else None
+    _note_shots(data, name, put_on)
+    with alone(data, models) as stages, base_models.releasing_vllm():
+        # The tuned model first: an adapter that does not fit is found before the initial model is asked.
+        answers = {ours.name: _answers(data, models, stages, ours)} if is_asked else {}
+        probes = [probe(data, models, stages, ours.name, put_on)] if config.evaluation.probes else []
+        tasks = _harness(models, stages, ours.name, put_on, harness, index) if harness and not is_initial else []
+        if base is not data:
+            models.drop()
+        predictions = _common(_answers(base, base_models, stages, theirs), answers)
+        if config.evaluation.probes and not is_initial:
+            probes = [probe(base, base_models, stages, INIT_REFUSE, None), *probes]
+        if harness:
+            tasks = [*_harness(base_models, stages, INITIAL, None, harness, index), *tasks]
+        about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | _about(data, base, stages)
+        about["asked"] = {system.name: system.asked for system in (theirs, *([ours] if is_asked else []))}
+        return _write(data, stages.folder, predictions, probes, tasks, about)
+
+
+def _note_shots(data: RunData, adapter: str | None, put_on: Stage | None) -> None:
+    """Say what is odd about the shots; bad data is found, too, before a model is loaded."""
     run = None if put_on is None else _run_that_shows_shots(put_on.folder)
-    if run and not shots:
+    if run and not data.given_shots:
         progress.note(
             f"{adapter}: trained with solved examples in its prompts (prompt.shots_in: all), which are not shown here; "
             f"to ask as its run did, add --prompt-of {run}"
         )
-    is_initial = base is tuned and put_on is None
-    name = INIT_REFUSE if is_initial else label(config.model.name, adapter)
-    index = check_tasks(harness) if harness else None
-    for title, questions in tuned.test_sets.items():  # bad data is found before a model is loaded
-        if shown := {shot.question for shot in shots} & {question.question for question in questions}:
+    for title, questions in data.test_sets.items():
+        if shown := {shot.question for shot in data.given_shots} & {question.question for question in questions}:
             progress.note(
                 f"{title}: {len(shown)} of its questions are among the shots: they are asked after their own answers"
             )
-    with tuned.alone(), base.releasing_vllm():
-        # The tuned model first: an adapter that does not fit is found before the initial model is asked.
-        ours = {} if is_initial and asked == "query" else _answers(tuned, name, put_on, asked)
-        probes = [probe(tuned, name, put_on)] if config.evaluation.probes else []
-        tasks = _harness(tuned, name, put_on, harness, index) if harness and not is_initial else []
-        if base is not tuned:
-            tuned.drop_model()
-        theirs = _answers(base, INIT_BASIC, None, "query")
-        if config.evaluation.probes and not is_initial:
-            probes = [probe(base, INIT_REFUSE, None), *probes]
-        if harness:
-            tasks = [*_harness(base, INITIAL, None, harness, index), *tasks]
-        predictions = _common(theirs, {name: ours} if ours else {})
-        about = {
-            "date": time.strftime("%Y-%m-%d"),
-            "model": model_key(config),
-            "adapter": None if put_on is None else {"name": adapter, **put_on.key},
-            "initial": model_key(base.config),
-            "asked": {INIT_BASIC: "query", **({name: asked} if ours else {})},
-            "shots": shots_of(base),
-            "config": config.model_dump(
-                include={"model", "prompt", "inference", "evaluation", "seed", "tokens_per_batch"}
-            ),
-            "stages": tuned.notes,
-            "versions": versions(),
-            "machine": machine(),
-        }
-        return _written(tuned, predictions, probes, tasks, about)
+
+
+def _about(data: RunData, base: RunData, stages: Stages) -> dict[str, Any]:
+    """What was asked after what, with what, and when."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "model": model_key(data.config),
+        "initial": model_key(base.config),
+        "shots": shots_of(base),
+        "config": data.config.model_dump(
+            include={"model", "prompt", "inference", "evaluation", "seed", "tokens_per_batch"}
+        ),
+        "stages": stages.notes,
+        "versions": versions(),
+        "machine": machine(),
+    }
 
 
 def label(model: str, adapter: str | None) -> str:
@@ -125,20 +142,20 @@ def label(model: str, adapter: str | None) -> str:
 
 def asked_as(run: Path) -> tuple[dict[str, Any], tuple[Question, ...]]:
     """What decides how a run asks its questions: config keys with their values, and its solved examples."""
-    bench = open_run(run)
-    keys = {"prompt": bench.config.prompt.model_dump(), "knowledge": {"scoring": bench.config.knowledge.scoring}}
-    return keys, bench.shots
+    data = open_run(run)
+    keys = {"prompt": data.config.prompt.model_dump(), "knowledge": {"scoring": data.config.knowledge.scoring}}
+    return keys, data.shots
 
 
-def shots_of(bench: Workbench) -> dict[str, str]:
+def shots_of(data: RunData) -> dict[str, str]:
     """What stands before the questions of each data set in a BASIC prompt, in words."""
     shots = {}
-    for title, questions in bench.test_sets.items():
-        shown = {bench.prompts.shots_for(question) for question in questions}
+    for title, questions in data.test_sets.items():
+        shown = {data.prompts.shots_for(question) for question in questions}
         if shown == {()}:
             shots[title] = "no shots"
-        elif shown == {bench.given_shots}:
-            shots[title] = f"{len(bench.given_shots)} shots that were given"
+        elif shown == {data.given_shots}:
+            shots[title] = f"{len(data.given_shots)} shots that were given"
         else:
             shots[title] = f"{max(map(len, shown))} shots of the same topic, which the set keeps for this"
     return shots
@@ -162,9 +179,12 @@ def _run_that_shows_shots(adapter: Path) -> Path | None:
         return None
 
 
-def _answers(bench: Workbench, name: str, adapter: Stage | None, asked: Asked) -> dict[str, list[Prediction]]:
+def _answers(data: RunData, models: Models, stages: Stages, system: System) -> dict[str, list[Prediction]]:
     """By data set."""
-    return {title: answers(bench, name, adapter, title, asked, judge) for title in bench.test_sets}
+    return {
+        title: answer_questions(data, models, stages, system, QuestionSet(title, questions))
+        for title, questions in data.test_sets.items()
+    }
 
 
 def _common(
@@ -182,28 +202,28 @@ def _common(
 
 
 def _harness(
-    bench: Workbench, name: str, adapter: Stage | None, wanted: HarnessTasks, index: Any
+    models: Models, stages: Stages, name: str, adapter: Stage | None, wanted: HarnessTasks, index: Any
 ) -> list[HarnessRecord]:
     """One model's results on the tasks of lm-evaluation-harness."""
     settings = asdict(wanted)
     del settings["batch_size"]
     key = {
-        "model": model_key(bench.config),
+        "model": model_key(models.config),
         "adapter": adapter.fingerprint if adapter else None,
         "lm_eval": importlib.metadata.version("lm_eval"),
         **settings,
         "tasks": list(wanted.tasks),
         "task_files": _task_files(wanted.include_path),
     }
-    stage = Stage(bench.folder / "lm-eval" / name, key)
+    stage = Stage(stages.folder / "lm-eval" / name, key)
 
     def compute(folder: Path) -> Notes:
-        with bench.adapted(adapter) as model:
-            records = run_tasks(name, model, bench.prompts.tokenizer, wanted, index)
+        with models.adapted(adapter) as model:
+            records = run_tasks(name, model, models.tokenizer, wanted, index)
         write_rows(folder / "results.parquet", records)
         return {}
 
-    bench.once(f"lm-evaluation-harness: {name} on {', '.join(wanted.tasks)}", stage, compute)
+    stages.once(f"lm-evaluation-harness: {name} on {', '.join(wanted.tasks)}", stage, compute)
     return read_rows(stage.folder / "results.parquet", HarnessRecord)
 
 
@@ -217,8 +237,9 @@ def _task_files(include_path: str | None) -> str | None:
     return fingerprint([[name, found.st_size, found.st_mtime_ns] for name, found in stats])
 
 
-def _written(
-    bench: Workbench,
+def _write(
+    data: RunData,
+    folder: Path,
     predictions: dict[str, dict[str, list[Prediction]]],
     probes: list[ProbeRecord],
     tasks: list[HarnessRecord],
@@ -226,28 +247,25 @@ def _written(
 ) -> ModelEvaluation:
     """Metrics of all that was answered; also as files."""
     has_ths = {title: any(row.outcome == "wrong" for row in rows[INIT_BASIC]) for title, rows in predictions.items()}
-    metrics, groups = measured(bench, {title: rows for title, rows in predictions.items() if has_ths[title]})
+    measurable = {title: rows for title, rows in predictions.items() if has_ths[title]}
+    metrics, groups = measure(data.config, data.test_sets, measurable)
     without_ths = [
         record
         for title, systems in predictions.items()
         if not has_ths[title]
-        for record in _shares(title, bench.test_sets[title], systems)
+        for record in _shares(title, data.test_sets[title], systems)
     ]
-    result = ModelEvaluation(bench.folder, metrics, groups, without_ths, probes, tasks, about)
     if processes.is_main():
         files: dict[str, Sequence[Any]] = {
-            "metrics.json": metrics,
-            "groups.json": groups,
-            "without_ths.json": without_ths,
+            METRICS: metrics,
+            GROUPS: groups,
+            WITHOUT_THS: without_ths,
             PROBES: probes,
             HARNESS: tasks,
         }
-        for name, records in files.items():
-            (bench.folder / name).unlink(missing_ok=True)  # of an earlier call with other options
-            if records:
-                write_json(bench.folder / name, [asdict(record) for record in records])
-        write_json(bench.folder / ABOUT, about)
-    return result
+        write_records(folder, files)
+        write_json(folder / ABOUT, about)
+    return ModelEvaluation(folder, metrics, groups, without_ths, probes, tasks, about)
 
 
 def _shares(title: str, questions: Sequence[Question], systems: Mapping[str, list[Prediction]]) -> list[GroupRecord]:

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grait.commands.finished import finished_adapter, finished_evidence, open_run
+from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
 from grait.config.schema import LARGEST
 from grait.errors import ArtifactError, ConfigError, reason
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
 from grait.model import default
+from grait.pipeline.data import RunData
 from grait.pipeline.order import same_training, selections
+from grait.pipeline.stages import digest
 from grait.pipeline.training import taught, weighted_examples
-from grait.pipeline.workbench import Workbench, digest
 from grait.records import Selected
 from grait.runtime.artifacts import MANIFEST, Stage, write_json
 
@@ -44,17 +45,20 @@ class Exported:
 
 
 def export(
-    run: Path,
+    run: str | Path,
     format_name: str,
-    method: str = "grait",
-    out: Path | None = None,
+    *,
+    method: str | None = None,
+    out: str | Path | None = None,
     resample: bool = False,
     n_rows: int | None = None,
 ) -> Exported:
-    """Write the training data of a method of a finished run; ``out``: default ``RUN/export/METHOD/FORMAT``.
+    """Write what a method of a finished run was trained on, for another training tool.
 
-    ``resample``: rows in proportion to the weights, ``n_rows`` of them (default: as many as examples), and no weights.
-    An earlier export in the folder is replaced; files that are not ours stay. Raises a GraitError with one line.
+    ``run``: folder of the run; ``format_name``: ``trl``, ``llama-factory``, ``axolotl`` or ``openai``; ``method``:
+    default the run's main one; ``out``: default ``RUN/export/METHOD/FORMAT``. ``resample``: rows in proportion to the
+    weights, ``n_rows`` of them (default: as many as examples), and no weights. An earlier export in the folder is
+    replaced; files that are not ours stay. Raises a GraitError with one line.
     """
     if format_name not in FORMATS:
         raise ConfigError(f"--format {format_name}: expected one of {', '.join(FORMATS)}")
@@ -62,16 +66,17 @@ def export(
         raise ConfigError("--rows goes with --resample; without it every example has one row")
     if n_rows is not None and not 0 < n_rows < LARGEST:
         raise ConfigError(f"--rows {n_rows}: expected at least 1")
-    bench = open_run(run)
-    folder = out or run / "export" / method / format_name
+    data = open_run(Path(run))
+    method = trained_method(data, method)
+    folder = Path(out or Path(run) / "export" / method / format_name)
     _check_free(folder)
-    adapter = trained_adapter(bench, method)
-    selected = trained_on(bench, method, adapter)
-    examples = [_example(bench, row) for row in selected]
-    recipe = _recipe(bench, method, adapter, selected)
+    adapter = trained_adapter(data, method)
+    selected = trained_on(data, method, adapter)
+    examples = [_example(data, row) for row in selected]
+    recipe = _recipe(data, method, adapter, selected)
     tool, files_of = FORMATS[format_name]
     share = share_of(examples, "resampled" if resample else "carried" if format_name == "trl" else "left out", n_rows)
-    n_otherwise = _rendered_otherwise(bench, examples, recipe) if format_name != "openai" else 0
+    n_otherwise = _rendered_otherwise(data, examples, recipe) if format_name != "openai" else 0
     notes = [in_words(tool, share)]
     if n_otherwise:
         notes.append(
@@ -100,23 +105,23 @@ def export(
     return Exported(folder, share, notes)
 
 
-def trained_adapter(bench: Workbench, method: str) -> Stage:
+def trained_adapter(data: RunData, method: str) -> Stage:
     """The adapter of a method: its own, or that of a method with the same training set.
 
     Raises ArtifactError, naming those that there are.
     """
-    adapters = Path(bench.config.out) / "adapters"
+    adapters = data.folder / "adapters"
     is_shared = not (adapters / method).is_dir() and any(adapters.glob(f"[!.]*/{MANIFEST}"))
-    if is_shared and method in bench.config.training.methods:
-        method = same_training(selections(bench.config, finished_evidence(bench)))[method]
-    return finished_adapter(bench, method)
+    if is_shared and method in data.config.training.methods:
+        method = same_training(selections(data.config, finished_evidence(data)))[method]
+    return finished_adapter(data, method)
 
 
-def trained_on(bench: Workbench, method: str, adapter: Stage) -> list[Selected]:
+def trained_on(data: RunData, method: str, adapter: Stage) -> list[Selected]:
     """What the adapter of a method was trained on. ArtifactError when the run's files now give other examples."""
-    if method in bench.config.training.methods:
-        selected = selections(bench.config, finished_evidence(bench))[method]
-        if digest(weighted_examples(bench, selected)) == adapter.key.get("examples"):
+    if method in data.config.training.methods:
+        selected = selections(data.config, finished_evidence(data))[method]
+        if digest(weighted_examples(data, selected)) == adapter.key.get("examples"):
             return selected
     raise ArtifactError(
         f"{adapter.folder}: trained on other examples than the run's config, questions and tokenizer give now; "
@@ -124,28 +129,28 @@ def trained_on(bench: Workbench, method: str, adapter: Stage) -> list[Selected]:
     )
 
 
-def _example(bench: Workbench, row: Selected) -> Example:
-    question, answer = bench.questions[row.id], taught(bench, row)
-    prompt = bench.prompts.prompt(question, "refuse")
+def _example(data: RunData, row: Selected) -> Example:
+    question, answer = data.questions[row.id], taught(data, row)
+    prompt = data.prompts.prompt(question, "refuse")
     return Example(
         id=row.id,
         label=row.label,
         target=row.target,
-        messages=tuple(bench.prompts.messages(question, "refuse")),
+        messages=tuple(data.prompts.messages(question, "refuse")),
         answer=answer,
         prompt=prompt.text,
-        completion=bench.prompts.completion(prompt, answer).text,
+        completion=data.prompts.completion(prompt, answer).text,
         sample_weight=row.sample_weight,
     )
 
 
-def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Selected]) -> Recipe:
-    config, tokenizer = bench.config, bench.prompts.tokenizer
+def _recipe(data: RunData, method: str, adapter: Stage, selected: Sequence[Selected]) -> Recipe:
+    config, tokenizer = data.config, data.prompts.tokenizer
     name = default.HUB_ID if config.model.name == default.NAME else config.model.name
     bare = tokenizer("Q", add_special_tokens=False)["input_ids"]
     around = tokenizer("Q")["input_ids"]
-    question = bench.questions[selected[0].id]
-    is_chat, first = bench.prompts.is_chat(question), bench.prompts.messages(question, "refuse")
+    question = data.questions[selected[0].id]
+    is_chat, first = data.prompts.is_chat(question), data.prompts.messages(question, "refuse")
     begin = around[: around.index(bare[0])] if bare[0] in around else []
     return Recipe(
         model=name,
@@ -154,9 +159,9 @@ def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Se
         dtype=adapter.key["model"]["dtype"],
         is_chat=is_chat,
         begin="".join(tokenizer.convert_ids_to_tokens(begin)),
-        end=bench.prompts.end_text(is_chat),
-        eos=bench.prompts.end_text(False),
-        n_tokens=max(row.example.n_tokens for row in weighted_examples(bench, selected)) + 1,
+        end=data.prompts.end_text(is_chat),
+        eos=data.prompts.end_text(False),
+        n_tokens=max(row.example.n_tokens for row in weighted_examples(data, selected)) + 1,
         has_shots=any(message["role"] == "assistant" for message in first),
         lora=config.lora,
         training=config.training.resolved(len(selected)),
@@ -165,14 +170,14 @@ def _recipe(bench: Workbench, method: str, adapter: Stage, selected: Sequence[Se
     )
 
 
-def _rendered_otherwise(bench: Workbench, examples: Sequence[Example], recipe: Recipe) -> int:
+def _rendered_otherwise(data: RunData, examples: Sequence[Example], recipe: Recipe) -> int:
     """Examples whose conversation the chat template does not write as the run trained on it."""
     if not recipe.is_chat:
         return 0
     n = 0
     for example in examples:
         try:
-            text = str(bench.prompts.tokenizer.apply_chat_template(example.conversation, tokenize=False))
+            text = str(data.prompts.tokenizer.apply_chat_template(example.conversation, tokenize=False))
         except Exception:  # a template raises what it likes
             text = ""
         n += not text.startswith(example.prompt + example.completion + recipe.end)

@@ -15,11 +15,12 @@ from grait.dial.answers import Reply
 from grait.dial.stored import SavedDial, find_dial
 from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import ArtifactError
-from grait.methods.catalog import METHODS
+from grait.methods.catalog import main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence
 from grait.model.answers import ask_both_ways
 from grait.model.inference import InferenceEngine
-from grait.pipeline.workbench import Workbench
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models
 from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Question
 from grait.runtime.artifacts import MANIFEST, Stage, read_rows
 
@@ -31,16 +32,17 @@ class LiveRun:
     ``dial``: the calibrated one, if any. ``threshold``: where to begin, None for no dial. One thread asks at a time.
     """
 
-    bench: Workbench
+    data: RunData
     method: str
     model: PeftModel
+    pad_token_id: int
     dial: SavedDial | None
     threshold: float | None
     _alone: Any = field(default_factory=threading.Lock)
 
     @property
     def refusal(self) -> str:
-        return self.bench.config.prompt.refusal
+        return self.data.config.prompt.refusal
 
     @property
     def score(self) -> ScoreName:
@@ -49,15 +51,15 @@ class LiveRun:
 
     def examples(self, n: int) -> list[str]:
         """The first questions of the run's first test set."""
-        return [question.question for question in next(iter(self.bench.test_sets.values()))[:n]]
+        return [question.question for question in next(iter(self.data.test_sets.values()))[:n]]
 
     def ask(self, text: str) -> Reply:
         """Both models' answers. Raises ModelError when the question is too long."""
         question = Question("", " ".join(text.split()), ("",))
-        prompts, n_tokens = self.bench.prompts, self.bench.config.evaluation.max_new_tokens
+        prompts, n_tokens = self.data.prompts, self.data.config.evaluation.max_new_tokens
         query = prompts.query(question)
         with self._alone:
-            engine = InferenceEngine(self.model, self.bench.pad_token_id, self.bench.config.tokens_per_batch)
+            engine = InferenceEngine(self.model, self.pad_token_id, self.data.config.tokens_per_batch)
             with self.model.disable_adapter():
                 ((initial,),) = engine.generate(
                     [query.token_ids],
@@ -71,8 +73,8 @@ class LiveRun:
         return Reply(question.question, prompts.decode(initial), tuned)
 
 
-def open_run(folder: Path) -> Workbench:
-    """The run in a folder, with the config it was made with. Raises ArtifactError when it holds none."""
+def open_run(folder: Path) -> RunData:
+    """What a finished run read, by the config it was made with. Raises ArtifactError when the folder holds no run."""
     path = folder / "config.json"
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
@@ -84,31 +86,35 @@ def open_run(folder: Path) -> Workbench:
         raise ArtifactError(f"{path}: not a readable config; run grait run again") from error
     if not isinstance(tree, dict):
         raise ArtifactError(f"{path}: expected keys and values, found a {type(tree).__name__}")
-    return Workbench(parse_config(tree | {"out": str(folder)}, str(path)))
+    return RunData(parse_config(tree | {"out": str(folder)}, str(path)))
 
 
-def finished_adapter(bench: Workbench, method: str) -> Stage:
+def trained_method(data: RunData, method: str | None) -> str:
+    """The method itself; the main one of the run where it is None."""
+    return method or main_method(data.config.training.methods)
+
+
+def finished_adapter(data: RunData, method: str) -> Stage:
     """The adapter that a method trained in this run. Raises ArtifactError, naming those that there are."""
-    adapters = Path(bench.config.out) / "adapters"
+    adapters = data.folder / "adapters"
     if not (adapters / method).is_dir():
         trained = sorted(path.parent.name for path in adapters.glob(f"[!.]*/{MANIFEST}"))
         known = f"trained were {', '.join(trained)}" if trained else "none was trained yet: run grait run first"
-        raise ArtifactError(f"{bench.config.out}: no adapter of the method {method!r}; {known}")
+        raise ArtifactError(f"{data.folder}: no adapter of the method {method!r}; {known}")
     return Stage.found(adapters / method)
 
 
-def finished_evidence(bench: Workbench) -> Evidence:
+def finished_evidence(data: RunData) -> Evidence:
     """What the methods of a run chose from. Raises ArtifactError when it is not there, or its questions are gone."""
-    folder = Path(bench.config.out)
-    methods = [METHODS[name] for name in bench.config.training.methods]
+    folder, methods = data.folder, data.config.training.methods
     states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)
-    check_known(folder, bench.config.data.path, [state.id for state in states], list(bench.questions))
+    check_known(folder, data.config.data.path, [state.id for state in states], list(data.questions))
     flow: list[KnowledgeFlow] = []
     influence: list[InfluenceScore] = []
-    if any(method.needs_flow for method in methods):
+    if needing_flow(methods):
         flow = read_rows(folder / "flow" / "flow.parquet", KnowledgeFlow)
-    if any(method.needs_influence for method in methods):
-        influence = read_rows(folder / "influence" / bench.config.influence.mode / "influence.parquet", InfluenceScore)
+    if needing_influence(methods):
+        influence = read_rows(folder / "influence" / data.config.influence.mode / "influence.parquet", InfluenceScore)
     return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in influence})
 
 
@@ -123,15 +129,18 @@ def check_known(folder: Path, path: str, needed: Sequence[str], found: Sequence[
 
 
 @contextmanager
-def live(folder: Path, method: str = "grait", threshold: float | None = None) -> Iterator[LiveRun]:
-    """A finished run to be asked questions; ``threshold``: instead of the calibrated one.
+def live(folder: Path, method: str | None = None, threshold: float | None = None) -> Iterator[LiveRun]:
+    """A finished run to be asked questions; ``method``: None for its main one; ``threshold``: not the calibrated one.
 
     Loads the model, after everything else that can be wrong was looked at. Raises a GraitError with one line.
     """
     if threshold is not None:
         check_threshold(threshold)
-    bench = open_run(folder)
-    adapter = finished_adapter(bench, method)
+    data = open_run(folder)
+    method = trained_method(data, method)
+    adapter = finished_adapter(data, method)
     dial = find_dial(adapter.folder)
-    with bench.adapted(adapter) as model:
-        yield LiveRun(bench, method, model, dial, dial.threshold if dial and threshold is None else threshold)
+    models = Models(data)
+    with models.adapted(adapter) as model:
+        at = dial.threshold if dial and threshold is None else threshold
+        yield LiveRun(data, method, model, models.pad_token_id, dial, at)

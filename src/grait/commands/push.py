@@ -10,22 +10,21 @@ import yaml
 from huggingface_hub import HfApi, get_token
 
 from grait.commands.export import trained_adapter, trained_on
-from grait.commands.finished import open_run
+from grait.commands.finished import open_run, trained_method
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import SUFFIXES
 from grait.dial.stored import find_dial, save_dial
 from grait.errors import ArtifactError, ConfigError, HubError, reason
 from grait.formats.card import Facts, model_card
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.catalog import METHODS, UNTRAINED
 from grait.model import default
 from grait.model.adapters import CONFIG, WEIGHTS
-from grait.pipeline.results import SUMMARY
-from grait.pipeline.workbench import Workbench
+from grait.pipeline.data import RunData
+from grait.pipeline.results import METRICS, SUMMARY
 from grait.records import MetricRecord, Prediction, Question
 from grait.runtime.artifacts import Stage, read_rows, write_json
-
-METRICS = "metrics.json"
+from grait.runtime.files import replacing_folder
 
 HUB_ID = re.compile(r"(?P<owner>[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -33,7 +32,7 @@ EXAMPLE = Question("", "What is the capital of France?", ("Paris",))
 """What a card shows instead of a question of the data."""
 
 DEFAULT_LICENSE = "apache-2.0"
-"""Of the embedded default model."""
+"""The licence of the embedded default model."""
 
 DEFAULT_NOTE = (
     f"The run used the weights that the package {default.PACKAGE} carries: rounded to 4 bits (Q4_1) and unpacked "
@@ -50,18 +49,23 @@ class Pushed:
     url: str | None
 
 
-def push(run: Path, repo: str, method: str = "grait", is_private: bool = False, is_dry: bool = False) -> Pushed:
-    """Write ``RUN/push/METHOD`` (adapter, dial, card) and upload it; ``is_dry``: write it only.
+def push(
+    run: str | Path, repo: str, *, method: str | None = None, is_private: bool = False, is_dry: bool = False
+) -> Pushed:
+    """Write ``RUN/push/METHOD`` (adapter, dial, model card with the run's measurements) and upload it to the hub.
 
-    Raises a GraitError with one line; HubError when the folder is complete but could not be uploaded.
+    ``run``: folder of a finished run; ``repo``: OWNER/NAME, made if it is not there; ``method``: default the run's main
+    one; ``is_dry``: write the folder only. Raises a GraitError with one line; HubError when the folder is complete but
+    could not be uploaded.
     """
     name = HUB_ID.fullmatch(repo)
     if name is None or name["owner"] is None:
         raise ConfigError(f"{repo}: no name of a repository; expected OWNER/NAME, such as me/my-adapter")
-    bench = open_run(run)
-    adapter = trained_adapter(bench, method)
-    folder = run / "push" / method
-    _write(folder, bench, method, adapter, model_card(_facts(bench, repo, method, adapter)))
+    data = open_run(Path(run))
+    method = trained_method(data, method)
+    adapter = trained_adapter(data, method)
+    folder = Path(run) / "push" / method
+    _write(folder, data, adapter, model_card(_facts(data, repo, method, adapter)))
     return Pushed(folder, None if is_dry else _upload(folder, repo, method, is_private))
 
 
@@ -84,34 +88,30 @@ def _upload(folder: Path, repo: str, method: str, is_private: bool) -> str:
     return str(commit.commit_url)
 
 
-def _write(folder: Path, bench: Workbench, method: str, adapter: Stage, card: str) -> None:
+def _write(folder: Path, data: RunData, adapter: Stage, card: str) -> None:
     """The folder as a whole, in the place of an earlier one. No path of this machine is left in it."""
-    partial = folder.with_name(f".{folder.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        shutil.copyfile(adapter.folder / WEIGHTS, partial / WEIGHTS)
-        config = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))
-        base = _base(bench.config)
-        write_json(partial / CONFIG, config | {"base_model_name_or_path": base or _base_name(bench.config)})
-        dial = find_dial(adapter.folder)
-        if dial is not None:
-            data = dial.data.model_copy(update={"path": _public(dial.data), "folder": None})
-            save_dial(partial, dial.model_copy(update={"data": data}))
-        (partial / "README.md").write_text(card, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        with replacing_folder(folder) as partial:
+            shutil.copyfile(adapter.folder / WEIGHTS, partial / WEIGHTS)
+            config = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))
+            base = _base(data.config) or _base_name(data.config)
+            write_json(partial / CONFIG, config | {"base_model_name_or_path": base})
+            dial = find_dial(adapter.folder)
+            if dial is not None:
+                source = dial.data.model_copy(update={"path": _public(dial.data), "folder": None})
+                save_dial(partial, dial.model_copy(update={"data": source}))
+            (partial / "README.md").write_text(card, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{folder}: cannot write what is to be uploaded: {reason(error)}") from error
 
 
-def _facts(bench: Workbench, repo: str, method: str, adapter: Stage) -> Facts:
-    config = bench.config
-    selected = trained_on(bench, method, adapter)
+def _facts(data: RunData, repo: str, method: str, adapter: Stage) -> Facts:
+    config = data.config
+    selected = trained_on(data, method, adapter)
     choices = ("Paris", "Rome", "Madrid", "Berlin")
-    asks_options = any(bench.questions[row.id].choices for row in selected)
+    asks_options = any(data.questions[row.id].choices for row in selected)
     question = Question("", EXAMPLE.question, EXAMPLE.answers, choices) if asks_options else EXAMPLE
-    prompts = bench.prompts
+    prompts = data.prompts
     known = KNOWN_SETS.get(config.data.path)
     hub_id = config.data.path.partition(":")[0] if _is_on_hub(config.data) else None
     trained_from = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
@@ -137,16 +137,16 @@ def _facts(bench: Workbench, repo: str, method: str, adapter: Stage) -> Facts:
         prompt=prompts.messages(question, "refuse")
         if prompts.is_chat(question)
         else prompts.prompt(question, "refuse").text,
-        metrics=_metrics(bench, method, adapter),
-        versions=_versions(bench),
+        metrics=_metrics(data, method, adapter),
+        versions=_versions(data),
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip("\n"),
         dial=find_dial(adapter.folder),
     )
 
 
-def _metrics(bench: Workbench, method: str, adapter: Stage) -> list[MetricRecord]:
-    """Of the initial model and the method, from ``metrics.json``; ArtifactError when they are not this adapter's."""
-    folder = bench.folder
+def _metrics(data: RunData, method: str, adapter: Stage) -> list[MetricRecord]:
+    """The initial model's and the method's, from ``metrics.json``; ArtifactError when they are not this adapter's."""
+    folder = data.folder
     path = folder / METRICS
     again = "run grait run again, which keeps what is finished"
     try:
@@ -157,8 +157,8 @@ def _metrics(bench: Workbench, method: str, adapter: Stage) -> list[MetricRecord
         raise ArtifactError(f"{folder}: not a finished run (no {METRICS}); {again}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: not readable; {again}") from error
-    records = [record for record in records if record.method in (INIT_BASIC, INIT_REFUSE, method)]
-    titles = {dataset.title for dataset in bench.config.evaluation.datasets}
+    records = [record for record in records if record.method in (*UNTRAINED, method)]
+    titles = {dataset.title for dataset in data.config.evaluation.datasets}
     if {record.dataset for record in records if record.method == method} != titles:
         raise ArtifactError(f"{path}: not of the test sets of this run's config; {again}")
     for record in records:
@@ -179,13 +179,13 @@ def _check_answers(record: MetricRecord, evaluated: Path, adapter: Stage, path: 
         raise ArtifactError(f"{path}: not what the adapter in {adapter.folder} answered; {again}")
 
 
-def _versions(bench: Workbench) -> dict[str, str]:
-    path = bench.folder / SUMMARY
+def _versions(data: RunData) -> dict[str, str]:
+    path = data.folder / SUMMARY
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))["versions"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"{bench.folder}: not a finished run (no readable {SUMMARY}); run grait run again"
+            f"{data.folder}: not a finished run (no readable {SUMMARY}); run grait run again"
         ) from error
 
 

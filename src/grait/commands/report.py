@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grait.commands.compare import RESULT, read_comparison
+from grait.commands.compare import read_comparison
 from grait.commands.finished import check_known, finished_evidence, open_run
 from grait.errors import ArtifactError
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
+from grait.methods.catalog import INIT_BASIC, UNTRAINED
 from grait.methods.selection import Evidence
-from grait.pipeline.dials import dialled
-from grait.pipeline.evaluation import measured, measured_with_dials
+from grait.pipeline.data import RunData
+from grait.pipeline.dials import with_dials
+from grait.pipeline.evaluation import measure, measure_with_dials
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
-from grait.pipeline.results import PROBES, SUMMARY, Answered, RunResult
-from grait.pipeline.workbench import Workbench
+from grait.pipeline.results import COMPARISON, PROBES, SUMMARY, Answered, RunResult
 from grait.records import Prediction, ProbeRecord, Selected
 from grait.runtime.artifacts import read_rows
 
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from grait.display.page import Report
 
 
-def report(folder: Path) -> Path:
-    """Write the page again; returns where it is. Raises ArtifactError when the folder holds no finished run."""
-    if (folder / RESULT).is_file():
+def report(folder: str | Path) -> Path:
+    """Write the page of a finished run or comparison again; returns where it is.
+
+    Raises ArtifactError when the folder holds neither.
+    """
+    folder = Path(folder)
+    if (folder / COMPARISON).is_file():
         found = read_comparison(folder)
         runs = {seed: FinishedRun.read(folder / f"seed-{seed}") for seed in found.about["seeds"]}
         answers = {seed: run.predictions for seed, run in runs.items()}
@@ -43,7 +47,7 @@ def report(folder: Path) -> Path:
 class FinishedRun:
     """What a run's folder holds."""
 
-    bench: Workbench
+    data: RunData
     evidence: Evidence
     selected: dict[str, list[Selected]]
     same: dict[str, str]
@@ -53,48 +57,47 @@ class FinishedRun:
     @classmethod
     def read(cls, folder: Path) -> "FinishedRun":
         """Raises ArtifactError when the run is not finished, or its questions are gone."""
-        bench = open_run(folder)
+        data = open_run(folder)
         try:
             summary = dict(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise ArtifactError(
                 f"{folder}: not a finished run (no readable {SUMMARY}); run it to its end with grait run"
             ) from error
-        evidence = finished_evidence(bench)
-        selected = selections(bench.config, evidence)
+        evidence = finished_evidence(data)
+        selected = selections(data.config, evidence)
         same = same_training(selected)
-        return cls(bench, evidence, selected, same, _predictions(bench, folder, same), summary)
+        return cls(data, evidence, selected, same, _predictions(data, folder, same), summary)
 
     def page(self) -> "Report":
         """The page of the run, whose metrics are taken anew."""
-        folder = Path(self.bench.config.out)
-        metrics, groups = measured(self.bench, self.predictions)
-        with_dials = dialled(self.bench, self.predictions, self.same)
-        dialled_metrics, _ = measured_with_dials(self.bench, with_dials)
+        config, folder, test_sets = self.data.config, self.data.folder, self.data.test_sets
+        metrics, groups = measure(config, test_sets, self.predictions)
+        dialled = with_dials(self.data, self.predictions, self.same)
         result = RunResult(
-            folder,
-            metrics,
-            groups,
-            self.bench.test_sets,
-            self.predictions,
-            self.summary,
-            _probes(folder),
-            dialled=with_dials,
-            dialled_metrics=dialled_metrics,
+            folder=folder,
+            metrics=metrics,
+            groups=groups,
+            questions=test_sets,
+            predictions=self.predictions,
+            summary=self.summary,
+            probes=_probes(folder),
+            dialled=dialled,
+            dialled_metrics=measure_with_dials(config, test_sets, dialled),
         )
-        return run_page(self.bench, result, self.evidence, self.selected, self.same)
+        return run_page(self.data, result, self.evidence, self.selected, self.same)
 
 
-def _predictions(bench: Workbench, folder: Path, same: dict[str, str]) -> dict[str, dict[str, list[Prediction]]]:
-    adapters = {INIT_BASIC: INIT_BASIC, INIT_REFUSE: INIT_REFUSE, **same}
+def _predictions(data: RunData, folder: Path, same: dict[str, str]) -> dict[str, dict[str, list[Prediction]]]:
+    adapters = {**{name: name for name in UNTRAINED}, **same}
     found = {}
-    for dataset in bench.config.evaluation.datasets:
+    for dataset in data.config.evaluation.datasets:
         answers = folder / "evaluation" / dataset.title
         found[dataset.title] = {
             system: read_rows(answers / first / "predictions.parquet", Prediction) for system, first in adapters.items()
         }
         answered = [row.id for row in found[dataset.title][INIT_BASIC]]
-        check_known(folder, dataset.path, answered, [question.id for question in bench.test_sets[dataset.title]])
+        check_known(folder, dataset.path, answered, [question.id for question in data.test_sets[dataset.title]])
     return found
 
 

@@ -1,15 +1,17 @@
 """``grait run``: one whole run."""
 
+from pathlib import Path
 from typing import Any
 
-from grait.config import Config, parse_config
+from grait.config import Config, as_config
 from grait.pipeline.order import run as run_pipeline
 from grait.pipeline.results import RunResult
 
 
-def run(config: Config | dict[str, Any]) -> RunResult:
-    """Run, or continue, the pipeline. ``config``: a ``Config``, or the same as a plain tree.
+def run(config: Config | dict[str, Any] | str | Path) -> RunResult:
+    """Run, or continue, the pipeline: what it found, all of which is in the folder ``config.out``, too.
 
-    Raises a GraitError with one line for what the user has to mend.
+    ``config``: a ``Config``, the same as a plain tree, or a YAML file. Stages that are finished in the folder with the
+    same settings are reused. Raises a GraitError with one line for what the user has to mend.
     """
-    return run_pipeline(config if isinstance(config, Config) else parse_config(config))
+    return run_pipeline(as_config(config))

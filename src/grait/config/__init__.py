@@ -3,7 +3,7 @@
 ``schema`` has the sections, ``loading`` reads them and words what is wrong.
 """
 
-from grait.config.loading import load_config, override, parse_config
+from grait.config.loading import as_config, load_config, override, parse_config
 from grait.config.schema import (
     MAX_SEED,
     CompareConfig,
@@ -40,6 +40,7 @@ __all__ = [
     "SelectionConfig",
     "TrainingConfig",
     "WarmupConfig",
+    "as_config",
     "load_config",
     "override",
     "parse_config",

@@ -25,6 +25,13 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> Config:
         raise ConfigError(f"{source}: " + "; ".join([*faults, *([f"and {more} more"] if more else [])])) from error
 
 
+def as_config(config: Config | dict[str, Any] | str | Path) -> Config:
+    """A ``Config`` as it is; else the checked config of a plain tree or of a YAML file. ConfigError as there."""
+    if isinstance(config, Config):
+        return config
+    return parse_config(config) if isinstance(config, dict) else load_config(Path(config))
+
+
 def _explain(detail: Any) -> str:
     key = _key(detail["loc"])
     if detail["type"] == "extra_forbidden":

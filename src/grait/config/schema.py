@@ -5,10 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from grait.data.catalog import View
 from grait.judging.phrases import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
-from grait.records import MethodName, Question, SystemName
+from grait.records import MethodName, Question, SystemName, View
 
 LARGEST = 10**15
 """No whole number of a config comes near this."""

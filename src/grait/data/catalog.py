@@ -7,10 +7,8 @@ names another one.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
-View = Literal["oeqa", "mcqa"]
-"""``oeqa``: answered in free text; ``mcqa``: multiple choice."""
+from grait.records import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from grait.config import DataConfig
 from grait.data import arc, mmlu, open_qa, sciq, worldfacts
-from grait.data.catalog import KNOWN_SETS, KnownSet, View
+from grait.data.catalog import KNOWN_SETS, KnownSet
 from grait.data.files import read_questions
 from grait.data.sources import shuffled
 from grait.errors import DataError
-from grait.records import Question
+from grait.records import Question, View
 
 
 def load_questions(config: DataConfig) -> list[Question]:

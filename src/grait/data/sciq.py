@@ -7,10 +7,10 @@ support (not read). Both views of a question have the same id.
 import hashlib
 from collections.abc import Iterator
 
-from grait.data.catalog import KNOWN_SETS, View
+from grait.data.catalog import KNOWN_SETS
 from grait.data.rows import checked_text, needed
 from grait.data.sources import PlacedRows, gather, local_file, rows_from_hub, rows_from_json
-from grait.records import Question
+from grait.records import Question, View
 
 OPTIONS = ("correct_answer", "distractor1", "distractor2", "distractor3")
 

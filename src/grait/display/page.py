@@ -28,7 +28,7 @@ from grait.display.pictures import svg
 from grait.display.tables import by_dataset, percent, verdicts
 from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.influence.margins import separation
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.catalog import INIT_BASIC, METHODS, main_method
 from grait.methods.selection import by_question
 from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
 
@@ -57,12 +57,6 @@ class Report:
 
     html: str
     pictures: dict[str, str]
-
-
-def main_method(systems: Sequence[str]) -> str:
-    """The system that a page tells of: grait, else the first trained one, else the initial model invited to refuse."""
-    trained = [name for name in systems if name not in (INIT_BASIC, INIT_REFUSE)]
-    return "grait" if "grait" in trained else trained[0] if trained else INIT_REFUSE
 
 
 # -- a run ---------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Figures are drawn with the names (``colour("right")``), so that one picture serv
 get the light colours.
 """
 
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, MAIN
 from grait.records import Outcome
 
 LIGHT = {
@@ -18,7 +19,7 @@ LIGHT = {
     "wrong": "#dd7324",
     "refused": "#b4bbc4",
     "over-refused": "#626c78",
-    "grait": "#8e3b8a",
+    "ours": "#8e3b8a",
     "published": "#c2456b",
     "craft": "#2c8a58",
     "other": "#a67c00",
@@ -34,7 +35,7 @@ DARK = {
     "wrong": "#ee9a5c",
     "refused": "#606a75",
     "over-refused": "#b9c2cc",
-    "grait": "#cb85c6",
+    "ours": "#cb85c6",
     "published": "#ee8aa6",
     "craft": "#5fbd88",
     "other": "#d6ae3c",
@@ -49,8 +50,8 @@ SOLID: tuple[int, ...] = ()
 DASHED, DOTTED, MIXED = (6, 3), (2, 2), (8, 3, 2, 3)
 
 STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
-    "init-basic": ("ink", SOLID),
-    "init-refuse": ("ink", DASHED),
+    INIT_BASIC: ("ink", SOLID),
+    INIT_REFUSE: ("ink", DASHED),
     "van-tuning": ("other", MIXED),
     "cor-rait": ("other", SOLID),
     "r-tuning": ("other", DASHED),
@@ -59,10 +60,10 @@ STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "corcer-rait": ("craft", MIXED),
     "craft-no-flow": ("craft", DASHED),
     "craft-no-certainty": ("craft", DOTTED),
-    "grait": ("grait", SOLID),
-    "grait-equal-weights": ("grait", DASHED),
-    "grait-stable-weights": ("grait", MIXED),
-    "grait-known-answers": ("grait", DOTTED),
+    MAIN: ("ours", SOLID),
+    "grait-equal-weights": ("ours", DASHED),
+    "grait-stable-weights": ("ours", MIXED),
+    "grait-known-answers": ("ours", DOTTED),
     "grait-paper": ("published", SOLID),
     "grait-no-selection": ("published", DASHED),
     "grait-no-weights": ("published", DOTTED),

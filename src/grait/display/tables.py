@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from grait.dial.stored import with_dial
+from grait.methods.catalog import main_method
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
@@ -188,7 +189,7 @@ def by_dataset(records: Sequence[ComparisonRecord]) -> dict[str, list[Comparison
 
 
 def comparison_tables(
-    records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str = "grait"
+    records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str
 ) -> list[Table]:
     """One table for each data set, then one with the paired differences of ``main``, where it is there.
 
@@ -214,7 +215,7 @@ def comparison_tables(
     return [*tables, *differences_tables(differences, main)]
 
 
-def differences_tables(differences: Sequence[DifferenceRecord], main: str = "grait") -> list[Table]:
+def differences_tables(differences: Sequence[DifferenceRecord], main: str) -> list[Table]:
     """One with the paired differences of ``main``, where it is there."""
     cells = _differences(differences, main)
     if not cells:
@@ -251,9 +252,10 @@ def comparison_markdown(
     ``about``: date, seeds, resamples, versions, machine and config (``pipeline.comparison``). ``dialled``: of methods
     with their refusal dials.
     """
-    lines = ["# Methods compared", "", *_compared("", records, differences, "grait")]
+    main = main_method(row.method for row in records)
+    lines = ["# Methods compared", "", *_compared("", records, differences, main)]
     if dialled:
-        lines += ["", *_compared(" with the refusal dial", dialled, dialled_differences, with_dial("grait"))]
+        lines += ["", *_compared(" with the refusal dial", dialled, dialled_differences, with_dial(main))]
     resampled = "questions and seeds" if len(about["seeds"]) > 1 else "questions"
     lines += [
         "",
@@ -312,7 +314,7 @@ def _compared(
     return [*lines, *(f"- {line}" for line in verdicts(records, differences))]
 
 
-def _differences(records: Sequence[DifferenceRecord], main: str = "grait") -> dict[tuple[str, str], str]:
+def _differences(records: Sequence[DifferenceRecord], main: str) -> dict[tuple[str, str], str]:
     """The differences of ``main``, by the other system and data set."""
     return {
         (row.versus, row.dataset): percent_with_interval(row.ths_difference, row.low, row.high)

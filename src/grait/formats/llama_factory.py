@@ -12,8 +12,8 @@ from grait.formats.readme import readme, whole
 from grait.formats.resampling import shuffled
 
 TOOL, VERSIONS = "LLaMA-Factory", "0.9.5"
-NAME = "grait"
-"""Of the data set."""
+NAME = __name__.partition(".")[0]
+"""The name of the data set: this package's."""
 
 DATASET_INFO = {
     NAME: {

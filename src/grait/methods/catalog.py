@@ -5,7 +5,7 @@ evaluation are the same for all: REFUSE prompts, one adapter, greedy answers. (R
 refuse; here it is asked like the others, so that only the training sets differ.)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from grait.config import SelectionConfig
@@ -22,6 +22,10 @@ Select = Callable[[Evidence, SelectionConfig, int], list[Selected]]
 """Evidence, config and seed to the training set. The order of the questions in the evidence does not matter."""
 
 INIT_BASIC, INIT_REFUSE = "init-basic", "init-refuse"
+UNTRAINED = (INIT_BASIC, INIT_REFUSE)
+
+MAIN = "grait"
+"""The method that this project recommends; ``main_method`` says which one a run is about."""
 
 GRAIT = "GRAIT, arXiv 2502.05911"
 CRAFT = "CRaFT, arXiv 2410.06913"
@@ -83,7 +87,7 @@ METHODS: dict[str, Method] = {
             needs_flow=True,
         ),
         Method(
-            "grait",
+            MAIN,
             "refusals of all unknown questions, by left-out margin; answers of all, by correctness, at least 0.3",
             f"this project, after {GRAIT}",
             grait.select,
@@ -151,3 +155,24 @@ METHODS: dict[str, Method] = {
     )
 }
 """By name: the untrained systems first, then all of ``records.MethodName``."""
+
+
+def main_method(systems: Iterable[str]) -> str:
+    """The one method that pages, tables and commands tell of by default, of the systems of a run.
+
+    ``MAIN`` where it was trained; else the first trained one that chooses by influence; else the first trained one;
+    else the initial model invited to refuse.
+    """
+    trained = [name for name in systems if name not in UNTRAINED]
+    by_influence = [name for name in trained if name in METHODS and METHODS[name].needs_influence]
+    return MAIN if MAIN in trained else [*by_influence, *trained, INIT_REFUSE][0]
+
+
+def needing_flow(names: Iterable[str]) -> list[str]:
+    """The methods among ``names`` that choose by knowledge flow."""
+    return [name for name in names if METHODS[name].needs_flow]
+
+
+def needing_influence(names: Iterable[str]) -> list[str]:
+    """The methods among ``names`` that choose by influence."""
+    return [name for name in names if METHODS[name].needs_influence]

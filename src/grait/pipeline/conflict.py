@@ -8,7 +8,10 @@ from torch import Tensor
 
 from grait.knowledge.conflict import THRESHOLD, last_hidden_states, nearest_known
 from grait.methods.selection import with_label
-from grait.pipeline.workbench import Notes, Workbench, model_key
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models, model_key
+from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import KnowledgeState, StaticConflict
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, write_rows
@@ -17,24 +20,24 @@ N_NAMED = 5
 """Most conflicting pairs that the notes spell out; ``conflict.parquet`` has all."""
 
 
-def static_conflict(bench: Workbench, states: Sequence[KnowledgeState]) -> None:
+def static_conflict(data: RunData, models: Models, stages: Stages, states: Sequence[KnowledgeState]) -> None:
     """Note the conflict rate (CRSS) of the labelled questions, and the pairs that conflict most.
 
     Of the initial model, at the end of the REFUSE prompt. All unknown and known questions are compared, before any
     selection. Expects questions with both labels.
     """
     known, unknown = with_label(states, "ik"), with_label(states, "idk")
-    prompts = [bench.prompts.prompt(bench.questions[state.id], "refuse").token_ids for state in (*known, *unknown)]
+    prompts = [data.prompts.prompt(data.questions[state.id], "refuse").token_ids for state in (*known, *unknown)]
     key = {
-        "model": model_key(bench.config),
+        "model": model_key(data.config),
         "ik": fingerprint([state.id for state in known]),
         "idk": fingerprint([state.id for state in unknown]),
         "prompts": fingerprint(prompts),
     }
-    stage = Stage(bench.folder / "conflict", key)
+    stage = Stage(stages.folder / "conflict", key)
 
     def compute(folder: Path) -> Notes:
-        found = _representations(bench, prompts)
+        found = _representations(models, prompts)
         cosines, nearest = nearest_known(found[: len(known)], found[len(known) :])
         rows = [
             StaticConflict(state.id, known[place].id, cosine)
@@ -42,24 +45,9 @@ def static_conflict(bench: Workbench, states: Sequence[KnowledgeState]) -> None:
         ]
         rows.sort(key=lambda row: (-row.cosine, row.id))
         write_rows(folder / "conflict.parquet", rows)
-        return {
-            "threshold": THRESHOLD,
-            "n_idk": len(unknown),
-            "n_conflicting": sum(row.cosine > THRESHOLD for row in rows),
-            "conflict_rate": sum(row.cosine > THRESHOLD for row in rows) / len(rows),
-            "most_conflicting": [
-                {
-                    "idk": row.id,
-                    "idk_question": bench.questions[row.id].question,
-                    "ik": row.nearest_ik,
-                    "ik_question": bench.questions[row.nearest_ik].question,
-                    "cosine": row.cosine,
-                }
-                for row in rows[:N_NAMED]
-            ],
-        }
+        return _notes(data, rows)
 
-    bench.once("2/4 Static conflict: which unknown questions look like known ones?", stage, compute)
+    stages.once("2/4 Static conflict: which unknown questions look like known ones?", stage, compute)
     notes = stage.notes()
     progress.note(
         f"conflict rate (CRSS) {notes['conflict_rate']:.1%}: {notes['n_conflicting']} of {notes['n_idk']} unknown "
@@ -67,13 +55,41 @@ def static_conflict(bench: Workbench, states: Sequence[KnowledgeState]) -> None:
     )
 
 
-def _representations(bench: Workbench, prompts: Sequence[Sequence[int]]) -> Tensor:
+def plan_conflict(training: SetSize) -> StagePlan:
+    """The cost of ``static_conflict``."""
+    work = Work(prompt_tokens=training.count.or_per * training.prompt_tokens)
+    does = "which unknown questions look like known ones; one forward pass, a diagnostic"
+    return StagePlan("static conflict", does, training.count, work, per=training.count.per("training questions"))
+
+
+def _notes(data: RunData, rows: Sequence[StaticConflict]) -> Notes:
+    """``rows``: one for each unknown question, most conflicting first."""
+    n_conflicting = sum(row.cosine > THRESHOLD for row in rows)
+    return {
+        "threshold": THRESHOLD,
+        "n_idk": len(rows),
+        "n_conflicting": n_conflicting,
+        "conflict_rate": n_conflicting / len(rows),
+        "most_conflicting": [
+            {
+                "idk": row.id,
+                "idk_question": data.questions[row.id].question,
+                "ik": row.nearest_ik,
+                "ik_question": data.questions[row.nearest_ik].question,
+                "cosine": row.cosine,
+            }
+            for row in rows[:N_NAMED]
+        ],
+    }
+
+
+def _representations(models: Models, prompts: Sequence[Sequence[int]]) -> Tensor:
     """``last_hidden_states`` of all prompts, in every process; each computes every n-th."""
+    model = models.initial
     own = processes.own(range(len(prompts)))
-    size = bench.model.config.get_text_config(decoder=True).hidden_size
+    size = model.config.get_text_config(decoder=True).hidden_size
     found = torch.zeros((len(prompts), size))
     if own:
-        found[own] = last_hidden_states(
-            bench.model, [prompts[row] for row in own], bench.pad_token_id, bench.config.tokens_per_batch
-        )
-    return processes.summed(found.to(bench.model.device)).cpu()
+        rows = [prompts[row] for row in own]
+        found[own] = last_hidden_states(model, rows, models.pad_token_id, models.config.tokens_per_batch)
+    return processes.summed(found.to(model.device)).cpu()

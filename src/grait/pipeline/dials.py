@@ -1,9 +1,9 @@
 """After evaluation: the refusal dial of each trained method, set on questions that the run has not seen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from grait.config import DataConfig
+from grait.config import Config, DataConfig
 from grait.data.load import load_questions
 from grait.dial.answers import refusal_token_ids
 from grait.dial.choice import Target, choose
@@ -12,9 +12,13 @@ from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score, ref
 from grait.errors import DataError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
-from grait.methods.catalog import INIT_BASIC, METHODS
-from grait.pipeline.evaluation import answered
-from grait.pipeline.workbench import Workbench
+from grait.methods.catalog import INIT_BASIC
+from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
+from grait.pipeline.models import Models
+from grait.pipeline.results import Answered
+from grait.pipeline.stages import Stages
+from grait.pipeline.work import SetSize, StagePlan
 from grait.records import MetricRecord, Outcome, Prediction, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage
@@ -25,57 +29,107 @@ DEFAULT_SCORE: ScoreName = "answer"
 HIGHEST_THS = Target("ths")
 
 
-def check_calibration(bench: Workbench) -> None:
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Questions to set a dial on, with the initial model's outcomes by their ids. ``source``: where they come from."""
+
+    source: DataConfig
+    asked: QuestionSet
+    initial: Mapping[str, Outcome]
+
+    def answers(self, data: RunData, models: Models, stages: Stages, method: str, adapter: Stage) -> list[Prediction]:
+        """What a trained method makes of the questions."""
+        return answer_questions(data, models, stages, System.of_method(method, adapter), self.asked, "calibration")
+
+
+def check_calibration(data: RunData) -> None:
     """For the beginning of a run: whether its calibration questions will do. Raises a GraitError."""
-    if data := bench.config.evaluation.calibration:
-        questions = load_questions(data)
-        check_unseen(bench, questions, data.title)
-        refusal_token_ids(bench.prompts, questions)
+    if source := data.config.evaluation.calibration:
+        refusal_token_ids(data.prompts, unseen_questions(data, source).questions)
 
 
-def set_dials(bench: Workbench, adapters: Mapping[str, Stage]) -> None:
+def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
+    """Calibration questions. DataError when some are training or test questions of the run, whatever their ids."""
+    asked = QuestionSet(source.title, load_questions(source))
+    sets = {"training": data.training_set, **{f"test ({name})": own for name, own in data.test_sets.items()}}
+    for role, own in sets.items():
+        seen = {_wording(question) for question in own}
+        both = [question for question in asked.questions if _wording(question) in seen]
+        if both:
+            raise DataError(
+                f"{asked.title}: {len(both)} of {len(asked.questions)} calibration questions are {role} questions of "
+                f"this run, such as {both[0].question!r}; nothing could be promised for new questions: name others, "
+                "with grait calibrate --data or in evaluation.calibration of the run"
+            )
+    if asked.title in data.test_sets:
+        raise DataError(
+            f"{asked.title}: a test set of this run has this name; give the calibration questions another one"
+        )
+    return asked
+
+
+def _wording(question: Question) -> tuple[str, ...]:
+    return tuple(" ".join(text.casefold().split()) for text in (question.question, *sorted(question.choices)))
+
+
+def start_calibration(
+    data: RunData, models: Models, stages: Stages, source: DataConfig, asked: QuestionSet
+) -> CalibrationSet:
+    """The questions, asked of the initial model."""
+    initial = answer_questions(data, models, stages, System.of_method(INIT_BASIC, None), asked, "calibration")
+    return CalibrationSet(source, asked, outcomes_of(initial))
+
+
+def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage]) -> None:
     """Set the dial of each adapter (by method) for the highest THS on the config's calibration questions, if any.
 
     A dial that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again.
     """
-    data = bench.config.evaluation.calibration
-    if data is None:
+    source = data.config.evaluation.calibration
+    if source is None:
         return
-    questions = load_questions(data)
-    initial = outcomes_of(asked(bench, INIT_BASIC, None, questions, data.title))
-    if not {"correct", "wrong"} <= set(initial.values()):
+    asked = QuestionSet(source.title, load_questions(source))
+    calibration = start_calibration(data, models, stages, source, asked)
+    outcomes = list(calibration.initial.values())
+    if not {"correct", "wrong"} <= set(outcomes):
         progress.note(
-            f"{data.title}: no dial is set: the initial model answers {list(initial.values()).count('correct')} of "
-            f"{len(initial)} questions right, and a dial takes right and wrong answers"
+            f"{source.title}: no dial is set: the initial model answers {outcomes.count('correct')} of "
+            f"{len(outcomes)} questions right, and a dial takes right and wrong answers"
         )
         return
     for method, adapter in adapters.items():
         found = processes.from_main(find_dial(adapter.folder) if processes.is_main() else None)
-        if found and (found.target, found.data, found.score) != (HIGHEST_THS.metric, data, DEFAULT_SCORE):
+        if found and (found.target, found.data, found.score) != (HIGHEST_THS.metric, source, DEFAULT_SCORE):
             file = adapter.folder / FILE_NAME
             progress.note(f"{method}: its dial was set otherwise and is kept; to have it set again, delete {file}")
             continue
-        dial, _ = chosen(bench, method, adapter, data, questions, initial, HIGHEST_THS, DEFAULT_SCORE)
+        rows = calibration.answers(data, models, stages, method, adapter)
+        dial, _ = choose_dial(data, calibration, method, rows, HIGHEST_THS, DEFAULT_SCORE)
         if processes.is_main():
             save_dial(adapter.folder, dial)
         processes.wait()
 
 
-def dialled(
-    bench: Workbench, predictions: Mapping[str, Mapping[str, list[Prediction]]], same: Mapping[str, str]
-) -> dict[str, dict[str, list[Prediction]]]:
+def plan_dials(config: Config, calibration: SetSize) -> StagePlan:
+    """The cost of ``set_dials``."""
+    methods = config.training.methods
+    does = f"sets the refusal dial of {', '.join(methods)}; greedy answers"
+    return plan_answers(config, calibration, [INIT_BASIC, *methods], "calibration", does)
+
+
+def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) -> dict[str, dict[str, list[Prediction]]]:
     """The initial model's predictions, and those of each method that has a dial, as its dial has them; by data set.
 
     ``same``: of each method, the one whose adapter it has. Empty without any dial.
     """
-    adapters = bench.folder / "adapters"
+    adapters = data.folder / "adapters"
     dials = {method: dial for method, first in same.items() if (dial := find_dial(adapters / first))}
     if not dials:
         return {}
-    phrases = bench.config.prompt.all_refusal_phrases
+    phrases = data.config.prompt.all_refusal_phrases
     found = {}
     for title, systems in predictions.items():
-        questions = {question.id: question for question in bench.test_sets[title]}
+        questions = {question.id: question for question in data.test_sets[title]}
         found[title] = {INIT_BASIC: systems[INIT_BASIC]} | {
             with_dial(method): [_with(dial, row, questions[row.id], phrases) for row in systems[method]]
             for method, dial in dials.items()
@@ -96,22 +150,24 @@ def _with(dial: SavedDial, row: Prediction, question: Question, phrases: tuple[s
     )
 
 
-def chosen(
-    bench: Workbench,
+def choose_dial(
+    data: RunData,
+    calibration: CalibrationSet,
     method: str,
-    adapter: Stage,
-    data: DataConfig,
-    questions: Sequence[Question],
-    initial: Mapping[str, Outcome],
+    rows: Sequence[Prediction],
     target: Target,
     score: ScoreName,
 ) -> tuple[SavedDial, list[MetricRecord]]:
-    """The dial of a method, and its metrics on the calibration questions, without it and with it."""
-    rows = asked(bench, method, adapter, questions, data.title)
-    choice = choose(rows, initial, score, target)
-    metrics = before_and_after(bench, method, data.title, initial, rows, score, choice.threshold)
+    """The dial of a method, and its metrics on the calibration questions, without it and with it.
+
+    ``rows``: the method's answers to them.
+    """
+    questions, prompts = calibration.asked.questions, data.prompts
+    choice = choose(rows, calibration.initial, score, target)
+    title = calibration.asked.title
+    metrics = measure_dial(data.config, method, title, calibration.initial, rows, score, choice.threshold)
     without, achieved = (_point(record) for record in metrics)
-    is_chat = bench.prompts.prompt(questions[0], "refuse").is_chat
+    is_chat = prompts.prompt(questions[0], "refuse").is_chat
     dial = SavedDial(
         score=score,
         threshold=choice.threshold,
@@ -122,14 +178,14 @@ def chosen(
         trials=choice.trials,
         upper_bound=choice.upper_bound,
         guarantee=guarantee(target),
-        data=data,
+        data=calibration.source,
         n=len(rows),
-        n_known=sum(outcome == "correct" for outcome in initial.values()),
+        n_known=sum(outcome == "correct" for outcome in calibration.initial.values()),
         without_dial=without,
         achieved=achieved,
-        refusal=bench.config.prompt.refusal,
-        refusal_token_ids=refusal_token_ids(bench.prompts, questions),
-        end_token_ids=tuple(sorted(bench.prompts.end_token_ids(is_chat))),
+        refusal=data.config.prompt.refusal,
+        refusal_token_ids=refusal_token_ids(prompts, questions),
+        end_token_ids=tuple(sorted(prompts.end_token_ids(is_chat))),
     )
     return dial, metrics
 
@@ -149,42 +205,13 @@ def guarantee(target: Target) -> str | None:
     )
 
 
-def check_unseen(bench: Workbench, questions: Sequence[Question], title: str) -> None:
-    """DataError when calibration questions are training or test questions of the run, whatever their ids."""
-    sets = {"training": bench.training_set, **{f"test ({name})": own for name, own in bench.test_sets.items()}}
-    for role, own in sets.items():
-        seen = {_wording(question) for question in own}
-        both = [question for question in questions if _wording(question) in seen]
-        if both:
-            raise DataError(
-                f"{title}: {len(both)} of {len(questions)} calibration questions are {role} questions of this run, "
-                f"such as {both[0].question!r}; nothing could be promised for new questions: name others, with "
-                "grait calibrate --data or in evaluation.calibration of the run"
-            )
-    if title in bench.test_sets:
-        raise DataError(f"{title}: a test set of this run has this name; give the calibration questions another one")
-
-
-def _wording(question: Question) -> tuple[str, ...]:
-    return tuple(" ".join(text.casefold().split()) for text in (question.question, *sorted(question.choices)))
-
-
-def asked(
-    bench: Workbench, system: str, adapter: Stage | None, questions: Sequence[Question], title: str
-) -> list[Prediction]:
-    """What a method, or the initial model, makes of the calibration questions."""
-    method = METHODS[system]
-    folder = bench.folder / "calibration" / title / system
-    heading = f"Calibration: {system} on {title}"
-    return answered(bench, folder, heading, system, adapter, title, questions, method.asked, method.judge)
-
-
 def outcomes_of(rows: Sequence[Prediction]) -> dict[str, Outcome]:
+    """By question id."""
     return {row.id: row.outcome for row in rows}
 
 
-def before_and_after(
-    bench: Workbench,
+def measure_dial(
+    config: Config,
     method: str,
     title: str,
     initial: Mapping[str, Outcome],
@@ -192,8 +219,9 @@ def before_and_after(
     score: ScoreName,
     threshold: float,
 ) -> list[MetricRecord]:
-    n, seed = bench.config.evaluation.n_bootstrap, bench.config.seed
+    """Metrics of a method's answers ``rows`` to the set ``title``, as they are and at a threshold of the dial."""
     outcomes = {method: outcomes_of(rows), with_dial(method): dialled_outcomes(rows, score, threshold)}
+    n, seed = config.evaluation.n_bootstrap, config.seed
     return [summarize(name, title, initial, own, n, seed) for name, own in outcomes.items()]
 
 

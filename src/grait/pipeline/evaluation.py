@@ -1,124 +1,148 @@
 """Stage 4: every system's answers to every data set, and what they amount to."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from grait.config import DataConfig
+from grait.config import Config
 from grait.dial.stored import with_dial
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_method
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import in_parts
 from grait.pipeline.predict import predict
-from grait.pipeline.results import DIALLED, DIALLED_DIFFERENCES, DIFFERENCES, PROBES, SUMMARY, Answered, RunResult
-from grait.pipeline.workbench import Notes, Workbench, digest, engine_key, model_key
+from grait.pipeline.results import (
+    DIALLED,
+    DIALLED_DIFFERENCES,
+    DIFFERENCES,
+    GROUPS,
+    METRICS,
+    PROBES,
+    SUMMARY,
+    Answered,
+    RunResult,
+)
+from grait.pipeline.stages import Notes, Stages, digest
+from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
 
-
-def evaluation(bench: Workbench, system: str, adapter: Stage | None, dataset: DataConfig) -> list[Prediction]:
-    """One system's answers to one data set. ``adapter``: None for the initial model."""
-    return answers(bench, system, adapter, dataset.title, METHODS[system].asked, METHODS[system].judge)
+HEADINGS = {"evaluation": "4/4 Evaluation", "calibration": "Calibration"}
+"""What questions are asked for, which is also the folder of the answers."""
 
 
-def answers(
-    bench: Workbench, system: str, adapter: Stage | None, title: str, asked: Asked, judge: Judge
+@dataclass(frozen=True)
+class System:
+    """A model to be asked. ``adapter``: None for the initial model. ``asked``: how; ``judge``: of what it says."""
+
+    name: str
+    adapter: Stage | None
+    asked: Asked
+    judge: Judge
+
+    @classmethod
+    def of_method(cls, name: str, adapter: Stage | None) -> "System":
+        """A system of the catalog."""
+        return cls(name, adapter, METHODS[name].asked, METHODS[name].judge)
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """Questions to ask, and what they are called together."""
+
+    title: str
+    questions: Sequence[Question]
+
+
+def answer_questions(
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    system: System,
+    asked: QuestionSet,
+    purpose: Literal["evaluation", "calibration"] = "evaluation",
 ) -> list[Prediction]:
-    """The judged answers of a system, which need not be one of ours, to the data set of this title."""
-    folder = bench.folder / "evaluation" / title / system
-    heading = f"4/4 Evaluation: {system} on {title}"
-    return answered(bench, folder, heading, system, adapter, title, bench.test_sets[title], asked, judge)
-
-
-def answered(
-    bench: Workbench,
-    folder: Path,
-    heading: str,
-    system: str,
-    adapter: Stage | None,
-    title: str,
-    questions: Sequence[Question],
-    asked: Asked,
-    judge: Judge,
-) -> list[Prediction]:
-    """The judged answers of a system to these questions, kept as a stage in ``folder``."""
-    key = asked_key(bench, adapter, questions, asked) | {"columns": [column.name for column in fields(Prediction)]}
-    stage = Stage(folder, key)
+    """The judged answers of a system to these questions, without those that are too long."""
+    key = answers_key(data, system, asked.questions) | {"columns": [column.name for column in fields(Prediction)]}
+    stage = Stage(stages.folder / purpose / asked.title / system.name, key)
 
     def compute(partial: Path) -> Notes:
-        predictions, skipped = ask(bench, stage, system, adapter, title, questions, asked, judge)
+        predictions, skipped = ask(data, models, stage, system, asked)
         write_rows(partial / "predictions.parquet", predictions)
         return {"skipped": skipped}
 
-    bench.once(heading, stage, compute)
+    stages.once(f"{HEADINGS[purpose]}: {system.name} on {asked.title}", stage, compute)
     return read_rows(stage.folder / "predictions.parquet", Prediction)
 
 
-def asked_key(bench: Workbench, adapter: Stage | None, questions: Sequence[Question], asked: Asked) -> dict[str, Any]:
+def plan_answers(
+    config: Config, asked: SetSize, systems: Sequence[str], name: str = "evaluation", does: str = "greedy answers"
+) -> StagePlan:
+    """The cost of ``answer_questions`` by all of these systems."""
+    n, new_tokens, work = asked.count.or_per, config.evaluation.max_new_tokens, Work()
+    for system in systems:
+        prompt = asked.query_tokens if METHODS[system].asked == "query" else asked.prompt_tokens
+        work += Work.generating(n, prompt, new_tokens, config.tokens_per_batch)
+    does = f"{does} of {len(systems)} systems: {', '.join(systems)}"
+    samples, per = asked.count.times(len(systems)), asked.count.per("questions")
+    return StagePlan(f"{name} {asked.title}", does, asked.count, work, samples=samples, per=per)
+
+
+def answers_key(data: RunData, system: System, questions: Sequence[Question]) -> dict[str, Any]:
     """All that decides what a system answers."""
-    config = bench.config
+    config, prompts = data.config, data.prompts
     return {
         "model": model_key(config),
         **engine_key(config),
-        "adapter": adapter.fingerprint if adapter else None,
-        "asked": asked,
+        "adapter": system.adapter.fingerprint if system.adapter else None,
+        "asked": system.asked,
         "prompt": config.prompt.model_dump(exclude={"shots_in"}),
-        "shots": digest(bench.prompts.shots_of(questions)) if bench.prompts.shows_shots(asked) else None,
-        "answer_form": bench.prompts.answer_form,
+        "shots": digest(prompts.shots_of(questions)) if prompts.shows_shots(system.asked) else None,
+        "answer_form": prompts.answer_form,
         "questions": digest(questions),
         "max_new_tokens": config.evaluation.max_new_tokens,
     }
 
 
 def ask(
-    bench: Workbench,
-    stage: Stage,
-    system: str,
-    adapter: Stage | None,
-    title: str,
-    questions: Sequence[Question],
-    asked: Asked,
-    judge: Judge,
+    data: RunData, models: Models, stage: Stage, system: System, asked: QuestionSet
 ) -> tuple[list[Prediction], list[str]]:
     """A prediction for each question that is not too long, in their order, and the ids of the others.
 
     What is finished is kept in ``stage.unfinished()``.
     """
-    max_new_tokens = bench.config.evaluation.max_new_tokens
-    kept, skipped = bench.fitting(questions, max_new_tokens, title)
+    new_tokens = data.config.evaluation.max_new_tokens
+    kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title)
     with (
-        bench.engine(adapter) as engine,
-        progress.bar(f"{system}, {title}", len(processes.own(kept)), "questions") as advance,
+        models.engine(system.adapter) as engine,
+        progress.bar(f"{system.name}, {asked.title}", len(processes.own(kept)), "questions") as advance,
     ):
         predictions = in_parts(
             stage.unfinished(),
             Prediction,
-            bench.prompts.asked_together(kept, asked),
+            data.prompts.asked_together(kept, system.asked),
             lambda part: predict(
-                engine,
-                bench.prompts,
-                part,
-                asked,
-                judge,
-                max_new_tokens=max_new_tokens,
-                advance=advance,
+                engine, data.prompts, part, system.asked, system.judge, max_new_tokens=new_tokens, advance=advance
             ),
             advance,
         )
     return [predictions[question.id] for question in kept], skipped
 
 
-def measured(bench: Workbench, predictions: Answered) -> tuple[list[MetricRecord], list[GroupRecord]]:
+def measure(
+    config: Config, test_sets: Mapping[str, Sequence[Question]], predictions: Answered
+) -> tuple[list[MetricRecord], list[GroupRecord]]:
     """Metrics of all systems on all data sets, against Init-Basic on the same questions; and those of groups."""
     records, groups = [], []
-    n, seed = bench.config.evaluation.n_bootstrap, bench.config.seed
+    n, seed = config.evaluation.n_bootstrap, config.seed
     for dataset, systems in predictions.items():
-        questions = bench.test_sets[dataset]
+        questions = test_sets[dataset]
         outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in systems.items()}
         initial = outcomes[INIT_BASIC]
         for system, rows in systems.items():
@@ -141,9 +165,8 @@ def measured(bench: Workbench, predictions: Answered) -> tuple[list[MetricRecord
     return records, groups
 
 
-def paired(bench: Workbench, predictions: Answered, main: str = "grait") -> list[DifferenceRecord]:
+def measure_differences(config: Config, predictions: Answered, main: str) -> list[DifferenceRecord]:
     """THS of ``main`` less that of each other tuned system; none where it is not there, or nothing else is."""
-    config = bench.config
     found: list[DifferenceRecord] = []
     for dataset, systems in predictions.items():
         trained = {name: {config.seed: rows} for name, rows in systems.items() if name != INIT_REFUSE}
@@ -154,50 +177,58 @@ def paired(bench: Workbench, predictions: Answered, main: str = "grait") -> list
     return found
 
 
-def measured_with_dials(bench: Workbench, dialled: Answered) -> tuple[list[MetricRecord], list[DifferenceRecord]]:
-    """Metrics and paired differences of the methods that have a dial, with it; of no other system."""
-    records, _ = measured(bench, dialled)
-    return [row for row in records if row.method != INIT_BASIC], paired(bench, dialled, with_dial("grait"))
+def measure_with_dials(
+    config: Config, test_sets: Mapping[str, Sequence[Question]], dialled: Answered
+) -> list[MetricRecord]:
+    """Metrics of the methods that have a dial, with it; of no other system."""
+    records, _ = measure(config, test_sets, dialled)
+    return [row for row in records if row.method != INIT_BASIC]
 
 
-def result(
-    bench: Workbench, predictions: Answered, probes: Sequence[ProbeRecord] = (), dialled: Answered | None = None
+def write_results(
+    data: RunData, stages: Stages, predictions: Answered, probes: Sequence[ProbeRecord], dialled: Answered
 ) -> RunResult:
     """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
-    records, groups = measured(bench, predictions)
-    differences = paired(bench, predictions)
-    dialled_records, dialled_differences = measured_with_dials(bench, dialled or {})
-    summary = {
-        "processes": processes.count(),
-        "peak_memory_mb": peak_memory_mb(),
-        "stages": bench.notes,
-        "versions": versions(),
-        "machine": machine(),
-    }
-    if processes.is_main():
-        for name, rows in (
-            ("metrics.json", records),
-            ("groups.json", groups),
-            (DIFFERENCES, differences),
-            (PROBES, probes),
-            (DIALLED, dialled_records),
-            (DIALLED_DIFFERENCES, dialled_differences),
-        ):
-            if rows:
-                write_json(bench.folder / name, [asdict(record) for record in rows])
-            else:  # an earlier config of this folder may have had some
-                (bench.folder / name).unlink(missing_ok=True)
-        write_json(bench.folder / SUMMARY, summary)
-    return RunResult(
-        bench.folder,
-        records,
-        groups,
-        bench.test_sets,
-        predictions,
-        summary,
-        list(probes),
-        differences,
-        dialled or {},
-        dialled_records,
-        dialled_differences,
+    config = data.config
+    main = main_method(config.training.methods)
+    metrics, groups = measure(config, data.test_sets, predictions)
+    result = RunResult(
+        folder=stages.folder,
+        metrics=metrics,
+        groups=groups,
+        questions=data.test_sets,
+        predictions=predictions,
+        summary={
+            "processes": processes.count(),
+            "peak_memory_mb": peak_memory_mb(),
+            "stages": stages.notes,
+            "versions": versions(),
+            "machine": machine(),
+        },
+        probes=list(probes),
+        differences=measure_differences(config, predictions, main),
+        dialled=dialled,
+        dialled_metrics=measure_with_dials(config, data.test_sets, dialled),
+        dialled_differences=measure_differences(config, dialled, with_dial(main)),
     )
+    if processes.is_main():
+        files: dict[str, Sequence[Any]] = {
+            METRICS: result.metrics,
+            GROUPS: result.groups,
+            DIFFERENCES: result.differences,
+            PROBES: result.probes,
+            DIALLED: result.dialled_metrics,
+            DIALLED_DIFFERENCES: result.dialled_differences,
+        }
+        write_records(stages.folder, files)
+        write_json(stages.folder / SUMMARY, result.summary)
+    return result
+
+
+def write_records(folder: Path, files: Mapping[str, Sequence[Any]]) -> None:
+    """Each list of records as a JSON file of this name; where it is empty, one of an earlier run goes."""
+    for name, records in files.items():
+        if records:
+            write_json(folder / name, [asdict(record) for record in records])
+        else:
+            (folder / name).unlink(missing_ok=True)

@@ -1,14 +1,15 @@
 """Stage 2, second half: influence at the warm-up adapter."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from grait.config import Config
 from grait.errors import ArtifactError
 from grait.influence import (
     AdamTransform,
@@ -23,9 +24,12 @@ from grait.influence.gradients import trainable_linears
 from grait.influence.margins import separation
 from grait.methods.selection import sample_ids, with_label
 from grait.model.completions import TokenizedExample
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models
+from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.training import CHECKPOINTS, MOMENTS
-from grait.pipeline.workbench import Notes, Workbench, digest, left_out
-from grait.records import InfluenceScore, KnowledgeState
+from grait.pipeline.work import ANSWER_TOKENS, Count, SetSize, StagePlan, Work
+from grait.records import InfluenceScore, KnowledgeState, Label
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, write_rows
 
@@ -33,34 +37,39 @@ LOW_SEPARATION = 0.6
 """AUROC of left-out margins below which a run says that they tell hardly anything."""
 
 
-def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: Stage) -> list[InfluenceScore]:
+@dataclass(frozen=True)
+class _Examples:
+    """What gradients are taken of, by the name of their set: the refusals of both labels, the answers of known ones."""
+
+    labels: dict[str, Label]
+    sets: dict[str, list[TokenizedExample]]
+
+    @property
+    def refusals(self) -> list[TokenizedExample]:
+        """The examples that are scored."""
+        return [*self.sets["idk"], *self.sets["ik"]]
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        return {name: [row.id for row in rows] for name, rows in self.sets.items()}
+
+
+def influence_scores(
+    data: RunData, models: Models, stages: Stages, states: Sequence[KnowledgeState], warmed_up: Stage
+) -> list[InfluenceScore]:
     """R, O, S, K and left-out margin of the labelled questions.
 
     ``influence.mode`` exact: R, O, S and K from two passes over all gradients; the margin, which needs the gradients of
     all questions at once, from a sketch of them in both modes.
     """
-    config = bench.config
-    labels = {state.id: state.label for state in states}
-    members = {
-        "idk": sample_ids(with_label(states, "idk"), config.influence.max_idk, config.seed),
-        "ik": [state.id for state in with_label(states, "ik")],
-    }
-    sets = {
-        name: [bench.tokenized(question_id, "refuse", config.prompt.refusal) for question_id in ids]
-        for name, ids in members.items()
-    }
-    examples = [*sets["idk"], *sets["ik"]]
-    answers = [
-        bench.tokenized(question_id, "refuse", bench.prompts.reference(bench.questions[question_id]))
-        for question_id in members["ik"]
-    ]
-    sets["ik answers"] = [replace(answer, id=f"{answer.id}/answer") for answer in answers]
+    config = data.config
+    examples = _examples(data, states)
     stage = Stage(
-        bench.folder / "influence" / config.influence.mode,
+        stages.folder / "influence" / config.influence.mode,
         {
             "warmup": warmed_up.fingerprint,
             "transform": config.influence.transform,
-            **{name: digest(rows) for name, rows in sets.items()},
+            **{name: digest(rows) for name, rows in examples.sets.items()},
             "dimensions": config.influence.dimensions,
             "projection_seed": config.seed,
             "columns": [column.name for column in fields(InfluenceScore)],
@@ -68,53 +77,104 @@ def influence_scores(bench: Workbench, states: Sequence[KnowledgeState], warmed_
     )
 
     def compute(folder: Path) -> Notes:
-        checkpoints = _checkpoints(bench, warmed_up)
-        margins_at: list[tuple[float, dict[str, float]]] = []
-
-        def at_each() -> Iterator[tuple[float, Influence]]:
-            for name, rate, adapter in checkpoints:
-                with bench.adapted(adapter, is_trainable=True) as model:
-                    transform = _gradient_transform(bench, adapter, model)
-                    store = _sketched(bench, model, examples, sets, transform, stage.unfinished() / name)
-                    if config.influence.mode == "sketch":
-                        ids = {title: [row.id for row in rows] for title, rows in sets.items()}
-                        found = store.influence(ids, examples=[row.id for row in examples])
-                    else:
-                        unfinished = stage.unfinished() / f"{name}-exact"
-                        found = _exact(bench, model, examples, sets, transform, unfinished)
-                    margins_at.append((rate, store.left_out_margins(members["idk"], members["ik"])))
-                    yield rate, found
-
-        found = over_checkpoints(at_each())
+        checkpoints = _checkpoints(config, warmed_up)
+        at_each = [
+            (rate, *_at_checkpoint(models, adapter, examples, stage.unfinished(), name))
+            for name, rate, adapter in checkpoints
+        ]
+        found = over_checkpoints((rate, scores) for rate, scores, _ in at_each)
         margins = {
-            example_id: sum(rate * at_one[example_id] for rate, at_one in margins_at)
+            example_id: sum(rate * own[example_id] for rate, _, own in at_each)
             for example_id in found.gradient_norms
-            if all(example_id in at_one for _, at_one in margins_at)
+            if all(example_id in own for _, _, own in at_each)
         }
         processes.wait()  # until all have opened what is moved now
         if processes.is_main():
             for name, _, _ in checkpoints:
                 (stage.unfinished() / name).rename(folder / name)
-        rows = [
-            InfluenceScore(
-                id=example_id,
-                label=labels[example_id],
-                refusal_influence=found.scores["idk"][example_id],
-                over_refusal_influence=found.scores["ik"][example_id],
-                stable_influence=found.scores["idk"][example_id] - found.scores["ik"][example_id],
-                retention_influence=found.scores["ik answers"][example_id],
-                gradient_norm=found.gradient_norms[example_id],
-                left_out_margin=margin,
-            )
-            for example_id, margin in margins.items()
-        ]
-        write_rows(folder / "influence.parquet", sorted(rows, key=lambda row: row.id))
+        write_rows(folder / "influence.parquet", _rows(found, margins, examples.labels))
         return left_out("influence", sorted({*found.non_finite, *(found.gradient_norms.keys() - margins.keys())}))
 
-    bench.once(f"2/4 Influence: {config.influence.mode}, from per-example gradients", stage, compute)
+    stages.once(f"2/4 Influence: {config.influence.mode}, from per-example gradients", stage, compute)
     scores = read_rows(stage.folder / "influence.parquet", InfluenceScore)
     _tell_separation(scores)
     return scores
+
+
+def plan_influence(config: Config, training: SetSize) -> StagePlan:
+    """The most that ``influence_scores`` costs: were all questions known (ik), each would have a refusal and an answer.
+
+    Shots go forward once for a batch, and backward, half of the work, once for each gradient; the second of the exact
+    passes stops before them. In exact mode the margins are a sketch of the refusals besides.
+    """
+    n, is_exact = training.count.or_per, config.influence.mode == "exact"
+    n_gradients = (3 if is_exact else 2) * n
+    passes = n_gradients + (n if is_exact else 0)
+    work = Work(
+        trained_tokens=passes * (training.prompt_tokens + ANSWER_TOKENS - 1)
+        + n_gradients * training.shots_tokens(config) / 2,
+        trained_positions=passes * ANSWER_TOKENS,
+    )
+    how = (
+        "exact, two passes, and one for the margins"
+        if is_exact
+        else f"one pass, {config.influence.dimensions:,} numbers each"
+    )
+    does = f"gradients of the refusal for every question and of the answer for known ones; {how}"
+    per = training.count.per("training questions")
+    return StagePlan("influence", does, Count(None if per else passes, False), work, unit="gradients", per=per)
+
+
+def _examples(data: RunData, states: Sequence[KnowledgeState]) -> _Examples:
+    """Of the unknown questions ``influence.max_idk`` at most."""
+    config, prompts = data.config, data.prompts
+    members = {
+        "idk": sample_ids(with_label(states, "idk"), config.influence.max_idk, config.seed),
+        "ik": [state.id for state in with_label(states, "ik")],
+    }
+    sets = {
+        name: [data.tokenized(question_id, "refuse", config.prompt.refusal) for question_id in ids]
+        for name, ids in members.items()
+    }
+    answers = [
+        data.tokenized(question_id, "refuse", prompts.reference(data.questions[question_id]))
+        for question_id in members["ik"]
+    ]
+    sets["ik answers"] = [replace(answer, id=f"{answer.id}/answer") for answer in answers]
+    return _Examples({state.id: state.label for state in states}, sets)
+
+
+def _at_checkpoint(
+    models: Models, adapter: Stage, examples: _Examples, unfinished: Path, name: str
+) -> tuple[Influence, dict[str, float]]:
+    """Influence and left-out margins at one adapter of the warm-up. The datastore is left in ``unfinished / name``."""
+    with models.adapted(adapter, is_trainable=True) as model:
+        transform = _gradient_transform(models.config, adapter, model)
+        store = _sketched(models, model, examples, transform, unfinished / name)
+        ids = examples.ids
+        if models.config.influence.mode == "sketch":
+            found = store.influence(ids, examples=[row.id for row in examples.refusals])
+        else:
+            found = _exact(models, model, examples, transform, unfinished / f"{name}-exact")
+        return found, store.left_out_margins(ids["idk"], ids["ik"])
+
+
+def _rows(found: Influence, margins: Mapping[str, float], labels: Mapping[str, Label]) -> list[InfluenceScore]:
+    """A row of each example that has a margin, by id."""
+    idk, ik, answers = (found.scores[name] for name in ("idk", "ik", "ik answers"))
+    return [
+        InfluenceScore(
+            id=example_id,
+            label=labels[example_id],
+            refusal_influence=idk[example_id],
+            over_refusal_influence=ik[example_id],
+            stable_influence=idk[example_id] - ik[example_id],
+            retention_influence=answers[example_id],
+            gradient_norm=found.gradient_norms[example_id],
+            left_out_margin=margins[example_id],
+        )
+        for example_id in sorted(margins)
+    ]
 
 
 def _tell_separation(scores: Sequence[InfluenceScore]) -> None:
@@ -131,9 +191,9 @@ def _tell_separation(scores: Sequence[InfluenceScore]) -> None:
         )
 
 
-def _checkpoints(bench: Workbench, warmed_up: Stage) -> list[tuple[str, float, Stage]]:
+def _checkpoints(config: Config, warmed_up: Stage) -> list[tuple[str, float, Stage]]:
     """Name, weight and adapter of each checkpoint: the last one alone, or each epoch's with its learning rate."""
-    if bench.config.influence.checkpoints == "last":
+    if config.influence.checkpoints == "last":
         return [("datastore", 1.0, warmed_up)]
     path = warmed_up.folder / CHECKPOINTS
     try:
@@ -149,21 +209,16 @@ def _checkpoints(bench: Workbench, warmed_up: Stage) -> list[tuple[str, float, S
 
 
 def _exact(
-    bench: Workbench,
-    model: PeftModel,
-    examples: Sequence[TokenizedExample],
-    sets: Mapping[str, Sequence[TokenizedExample]],
-    transform: AdamTransform | None,
-    unfinished: Path,
+    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, unfinished: Path
 ) -> Influence:
-    n = len(processes.own([*examples, *(row for rows in sets.values() for row in rows)]))
-    with progress.bar("gradients, two passes", n, "examples") as advance:
+    everything = [*examples.refusals, *(row for rows in examples.sets.values() for row in rows)]
+    with progress.bar("gradients, two passes", len(processes.own(everything)), "examples") as advance:
         return influence(
             model,
-            examples,
-            sets,
-            pad_token_id=bench.pad_token_id,
-            tokens_per_batch=bench.config.influence.tokens_per_batch,
+            examples.refusals,
+            examples.sets,
+            pad_token_id=models.pad_token_id,
+            tokens_per_batch=models.config.influence.tokens_per_batch,
             transform=transform,
             advance=advance,
             resume=unfinished,
@@ -171,32 +226,28 @@ def _exact(
 
 
 def _sketched(
-    bench: Workbench,
-    model: PeftModel,
-    examples: Sequence[TokenizedExample],
-    sets: Mapping[str, Sequence[TokenizedExample]],
-    transform: AdamTransform | None,
-    unfinished: Path,
+    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, unfinished: Path
 ) -> GradientDatastore:
-    """Of all examples, or in exact mode of those alone that have a margin."""
-    asked = sets.values() if bench.config.influence.mode == "sketch" else ()
-    everything = {row.id: row for rows in (examples, *asked) for row in rows}
+    """The gradients of all examples, or in exact mode of those alone that have a margin."""
+    config = models.config
+    asked = examples.sets.values() if config.influence.mode == "sketch" else ()
+    everything = {row.id: row for rows in (examples.refusals, *asked) for row in rows}
     with progress.bar("gradients, one pass", len(processes.own(list(everything))), "examples") as advance:
         return sketch(
             model,
             list(everything.values()),
             unfinished,
-            pad_token_id=bench.pad_token_id,
-            dimensions=bench.config.influence.dimensions,
-            seed=bench.config.seed,
-            tokens_per_batch=bench.config.influence.tokens_per_batch,
+            pad_token_id=models.pad_token_id,
+            dimensions=config.influence.dimensions,
+            seed=config.seed,
+            tokens_per_batch=config.influence.tokens_per_batch,
             transform=transform,
             advance=advance,
         )
 
 
-def _gradient_transform(bench: Workbench, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
-    if bench.config.influence.transform == "none":
+def _gradient_transform(config: Config, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
+    if config.influence.transform == "none":
         return None
     path = warmed_up.folder / MOMENTS
     shapes = {name: layer.weight.shape for name, layer in trainable_linears(model).items()}
@@ -205,4 +256,4 @@ def _gradient_transform(bench: Workbench, warmed_up: Stage, model: PeftModel) ->
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path}: not a readable safetensors file; delete its folder to warm up again") from error
     moments = read_moments(tensors, shapes, str(path))
-    return AdamTransform(moments, form="torch" if bench.config.influence.transform == "adam" else "less")
+    return AdamTransform(moments, form="torch" if config.influence.transform == "adam" else "less")

@@ -4,45 +4,50 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from grait.config import Config
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import query
+from grait.methods.catalog import needing_flow
 from grait.methods.selection import with_label
 from grait.model.load import resolve_device
 from grait.model.sentences import Embed, load_embedder
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import in_parts
-from grait.pipeline.workbench import Notes, Workbench, digest, engine_key, model_key
+from grait.pipeline.stages import Notes, Stages, digest
+from grait.pipeline.work import CHARACTERS_PER_TOKEN, SetSize, StagePlan, Work
 from grait.records import KnowledgeFlow, KnowledgeState, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 
-def knowledge_key(bench: Workbench) -> dict[str, Any]:
+def knowledge_key(data: RunData) -> dict[str, Any]:
     """All that decides the knowledge state."""
-    config = bench.config
+    config = data.config
     return {
         "model": model_key(config),
         **engine_key(config),
         "prompt": config.prompt.model_dump(exclude={"shots_in"}),
         "knowledge": config.knowledge.model_dump(),
         "seed": config.seed,
-        "questions": digest(bench.training_set),
-        "shots": digest(bench.prompts.shots_of(list(bench.questions.values()))),
+        "questions": digest(data.training_set),
+        "shots": digest(data.prompts.shots_of(list(data.questions.values()))),
     }
 
 
-def initial_knowledge(bench: Workbench) -> list[KnowledgeState]:
+def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[KnowledgeState]:
     """What the initial model knows of each training question."""
-    config = bench.config
-    stage = Stage(bench.folder / "knowledge", knowledge_key(bench))
+    stage = Stage(stages.folder / "knowledge", knowledge_key(data))
 
     def compute(folder: Path) -> Notes:
-        kept, skipped = bench.fitting(
-            list(bench.questions.values()), config.knowledge.max_new_tokens, "training", is_trained_on=True
+        new_tokens = data.config.knowledge.max_new_tokens
+        kept, skipped = data.fitting(
+            list(data.questions.values()), models.longest, new_tokens, "training", is_trained_on=True
         )
-        write_rows(folder / "knowledge.parquet", _asked(bench, stage, None, kept))
+        write_rows(folder / "knowledge.parquet", _query_in_parts(data, models, stage, None, kept))
         return {"skipped": skipped}
 
-    bench.once("1/4 Knowledge: what does the model know?", stage, compute)
+    stages.once("1/4 Knowledge: what does the model know?", stage, compute)
     states = read_rows(stage.folder / "knowledge.parquet", KnowledgeState)
     n_ik, n_idk = len(with_label(states, "ik")), len(with_label(states, "idk"))
     dropped = len(states) - n_ik - n_idk
@@ -50,51 +55,73 @@ def initial_knowledge(bench: Workbench) -> list[KnowledgeState]:
     return states
 
 
-def warmup_flow(bench: Workbench, states: Sequence[KnowledgeState], warmed_up: Stage) -> list[KnowledgeFlow]:
+def plan_knowledge(config: Config, training: SetSize) -> StagePlan:
+    """The cost of ``initial_knowledge``."""
+    return _plan_query(config, training, "knowledge", "what does the model know? ")
+
+
+def warmup_flow(
+    data: RunData, models: Models, stages: Stages, states: Sequence[KnowledgeState], warmed_up: Stage
+) -> list[KnowledgeFlow]:
     """For CRaFT: the knowledge query again, with the warm-up adapter.
 
     The same questions, shots and seed: samples of the two models share their random numbers.
     """
-    stage = Stage(bench.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(bench)})
+    stage = Stage(stages.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(data)})
 
     def compute(folder: Path) -> Notes:
-        states_after = _asked(bench, stage, warmed_up, [bench.questions[state.id] for state in states])
+        questions = [data.questions[state.id] for state in states]
+        states_after = _query_in_parts(data, models, stage, warmed_up, questions)
         write_rows(folder / "flow.parquet", knowledge_flow(states, states_after))
         return {}
 
-    bench.once("2/4 Knowledge flow: what does the model know after the warm-up?", stage, compute)
+    stages.once("2/4 Knowledge flow: what does the model know after the warm-up?", stage, compute)
     return read_rows(stage.folder / "flow.parquet", KnowledgeFlow)
 
 
-def _asked(
-    bench: Workbench, stage: Stage, adapter: Stage | None, questions: Sequence[Question]
+def plan_flow(config: Config, training: SetSize) -> StagePlan:
+    """The cost of ``warmup_flow``."""
+    methods = ", ".join(needing_flow(config.training.methods))
+    return _plan_query(config, training, "knowledge flow", f"for {methods}: the same with the warm-up adapter, ")
+
+
+def _query_in_parts(
+    data: RunData, models: Models, stage: Stage, adapter: Stage | None, questions: Sequence[Question]
 ) -> list[KnowledgeState]:
     """The knowledge query, in parts that survive a kill."""
-    embed = _embedder(bench)
+    config = data.config
+    embed = _embedder(config)
     with (
-        bench.engine(adapter) as engine,
+        models.engine(adapter) as engine,
         progress.bar("knowledge query", len(processes.own(questions)), "questions") as advance,
     ):
         states = in_parts(
             stage.unfinished(),
             KnowledgeState,
-            bench.prompts.by_shots(questions),
+            data.prompts.by_shots(questions),
             lambda part: query(
-                engine,
-                bench.prompts,
-                part,
-                bench.config.knowledge,
-                seed=bench.config.seed,
-                advance=advance,
-                embed=embed,
+                engine, data.prompts, part, config.knowledge, seed=config.seed, advance=advance, embed=embed
             ),
             advance,
         )
     return [states[question.id] for question in questions]
 
 
-def _embedder(bench: Workbench) -> Embed | None:
+def _embedder(config: Config) -> Embed | None:
     """Sentence embeddings, where the certainty of free text is measured by them."""
-    if bench.config.knowledge.certainty == "agreement":
-        return None
-    return load_embedder(resolve_device(bench.config.model.device))
+    return None if config.knowledge.certainty == "agreement" else load_embedder(resolve_device(config.model.device))
+
+
+def _plan_query(config: Config, training: SetSize, name: str, begins: str) -> StagePlan:
+    knowledge, count, tokens = config.knowledge, training.count, training.query_tokens
+    per, n = count.per("training questions"), count.or_per
+    if not training.has_options or knowledge.scoring == "sampling":
+        samples = knowledge.n_samples
+        does = f"{begins}{samples} samples of each question at temperature {knowledge.temperature:g}"
+        work = Work.generating(n, tokens, knowledge.max_new_tokens, config.tokens_per_batch, samples)
+        return StagePlan(name, does, count, work, samples=count.times(samples), per=per)
+    by_text = knowledge.scoring == "likelihood"
+    does = f"{begins}probabilities of the option {'texts' if by_text else 'letters'} of each question, no sampling"
+    options = training.characters / CHARACTERS_PER_TOKEN if by_text else 1.0
+    scored = Work(prompt_tokens=n * (tokens + (options if by_text else 0)), prompt_positions=n * options)
+    return StagePlan(name, does, count, scored, per=per)

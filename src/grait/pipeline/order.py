@@ -10,51 +10,106 @@ from collections.abc import Mapping, Sequence
 from grait.config import Config
 from grait.errors import KnowledgeError
 from grait.knowledge.query import check_both_sides
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.catalog import METHODS, UNTRAINED, needing_flow, needing_influence
 from grait.methods.selection import Evidence
-from grait.pipeline.conflict import static_conflict
-from grait.pipeline.dials import check_calibration, dialled, set_dials
-from grait.pipeline.evaluation import evaluation, result
-from grait.pipeline.influence import influence_scores
-from grait.pipeline.knowledge import initial_knowledge, warmup_flow
-from grait.pipeline.probes import probe_systems
+from grait.pipeline.conflict import plan_conflict, static_conflict
+from grait.pipeline.data import RunData
+from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, write_results
+from grait.pipeline.influence import influence_scores, plan_influence
+from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
+from grait.pipeline.models import Models
+from grait.pipeline.probes import plan_probes, probe_systems
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
-from grait.pipeline.training import training, warmup, write_selection
-from grait.pipeline.workbench import Workbench
+from grait.pipeline.stages import Stages, alone
+from grait.pipeline.training import plan_training, plan_warmup, training, warmup, write_selection
+from grait.pipeline.work import SetSize, StagePlan
 from grait.records import KnowledgeState, Prediction, Selected
 from grait.runtime import progress
-from grait.runtime.artifacts import Stage
 
 
 def run(config: Config) -> RunResult:
     """Run, or continue, everything that ``config`` asks for. Raises a GraitError for what the user has to mend."""
-    bench = Workbench(config)
-    with bench.alone():
-        return _run(bench)
+    data = RunData(config)
+    models = Models(data)
+    with alone(data, models) as stages:
+        return _run(data, models, stages)
 
 
-def _run(bench: Workbench) -> RunResult:
-    config = bench.config
-    check_calibration(bench)
-    states = initial_knowledge(bench)
+def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
+    config = data.config
+    check_calibration(data)
+    states = initial_knowledge(data, models, stages)
     check_both_sides(states, config.knowledge.correctness_threshold)
-    evidence = _evidence(bench, states)
+    evidence = _evidence(data, models, stages, states)
     selected = selections(config, evidence)
-    write_selection(bench, evidence, selected)
+    write_selection(data, evidence, selected)
     same = same_training(selected)
-    adapters = {method: training(bench, method, selected[method]) for method in dict.fromkeys(same.values())}
-    systems: dict[str, Stage | None] = {INIT_BASIC: None, INIT_REFUSE: None, **adapters}
+    adapters = {
+        method: training(data, models, stages, method, selected[method]) for method in dict.fromkeys(same.values())
+    }
+    systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
-    for dataset in config.evaluation.datasets:
-        found = {system: evaluation(bench, system, adapter, dataset) for system, adapter in systems.items()}
-        untrained = {system: found[system] for system in (INIT_BASIC, INIT_REFUSE)}
-        predictions[dataset.title] = untrained | {method: found[first] for method, first in same.items()}
-    set_dials(bench, adapters)
-    probes = probe_systems(bench, adapters, same)
-    answers = result(bench, predictions, probes, dialled(bench, predictions, same))
-    last(bench.folder, lambda: run_page(bench, answers, evidence, selected, same))
-    return answers
+    for title, questions in data.test_sets.items():
+        asked = QuestionSet(title, questions)
+        found = {system.name: answer_questions(data, models, stages, system, asked) for system in systems}
+        untrained = {name: found[name] for name in UNTRAINED}
+        predictions[title] = untrained | {method: found[first] for method, first in same.items()}
+    set_dials(data, models, stages, adapters)
+    probes = probe_systems(data, models, stages, adapters, same)
+    result = write_results(data, stages, predictions, probes, with_dials(data, predictions, same))
+    last(data.folder, lambda: run_page(data, result, evidence, selected, same))
+    return result
+
+
+def _evidence(data: RunData, models: Models, stages: Stages, states: list[KnowledgeState]) -> Evidence:
+    """Stage 2, up to the selection: what the chosen methods need to know, and no more."""
+    methods = data.config.training.methods
+    needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
+    if not needs_flow and not needs_influence:
+        return Evidence(states, {}, {})
+    warmed_up = warmup(data, models, stages, states)
+    flow = warmup_flow(data, models, stages, states, warmed_up) if needs_flow else []
+    if needs_flow:
+        static_conflict(data, models, stages, states)
+    scores = influence_scores(data, models, stages, states, warmed_up) if needs_influence else []
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
+
+
+def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]) -> tuple[StagePlan, ...]:
+    """What ``run`` would do and cost, stage by stage, in the same order.
+
+    ``others``: the test sets, then the calibration questions, if any.
+    """
+    methods = config.training.methods
+    needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
+    n_tests = len(config.evaluation.datasets)
+    plans = [plan_knowledge(config, training_set)]
+    if needs_flow or needs_influence:
+        plans.append(plan_warmup(config, training_set))
+    if needs_flow:
+        plans += [plan_flow(config, training_set), plan_conflict(training_set)]
+    if needs_influence:
+        plans.append(plan_influence(config, training_set))
+    plans += [plan_training(config, training_set, method) for method in methods]
+    plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
+    plans += [plan_dials(config, calibration) for calibration in others[n_tests:]]
+    if config.evaluation.probes:
+        plans.append(plan_probes(config))
+    return tuple(plans)
+
+
+def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
+    """What each method trains on. All are chosen before the first is trained: one that cannot choose stops the run."""
+    selected: dict[str, list[Selected]] = {}
+    for name in config.training.methods:
+        if select := METHODS[name].select:
+            try:
+                selected[name] = select(evidence, config.selection, config.seed)
+            except KnowledgeError as error:
+                raise KnowledgeError(f"{name}: {error}") from error
+    return selected
 
 
 def same_training(selected: Mapping[str, Sequence[Selected]]) -> dict[str, str]:
@@ -72,30 +127,3 @@ def same_training(selected: Mapping[str, Sequence[Selected]]) -> dict[str, str]:
         if first[method] != method:
             progress.note(f"{method}: the training set of {first[method]}, whose adapter serves both")
     return first
-
-
-def _evidence(bench: Workbench, states: list[KnowledgeState]) -> Evidence:
-    """Stage 2, up to the selection: what the chosen methods need to know, and no more."""
-    methods = [METHODS[name] for name in bench.config.training.methods]
-    needs_flow = any(method.needs_flow for method in methods)
-    needs_influence = any(method.needs_influence for method in methods)
-    if not needs_flow and not needs_influence:
-        return Evidence(states, {}, {})
-    warmed_up = warmup(bench, states)
-    flow = warmup_flow(bench, states, warmed_up) if needs_flow else []
-    if needs_flow:
-        static_conflict(bench, states)
-    scores = influence_scores(bench, states, warmed_up) if needs_influence else []
-    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
-
-
-def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
-    """What each method trains on. All are chosen before the first is trained: one that cannot choose stops the run."""
-    selected: dict[str, list[Selected]] = {}
-    for name in config.training.methods:
-        if select := METHODS[name].select:
-            try:
-                selected[name] = select(evidence, config.selection, config.seed)
-            except KnowledgeError as error:
-                raise KnowledgeError(f"{name}: {error}") from error
-    return selected

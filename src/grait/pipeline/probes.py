@@ -4,43 +4,60 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
+from grait.config import Config
 from grait.data.probes import load_probes
 from grait.evaluation.probes import summarize_probes
 from grait.judging.outcomes import judge
 from grait.judging.premise import denies_premise
 from grait.methods.catalog import INIT_REFUSE, METHODS
-from grait.pipeline.evaluation import ask, asked_key
-from grait.pipeline.workbench import Notes, Workbench
+from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import QuestionSet, System, answers_key, ask
+from grait.pipeline.models import Models
+from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import Prediction, ProbeAnswer, ProbeOutcome, ProbeRecord
 from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 
-def probe_systems(bench: Workbench, adapters: Mapping[str, Stage], same: Mapping[str, str]) -> list[ProbeRecord]:
+def probe_systems(
+    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Mapping[str, str]
+) -> list[ProbeRecord]:
     """The probes' results for the initial model and all trained ones; none where ``evaluation.probes`` is off.
 
     ``same``: of each method, the one whose adapter it has.
     """
-    if not bench.config.evaluation.probes:
+    if not data.config.evaluation.probes:
         return []
-    initial = probe(bench, INIT_REFUSE, None)
-    found = {method: probe(bench, method, adapter) for method, adapter in adapters.items()}
+    initial = probe(data, models, stages, INIT_REFUSE, None)
+    found = {method: probe(data, models, stages, method, adapter) for method, adapter in adapters.items()}
     return [initial, *(replace(found[first], method=method) for method, first in same.items())]
 
 
-def probe(bench: Workbench, system: str, adapter: Stage | None) -> ProbeRecord:
+def plan_probes(config: Config) -> StagePlan:
+    """The cost of ``probe_systems``."""
+    systems = [INIT_REFUSE, *config.training.methods]
+    probes = SetSize.counted("probes", "in this package", [probe.question for probe in load_probes()])
+    new_tokens = config.evaluation.max_new_tokens
+    each = Work.generating(probes.count.or_per, probes.prompt_tokens, new_tokens, config.tokens_per_batch)
+    does = f"unanswerable questions and chit-chat to {len(systems)} systems: {', '.join(systems)}"
+    work = sum((each for _ in systems), Work())
+    return StagePlan("probes", does, probes.count, work, unit="probes", samples=probes.count.times(len(systems)))
+
+
+def probe(data: RunData, models: Models, stages: Stages, name: str, adapter: Stage | None) -> ProbeRecord:
     """What a system, which need not be one of ours, says to the probes under the REFUSE prompt.
 
     ``adapter``: None for the initial model.
     """
     rows = load_probes()
     by_id = {probe.id: probe for probe in rows}
-    questions = [probe.question for probe in rows]
-    own_judge = METHODS[system].judge if system in METHODS else judge
-    key = asked_key(bench, adapter, questions, "refuse") | {"columns": [column.name for column in fields(ProbeAnswer)]}
-    stage = Stage(bench.folder / "probes" / system, key)
+    asked = QuestionSet("probes", [probe.question for probe in rows])
+    system = System(name, adapter, "refuse", METHODS[name].judge if name in METHODS else judge)
+    key = answers_key(data, system, asked.questions) | {"columns": [column.name for column in fields(ProbeAnswer)]}
+    stage = Stage(stages.folder / "probes" / name, key)
 
     def compute(folder: Path) -> Notes:
-        predictions, skipped = ask(bench, stage, system, adapter, "probes", questions, "refuse", own_judge)
+        predictions, skipped = ask(data, models, stage, system, asked)
         answers = [
             ProbeAnswer(
                 row.id,
@@ -55,8 +72,8 @@ def probe(bench: Workbench, system: str, adapter: Stage | None) -> ProbeRecord:
         write_rows(folder / "answers.parquet", answers)
         return {"skipped": skipped}
 
-    bench.once(f"4/4 Evaluation: {system} on probes", stage, compute)
-    return summarize_probes(system, read_rows(stage.folder / "answers.parquet", ProbeAnswer))
+    stages.once(f"4/4 Evaluation: {name} on probes", stage, compute)
+    return summarize_probes(name, read_rows(stage.folder / "answers.parquet", ProbeAnswer))
 
 
 def _outcome(prediction: Prediction, is_unanswerable: bool, text: str) -> ProbeOutcome:

@@ -4,7 +4,6 @@ The drawing libraries are imported when a page is drawn, not before.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,19 +13,19 @@ import numpy as np
 from grait.dial.curve import dial_curve, dial_points
 from grait.dial.stored import find_dial
 from grait.display.contents import ComparisonRecords, DialRecords, RunRecords
-from grait.errors import ArtifactError, reason
-from grait.methods.catalog import INIT_BASIC
+from grait.errors import reason
+from grait.methods.catalog import INIT_BASIC, main_method
 from grait.methods.selection import Evidence
-from grait.pipeline.results import RunResult
-from grait.pipeline.workbench import Workbench
+from grait.pipeline.data import RunData
+from grait.pipeline.results import Comparison, RunResult
 from grait.records import Prediction, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import read_rows
+from grait.runtime.files import replacing_file, replacing_folder, written
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from grait.commands.compare import Comparison
     from grait.display.page import Report
 
 PAGE = "report.html"
@@ -34,7 +33,7 @@ FIGURES = "figures"
 
 
 def run_page(
-    bench: Workbench,
+    data: RunData,
     result: RunResult,
     evidence: Evidence,
     selected: Mapping[str, Sequence[Selected]],
@@ -43,15 +42,15 @@ def run_page(
     """The page of a run. ``same``: of each method, the one whose adapter it has."""
     from grait.display import page
 
-    folder = Path(bench.config.out)
+    folder = result.folder
     run = RunRecords(
         name=folder.name,
-        config=bench.config.model_dump(),
+        config=data.config.model_dump(),
         metrics=result.metrics,
         groups=result.groups,
         test_sets=result.questions,
         predictions=result.predictions,
-        training_set=bench.questions,
+        training_set=data.questions,
         evidence=evidence,
         selected=selected,
         losses={
@@ -67,8 +66,9 @@ def run_page(
 
 
 def _dial(folder: Path, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
-    """The calibrated dial of the page's method, else of the first method that has one, on all sets it was asked."""
-    order = sorted(dict.fromkeys(same.values()), key=lambda method: method != "grait")
+    """The calibrated dial of the run's main method, else of the first method that has one, on all sets it was asked."""
+    main = same.get(main_method(same))
+    order = sorted(dict.fromkeys(same.values()), key=lambda method: method != main)
     dials = {method: dial for method in order if (dial := find_dial(folder / "adapters" / method))}
     if not dials:
         return None
@@ -88,7 +88,7 @@ def _dial(folder: Path, result: RunResult, same: Mapping[str, str]) -> DialRecor
 
 
 def comparison_page(
-    comparison: "Comparison", predictions: Mapping[int, Mapping[str, Mapping[str, Sequence[Prediction]]]]
+    comparison: Comparison, predictions: Mapping[int, Mapping[str, Mapping[str, Sequence[Prediction]]]]
 ) -> "Report":
     """The page of a comparison. ``predictions``: seed -> data set -> system -> rows."""
     from grait.display import page
@@ -126,21 +126,15 @@ def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:
     """
     from grait.display.pictures import file_png, file_svg
 
-    partial = folder / f".{FIGURES}.partial"
-    try:
+    with written(folder / PAGE):
         (folder / PAGE).unlink(missing_ok=True)
         report = draw()
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, picture in report.pictures.items():
-            (partial / f"{name}.svg").write_text(file_svg(picture), encoding="utf-8")
-            (partial / f"{name}.png").write_bytes(file_png(picture))
-        shutil.rmtree(folder / FIGURES, ignore_errors=True)
-        partial.rename(folder / FIGURES)
-        (folder / f".{PAGE}.partial").write_text(report.html, encoding="utf-8")
-        (folder / f".{PAGE}.partial").replace(folder / PAGE)
-    except OSError as error:
-        raise ArtifactError(f"{folder / PAGE}: cannot write: {error.strerror or error}") from error
+        with replacing_folder(folder / FIGURES) as pictures:
+            for name, picture in report.pictures.items():
+                (pictures / f"{name}.svg").write_text(file_svg(picture), encoding="utf-8")
+                (pictures / f"{name}.png").write_bytes(file_png(picture))
+        with replacing_file(folder / PAGE) as partial:
+            partial.write_text(report.html, encoding="utf-8")
 
 
 def last(folder: Path, draw: Callable[[], "Report"]) -> None:

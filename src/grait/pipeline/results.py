@@ -1,17 +1,27 @@
-"""What a run found, and the names of the files that hold it."""
+"""What a run and a comparison found, and the names of the files that hold it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grait.records import DifferenceRecord, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
+from grait.records import (
+    ComparisonRecord,
+    DifferenceRecord,
+    GroupRecord,
+    MetricRecord,
+    Prediction,
+    ProbeRecord,
+    Question,
+)
+
+METRICS, GROUPS, PROBES, DIFFERENCES = "metrics.json", "groups.json", "probes.json", "differences.json"
+DIALLED, DIALLED_DIFFERENCES = "dialled_metrics.json", "dialled_differences.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
 
-PROBES, DIFFERENCES = "probes.json", "differences.json"
-DIALLED, DIALLED_DIFFERENCES = "dialled_metrics.json", "dialled_differences.json"
+COMPARISON = "compare.json"
 
 Answered = Mapping[str, Mapping[str, list[Prediction]]]
 """Data set -> system -> predictions in the data set's order."""
@@ -19,11 +29,12 @@ Answered = Mapping[str, Mapping[str, list[Prediction]]]
 
 @dataclass(frozen=True)
 class RunResult:
-    """``predictions``: data set -> system -> predictions in the data set's order.
+    """What one run found; all of it is in ``folder``, too.
 
-    ``groups``: of the data sets whose questions have a group (MMLU). ``probes``: of the systems that were asked them.
-    ``differences``: of GRAIT and each other trained method, where both were trained. ``dialled``: as ``predictions``,
-    of the initial model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any.
+    ``predictions``: data set -> system -> predictions in the data set's order. ``groups``: metrics of the data sets
+    whose questions have a group (MMLU). ``probes``: one record for each system that was asked them. ``differences``: of
+    the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
+    model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any.
     """
 
     folder: Path
@@ -36,4 +47,22 @@ class RunResult:
     differences: list[DifferenceRecord] = field(default_factory=list)
     dialled: Answered = field(default_factory=dict)
     dialled_metrics: list[MetricRecord] = field(default_factory=list)
+    dialled_differences: list[DifferenceRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What several methods on several seeds show together; ``folder`` has a run folder for each seed, too.
+
+    ``records``: data set by data set, the initial model first, then systems as trained. ``differences``: paired, of the
+    main method and of each data set's highest THS. ``about``: config, seeds, resamples, versions, machine and date.
+    ``dialled``, ``dialled_differences``: the same of the methods that have a refusal dial in every seed, with it; empty
+    without any.
+    """
+
+    folder: Path
+    records: list[ComparisonRecord]
+    differences: list[DifferenceRecord]
+    about: dict[str, Any]
+    dialled: list[ComparisonRecord] = field(default_factory=list)
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)

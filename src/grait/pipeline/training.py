@@ -8,24 +8,32 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from grait.config import OptimizerSection
+from grait.config import Config, OptimizerSection
 from grait.judging.sureness import with_sureness
+from grait.methods.catalog import METHODS, main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence, by_question, most_correct, with_label
 from grait.model.compiled import compiled
-from grait.pipeline.workbench import Notes, Workbench, digest, left_out, model_key
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models, model_key
+from grait.pipeline.stages import Notes, Stages, digest, left_out
+from grait.pipeline.work import ANSWER_TOKENS, Count, SetSize, StagePlan, Work
 from grait.records import KnowledgeState, RaitExample, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, write_json, write_jsonl, write_rows
+from grait.runtime.files import replacing_folder
 from grait.training.sft import EndOfEpoch, WeightedExample, add_adapter, n_steps, train
 
 MOMENTS = "optimizer_moments.safetensors"
 CHECKPOINTS = "checkpoints.json"
 """Learning rates of the epochs whose adapters are kept, in folders of their own: ``epoch-1``, ..."""
 
+EXAMPLES = "rait.jsonl"
+"""Training examples as text: beside each adapter, and those of the run's main method at the top of its folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredQuestion:
-    """A row of ``influence/scores.parquet``: influence, and what GRAIT made of it."""
+    """A row of ``influence/scores.parquet``: influence, and what the run's main method made of it."""
 
     id: str
     label: str
@@ -39,12 +47,12 @@ class ScoredQuestion:
     sample_weight: float
 
 
-def warmup(bench: Workbench, states: Sequence[KnowledgeState]) -> Stage:
+def warmup(data: RunData, models: Models, stages: Stages, states: Sequence[KnowledgeState]) -> Stage:
     """The adapter of M~: a short tuning on what the model answers best."""
-    config = bench.config
+    config = data.config
     best = most_correct(with_label(states, "ik"), config.warmup.n_examples)
     examples = [
-        WeightedExample(bench.tokenized(state.id, "basic", bench.prompts.reference(bench.questions[state.id])), 1.0)
+        WeightedExample(data.tokenized(state.id, "basic", data.prompts.reference(data.questions[state.id])), 1.0)
         for state in best
     ]
     key = {
@@ -56,19 +64,27 @@ def warmup(bench: Workbench, states: Sequence[KnowledgeState]) -> Stage:
         "seed": config.seed,
     }
     is_kept = config.influence.checkpoints == "epochs"
-    stage = Stage(bench.folder / "warmup", key)
-    bench.once(
+    stage = Stage(stages.folder / "warmup", key)
+    stages.once(
         f"2/4 Influence: warm-up on {len(examples)} known questions",
         stage,
-        lambda folder: _train(bench, "warm-up", stage, examples, config.warmup, folder, keep_epochs=is_kept),
+        lambda folder: _train(models, "warm-up", stage, examples, config.warmup, folder, keep_epochs=is_kept),
     )
     return stage
 
 
-def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Stage:
-    """One method's adapter, in PEFT's format."""
-    config = bench.config
-    examples = weighted_examples(bench, selected)
+def plan_warmup(config: Config, training: SetSize) -> StagePlan:
+    """The cost of ``warmup``."""
+    methods = dict.fromkeys(needing_flow(config.training.methods) + needing_influence(config.training.methods))
+    does = f"trains an adapter on the best known questions with their answers, for {', '.join(methods)}"
+    count = training.count.at_most(config.warmup.n_examples)
+    return _plan(config, training, "warm-up", does, count, config.warmup)
+
+
+def training(data: RunData, models: Models, stages: Stages, method: str, selected: Sequence[Selected]) -> Stage:
+    """One method's adapter, in PEFT's format, with ``rait.jsonl`` beside it."""
+    config = data.config
+    examples = weighted_examples(data, selected)
     optimizer = config.training.resolved(len(examples))
     key = {
         "model": model_key(config),
@@ -77,33 +93,57 @@ def training(bench: Workbench, method: str, selected: Sequence[Selected]) -> Sta
         "training": optimizer.model_dump(exclude={"micro_batch_size", "methods", "max_steps"}),
         "seed": config.seed,
     }
-    stage = Stage(bench.folder / "adapters" / method, key)
+    stage = Stage(stages.folder / "adapters" / method, key)
     n_refusals = sum(row.target == "refusal" for row in selected)
-    bench.once(
+    stages.once(
         f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals",
         stage,
-        lambda folder: _train(bench, method, stage, examples, optimizer, folder),
+        lambda folder: _train(models, method, stage, examples, optimizer, folder),
     )
+    if processes.is_main():  # after the stage, so that one that was finished before has them, too
+        write_jsonl(stage.folder / EXAMPLES, rait_examples(data, selected))
     return stage
 
 
-def write_selection(bench: Workbench, evidence: Evidence, selected: Mapping[str, Sequence[Selected]]) -> None:
-    """Results for people: scores with what GRAIT made of them, and its training examples as text."""
-    if "grait" not in selected or not processes.is_main():
+def plan_training(config: Config, training: SetSize, method: str) -> StagePlan:
+    """The cost of ``training`` of one method."""
+    count = n_selected(config, training.count, method)
+    optimizer = config.training.resolved(count.or_per)
+    return _plan(config, training, f"training {method}", METHODS[method].summary, count, optimizer)
+
+
+def n_selected(config: Config, questions: Count, method: str) -> Count:
+    """Examples that a method trains on: n_ik + n_idk as configured, or at most what there is."""
+    n_ik, n_idk = config.selection.n_ik, config.selection.n_idk
+    if METHODS[method].takes_all_unknown:
+        # An unknown question may teach its answer, too.
+        return questions.times(2).at_most(n_ik + 2 * n_idk if n_ik is not None and n_idk is not None else None)
+    if n_ik is not None and n_idk is not None:
+        return Count(n_ik + n_idk)
+    # By default all known questions, and no more unknown ones than known ones.
+    return questions.at_most(2 * n_ik if n_ik is not None else None)
+
+
+def write_selection(data: RunData, evidence: Evidence, selected: Mapping[str, Sequence[Selected]]) -> None:
+    """Results for people, of the run's main method: its training examples as text, and what it made of the scores.
+
+    No ``influence/scores.parquet`` where no method of the run needed influence.
+    """
+    if not selected or not processes.is_main():
         return
-    weights = {row.id: row.sample_weight for row in by_question(selected["grait"]).values()}
-    write_rows(
-        bench.folder / "influence" / "scores.parquet",
-        [
+    chosen = selected[main_method(selected)]
+    write_jsonl(data.folder / EXAMPLES, rait_examples(data, chosen))
+    if evidence.influence:
+        weights = {row.id: row.sample_weight for row in by_question(chosen).values()}
+        rows = [
             ScoredQuestion(**asdict(score), selected=score.id in weights, sample_weight=weights.get(score.id, 0.0))
             for score in evidence.influence.values()
-        ],
-    )
-    write_jsonl(bench.folder / "rait.jsonl", [_rait_example(bench, row) for row in selected["grait"]])
+        ]
+        write_rows(data.folder / "influence" / "scores.parquet", rows)
 
 
 def _train(
-    bench: Workbench,
+    models: Models,
     title: str,
     stage: Stage,
     examples: Sequence[WeightedExample],
@@ -112,31 +152,27 @@ def _train(
     keep_epochs: bool = False,
 ) -> Notes:
     """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``, on request by epoch."""
-    model = add_adapter(bench.model, bench.config.lora, bench.config.seed)
+    run = models.config
+    model = add_adapter(models.initial, run.lora, run.seed)
     unfinished = stage.unfinished()
 
     def keep(epoch: EndOfEpoch) -> None:
-        if not processes.is_main():
-            return
-        partial = unfinished / ".epoch.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial, state_dict=epoch.adapter)
-        save_file(epoch.moments, partial / MOMENTS)
-        kept = unfinished / f"epoch-{epoch.number}"
-        shutil.rmtree(kept, ignore_errors=True)  # of a run that was killed before the checkpoint of this epoch's end
-        partial.rename(kept)
+        if processes.is_main():
+            with replacing_folder(unfinished / f"epoch-{epoch.number}") as partial:
+                model.save_pretrained(partial, state_dict=epoch.adapter)
+                save_file(epoch.moments, partial / MOMENTS)
 
     try:
         with (
             progress.bar(title, n_steps(len(examples), config), "steps") as advance,
-            compiled(model) if bench.config.model.compile else nullcontext(),
+            compiled(model) if run.model.compile else nullcontext(),
         ):
             log = train(
                 model,
                 examples,
                 config,
-                pad_token_id=bench.pad_token_id,
-                seed=bench.config.seed,
+                pad_token_id=models.pad_token_id,
+                seed=run.seed,
                 advance=advance,
                 on_epoch=keep if keep_epochs else None,
                 resume=unfinished,
@@ -144,9 +180,9 @@ def _train(
         model.save_pretrained(folder, state_dict=log.adapter)
     finally:
         if processes.sharding() == "none":
-            bench.drop_adapter(model)
+            models.take_off(model)
         else:
-            bench.drop_model()  # only a shard of it is left; whoever asks for it next loads it again
+            models.drop()  # only a shard of it is left; whoever asks for it next loads it again
     save_file(log.moments, folder / MOMENTS)
     write_json(folder / "losses.json", log.losses)
     if keep_epochs and processes.is_main():
@@ -156,22 +192,37 @@ def _train(
     return left_out(title, log.non_finite)
 
 
-def weighted_examples(bench: Workbench, selected: Sequence[Selected]) -> list[WeightedExample]:
+def _plan(
+    config: Config, training: SetSize, name: str, does: str, count: Count, optimizer: OptimizerSection
+) -> StagePlan:
+    """The cost of ``_train`` on ``count`` examples; shots run once for each micro-batch."""
+    seen, shots = count.or_per * optimizer.epochs, training.shots_tokens(config)
+    work = Work(
+        trained_tokens=seen * (training.prompt_tokens + ANSWER_TOKENS - 1) + shots * seen / optimizer.micro_batch_size,
+        trained_positions=seen * ANSWER_TOKENS,
+    )
+    steps = Count(None if count.n is None else n_steps(count.n, optimizer), count.is_exact)
+    return StagePlan(name, does, count, work, unit="examples", steps=steps, per=count.per("examples"))
+
+
+def weighted_examples(data: RunData, selected: Sequence[Selected]) -> list[WeightedExample]:
     """What is trained on: REFUSE prompts, and what each teaches."""
-    return [
-        WeightedExample(bench.tokenized(row.id, "refuse", taught(bench, row)), row.sample_weight) for row in selected
-    ]
+    return [WeightedExample(data.tokenized(row.id, "refuse", taught(data, row)), row.sample_weight) for row in selected]
 
 
-def taught(bench: Workbench, row: Selected) -> str:
+def rait_examples(data: RunData, selected: Sequence[Selected]) -> list[RaitExample]:
+    """The same as text."""
+    rows = []
+    for row in selected:
+        prompt = data.prompts.prompt(data.questions[row.id], "refuse")
+        completion = data.prompts.completion(prompt, taught(data, row))
+        rows.append(RaitExample(row.id, row.label, prompt.text, completion.text, row.sample_weight))
+    return rows
+
+
+def taught(data: RunData, row: Selected) -> str:
     """What the selected question teaches, as text."""
     if row.target == "refusal":
-        return bench.config.prompt.refusal
-    reference = bench.prompts.reference(bench.questions[row.id])
+        return data.config.prompt.refusal
+    reference = data.prompts.reference(data.questions[row.id])
     return reference if row.target == "answer" else with_sureness(reference, row.target == "answer-sure")
-
-
-def _rait_example(bench: Workbench, row: Selected) -> RaitExample:
-    prompt = bench.prompts.prompt(bench.questions[row.id], "refuse")
-    completion = bench.prompts.completion(prompt, taught(bench, row))
-    return RaitExample(row.id, row.label, prompt.text, completion.text, row.sample_weight)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grait.config import Config, ModelConfig, OptimizerSection
+from grait.methods.catalog import needing_flow, needing_influence
 from grait.model.completions import LOGITS_AT_ONCE
 from grait.model.load import resolve_dtype
-from grait.plan.records import ANSWER_TOKENS, PER, Memory, QuestionSet, Work
+from grait.pipeline.work import ANSWER_TOKENS, PER, SetSize, Work
+from grait.plan.records import Memory
 from grait.plan.size import ModelSize
-from grait.plan.stages import uses
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Per weight: 4, and a scale of 8 bits for 64 weights, itself scaled by 32 bits for 256 scales (QLoRA, section 3)."""
@@ -85,7 +86,7 @@ def _activations(size: ModelSize, model: ModelConfig, tokens: int) -> float:
     return (size.checkpoint_bytes + size.activation_bytes / size.layers) * tokens
 
 
-def memory_of(config: Config, sets: Sequence[QuestionSet], size: ModelSize) -> tuple[Memory, ...]:
+def memory_of(config: Config, sets: Sequence[SetSize], size: ModelSize) -> tuple[Memory, ...]:
     """What inference, training and influence hold at once. Without the framework's own memory and fragmentation."""
     training, weights = sets[0], {"weights": weight_bytes(size, config.model)}
     n = 1 if training.has_options and config.knowledge.scoring != "sampling" else config.knowledge.n_samples
@@ -102,7 +103,7 @@ def memory_of(config: Config, sets: Sequence[QuestionSet], size: ModelSize) -> t
         )
     ]
     runs: list[tuple[str, OptimizerSection]] = [("training", config.training)]
-    if uses(config, "flow") or uses(config, "influence"):
+    if _warms_up(config):
         runs.insert(0, ("warm-up", config.warmup))
     for name, run in runs:
         micro = run.micro_batch_size
@@ -114,12 +115,12 @@ def memory_of(config: Config, sets: Sequence[QuestionSet], size: ModelSize) -> t
             "logits": float(LOGIT_BYTES * logits),
         }
         found.append(Memory(name, weights | parts))
-    if uses(config, "influence"):
+    if needing_influence(config.training.methods):
         found.append(_influence_memory(config, training, size, weights))
     return tuple(found)
 
 
-def _influence_memory(config: Config, training: QuestionSet, size: ModelSize, weights: dict[str, float]) -> Memory:
+def _influence_memory(config: Config, training: SetSize, size: ModelSize, weights: dict[str, float]) -> Memory:
     """A batch holds ``tokens_per_batch`` tokens, or one example where that is longer."""
     influence = config.influence
     tokens = max(influence.tokens_per_batch, training.longest_example)
@@ -140,12 +141,17 @@ def _influence_memory(config: Config, training: QuestionSet, size: ModelSize, we
     return Memory("influence", weights | parts)
 
 
-def disk_of(config: Config, training: QuestionSet, size: ModelSize) -> dict[str, float]:
+def disk_of(config: Config, training: SetSize, size: ModelSize) -> dict[str, float]:
     """Bytes in the run folder: each trained adapter with its optimizer moments, and the datastore of the sketch."""
-    n_adapters = len(config.training.methods) + bool(uses(config, "flow") or uses(config, "influence"))
+    n_adapters = len(config.training.methods) + _warms_up(config)
     disk = {f"{n_adapters} adapters with optimizer moments": 12.0 * size.adapter * n_adapters}
-    if uses(config, "influence"):
+    if needing_influence(config.training.methods):
         where = "at most" if training.count.n is not None else f"at most, for each {PER:,} training questions"
         gradients = (2 if config.influence.mode == "sketch" else 1) * training.count.or_per  # answers, too, or not
         disk[f"gradient datastore, {where}"] = 2.0 * config.influence.dimensions * gradients
     return disk
+
+
+def _warms_up(config: Config) -> bool:
+    methods = config.training.methods
+    return bool(needing_flow(methods) or needing_influence(methods))

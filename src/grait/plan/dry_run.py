@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from grait.config import Config
 from grait.errors import ConfigError
 from grait.model import sentences
+from grait.pipeline.order import stage_plans
+from grait.pipeline.work import SetSize
 from grait.plan.costs import disk_of, memory_of
-from grait.plan.questions import question_sets
-from grait.plan.records import Memory, Plan, QuestionSet
+from grait.plan.questions import set_sizes
+from grait.plan.records import Memory, Plan
 from grait.plan.size import ModelSize, SizeUnknownError, model_size
-from grait.plan.stages import stages_of
 
 
 def dry_run(config: Config) -> Plan:
@@ -18,15 +19,15 @@ def dry_run(config: Config) -> Plan:
 
     A model whose config is not on this machine is no error: its plan has no costs.
     """
-    sets = question_sets(config)
+    sets = set_sizes(config)
     try:
         return make_plan(config, sets, model_size(config.model, config.lora))
     except SizeUnknownError as error:
         return make_plan(config, sets, None, str(error))
 
 
-def make_plan(config: Config, sets: Sequence[QuestionSet], size: ModelSize | None, size_unknown: str = "") -> Plan:
-    """Stages, costs and notes. ``sets``: as ``question_sets`` gives them.
+def make_plan(config: Config, sets: Sequence[SetSize], size: ModelSize | None, size_unknown: str = "") -> Plan:
+    """Stages, costs and notes. ``sets``: as ``set_sizes`` gives them.
 
     Raises ConfigError when more questions are to be selected than there are.
     """
@@ -34,14 +35,14 @@ def make_plan(config: Config, sets: Sequence[QuestionSet], size: ModelSize | Non
     _check_counts(config, training)
     memory: tuple[Memory, ...] = ()
     disk: dict[str, float] = {}
-    stages = stages_of(config, sets)
+    stages = stage_plans(config, training, sets[1:])
     if size is not None:
         memory = memory_of(config, sets, size)
         disk = disk_of(config, training, size)
     return Plan(config, size, size_unknown, tuple(sets), stages, memory, disk, _notes(config, sets))
 
 
-def _check_counts(config: Config, training: QuestionSet) -> None:
+def _check_counts(config: Config, training: SetSize) -> None:
     asked = (config.selection.n_ik or 1) + (config.selection.n_idk or 1)
     if training.count.n is not None and asked > training.count.n:
         raise ConfigError(
@@ -50,7 +51,7 @@ def _check_counts(config: Config, training: QuestionSet) -> None:
         )
 
 
-def _notes(config: Config, sets: Sequence[QuestionSet]) -> tuple[str, ...]:
+def _notes(config: Config, sets: Sequence[SetSize]) -> tuple[str, ...]:
     notes = []
     if config.model.quantization == "nf4" and importlib.util.find_spec("bitsandbytes") is None:
         notes.append(

@@ -1,41 +1,32 @@
 """How many questions there are, and how long: of those on this machine counted, of those of the hub assumed."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import SUFFIXES
-from grait.data.load import load_questions, load_shots
+from grait.data.load import load_questions
 from grait.errors import DataError
-from grait.plan.records import Count, QuestionSet
-from grait.records import Question
+from grait.pipeline.data import RunData
+from grait.pipeline.work import Count, SetSize
 
 ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
 """Mean and longest question with its options, where the questions are not on this machine."""
 
 
-def question_sets(config: Config) -> list[QuestionSet]:
+def set_sizes(config: Config) -> list[SetSize]:
     """The training set, without its shots, then the test sets, then the calibration questions, if any.
 
     Reads those on this machine; asks no hub.
     """
     sets = []
-    for data in (config.data, *config.evaluation.all_sets):
-        is_training = data is config.data
-        if is_on_hub(data):
-            sets.append(_hub_set(data))
-            continue
-        questions = load_questions(data)
-        if is_training:
-            if len(questions) <= config.prompt.n_shots:
-                raise DataError(
-                    f"{data.path}: expected more than prompt.n_shots = {config.prompt.n_shots} training questions, "
-                    f"found {len(questions)}"
-                )
-            shots = {shot.id for shot in (load_shots(data) or questions)[: config.prompt.n_shots]}
-            questions = [question for question in questions if question.id not in shots]
-        sets.append(local_set(data.title, _source(data), questions))
+    for source in (config.data, *config.evaluation.all_sets):
+        if is_on_hub(source):
+            sets.append(_hub_set(source))
+        else:
+            is_training = source is config.data
+            questions = list(RunData(config).questions.values()) if is_training else load_questions(source)
+            sets.append(SetSize.counted(source.title, _source(source), questions))
     return sets
 
 
@@ -58,9 +49,9 @@ def _source(data: DataConfig) -> str:
     return "in this package" if known.hub is None else f"hub {known.hub}"
 
 
-def _hub_set(data: DataConfig) -> QuestionSet:
+def _hub_set(data: DataConfig) -> SetSize:
     known = KNOWN_SETS.get(data.path)
-    kind = "mcqa"  # of an unknown set: the costlier
+    kind = "mcqa"  # the costlier, for an unknown set
     if known is not None:
         if data.split not in known.splits and (data.split is not None or len(known.splits) > 1):
             raise DataError(f"{known.title} has no split {data.split!r}: take one of {', '.join(known.splits)}.")
@@ -69,18 +60,4 @@ def _hub_set(data: DataConfig) -> QuestionSet:
             raise DataError(f"{known.title} has no view {kind!r}: take {known.views[0]}, or leave `view` out")
     mean, longest = ASSUMED_CHARACTERS[kind]
     count = Count(None).at_most(data.limit)
-    return QuestionSet(data.title, _source(data), count, kind == "mcqa", mean, longest, is_local=False)
-
-
-def local_set(title: str, source: str, questions: Sequence[Question]) -> QuestionSet:
-    """The counts of questions that are at hand; at least one."""
-    lengths = [len(question.question) + sum(len(choice) + 4 for choice in question.choices) for question in questions]
-    return QuestionSet(
-        title=title,
-        source=source,
-        count=Count(len(questions)),
-        has_options=any(question.choices for question in questions),
-        characters=sum(lengths) / len(lengths),
-        longest=max(lengths),
-        is_local=True,
-    )
+    return SetSize(data.title, _source(data), count, kind == "mcqa", mean, longest, is_local=False)

@@ -5,7 +5,7 @@ Of several processes only the main one speaks, and its bars count its own part.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -83,3 +83,8 @@ def note(text: str) -> None:
     """One line under a heading, on stderr."""
     if processes.is_main():
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"  {text}", markup=False)
+
+
+def first_few(names: Sequence[str]) -> str:
+    """At most five of them, for a note."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

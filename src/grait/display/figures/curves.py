@@ -147,7 +147,7 @@ def dial_curves(
     legend = alt.Legend(title=None, orient="bottom", columns=3, symbolSize=400, symbolStrokeWidth=1.8, labelLimit=130)
     x = alt.X("over:Q", axis=alt.Axis(title="over-refusal", format="%"), scale=alt.Scale(domain=[0, 1]))
     y = alt.Y("pw:Q", axis=alt.Axis(title="answered wrong (Pw)", format="%"), scale=alt.Scale(zero=True))
-    ink = colour("grait")
+    ink = colour("ours")
     lines = (
         alt.Chart(data(rows))
         .mark_line(interpolate="linear", color=ink)

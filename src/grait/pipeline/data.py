@@ -1,0 +1,115 @@
+"""What a run reads: its questions, its solved examples and its prompts. No model is loaded here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from grait.config import Config
+from grait.data.load import load_questions, load_shots, load_topic_shots
+from grait.errors import DataError
+from grait.judging.sureness import with_sureness
+from grait.model.completions import TokenizedExample
+from grait.model.load import load_tokenizer
+from grait.model.prompts import Family, PromptFormat
+from grait.records import Question
+from grait.runtime import progress
+
+
+@dataclass
+class RunData:
+    """The config of a run, and what it names: each part is read when it is first needed.
+
+    ``has_training`` False: ``config.data`` is not read; ``given_shots`` are shown, or those that a test set keeps for
+    its own questions.
+    """
+
+    config: Config
+    has_training: bool = True
+    given_shots: tuple[Question, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        return Path(self.config.out)
+
+    @cached_property
+    def training_set(self) -> list[Question]:
+        """All training questions; the shots come first where the set has none of its own."""
+        questions = load_questions(self.config.data)
+        if len(questions) <= self.config.prompt.n_shots:
+            raise DataError(
+                f"{self.config.data.path}: expected more than prompt.n_shots = {self.config.prompt.n_shots} "
+                f"training questions, found {len(questions)}"
+            )
+        return questions
+
+    @cached_property
+    def shots(self) -> tuple[Question, ...]:
+        """Solved examples: those that the training set keeps apart, else its first questions."""
+        if not self.has_training:
+            return self.given_shots
+        return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
+
+    @cached_property
+    def questions(self) -> dict[str, Question]:
+        """Training questions by id, without the shots."""
+        shots = {shot.id for shot in self.shots}
+        return {question.id: question for question in self.training_set if question.id not in shots}
+
+    @cached_property
+    def test_sets(self) -> dict[str, list[Question]]:
+        """Test questions by the title of their set."""
+        return {dataset.title: load_questions(dataset) for dataset in self.config.evaluation.datasets}
+
+    @cached_property
+    def prompts(self) -> PromptFormat:
+        """Questions as the model's tokenizer has them, in the words of the config."""
+        letters = self.config.knowledge.scoring in ("auto", "letter")
+        return PromptFormat(
+            # The shots first: bad data is found before the model is looked for.
+            shots=self.shots,
+            topic_shots=load_topic_shots(
+                [*([self.config.data] if self.has_training else []), *self.config.evaluation.all_sets],
+                self.config.prompt.n_shots,
+            ),
+            tokenizer=load_tokenizer(self.config.model),
+            config=self.config.prompt,
+            answer_form="letter" if letters else "text",
+        )
+
+    def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:
+        """A training question with this answer, as the model is trained on it."""
+        prompt = self.prompts.prompt(self.questions[question_id], family)
+        completion = self.prompts.completion(prompt, answer)
+        return TokenizedExample(question_id, prompt.token_ids, completion.token_ids)
+
+    def fitting(
+        self, questions: Sequence[Question], longest: int, max_new_tokens: int, where: str, is_trained_on: bool = False
+    ) -> tuple[list[Question], list[str]]:
+        """The questions that have room, with their answers, in ``longest`` tokens, and the ids of the others.
+
+        Answers have ``max_new_tokens``; the refusal has to fit, and the given answers of questions that are trained on.
+        ``where``: what the questions are, for the message. Raises DataError when none fits.
+        """
+        refusal = self.config.prompt.refusal
+        kept, skipped = [], []
+        for question in questions:
+            asked, prompt = self.prompts.query(question), self.prompts.prompt(question, "refuse")
+            unsure = with_sureness(self.prompts.reference(question), False)  # the longest that any method teaches
+            given = [refusal, *([unsure, *question.choices] if is_trained_on else [])]
+            answers = [
+                self.prompts.completion(asked, refusal),
+                *(self.prompts.completion(prompt, text) for text in given),
+            ]
+            n_answer = max(max_new_tokens, *(len(answer.token_ids) for answer in answers))
+            if max(len(asked.token_ids), len(prompt.token_ids)) + n_answer <= longest:
+                kept.append(question)
+            else:
+                skipped.append(question.id)
+        if skipped:
+            named = progress.first_few(skipped)
+            progress.note(f"{where}: {len(skipped)} questions longer than {longest} tokens skipped: {named}")
+        if not kept:
+            raise DataError(f"{where}: every question is longer than the {longest} tokens that the model attends to")
+        return kept, skipped

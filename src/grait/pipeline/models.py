@@ -1,0 +1,132 @@
+"""The model of a run, loaded when it is first asked for: plain, with an adapter on, or in an engine that answers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils.memory import clear_device_cache
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from grait.config import Config
+from grait.model.adapters import load_adapter
+from grait.model.engine import Engine
+from grait.model.inference import InferenceEngine
+from grait.model.load import load_model, resolve_dtype
+from grait.model.vllm_engine import VllmModel, adapter_rank
+from grait.pipeline.data import RunData
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, fingerprint
+
+
+class Models:
+    """Holds the initial model of a config, and puts adapters on and takes them off.
+
+    vLLM and the model that is trained are never in memory together: either is loaded again when it is asked for.
+    """
+
+    def __init__(self, data: RunData) -> None:
+        """Meets the other processes, if a launcher has started some; loads nothing."""
+        self.config = data.config
+        self._data = data
+        self._vllm: VllmModel | None = None
+        processes.start(self.config.model.device)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self._data.prompts.tokenizer
+
+    @property
+    def pad_token_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    @cached_property
+    def initial(self) -> PreTrainedModel:
+        """The initial model, frozen."""
+        self._close_vllm()
+        clear_device_cache(garbage_collection=True)  # cycles hold what is left of a sharded model
+        progress.note(f"loading {self.config.model.name} ({_dtype(self.config)})")
+        return load_model(self.config.model)
+
+    @property
+    def longest(self) -> int:
+        """Most tokens that the initial model, as the config's engine runs it, attends to."""
+        with self.engine(None) as engine:
+            return engine.longest
+
+    @contextmanager
+    def engine(self, adapter: Stage | None) -> Iterator[Engine]:
+        """The config's engine, for the model with a finished adapter on or, without one, the initial model.
+
+        In a run vLLM is ready for the adapters that the run trains from the beginning on.
+        """
+        if self.config.inference.engine == "transformers":
+            with self.adapted(adapter) as model:
+                yield InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
+            return
+        folder = adapter.folder if adapter else None
+        rank = max(adapter_rank(folder) if folder else 0, self.config.lora.r if self._data.has_training else 0)
+        if self._vllm is None or self._vllm.max_rank < rank:
+            self.drop()
+            progress.note(f"loading {self.config.model.name} ({_dtype(self.config)}) into vLLM")
+            self._vllm = VllmModel(self.config.model, self.config.inference, rank)
+        yield self._vllm.engine(folder)
+
+    @contextmanager
+    def adapted(self, adapter: Stage | None, is_trainable: bool = False) -> Iterator[PreTrainedModel | PeftModel]:
+        """The model with a finished adapter on, which is taken off again; without one, the initial model."""
+        if adapter is None:
+            yield self.initial
+            return
+        model = load_adapter(self.initial, adapter.folder, is_trainable)
+        try:
+            yield model
+        finally:
+            self.take_off(model)
+
+    def take_off(self, model: Any) -> None:
+        """The initial model again, from one with an adapter on."""
+        self.initial = model.unload()
+        self.initial.requires_grad_(False)
+
+    def drop(self) -> None:
+        """Forget the loaded model, to make room for another one."""
+        self.__dict__.pop("initial", None)
+        self._close_vllm()
+        clear_device_cache(garbage_collection=True)
+
+    @contextmanager
+    def releasing_vllm(self) -> Iterator[None]:
+        """At the end of this context vLLM holds no GPU for this run."""
+        try:
+            yield
+        finally:
+            self._close_vllm()
+
+    def _close_vllm(self) -> None:
+        if self._vllm is not None:
+            self._vllm.close()
+            self._vllm = None
+
+
+def model_key(config: Config) -> dict[str, Any]:
+    """Names the model in stage keys; a folder by its files, too, so that other weights in it are another model."""
+    key = config.model.model_dump(include={"name", "revision", "quantization"})
+    key["dtype"] = _dtype(config)
+    folder = Path(config.model.name)
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        key["files"] = fingerprint([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    return key
+
+
+def engine_key(config: Config) -> dict[str, Any]:
+    """For the keys of stages that ask the model: engines differ in rounding. Nothing for the default one."""
+    engine = config.inference.engine
+    return {} if engine == "transformers" else {"engine": engine}
+
+
+def _dtype(config: Config) -> str:
+    return str(resolve_dtype(config.model)).removeprefix("torch.")

@@ -1,0 +1,74 @@
+"""Run folders of version 0.1.0 before its modules were put in order are continued without running a stage again.
+
+``finished_before.zip`` holds, as that code (commit c07c444) wrote them: a run of four methods with calibration questions
+and probes, ``compare.json`` of a comparison, and an evaluation of the run's own adapter; beside them the questions,
+``tree.json`` (the run's config) and the model's folder without its weights, which nothing here reads.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import grait
+from grait.pipeline import models
+from grait.runtime.artifacts import MANIFEST
+
+ARCHIVE = Path(__file__).with_name("finished_before.zip")
+WEIGHTS = 55_664
+"""Bytes of the model's weights."""
+
+WRITTEN_AT = 1_700_000_000_000_000_000
+"""When the files of the model's folder were written, in ns: stage keys name it."""
+
+
+@pytest.fixture
+def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The config of the run. All its paths are relative: this is done within the folder."""
+    shutil.unpack_archive(ARCHIVE, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with open("model/model.safetensors", "wb") as file:
+        file.truncate(WEIGHTS)
+    for path in Path("model").iterdir():
+        os.utime(path, ns=(WRITTEN_AT, WRITTEN_AT))
+    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("a model was loaded"))
+    return dict(json.loads(Path("tree.json").read_text(encoding="utf-8")))
+
+
+def stages(folder: str) -> dict[str, int]:
+    """When each stage was written."""
+    return {str(path.parent): path.stat().st_mtime_ns for path in sorted(Path(folder).rglob(MANIFEST))}
+
+
+def test_a_run_is_continued(before: dict[str, Any]) -> None:
+    found, metrics = stages("run"), json.loads(Path("run/metrics.json").read_text(encoding="utf-8"))
+    result = grait.run(before)
+    assert stages("run") == found
+    assert set(result.summary["stages"]) == {path.removeprefix("run/") for path in found}
+    assert json.loads(Path("run/metrics.json").read_text(encoding="utf-8")) == metrics
+
+
+def test_it_gets_the_examples_of_every_adapter(before: dict[str, Any]) -> None:
+    """Which that code wrote for one method alone."""
+    grait.run(before)
+    for method in before["training"]["methods"]:
+        assert Path("run", "adapters", method, "rait.jsonl").stat().st_size > 0
+    assert Path("run/rait.jsonl").read_bytes() == Path("run/adapters/grait/rait.jsonl").read_bytes()
+    assert Path("run/influence/scores.parquet").exists()
+
+
+def test_a_comparison_is_read(before: dict[str, Any]) -> None:
+    found = grait.compare(before | {"out": "compare", "compare": {"methods": ["cor-rait", "grait"], "seeds": [0]}})
+    assert {row.method for row in found.records} == {"init-basic", "init-refuse", "cor-rait", "grait"}
+
+
+def test_an_evaluation_is_continued(before: dict[str, Any]) -> None:
+    found = stages("eval")
+    tree = {key: before[key] for key in ("model", "prompt", "evaluation")} | {"out": "eval"}
+    tree["evaluation"] |= {"probes": False, "calibration": None}
+    result = grait.evaluate(tree, adapter=Path("run/adapters/grait"))
+    assert stages("eval") == found
+    assert [row.method for row in result.metrics] == ["init-basic", "grait"]
