@@ -49,13 +49,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading a model is a failure of the test."""
-    from grait.pipeline import workbench
+    from grait.pipeline import data, models
 
     def load(*_: Any) -> Any:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(workbench, "load_model", load)
-    monkeypatch.setattr(workbench, "load_tokenizer", load)
+    monkeypatch.setattr(models, "load_model", load)
+    monkeypatch.setattr(data, "load_tokenizer", load)
 
 
 @pytest.fixture(scope="session")

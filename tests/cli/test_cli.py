@@ -234,6 +234,12 @@ def test_a_process_ends_with_one_line_and_code_2(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("arguments", [["--debug", "run", "no.yaml"], ["run", "no.yaml", "--debug"]])
+def test_debug_shows_where_an_error_came_from_before_and_after_the_command(command: Call, arguments: list[str]) -> None:
+    code, _, err = command(*arguments)
+    assert code == 2 and "Traceback" in err and err.splitlines()[-1].startswith("error: no.yaml: no such config file")
+
+
 # -- help ----------------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +292,7 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     for kind in ("newly refused", "still answered", "over-refused"):
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
-    for name in running.CONTENTS:
+    for name in running.contents("grait"):
         # These questions have no groups, probes are off, and no calibration questions are named.
         is_there = name not in ("groups.json", "probes.json", "dialled_metrics.json", "dialled_differences.json")
         assert (tmp_path / "run" / name).exists() == is_there

@@ -32,6 +32,7 @@ from grait.display.tables import percent
 from grait.errors import ConfigError, DataError, DialError
 from grait.model.answers import BothAnswers
 from grait.pipeline.dials import guarantee
+from grait.pipeline.models import Models
 from grait.pipeline.results import RunResult
 from grait.records import Prediction, Question
 from grait.runtime.artifacts import read_rows
@@ -60,7 +61,8 @@ class Done:
         return Done(self.tree | {"out": str(folder / "run")}, folder / "run", self.unseen)
 
     def calibrated(self, metric: Any = "over_refusal", at_most: float | None = LIMIT, **options: Any) -> Calibration:
-        return calibrate(self.folder, Target(metric, at_most), data=DataConfig(path=self.unseen), **options)
+        target = {f"max_{metric}": True if metric == "ths" else at_most}
+        return calibrate(self.folder, data=self.unseen, **target, **options)
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +181,13 @@ def test_serving_with_the_stored_dial_gives_the_pipeline_s_answers(done: Done, s
     dial = RefusalDial.from_pretrained(
         done.adapter, threshold=(scores[N_CALIBRATION // 2 - 1] + scores[N_CALIBRATION // 2]) / 2
     )
-    bench = open_run(done.folder)
-    prompts, tokenizer = bench.prompts, bench.prompts.tokenizer
+    data = open_run(done.folder)
+    prompts, tokenizer = data.prompts, data.prompts.tokenizer
     questions = [json.loads(line) for line in Path(done.unseen).read_text(encoding="utf-8").splitlines()]
     tokenizer.padding_side = "left"
     texts = [prompts.prompt(Question(row["id"], row["question"], ("",)), "refuse").text for row in questions]
     inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-    model = PeftModel.from_pretrained(bench.model, done.adapter)
+    model = PeftModel.from_pretrained(Models(data).initial, done.adapter)
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     outputs = [dial.generate(model, ids, mask, max_new_tokens=16)]
     if score == "first-token":
@@ -233,7 +235,7 @@ def test_a_run_sets_the_dial_for_the_highest_ths(copy: Done) -> None:
     result = in_a_run(copy)
     dial = load_dial(copy.adapter)
     assert (dial.target, dial.score, dial.data.title, dial.n) == ("ths", "answer", "held-out", N_CALIBRATION)
-    best = calibrate(copy.folder, Target("ths"), data=DataConfig(path=copy.unseen, name="held-out"))
+    best = calibrate(copy.folder, max_ths=True, data=DataConfig(path=copy.unseen, name="held-out"))
     assert best.dial == dial
     (own,) = result.dialled_metrics
     rows = result.predictions["own"]["grait"]
@@ -294,7 +296,7 @@ def test_questions_that_the_run_has_seen_promise_nothing(tuned: Done, tmp_path: 
     rows[5] |= {"id": "another", "question": f" {rows[5]['question'].upper()}"}
     mixed = write_jsonl(tmp_path / "mixed.jsonl", [*own, rows[5]])
     with pytest.raises(DataError, match=r"mixed: 1 of 41 calibration questions are ") as error:
-        calibrate(tuned.folder, Target("ths"), data=DataConfig(path=mixed))
+        calibrate(tuned.folder, max_ths=True, data=mixed)
     assert f"are {role} questions of this run" in str(error.value)
 
 

@@ -365,7 +365,7 @@ def test_the_longest_names_fit_into_80_columns(done: Done) -> None:
     ]
     console = Console(width=80)
     with console.capture() as captured:
-        for table in comparison_tables(worst, []):
+        for table in comparison_tables(worst, [], "grait"):
             console.print(table)
     assert "…" not in captured.get()
     assert "-100.0 [-100.0, -100.0]" in captured.get()

@@ -24,8 +24,8 @@ from grait.errors import ArtifactError, DataError, ModelError
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, truthful_helpfulness_score
 from grait.judging.matching import is_correct
 from grait.model.adapters import find_adapter, load_adapter
-from grait.pipeline import workbench
-from grait.pipeline.workbench import Workbench
+from grait.pipeline import models
+from grait.pipeline.data import RunData
 from grait.records import Outcome, Prediction, Question
 from grait.runtime.artifacts import read_rows
 
@@ -120,7 +120,7 @@ def test_asked_as_a_run_asks_all_answers_are_those_of_the_run(
     assert len(shots) == tree["prompt"]["n_shots"]
     sets = [{"path": files.test, "name": "own"}, {"path": files.train, "name": "seen"}]
     config = parse_config(config_of(tiny, tmp_path / "eval", datasets=sets).model_dump() | keys)
-    found = evaluate(config, str(tmp_path / "run" / "adapters" / "cor-rait"), shots=shots)
+    found = evaluate(config, adapter=tmp_path / "run" / "adapters" / "cor-rait", shots=shots)
     for system in ("init-basic", "cor-rait"):
         assert predictions_in(tmp_path / "eval", system) == run.predictions["own"][system]
     assert found.about["shots"]["own"] == f"{len(shots)} shots that were given"
@@ -162,7 +162,7 @@ def test_shots_that_the_run_of_the_adapter_showed_are_missed_aloud(
     shutil.copytree(tiny.adapter, run / "adapters" / "grait")
     config = parse_config({"prompt": prompt}).model_dump()
     (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    evaluate(config_of(tiny, tmp_path / "eval"), str(run / "adapters" / "grait"))
+    evaluate(config_of(tiny, tmp_path / "eval"), adapter=run / "adapters" / "grait")
     assert (f"to ask as its run did, add --prompt-of {run}" in capsys.readouterr().err) == says
 
 
@@ -192,8 +192,8 @@ def test_without_a_wrong_answer_there_are_shares_but_no_ths(tiny: Tiny, tmp_path
 def test_shots_are_those_that_the_set_keeps_for_this_and_else_none(tiny: Tiny, tmp_path: Path) -> None:
     mmlu = {"path": "mmlu", "split": "val", "folder": write_mmlu(tmp_path / "mmlu"), "limit": 4}
     sets = [mmlu, {"path": tiny.questions, "name": "own"}]
-    bench = Workbench(config_of(tiny, tmp_path / "eval", datasets=sets), has_training=False)
-    assert shots_of(bench) == {
+    data = RunData(config_of(tiny, tmp_path / "eval", datasets=sets), has_training=False)
+    assert shots_of(data) == {
         "mmlu-val": "3 shots of the same topic, which the set keeps for this",
         "own": "no shots",
     }
@@ -230,7 +230,7 @@ def test_what_is_finished_is_reused_without_loading_a_model(
     def load(*_: Any) -> Any:
         raise AssertionError("the model was loaded again")
 
-    monkeypatch.setattr(workbench, "load_model", load)
+    monkeypatch.setattr(models, "load_model", load)
     again = evaluate(config_of(tiny, tmp_path, probes=True), adapter=tiny.adapter)
     assert (again.metrics, again.probes) == (first.metrics, first.probes)
 
@@ -339,7 +339,7 @@ def test_an_adapter_that_does_not_fit_is_found_before_a_question_is_asked(tiny: 
 
 def test_a_fitting_adapter_is_loaded_whole(tiny: Tiny) -> None:
     config = ModelConfig(name=tiny.model, dtype="float32", device="cpu")
-    model = load_adapter(workbench.load_model(config), find_adapter(tiny.adapter))
+    model = load_adapter(models.load_model(config), find_adapter(tiny.adapter))
     saved = load_file(Path(tiny.adapter) / "adapter_model.safetensors")
     loaded = {name.replace(".default", ""): weight for name, weight in model.state_dict().items() if "lora" in name}
     assert set(saved) == set(loaded)
@@ -350,7 +350,7 @@ def test_a_fitting_adapter_is_loaded_whole(tiny: Tiny) -> None:
 def test_questions_without_answers_are_one_line_before_a_model_is_loaded(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workbench, "load_model", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("the model was loaded"))
     path = write_questions(tmp_path / "bad.jsonl", [{"question": "Why?"}])
     with pytest.raises(DataError, match=r"bad.jsonl, line 1: has no `answers`"):
         evaluate(config_of(tiny, tmp_path / "eval", datasets=[{"path": path}]))

@@ -30,7 +30,9 @@ from grait.errors import ArtifactError
 from grait.formats.markdown import escaped, fenced
 from grait.formats.resampling import largest_remainder, shuffled, total_variation
 from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.pipeline.models import Models
 from grait.pipeline.order import selections
+from grait.pipeline.stages import Stages
 from grait.pipeline.training import training, weighted_examples
 from grait.training.sft import WeightedExample
 
@@ -102,9 +104,9 @@ Key = tuple[str, bool]
 
 def taught(run: Path, method: str = "grait") -> dict[Key, WeightedExample]:
     """What the run trained on, in order."""
-    bench = open_run(run)
-    selected = trained_on(bench, method, trained_adapter(bench, method))
-    examples = weighted_examples(bench, selected)
+    data = open_run(run)
+    selected = trained_on(data, method, trained_adapter(data, method))
+    examples = weighted_examples(data, selected)
     return {(row.id, row.target == "refusal"): one for row, one in zip(selected, examples, strict=True)}
 
 
@@ -126,8 +128,8 @@ def keys_of(run: Path, folder: Path, method: str = "grait") -> list[Key]:
     """Which example each row is; OpenAI's rows have no id, and are told by their last messages."""
     if about(folder)["format"] != "openai":
         return [key_of(row) for row in rows_of(folder)]
-    bench = open_run(run)
-    by_question = {bench.prompts.request(bench.questions[id_], "refuse"): id_ for id_, _ in taught(run, method)}
+    data = open_run(run)
+    by_question = {data.prompts.request(data.questions[id_], "refuse"): id_ for id_, _ in taught(run, method)}
     return [key_of(row | {"id": by_question[row["messages"][-2]["content"]]}) for row in rows_of(folder)]
 
 
@@ -161,7 +163,7 @@ def test_the_reported_distance_is_that_of_the_file(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_equal_weights_lose_nothing_in_any_format(finished: Path, tmp_path: Path, name: str) -> None:
-    found = export(finished, name, "cor-rait", tmp_path / "out")
+    found = export(finished, name, method="cor-rait", out=tmp_path / "out")
     assert about(found.folder)["total_variation"] == about(found.folder)["total_variation_unweighted"] == 0
     assert found.notes == ["All weights are equal, so that nothing is lost where they are not used"]
     assert sorted(keys_of(finished, found.folder, "cor-rait")) == sorted(taught(finished, "cor-rait"))
@@ -295,21 +297,22 @@ def test_solved_examples_are_shown_and_not_trained_on(tmp_path: Path, style: str
 
 def retrain(run: Path) -> None:
     """Train the method's adapter of a run again, by the config in its folder, on the selection as it is."""
-    bench = open_run(run)
-    training(bench, "grait", selections(bench.config, finished_evidence(bench))["grait"])
+    data = open_run(run)
+    selected = selections(data.config, finished_evidence(data))["grait"]
+    training(data, Models(data), Stages(run), "grait", selected)
 
 
 def test_refusals_and_answers_are_those_of_the_method(finished: Path, tmp_path: Path) -> None:
-    bench = open_run(finished)
+    data = open_run(finished)
     for method in ("grait", "r-tuning"):
-        found = export(finished, "openai", method, tmp_path / method)
+        found = export(finished, "openai", method=method, out=tmp_path / method)
         keys = keys_of(finished, found.folder, method)
         labels = {row["id"]: row["label"] for row in about(found.folder)["examples"]}
         targets = [(row["id"], row["target"] == "refusal") for row in about(found.folder)["examples"]]
         assert sorted(targets) == sorted(keys)
         assert sorted(keys) == sorted(taught(finished, method))
         for (id_, is_refusal), row in zip(keys, rows_of(found.folder), strict=True):
-            reference, answer = bench.questions[id_].answers[0], row["messages"][-1]["content"]
+            reference, answer = data.questions[id_].answers[0], row["messages"][-1]["content"]
             if method == "grait":
                 assert answer == ("I don't know." if is_refusal else reference)
                 assert labels[id_] == "idk" or not is_refusal
@@ -505,7 +508,8 @@ def test_a_method_that_shares_an_adapter_is_exported_like_any_other(tmp_path: Pa
     grait.run(tree)
     assert not (tmp_path / "run" / "adapters" / "craft-no-flow").exists()
     one, other = (
-        export(tmp_path / "run", "openai", method, tmp_path / method) for method in ("corcer-rait", "craft-no-flow")
+        export(tmp_path / "run", "openai", method=method, out=tmp_path / method)
+        for method in ("corcer-rait", "craft-no-flow")
     )
     assert rows_of(one.folder) == rows_of(other.folder)
 

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from grait.commands.finished import finished_adapter, open_run
 from grait.commands.merge import merge
 from grait.errors import ArtifactError
+from grait.pipeline.models import Models
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 
@@ -35,8 +36,8 @@ def logits(model: Any) -> Tensor:
 
 def adapted_logits(run: Path, method: str = "grait") -> Tensor:
     """As the pipeline has the tuned model."""
-    bench = open_run(run)
-    with bench.adapted(finished_adapter(bench, method)) as model:
+    data = open_run(run)
+    with Models(data).adapted(finished_adapter(data, method)) as model:
         return logits(model)
 
 

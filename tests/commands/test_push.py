@@ -134,7 +134,7 @@ def test_a_repository_has_an_owner_and_a_name(run: Path, hub: Hub, repo: str) ->
 
 
 def pushed(run: Path, method: str = "grait") -> Path:
-    return push(run, REPO, method, is_dry=True).folder
+    return push(run, REPO, method=method, is_dry=True).folder
 
 
 def test_the_pushed_adapter_loads_with_plain_peft(run: Path) -> None:

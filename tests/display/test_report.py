@@ -23,7 +23,7 @@ from grait.config import parse_config
 from grait.display import examples, page
 from grait.display.contents import RunRecords
 from grait.display.examples import MAX_TEST_BYTES, MAX_TRAINING_BYTES, answers_table, training_table
-from grait.display.page import Report, comparison_report, headline, main_method, run_report, share_interval, verdict
+from grait.display.page import Report, comparison_report, headline, run_report, share_interval, verdict
 from grait.errors import ArtifactError
 from grait.evaluation.metrics import summarize
 from grait.methods.selection import Evidence, by_question
@@ -99,12 +99,6 @@ def test_the_verdict_follows_the_interval() -> None:
     assert verdict(metric(0.2, 0.4, 0.01, 0.1)).startswith("better")
     assert verdict(metric(0.2, 0.4, -0.1, -0.01)).startswith("worse")
     assert verdict(metric(0.2, 0.4, -0.1, 0.1)).startswith("not clearly")
-
-
-def test_the_page_tells_of_grait_else_of_the_first_trained() -> None:
-    assert main_method(["init-basic", "init-refuse", "cor-rait", "grait"]) == "grait"
-    assert main_method(["init-basic", "init-refuse", "craft", "cor-rait"]) == "craft"
-    assert main_method(["init-basic", "init-refuse"]) == "init-refuse"
 
 
 def test_wilson_intervals() -> None:

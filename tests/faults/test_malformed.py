@@ -27,7 +27,7 @@ from tiny_folder import Files, tiny_tree
 
 from grait.config import Config
 from grait.errors import GraitError, ModelError
-from grait.pipeline import order, workbench
+from grait.pipeline import data, order
 from grait.runtime.artifacts import MANIFEST
 
 REACHED = "the model was reached"
@@ -227,7 +227,7 @@ def test_malformed_question_files(grait: Call, tmp_path: Path, monkeypatch: pyte
     def reached(*_: Any) -> Any:
         raise ModelError(REACHED)
 
-    monkeypatch.setattr(workbench, "load_tokenizer", reached)
+    monkeypatch.setattr(data, "load_tokenizer", reached)
     good = tmp_path / "good.jsonl"
     good.write_bytes(jsonl(*({**row, "id": f"t{i}"} for i, row in enumerate(GOOD))))
     out = tmp_path / "run"

@@ -27,7 +27,7 @@ from states import (
 from grait.config import SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import by_question, counts, most_correct
 from grait.records import Question
@@ -514,3 +514,20 @@ def test_weights_are_finite_for_huge_scores(values: list[float], tau: float) -> 
 
 def test_equal_scores_give_equal_weights() -> None:
     assert softmax_weights([0.3] * 7, 0.05, 1.0) == pytest.approx([1.0] * 7)
+
+
+# -- the method that a run is about --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        (["cor-rait", "grait", "grait-paper"], "grait"),
+        (["van-tuning", "cor-rait", "craft", "grait-paper"], "grait-paper"),  # as in configs/paper
+        (["craft", "cor-rait"], "craft"),
+        (["a trial", "cor-rait"], "a trial"),  # of no catalog
+        ([], "init-refuse"),
+    ],
+)
+def test_the_main_method_is_grait_else_one_by_influence_else_the_first(trained: list[str], expected: str) -> None:
+    assert main_method(["init-basic", "init-refuse", *trained]) == expected

@@ -33,7 +33,7 @@ def test_training_and_evaluation_show_the_shots_and_the_knowledge_state_stays(tm
     assert answers(tmp_path, "init-basic") == before["init-basic"]
     assert answers(tmp_path, "init-refuse") != before["init-refuse"]
 
-    folder = export(tmp_path / "run", "openai", "grait").folder
+    folder = export(tmp_path / "run", "openai", method="grait").folder
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     assert rows and all(shot in json.dumps(row["messages"]) for row in rows for shot in shots)
 

@@ -22,8 +22,9 @@ from grait.config import Config, InferenceConfig, ModelConfig, parse_config
 from grait.errors import ConfigError, ModelError
 from grait.model import vllm_engine
 from grait.model.vllm_engine import RANKS, VllmModel, adapter_rank, load_vllm, request_seed
-from grait.pipeline import evaluation, knowledge, workbench
-from grait.pipeline.workbench import Workbench
+from grait.pipeline import evaluation, knowledge, models, stages
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models
 from grait.records import KnowledgeState
 from grait.runtime.artifacts import read_rows
 
@@ -260,7 +261,7 @@ def as_vllm(tree: dict[str, Any], out: Path) -> dict[str, Any]:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was loaded in which order; at no time the model twice."""
     told: list[str] = []
-    load, start = workbench.load_model, LLM.__init__
+    load, start = models.load_model, LLM.__init__
 
     def load_model(*arguments: Any) -> Any:
         assert LLM.running == []
@@ -272,7 +273,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told.append("vllm")
         start(self, *arguments, **options)
 
-    monkeypatch.setattr(workbench, "load_model", load_model)
+    monkeypatch.setattr(models, "load_model", load_model)
     monkeypatch.setattr(LLM, "__init__", init)
     return told
 
@@ -303,9 +304,10 @@ def test_other_engines_have_other_keys_and_the_default_none(tiny: tuple[str, Fil
     """Run folders from before there was a choice stay valid."""
     keys = []
     for tree in (tiny_tree(*tiny, tmp_path / "run"), as_vllm(tiny_tree(*tiny, tmp_path / "run"), tmp_path / "run")):
-        bench = Workbench(parse_config(tree))
-        (questions,) = bench.test_sets.values()
-        keys.append((knowledge.knowledge_key(bench), evaluation.asked_key(bench, None, questions, "query")))
+        data = RunData(parse_config(tree))
+        (questions,) = data.test_sets.values()
+        system = evaluation.System.of_method("init-basic", None)
+        keys.append((knowledge.knowledge_key(data), evaluation.answers_key(data, system, questions)))
     for default, other in zip(*keys, strict=True):
         assert "engine" not in default
         assert other == default | {"engine": "vllm"}
@@ -314,10 +316,10 @@ def test_other_engines_have_other_keys_and_the_default_none(tiny: tuple[str, Fil
 def test_a_larger_adapter_starts_vllm_again(folder: Path, tiny: tuple[str, Files], tmp_path: Path) -> None:
     """As `grait eval` may name one; the run's own fit from the beginning on."""
     tree = as_vllm(tiny_tree(*tiny, tmp_path), tmp_path)
-    bench = Workbench(parse_config(tree), has_training=False)
+    holder = Models(RunData(parse_config(tree), has_training=False))
     for adapter, ranks in ((None, [0]), (folder / "four", [0, 8]), (None, [0, 8])):
         stage = None if adapter is None else grait.runtime.artifacts.Stage(adapter, {})
-        with bench.engine(stage):
+        with holder.engine(stage):
             assert [llm.max_lora_rank for llm in LLM.started] == ranks
             assert LLM.running == LLM.started[-1:]
 
@@ -330,7 +332,7 @@ def test_a_run_that_cannot_use_vllm_stops_before_it_asks(
     if is_missing:
         monkeypatch.setattr(vllm_engine.importlib.util, "find_spec", lambda _: None)
     else:
-        monkeypatch.setattr(workbench.processes, "count", lambda: 2)
+        monkeypatch.setattr(stages.processes, "count", lambda: 2)
     expected = r"pip install 'grait\[vllm\]'$" if is_missing else "expected one process, found 2"
     with pytest.raises(ModelError, match=f"^inference.engine = vllm: .*{expected}"):
         grait.run(config)

@@ -1,8 +1,8 @@
-"""Run folders of version 0.1.0 before its modules were put in order are continued without running a stage again.
+"""Run folders from before the pipeline was split into data, model and stages are continued without a stage run again.
 
-``finished_before.zip`` holds, as that code (commit c07c444) wrote them: a run of four methods with calibration questions
-and probes, ``compare.json`` of a comparison, and an evaluation of the run's own adapter; beside them the questions,
-``tree.json`` (the run's config) and the model's folder without its weights, which nothing here reads.
+``finished_before.zip`` holds what commit c07c444 wrote: a run of four methods with calibration questions and probes,
+``compare.json`` of a comparison, and an evaluation of the run's own adapter; beside them the questions, ``tree.json``
+(the run's config) and the model's folder without its weights, which nothing here reads.
 """
 
 import json

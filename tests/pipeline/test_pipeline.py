@@ -19,7 +19,7 @@ from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_jso
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait
-from grait.config import ModelConfig, PromptConfig, WarmupConfig
+from grait.config import ModelConfig, PromptConfig, WarmupConfig, load_config
 from grait.data.files import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
 from grait.influence import GradientDatastore, batches, datastore, resume
@@ -228,6 +228,30 @@ def test_the_weighted_examples_are_the_selected_ones(done: Done) -> None:
     by_margin = sorted(trained, key=lambda name: unknown[name]["left_out_margin"])
     assert by_margin == sorted(trained, key=lambda name: trained[name]["sample_weight"])
     assert all(asked[row["id"]]["question"] in row["prompt"] and REFUSAL in row["prompt"] for row in examples)
+
+
+def test_every_adapter_has_its_examples_beside_it(done: Done) -> None:
+    folder = done.result.folder
+    examples = {method: rows_of(folder / "adapters" / method / "rait.jsonl") for method in ("cor-rait", "grait")}
+    assert examples["grait"] == rows_of(folder / "rait.jsonl")
+    refused = {row["id"] for row in examples["cor-rait"] if row["completion"] == REFUSAL}
+    assert refused == {row["id"] for row in examples["cor-rait"] if row["label"] == "idk"} and refused
+    assert {row["sample_weight"] for row in examples["cor-rait"]} == {1}
+
+
+@pytest.mark.parametrize("name", ["mmlu-llama3-8b", "triviaqa-llama3-8b"])
+def test_a_run_of_the_papers_methods_tells_of_the_paper_s(done: Done, tmp_path: Path, name: str) -> None:
+    """It left neither examples nor scores: these were of the default method alone."""
+    path = Path(__file__).parents[2] / "configs" / "paper" / f"{name}.yaml"
+    methods = load_config(path).training.methods
+    assert "grait" not in methods
+    folder = grait.run(done.tree_at(done.copied_to(tmp_path), training__methods=methods)).folder
+    assert rows_of(folder / "rait.jsonl") == rows_of(folder / "adapters" / "grait-paper" / "rait.jsonl")
+    scores = {row["id"]: row for row in pq.read_table(folder / "influence" / "scores.parquet").to_pylist()}
+    for row in rows_of(folder / "rait.jsonl"):
+        assert (scores[row["id"]]["selected"], scores[row["id"]]["sample_weight"]) == (True, row["sample_weight"])
+    differences = json.loads((folder / "differences.json").read_text(encoding="utf-8"))
+    assert [row["method"] for row in differences] == ["grait-paper"] * (len(methods) - 1)
 
 
 def test_training_gets_the_weights_that_were_written(

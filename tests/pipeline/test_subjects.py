@@ -18,9 +18,9 @@ from grait.judging.matching import parse_choice
 from grait.judging.outcomes import is_unparsable, judge
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
+from grait.pipeline.data import RunData
 from grait.pipeline.knowledge import knowledge_key
 from grait.pipeline.predict import predict
-from grait.pipeline.workbench import Workbench
 from grait.records import Asked, Outcome, Question
 
 # -- shots ---------------------------------------------------------------------------------------------------------
@@ -49,9 +49,9 @@ def test_other_sets_have_no_shots_of_their_own() -> None:
     assert load_topic_shots([config], 3) == {}
 
 
-def tiny_run(folder: Path, **sections: object) -> Workbench:
+def tiny_run(folder: Path, **sections: object) -> RunData:
     tree = {"model": {"name": save_tiny(folder / "model"), "device": "cpu"}, "prompt": {"n_shots": 2}, **sections}
-    return Workbench(parse_config(tree))
+    return RunData(parse_config(tree))
 
 
 def test_a_run_on_mmlu_asks_each_subject_after_its_own_shots(tmp_path: Path) -> None:

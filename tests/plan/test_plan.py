@@ -21,12 +21,13 @@ from grait.errors import ConfigError, DataError, ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model.completions import collate, completion_losses
 from grait.model.load import load_model
+from grait.pipeline.training import n_selected
+from grait.pipeline.work import ANSWER_TOKENS, PER, Count, SetSize, StagePlan, Work
 from grait.plan.costs import DEVICES, flop, seconds, weight_bytes
 from grait.plan.dry_run import dry_run, make_plan
-from grait.plan.questions import is_on_hub, question_sets
-from grait.plan.records import ANSWER_TOKENS, PER, Count, Plan, QuestionSet, StagePlan, Work
+from grait.plan.questions import is_on_hub, set_sizes
+from grait.plan.records import Plan
 from grait.plan.size import ModelSize, SizeUnknownError, model_size
-from grait.plan.stages import n_selected
 from grait.training.sft import add_adapter, n_steps
 
 PAPER = Path(__file__).parents[2] / "configs" / "paper"
@@ -80,10 +81,10 @@ def size_of(**changes: Any) -> ModelSize:
     return ModelSize(**(values | changes))
 
 
-def sets_of(n: int | None, n_test: int | None = 20) -> list[QuestionSet]:
+def sets_of(n: int | None, n_test: int | None = 20) -> list[SetSize]:
     return [
-        QuestionSet("train", "here", Count(n), False, 40.0, 80, n is not None),
-        QuestionSet("test", "here", Count(n_test), False, 40.0, 80, n_test is not None),
+        SetSize("train", "here", Count(n), False, 40.0, 80, n is not None),
+        SetSize("test", "here", Count(n_test), False, 40.0, 80, n_test is not None),
     ]
 
 
@@ -268,7 +269,7 @@ def test_samples_and_answers_are_counted(tiny: tuple[str, Files], tmp_path: Path
 
 
 def test_options_need_no_samples(tiny: tuple[str, Files], tmp_path: Path) -> None:
-    options = [QuestionSet("train", "here", Count(100), True, 40.0, 80, True), *sets_of(1)[1:]]
+    options = [SetSize("train", "here", Count(100), True, 40.0, 80, True), *sets_of(1)[1:]]
     for scoring in ("auto", "letter", "likelihood"):
         config = config_of(tiny, tmp_path, knowledge={"scoring": scoring})
         found = stage(make_plan(config, options, None), "knowledge")
@@ -384,18 +385,18 @@ def test_every_part_of_the_memory_is_positive_and_grows_with_what_it_depends_on(
 
 def test_questions_of_files_and_of_the_package_are_counted_without_the_shots(tiny: tuple[str, Files]) -> None:
     tree = {"data": {"path": "worldfacts", "split": "train", "limit": 50}, "prompt": {"n_shots": 3}}
-    training, *tests = question_sets(parse_config(tree))
+    training, *tests = set_sizes(parse_config(tree))
     assert training.count == Count(47)
     assert not training.has_options
     assert all(data.is_local and data.count.is_exact for data in tests)
     model, files = tiny
-    training, own = question_sets(parse_config(tiny_tree(model, files, Path("run"))))
+    training, own = set_sizes(parse_config(tiny_tree(model, files, Path("run"))))
     assert (training.count, own.count) == (Count(16), Count(8))
 
 
 def test_options_count_as_text() -> None:
     data = {"path": "worldfacts", "split": "val", "limit": 20}
-    free, with_options = (question_sets(parse_config({"data": {**data, "view": view}}))[0] for view in ("oeqa", "mcqa"))
+    free, with_options = (set_sizes(parse_config({"data": {**data, "view": view}}))[0] for view in ("oeqa", "mcqa"))
     assert with_options.has_options
     assert with_options.characters > free.characters
 
@@ -411,7 +412,7 @@ def test_sets_of_the_hub_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
             "datasets": [{"path": "owner/name", "split": "test"}, {"path": "mmlu", "split": "val", "limit": 9}]
         },
     }
-    triviaqa, own, mmlu = question_sets(parse_config(tree))
+    triviaqa, own, mmlu = set_sizes(parse_config(tree))
     assert (triviaqa.count, own.count, mmlu.count) == (Count(None, False), Count(None, False), Count(9, False))
     assert (triviaqa.has_options, own.has_options, mmlu.has_options) == (False, True, True)
 
@@ -431,7 +432,7 @@ def test_sets_of_the_hub_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_wrong_sets_are_the_errors_of_the_run(data: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
-        question_sets(parse_config({"data": data}))
+        set_sizes(parse_config({"data": data}))
 
 
 def test_a_file_is_never_taken_for_a_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ from grait.model import compiled as compiled_module
 from grait.model.compiled import compiled
 from grait.model.completions import TokenizedExample
 from grait.pipeline import training
-from grait.pipeline.workbench import Workbench
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models
+from grait.pipeline.stages import alone
 from grait.runtime import processes
 from grait.training.sft import TrainingLog, WeightedExample, train
 
@@ -108,10 +110,11 @@ def test_gradient_checkpointing_is_refused() -> None:
 
 def test_sharded_training_is_refused(tiny: tuple[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse_config({**tiny_tree(*tiny, tmp_path / "run"), "model": {"name": tiny[0], "compile": True}})
-    bench = Workbench(config)
+    data = RunData(config)
+    models = Models(data)
     monkeypatch.setattr(processes, "sharding", lambda: "fsdp")
     with (
         pytest.raises(ConfigError, match=r"^model\.compile = true: was not tried with sharded training"),
-        bench.alone(),
+        alone(data, models),
     ):
         pass

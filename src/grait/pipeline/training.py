@@ -100,8 +100,9 @@ def training(data: RunData, models: Models, stages: Stages, method: str, selecte
         stage,
         lambda folder: _train(models, method, stage, examples, optimizer, folder),
     )
-    if processes.is_main():  # after the stage, so that one that was finished before has them, too
-        write_jsonl(stage.folder / EXAMPLES, rait_examples(data, selected))
+    path = stage.folder / EXAMPLES
+    if processes.is_main() and not path.exists():  # beside the stage's own files: earlier versions wrote none
+        write_jsonl(path, rait_examples(data, selected))
     return stage
 
 
