@@ -22,6 +22,7 @@ from grait.dial.threshold import refusal_score
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, refusal_auroc, truthful_helpfulness_score
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.model.inference import InferenceEngine
+from grait.pipeline.models import Models
 from grait.pipeline.predict import predict
 from grait.records import Outcome, Prediction
 from grait.runtime import progress
@@ -47,8 +48,9 @@ def main(
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
 ) -> None:
     """One row for each scale."""
-    bench = open_run(run)
-    adapter = finished_adapter(bench, method)
+    opened = open_run(run)
+    models = Models(opened)
+    adapter = finished_adapter(opened, method)
     dial = find_dial(adapter.folder)
     if dial is None:
         raise typer.BadParameter(f"{run}: {method} has no dial; run grait calibrate first")
@@ -59,7 +61,7 @@ def main(
     initial = {question.id: asked[question.id] for question in questions}
     answers: dict[float, list[Prediction]] = {}
     with (
-        bench.adapted(adapter) as model,
+        models.adapted(adapter) as model,
         progress.bar("answers at each scale", len(SCALES) * len(questions), "questions") as advance,
     ):
         layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
@@ -67,12 +69,12 @@ def main(
             for layer in layers:
                 layer.set_scale(model.active_adapter, scale)
             answers[scale] = predict(
-                InferenceEngine(model, bench.pad_token_id, bench.config.tokens_per_batch),
-                bench.prompts,
+                InferenceEngine(model, models.pad_token_id, opened.config.tokens_per_batch),
+                opened.prompts,
                 questions,
                 "refuse",
                 METHODS[method].judge,
-                max_new_tokens=bench.config.evaluation.max_new_tokens,
+                max_new_tokens=opened.config.evaluation.max_new_tokens,
                 advance=advance,
             )
     as_trained = dial_curve(answers[1.0], initial, "first-token")

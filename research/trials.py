@@ -24,11 +24,13 @@ from grait.influence import GradientDatastore
 from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.methods.selection import Evidence, with_label
-from grait.pipeline.evaluation import answers, evaluation
+from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions
 from grait.pipeline.influence import influence_scores
 from grait.pipeline.knowledge import initial_knowledge
+from grait.pipeline.models import Models
+from grait.pipeline.stages import Stages
 from grait.pipeline.training import training, warmup
-from grait.pipeline.workbench import Workbench
 from grait.records import KnowledgeState, Prediction, Selected
 from grait.runtime.artifacts import read_rows
 from research.answers import write_kept
@@ -51,12 +53,12 @@ Variant = Callable[[Trial], list[Selected]]
 """The evidence to the training set."""
 
 
-def gather_evidence(bench: Workbench) -> Trial:
-    states = initial_knowledge(bench)
-    scores = influence_scores(bench, states, warmup(bench, states))
-    store = GradientDatastore.open(bench.folder / "influence" / "sketch" / "datastore")
+def gather_evidence(data: RunData, models: Models, stages: Stages) -> Trial:
+    states = initial_knowledge(data, models, stages)
+    scores = influence_scores(data, models, stages, states, warmup(data, models, stages, states))
+    store = GradientDatastore.open(data.folder / "influence" / "sketch" / "datastore")
     both = [*with_label(states, "ik"), *with_label(states, "idk")]
-    return Trial(Evidence(states, {}, {row.id: row for row in scores}), bench.config, both, gradients_of(store, both))
+    return Trial(Evidence(states, {}, {row.id: row for row in scores}), data.config, both, gradients_of(store, both))
 
 
 def selected(trial: Trial, name: str, variants: Mapping[str, Variant]) -> list[Selected]:
@@ -68,11 +70,18 @@ def selected(trial: Trial, name: str, variants: Mapping[str, Variant]) -> list[S
     return select(trial.evidence, trial.config.selection, trial.config.seed)
 
 
-def trained(bench: Workbench, title: str, rows: Sequence[Selected], overrides: Sequence[str]) -> list[Prediction]:
+def trained(config: Config, title: str, rows: Sequence[Selected], overrides: Sequence[str]) -> list[Prediction]:
     """Train with the overrides, which the evidence does not see, and answer the validation questions."""
-    (validation,) = bench.config.evaluation.datasets
-    bench = Workbench(parse_config(override(bench.config.model_dump(mode="json"), list(overrides)), "--set"))
-    return answers(bench, title, training(bench, title, rows), validation.title, "refuse", judge)
+    data = RunData(parse_config(override(config.model_dump(mode="json"), list(overrides)), "--set"))
+    models, stages = Models(data), Stages(data.folder)
+    system = System(title, training(data, models, stages, title, rows), "refuse", judge)
+    return answer_questions(data, models, stages, system, validation_of(data))
+
+
+def validation_of(data: RunData) -> QuestionSet:
+    """The only test set of the run."""
+    ((title, questions),) = data.test_sets.items()
+    return QuestionSet(title, questions)
 
 
 def measure(title: str, rows: Sequence[Prediction], initial: Sequence[Prediction]) -> dict[str, float | None]:
@@ -91,14 +100,15 @@ def keep(run: Path, path: Path) -> None:
 
 def run_trials(config: Config, variants: Mapping[str, Variant], names: Sequence[str], overrides: Sequence[str]) -> None:
     """``config``: of one run folder, its only test set being that of validation questions."""
-    bench = Workbench(config)
-    trial = gather_evidence(bench)
-    initial = evaluation(bench, INIT_BASIC, None, config.evaluation.datasets[0])
+    data = RunData(config)
+    models, stages = Models(data), Stages(data.folder)
+    trial = gather_evidence(data, models, stages)
+    initial = answer_questions(data, models, stages, System.of_method(INIT_BASIC, None), validation_of(data))
     for name in names:
         rows = selected(trial, name, variants)
         begin = time.monotonic()
         title = "-".join([name, *(text.partition("=")[2].strip("[]").replace(", ", "+") for text in overrides)])
-        predictions = trained(bench, title, rows, overrides)
+        predictions = trained(config, title, rows, overrides)
         line = {
             "variant": name,
             "set": list(overrides),
@@ -108,7 +118,7 @@ def run_trials(config: Config, variants: Mapping[str, Variant], names: Sequence[
             "seconds": round(time.monotonic() - begin),
             **measure(title, predictions, initial),
         }
-        with open(bench.folder / "trials.jsonl", "a", encoding="utf-8") as file:
+        with open(data.folder / "trials.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
 
