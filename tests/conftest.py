@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hypothesis
 import pytest
@@ -104,15 +104,27 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Headless Chromium as playwright drives it; tests that use it carry the marker ``browser``."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    """Headless Chromium as playwright drives it; tests that use it carry the marker ``browser``.
+
+    Without one they are skipped; with ``GRAIT_BROWSER=required`` in the environment they fail.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        without_browser("playwright is not installed: pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as running:
+        without_browser("no Chromium: apt-get install chromium")
+    with sync_playwright() as running:
         opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+def without_browser(reason: str) -> NoReturn:
+    if os.environ.get("GRAIT_BROWSER") == "required":
+        pytest.fail(f"{reason} (GRAIT_BROWSER=required)", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)
