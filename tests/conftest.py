@@ -1,5 +1,6 @@
 """What holds for all tests: nothing is asked of the network. And the fixtures that several files share."""
 
+import functools
 import gc
 import io
 import os
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import hypothesis
 import pytest
+import typer.main
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("no deadline")
@@ -31,12 +33,17 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+commands_of = functools.cache(typer.main.get_command)
+"""The app's commands, built once: without this typer builds all of them, in 4 ms, for each call."""
+
+
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Call the command line in this process, with ``stdin`` piped in: exit code, stdout, stderr."""
     from grait import cli
 
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(typer.main, "get_command", commands_of)
 
     def call(*arguments: str | Path, stdin: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["grait", *map(str, arguments)])
