@@ -15,7 +15,7 @@ test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest --numprocesses auto --dist loadfile
+	$(VENV)/bin/pytest --numprocesses auto --dist worksteal
 
 test-slow: $(VENV)/.installed-dev
 	$(VENV)/bin/pytest -m slow

@@ -1,15 +1,18 @@
 """What holds for all tests: nothing is asked of the network. And the fixtures that several files share."""
 
+import functools
+import gc
 import io
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hypothesis
 import pytest
+import typer.main
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("no deadline")
@@ -24,12 +27,23 @@ if TYPE_CHECKING:
 Call = Callable[..., tuple[int, str, str]]
 
 
+def pytest_collection_finish() -> None:
+    """Imports are no garbage. The Trainer looks for some after every training: 0.4 s long among them, too."""
+    gc.collect()
+    gc.freeze()
+
+
+commands_of = functools.cache(typer.main.get_command)
+"""The app's commands, built once: without this typer builds all of them, in 4 ms, for each call."""
+
+
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Call the command line in this process, with ``stdin`` piped in: exit code, stdout, stderr."""
     from grait import cli
 
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(typer.main, "get_command", commands_of)
 
     def call(*arguments: str | Path, stdin: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["grait", *map(str, arguments)])
@@ -104,15 +118,27 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Headless Chromium as playwright drives it; tests that use it carry the marker ``browser``."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    """Headless Chromium as playwright drives it; tests that use it carry the marker ``browser``.
+
+    Without one they are skipped; with ``GRAIT_BROWSER=required`` in the environment they fail.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        without_browser("playwright is not installed: pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as running:
+        without_browser("no Chromium: apt-get install chromium")
+    with sync_playwright() as running:
         opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+def without_browser(reason: str) -> NoReturn:
+    if os.environ.get("GRAIT_BROWSER") == "required":
+        pytest.fail(f"{reason} (GRAIT_BROWSER=required)", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)

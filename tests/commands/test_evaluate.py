@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +12,20 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from set_files import write_mmlu
 from tiny import tiny_model, tiny_tokenizer, with_lora
-from tiny_folder import MAX_NEW_TOKENS, POSITIONS, Files, greedy_answers, save_tiny, tiny_tree, write_half_known
+from tiny_evaluation import Tiny, config_of, known_and_unknown, predictions_in
+from tiny_folder import POSITIONS, Files, save_tiny, tiny_tree, write_half_known
 from tiny_folder import write_jsonl as write_questions
 
 import grait
 from grait.commands.evaluate import asked_as, evaluate, label, shots_of
-from grait.config import Config, ModelConfig, parse_config
+from grait.config import ModelConfig, parse_config
 from grait.data.probes import load_probes
 from grait.errors import ArtifactError, DataError, ModelError
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, truthful_helpfulness_score
-from grait.judging.matching import is_correct
 from grait.model.adapters import find_adapter, load_adapter
 from grait.pipeline import models
 from grait.pipeline.data import RunData
-from grait.records import Outcome, Prediction, Question
-from grait.runtime.artifacts import read_rows
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """A model, an adapter that fits it, another model, and questions of which the model answers some right."""
-
-    model: str
-    adapter: str
-    other: str
-    questions: str
-
-
-def known_and_unknown(model: str, path: Path, n: int = 12) -> str:
-    """Questions asked without shots: every second one has the model's own answer."""
-    asked = [Question(f"q{i:02d}", f"Who wrote book {i * i} of {i}?", ("zebra",)) for i in range(8 * n)]
-    rows: list[dict[str, Any]] = []
-    for question, answer in zip(asked, greedy_answers(model, [], asked), strict=True):
-        own = Question("", question.question, (answer or "zebra",))
-        is_known = len(rows) % 2 == 1
-        if not is_known or (answer and is_correct(answer, own)):
-            rows.append(
-                {"id": question.id, "question": question.question, "answers": [answer if is_known else "zebra"]}
-            )
-        if len(rows) == n:
-            break
-    assert len(rows) == n
-    return write_questions(path, rows)
+from grait.records import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -64,26 +35,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     vocabulary = len(tiny_tokenizer(chat=True))
     with_lora(tiny_model(vocab_size=vocabulary, max_position_embeddings=POSITIONS)).save_pretrained(folder / "lora")
     return Tiny(model, str(folder / "lora"), other, known_and_unknown(model, folder / "questions.jsonl"))
-
-
-def config_of(tiny: Tiny, out: Path, **evaluation: Any) -> Config:
-    return parse_config(
-        {
-            "out": str(out),
-            "model": {"name": tiny.model, "dtype": "float32", "device": "cpu"},
-            "evaluation": {
-                "max_new_tokens": MAX_NEW_TOKENS,
-                "n_bootstrap": 100,
-                "probes": False,
-                "datasets": [{"path": tiny.questions, "name": "own"}],
-                **evaluation,
-            },
-        }
-    )
-
-
-def predictions_in(folder: Path, system: str, dataset: str = "own") -> list[Prediction]:
-    return read_rows(folder / "evaluation" / dataset / system / "predictions.parquet", Prediction)
 
 
 def outcomes_in(folder: Path, system: str) -> dict[str, Outcome]:

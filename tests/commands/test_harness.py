@@ -11,6 +11,7 @@ pytest.importorskip("lm_eval")
 import lm_eval.tasks as tasks_of_lm_eval
 import torch
 from tiny import tiny_model, tiny_tokenizer, with_lora
+from tiny_evaluation import TASK, Tiny, config_of, known_and_unknown, predictions_in
 from tiny_folder import POSITIONS, save_tiny
 
 from grait.commands import harness
@@ -19,25 +20,10 @@ from grait.commands.harness import HarnessTasks, check_tasks, run_tasks
 from grait.errors import ConfigError, GraitError
 from grait.evaluation.metrics import outcome_shares, truthful_helpfulness_score
 from grait.lm_eval_tasks import FOLDER
-from tests.commands.test_evaluate import Tiny, config_of, known_and_unknown, predictions_in
 
 pytestmark = pytest.mark.filterwarnings("default")  # the harness's own libraries are old-fashioned here and there
 
 PLACES = [("France", "Paris", "Rome"), ("Italy", "Paris", "Rome"), ("Question", "Answer", "blue"), ("A", "B", "green")]
-
-TASK = """
-task: tiny_places
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {file}}}}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "The capital of {{{{country}}}} is"
-doc_to_choice: "{{{{options}}}}"
-doc_to_target: right
-metric_list:
-  - {{metric: acc, aggregation: mean, higher_is_better: true}}
-metadata: {{version: 1.0}}
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -677,14 +677,15 @@ def test_foreign_manifests_and_stages(
 # -- disks that are full -------------------------------------------------------------------------------------------
 
 FULL_DISK = """
-import json, os, resource, sys
+import gc, json, os, resource, sys
 from pathlib import Path
-import torch
+import peft, torch, transformers
 torch.set_num_threads(1)
 from grait import cli
-from grait.training import checkpoints
+from grait.training import checkpoints, sft
 import grait.pipeline.order
 checkpoints.SECONDS_BETWEEN_WRITES = 0.0
+gc.freeze()  # no child looks for garbage in what is imported
 run, config = map(Path, sys.argv[1:])
 for limit in (0, 1000, 2000, 4000, 8000, 16_000, 24_000, 32_000, 48_000, 10**9):
     said, told = os.pipe()  # has no limit of its own, as a file would

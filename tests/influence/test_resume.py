@@ -174,7 +174,7 @@ def test_a_sketch_killed_after_any_batch_ends_with_the_same_rows(tmp_path: Path)
 
 
 SCRIPT = """
-    import sys, time
+    import os, signal, sys, time
     from pathlib import Path
     import torch
     torch.set_num_threads(1)
@@ -183,12 +183,17 @@ SCRIPT = """
     from grait.influence import resume, datastore
     resume.SECONDS_BETWEEN_WRITES = datastore.SECONDS_BETWEEN_WRITES = 0.0
 
-    def told(n):
-        print("done", n, flush=True)
-        time.sleep(0.02)
-
-    t.exact(t.adapted(), Path(sys.argv[1]), told)
-    print("finished", flush=True)
+    for batches in (2, 6, 9):
+        telling, told = os.pipe()
+        child = os.fork()
+        if child == 0:
+            t.exact(t.adapted(), Path(sys.argv[1]), lambda n: (os.write(told, b"."), time.sleep(0.02)))
+            os._exit(0)
+        os.close(told)
+        for _ in range(batches):
+            assert os.read(telling, 1) == b"."
+        os.kill(child, signal.SIGKILL)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -196,16 +201,12 @@ def test_a_process_that_is_killed_leaves_what_the_next_one_needs(tmp_path: Path)
     """SIGKILL, at three moments; the last process' numbers are those of a call that nobody killed."""
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parents[1]))))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for after in (2, 6, 9):
-        with subprocess.Popen(
-            [sys.executable, script, tmp_path / "passes"], stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            assert process.stdout is not None
-            for _ in range(after):
-                assert process.stdout.readline().startswith("done")
-            process.send_signal(signal.SIGKILL)
-        assert (tmp_path / "passes" / "settings.json").exists()
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "passes"],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [f"-{int(signal.SIGKILL)}"] * 3
+    assert (tmp_path / "passes" / "settings.json").exists()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -10,36 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from tiny import ARCHITECTURES, PAD, POSITIONS, tiny_model, with_lora
+from tiny_engine import ENDS, MAX_NEW_TOKENS, engine_of, random_prompts
 from transformers import GenerationConfig, PreTrainedModel
 
 from grait.errors import ModelError
 from grait.model.common_prefix import common_prefix_length
 from grait.model.inference import InferenceEngine, by_length, choose, uniforms
 
-ENDS = frozenset(range(1, 25))
-"""Many tokens end an answer, so that answers have different lengths."""
-MAX_NEW_TOKENS = 10
-
-
-def random_prompts(n: int = 9, shared: int = 7, seed: int = 0) -> list[list[int]]:
-    """Prompts of different lengths with ``shared`` leading tokens in common."""
-    generator = random.Random(seed)
-    prefix = [generator.randrange(1, 200) for _ in range(shared)]
-    return [
-        [*prefix, (20 + index), *(generator.randrange(1, 200) for _ in range(generator.randint(0, 12)))]
-        for index in range(n)
-    ]
-
 
 def names(n: int) -> list[str]:
     return [f"q{index}" for index in range(n)]
-
-
-def engine_of(model: PreTrainedModel, *, shares: bool = True, tokens_per_batch: int = 64) -> InferenceEngine:
-    engine = InferenceEngine(model, PAD, tokens_per_batch)
-    assert engine.shares_attention
-    engine.shares_attention = shares
-    return engine
 
 
 def greedy(

@@ -4,12 +4,10 @@ Also where the model is sharded in training (FSDP), and loaded again afterwards.
 """
 
 import copy
-import importlib.util
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,9 @@ from typing import Any
 import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
+from launchers import ALONE, CONFIGS, ENVIRONMENT, HAS_DEEPSPEED, THREE, accelerated
 from safetensors.torch import load_file
+from tiny_evaluation import TASK
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
 
 from grait.dial.stored import load_dial
@@ -28,22 +28,8 @@ from grait.records import InfluenceScore, KnowledgeState, Prediction, StaticConf
 from grait.runtime import processes
 from grait.runtime.artifacts import read_rows
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "accelerate"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
-
-ALONE = [sys.executable]
-THREE = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
-
-
-def accelerated(config: str) -> list[str]:
-    """``accelerate launch`` with one of our configs, at a free port."""
-    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
-    return [*launcher, "--config_file", str(CONFIGS / config), "--main_process_port", "0"]
-
-
 TWO, FSDP = accelerated("cpu-2.yaml"), accelerated("cpu-2-fsdp.yaml")
 ZERO = {name: [*accelerated(f"{name}.yaml"), "--num_processes", "2"] for name in ("zero2", "zero3")}
-HAS_DEEPSPEED = importlib.util.find_spec("deepspeed") is not None
 
 
 def launch(launcher: Sequence[str], tree: dict[str, Any], *, config: Path) -> "subprocess.Popen[str]":
@@ -186,8 +172,6 @@ def test_a_process_that_dies_stops_the_others_and_the_run_goes_on_later(
 @pytest.mark.slow
 def test_the_harness_runs_in_one_of_two_processes(tiny: tuple[Path, Files, dict[str, Any]], tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
-    from test_harness import TASK
-
     rows = [{"country": "France", "options": ["Paris", "Rome"], "right": 0}] * 3
     (tmp_path / "places.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "tiny_places.yaml").write_text(TASK.format(file=tmp_path / "places.jsonl"))

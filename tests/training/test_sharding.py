@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from launchers import ENVIRONMENT, HAS_DEEPSPEED, accelerated
 from safetensors.torch import load_file
 from sharded_cases import CASES, N_STEPS, tensors, trained
-
-from tests.pipeline.test_processes import ENVIRONMENT, HAS_DEEPSPEED, accelerated
 
 
 @pytest.fixture(scope="module", params=["cpu-2-fsdp", "zero2", "zero3"])

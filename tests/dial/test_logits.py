@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy.special import expit
 from tiny import PAD, tiny_model, with_lora
+from tiny_engine import ENDS, MAX_NEW_TOKENS, engine_of, random_prompts
 from transformers import GenerationConfig, PreTrainedModel
 
 from grait.dial import RefusalDial
@@ -20,7 +21,6 @@ from grait.dial.stored import FILE_NAME, find_dial, load_dial
 from grait.dial.threshold import ScoreName, refusal_score
 from grait.errors import DialError
 from grait.model.answers import BothAnswers
-from tests.model.test_inference import ENDS, MAX_NEW_TOKENS, engine_of, random_prompts
 
 END = min(ENDS)
 POINT: dict[str, float] = {"n": 4, "pc": 0.5, "pw": 0.5, "pr": 0, "over_refusal_rate": 0, "ths": 0}

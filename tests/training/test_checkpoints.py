@@ -295,7 +295,7 @@ SCRIPT = """
     import torch
     torch.set_num_threads(1)
     sys.path[:0] = [{tests!r}, {tests!r} + "/training"]
-    import test_training_restarts as t
+    import test_checkpoints as t
     from grait.training import checkpoints
     checkpoints.SECONDS_BETWEEN_WRITES, checkpoints.LARGEST_SHARE = 0.0, float("inf")
     generator = random.Random(0)
