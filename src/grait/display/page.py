@@ -352,7 +352,7 @@ class _Pictures:
 
 def _report(template: str, pictures: _Pictures, **values: Any) -> Report:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("grait.report"),
+        loader=jinja2.PackageLoader("grait.display"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -43,7 +43,7 @@ def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str
     return {
         "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
         "README.md": readme(TOOL, VERSIONS, examples, recipe, share, use + (CHAT if recipe.is_chat else "")),
-        **({SCRIPT: resources.files("grait.export").joinpath(SCRIPT).read_text("utf-8")} if is_weighted else {}),
+        **({SCRIPT: resources.files("grait.formats").joinpath(SCRIPT).read_text("utf-8")} if is_weighted else {}),
     }
 
 
