@@ -32,7 +32,7 @@ from grait.formats.resampling import largest_remainder, shuffled, total_variatio
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.pipeline.order import selections
 from grait.pipeline.training import training, weighted_examples
-from grait.training.sft import WeightedExample
+from grait.training.examples import WeightedExample
 
 # -- rows in proportion to weights ---------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ from grait.model.completions import TokenizedExample
 from grait.pipeline import training
 from grait.pipeline.workbench import Workbench
 from grait.runtime import processes
-from grait.training.sft import TrainingLog, WeightedExample, train
+from grait.training.examples import WeightedExample
+from grait.training.sft import TrainingLog, train
 
 PREFIX = tuple(range(50, 62))
 
