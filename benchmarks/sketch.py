@@ -23,7 +23,8 @@ from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.runtime import progress
-from grait.training.sft import WeightedExample, add_adapter, n_steps, train
+from grait.training.examples import WeightedExample
+from grait.training.sft import add_adapter, n_steps, train
 
 DIMENSIONS = (1024, 2048, 4096, 8192, 16384, 32768)
 N_SHOTS = 3

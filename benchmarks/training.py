@@ -50,7 +50,8 @@ from grait.model.inference import by_length
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
 from grait.training import sft
-from grait.training.sft import WeightedExample, add_adapter, n_steps, train
+from grait.training.examples import Order, WeightedExample
+from grait.training.sft import add_adapter, n_steps, train
 
 CONFIG = TrainingConfig(epochs=1, batch_size=16, micro_batch_size=16)
 SEED = 0
@@ -159,7 +160,7 @@ def rait_rows(n: int, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
 
 def steps(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of each optimizer step, as ``train`` shuffles them in its first epoch."""
-    order, size = list(sft._Order(len(rows), 1, SEED, lambda: 0)), CONFIG.batch_size
+    order, size = list(Order(len(rows), 1, SEED, lambda: 0)), CONFIG.batch_size
     return [[rows[position] for position in order[start : start + size]] for start in range(0, len(order), size)]
 
 

@@ -34,7 +34,7 @@ from grait.pipeline.models import Models
 from grait.pipeline.order import selections
 from grait.pipeline.stages import Stages
 from grait.pipeline.training import training, weighted_examples
-from grait.training.sft import WeightedExample
+from grait.training.examples import WeightedExample
 
 # -- rows in proportion to weights ---------------------------------------------------------------------------------
 

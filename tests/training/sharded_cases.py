@@ -21,7 +21,9 @@ from grait.config import LoraSection, OptimizerSection
 from grait.errors import GraitError
 from grait.runtime import processes
 from grait.training import checkpoints
-from grait.training.sft import EndOfEpoch, TrainingLog, WeightedExample, add_adapter, train
+from grait.training.examples import WeightedExample
+from grait.training.sft import TrainingLog, add_adapter, train
+from grait.training.trainer import EndOfEpoch
 
 PROMPT = tuple(range(30, 42))
 """What all prompts begin with: long enough to be run once where it may."""

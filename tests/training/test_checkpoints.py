@@ -22,7 +22,9 @@ from grait.config import LoraSection, OptimizerSection
 from grait.errors import ArtifactError
 from grait.training import checkpoints
 from grait.training.checkpoints import SEAL, newest_checkpoint
-from grait.training.sft import EndOfEpoch, TrainingLog, WeightedExample, add_adapter, train
+from grait.training.examples import WeightedExample
+from grait.training.sft import TrainingLog, add_adapter, train
+from grait.training.trainer import EndOfEpoch
 
 EXAMPLES = [
     WeightedExample(replace(example, completion_ids=(17, 4, 130, END)), 0.25 * (index % 7))

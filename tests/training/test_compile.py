@@ -22,7 +22,8 @@ from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
 from grait.pipeline.stages import alone
 from grait.runtime import processes
-from grait.training.sft import TrainingLog, WeightedExample, train
+from grait.training.examples import WeightedExample
+from grait.training.sft import TrainingLog, train
 
 PREFIX = tuple(range(50, 62))
 

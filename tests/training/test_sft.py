@@ -16,7 +16,8 @@ from grait.model import completions
 from grait.model.common_prefix import SHORTEST
 from grait.model.completions import IGNORED, TokenizedExample, collate, completion_losses
 from grait.training import sft
-from grait.training.sft import TrainingLog, WeightedExample, add_adapter, n_steps, train
+from grait.training.examples import WeightedExample
+from grait.training.sft import TrainingLog, add_adapter, n_steps, train
 
 EXAMPLES = random_examples(19)
 WEIGHTS = [0.25 * (index % 9) for index in range(19)]  # 0 to 2

@@ -6,7 +6,6 @@ once, in blocks, and needs no model.
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
 from grait.runtime import processes
 from grait.runtime.artifacts import write_json
+from grait.runtime.files import replacing_folder, written
 from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
 
 SCHEMA_VERSION = 1
@@ -215,10 +215,7 @@ def _sizes(run: GradientPass) -> dict[str, int]:
 
 def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:
     """An empty datastore whose place on the disk is taken, so that a full disk is noticed now."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with written(folder, "the gradient datastore"), replacing_folder(folder) as partial:
         write_json(partial / IDS, ids)
         shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
             UNIT_GRADIENTS: (np.float16, (len(ids), settings["dimensions"])),
@@ -232,10 +229,6 @@ def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
         write_json(partial / SETTINGS, settings)
-        partial.rename(folder)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise ArtifactError(f"{folder}: cannot write the gradient datastore: {error.strerror or error}") from error
 
 
 def _mapped(folder: Path, name: str) -> "np.memmap[Any, Any]":

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from grait.errors import ArtifactError
+from grait.runtime.files import replacing_file, written
 from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES, Clock, open_folder
 
 
@@ -43,6 +44,5 @@ class SavedPasses:
     def write(self, name: str, state: dict[str, Tensor]) -> None:
         """Write the state now, all or nothing."""
         path = self.folder / f"{name}.safetensors"
-        partial = path.with_name(f".{path.name}.partial")
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, partial)
-        partial.replace(path)
+        with written(path), replacing_file(path) as partial:
+            save_file({key: tensor.contiguous() for key, tensor in state.items()}, partial)

@@ -79,8 +79,9 @@ def convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    # In a place of its own: other processes may be converting, too.
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as own:
+        partial = Path(own) / folder.name
         # dequantize=True unpacks the weights, and leaves no quantization mark that save_pretrained would refuse.
         model = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
@@ -98,8 +99,6 @@ def convert(gguf: Path, folder: Path) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def resolve() -> str:

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -37,6 +38,11 @@ class _Batch:
     owner: Tensor
     lengths: Tensor  # [rows] true tokens of each prompt, the shared prefix included
     logits: Tensor  # [rows, vocabulary] at the last prompt token, fp32
+
+    def keep(self, rows: Tensor) -> None:
+        """Only these rows stay; ``logits`` are as before."""
+        self.cache.batch_select_indices(rows)
+        self.owner, self.lengths = self.owner[rows], self.lengths[rows]
 
 
 def by_length(lengths: Sequence[int], tokens_per_batch: int, width: int = 0) -> Iterator[list[int]]:
@@ -97,10 +103,11 @@ class InferenceEngine:
                 if temperature > 0
                 else np.zeros((len(rows), max_new_tokens, n))
             )
-            # All samples of a row start from the same distribution.
-            logits = batch.logits[:, None].expand(-1, n, -1)
-            decoded = self._decode(batch, logits, torch.from_numpy(noise), temperature, end_token_ids)
-            for row, samples in zip(rows, decoded, strict=True):
+            wanted = [list(range(n)) for _ in rows]
+            decoded = self._decode(
+                batch, wanted, torch.from_numpy(noise), temperature=temperature, end_token_ids=end_token_ids
+            )
+            for row, samples in zip(rows, decoded.tokens, strict=True):
                 answers[row] = samples
             advance(len(rows))
         return answers
@@ -151,12 +158,11 @@ class InferenceEngine:
             first = torch.tensor([completions[row][0] for row in rows])
             begins = (batch.logits.argmax(-1).cpu() == first).tolist()
             noise = torch.zeros((len(rows), max_new_tokens, 2))
-            logits = batch.logits[:, None].expand(-1, 2, -1)
-            active = [[0, 1] if both else [0] for both in begins]
-            logprobs: list[list[list[float]]] = [[[], []] for _ in rows]
-            decoded = self._decode(batch, logits, noise, 0, end_token_ids, active, first, logprobs)
-            for row, both, answers, own, (of_completion,) in zip(rows, begins, decoded, logprobs, scored, strict=True):
-                result[row] = BothWays(answers[0], answers[int(both)], of_completion, own[int(both)])
+            wanted = [[0, 1] if both else [0] for both in begins]
+            decoded = self._decode(batch, wanted, noise, temperature=0, end_token_ids=end_token_ids, suppressed=first)
+            of_rows = zip(rows, decoded.tokens, decoded.logprobs, scored, strict=True)
+            for row, answers, logprobs, (of_completion,) in of_rows:
+                result[row] = BothWays(answers[0], answers[-1], of_completion, logprobs[-1])
             advance(len(rows))
         return [result[row] for row in range(len(prompts))]
 
@@ -237,108 +243,125 @@ class InferenceEngine:
     def _decode(
         self,
         batch: _Batch,
-        logits: Tensor,
+        wanted: list[list[int]],
         noise: Tensor,
+        *,
         temperature: float,
         end_token_ids: frozenset[int],
-        active: list[list[int]] | None = None,
         suppressed: Tensor | None = None,
-        logprobs: list[list[list[float]]] | None = None,
-    ) -> list[list[list[int]]]:
-        """``logits``: [rows, samples, vocabulary] of the first token; ``noise``: [rows, new tokens, samples].
+    ) -> "_Samples":
+        """The samples that are ``wanted`` of each row, from 0 on, decoded until all have ended; the batch is used up.
 
-        ``active``: the samples that are wanted of each row, from 0 on; default all. ``suppressed``: [rows], the token
-        that no sample but the first may begin with. ``logprobs``: [row][sample] lists that get the log-probability of
-        every token, end tokens included.
+        ``noise``: [rows, new tokens, samples], of which the greatest number of samples follows. ``suppressed``: [rows],
+        the token that no sample but the first may begin with; with it the log-probabilities are kept, too.
         """
-        n_rows, max_new_tokens, n = noise.shape
+        samples = _Samples(wanted)
+        max_new_tokens, n = noise.shape[1:]
         device = self.model.device
-        answers: list[list[list[int]]] = [[[] for _ in range(n)] for _ in range(n_rows)]
-        rows = list(range(n_rows))  # original row of each row still in the batch
-        active = active or [list(range(n)) for _ in rows]  # unfinished samples of each of them
-        owner, lengths, cache = batch.owner, batch.lengths, batch.cache
+        logits = batch.logits[:, None].expand(-1, n, -1)  # all samples of a row start from the same distribution
         for step in range(max_new_tokens):
-            width = logits.shape[1]
-            samples = torch.full((len(rows), width), 0)
-            for index, own in enumerate(active):
-                samples[index, : len(own)] = torch.tensor(own)
-            draws = noise[torch.tensor(rows)[:, None], step, samples]
+            active = _padded(samples.active, logits.shape[1], 0)
+            draws = noise[torch.tensor(samples.rows)[:, None], step, active]
             allowed = logits
             if suppressed is not None and step == 0:
                 allowed = logits.clone()
-                allowed[torch.arange(n_rows), 1:, suppressed] = -torch.inf
+                allowed[torch.arange(len(wanted)), 1:, suppressed] = -torch.inf
             tokens = choose(allowed, draws.to(device), temperature)
-            if logprobs is not None:
-                of_tokens = logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1)
-                for index, values in enumerate(of_tokens.tolist()):
-                    for sample, value in zip(active[index], values, strict=False):
-                        logprobs[rows[index]][sample].append(min(value, 0.0))
-            chosen = tokens.tolist()
-            survivors = []
-            for index, row in enumerate(rows):
-                kept = []
-                for place, sample in enumerate(active[index]):
-                    token = chosen[index][place]
-                    if token not in end_token_ids:
-                        answers[row][sample].append(token)
-                        kept.append(sample)
-                active[index] = kept
-                if kept:
-                    survivors.append(index)
-            if not survivors or step + 1 == max_new_tokens:
+            if suppressed is not None:
+                samples.score(logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1))
+            going_on = samples.extend(tokens.tolist(), end_token_ids)
+            if not going_on or step + 1 == max_new_tokens:
                 break
-            if len(survivors) < len(rows):
-                keep = torch.tensor(survivors, device=device)
-                cache.batch_select_indices(keep)
-                owner, lengths = owner[keep], lengths[keep]
-                rows = [rows[index] for index in survivors]
-                active = [active[index] for index in survivors]
-            width = max(map(len, active))
-            input_ids = torch.full((len(rows), width), self.pad_token_id)
-            sample_of = torch.full((len(rows), width), -2)
-            for index, (row, own) in enumerate(zip(rows, active, strict=True)):
-                input_ids[index, : len(own)] = torch.tensor([answers[row][sample][-1] for sample in own])
-                sample_of[index, : len(own)] = torch.tensor(own)
-            sample_of = sample_of.to(device)
-            owner = torch.cat([owner, sample_of], dim=1)
-            positions = (lengths + step)[:, None].expand(-1, width)
-            logits = self._forward(input_ids, self._visible(owner, sample_of), positions, cache, batch.prefix)
-        return answers
+            if len(going_on) < len(samples.rows):
+                samples.keep(going_on)
+                batch.keep(torch.tensor(going_on, device=device))
+            width = max(map(len, samples.active))
+            input_ids = _padded(samples.last_tokens(), width, self.pad_token_id)
+            sample_of = _padded(samples.active, width, -2).to(device)
+            batch.owner = torch.cat([batch.owner, sample_of], dim=1)
+            positions = (batch.lengths + step)[:, None].expand(-1, width)
+            mask = self._visible(batch.owner, sample_of)
+            logits = self._forward(input_ids, mask, positions, batch.cache, batch.prefix)
+        return samples
 
     def _score(self, batch: _Batch, completions: list[Sequence[Sequence[int]]]) -> list[list[list[float]]]:
+        """Log-probability of every token of every completion; the completions of a row lie side by side in it."""
         device = self.model.device
         first = batch.logits.log_softmax(-1)
         scores = [[[float(first[row, completion[0]])] for completion in own] for row, own in enumerate(completions)]
         width = max(sum(len(completion) - 1 for completion in own) for own in completions)
         if width == 0:
             return scores
-        input_ids = torch.full((len(completions), width), self.pad_token_id)
-        targets = torch.zeros((len(completions), width), dtype=torch.long)
-        sample_of = torch.full((len(completions), width), -2)
-        depth = torch.zeros((len(completions), width), dtype=torch.long)
-        for row, own in enumerate(completions):
-            column = 0
-            for sample, completion in enumerate(own):
-                end = column + len(completion) - 1
-                input_ids[row, column:end] = torch.tensor(completion[:-1], dtype=torch.long)
-                targets[row, column:end] = torch.tensor(completion[1:], dtype=torch.long)
-                sample_of[row, column:end] = sample
-                depth[row, column:end] = torch.arange(end - column)
-                column = end
-        sample_of, depth = sample_of.to(device), depth.to(device)
+        inputs = [[token for completion in own for token in completion[:-1]] for own in completions]
+        targets = [[token for completion in own for token in completion[1:]] for own in completions]
+        samples = [[sample for sample, one in enumerate(own) for _ in one[1:]] for own in completions]
+        depths = [[place for completion in own for place in range(len(completion) - 1)] for own in completions]
+        sample_of, depth = _padded(samples, width, -2).to(device), _padded(depths, width, 0).to(device)
         mask = self._visible(torch.cat([batch.owner, sample_of], dim=1), sample_of)
         # Within one completion a token sees earlier tokens only.
         later = depth[:, None, :] > depth[:, :, None]
         mask[..., -width:].masked_fill_(later[:, None], torch.finfo(mask.dtype).min)
+        input_ids = _padded(inputs, width, self.pad_token_id)
         logits = self._forward(input_ids, mask, batch.lengths[:, None] + depth, batch.cache, batch.prefix)
-        logprobs = logits.log_softmax(-1).gather(-1, targets.to(device)[..., None])[..., 0].tolist()
-        for row, own in enumerate(completions):
-            column = 0
-            for sample, completion in enumerate(own):
-                end = column + len(completion) - 1
-                scores[row][sample].extend(logprobs[row][column:end])
-                column = end
+        of_targets = _padded(targets, width, 0).to(device)[..., None]
+        logprobs = logits.log_softmax(-1).gather(-1, of_targets)[..., 0].tolist()
+        for own_scores, own, found in zip(scores, completions, logprobs, strict=True):
+            values = iter(found)
+            for scored, completion in zip(own_scores, own, strict=True):
+                scored.extend(islice(values, len(completion) - 1))
         return scores
+
+
+class _Samples:
+    """Samples that are being decoded: what each has so far, and which go on.
+
+    ``tokens``: [row][sample][token], without end tokens. ``logprobs``: likewise, with the end token's, where kept.
+    ``rows``: those still in the batch, by the places that they had at first; ``active``: the unfinished samples of each
+    of them.
+    """
+
+    def __init__(self, wanted: list[list[int]]) -> None:
+        self.tokens: list[list[list[int]]] = [[[] for _ in own] for own in wanted]
+        self.logprobs: list[list[list[float]]] = [[[] for _ in own] for own in wanted]
+        self.rows = list(range(len(wanted)))
+        self.active = wanted
+
+    def score(self, logprobs: Tensor) -> None:
+        """Keep the log-probabilities [rows, samples] of the tokens that come next."""
+        for row, own, values in zip(self.rows, self.active, logprobs.tolist(), strict=True):
+            for sample, value in zip(own, values, strict=False):
+                self.logprobs[row][sample].append(min(value, 0.0))
+
+    def extend(self, tokens: list[list[int]], end_token_ids: frozenset[int]) -> list[int]:
+        """Give every active sample its next token; those that end are no longer active.
+
+        Returns the rows that have an active sample left, by their present places.
+        """
+        going_on = []
+        for place, (row, own) in enumerate(zip(self.rows, self.active, strict=True)):
+            next_of = dict(zip(own, tokens[place], strict=False))
+            self.active[place] = [sample for sample in own if next_of[sample] not in end_token_ids]
+            for sample in self.active[place]:
+                self.tokens[row][sample].append(next_of[sample])
+            if self.active[place]:
+                going_on.append(place)
+        return going_on
+
+    def keep(self, places: list[int]) -> None:
+        """Only the rows at these places stay."""
+        self.rows = [self.rows[place] for place in places]
+        self.active = [self.active[place] for place in places]
+
+    def last_tokens(self) -> list[list[int]]:
+        """The last token of each active sample, row by row."""
+        return [
+            [self.tokens[row][sample][-1] for sample in own] for row, own in zip(self.rows, self.active, strict=True)
+        ]
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, filler: int) -> Tensor:
+    """Rows of whole numbers filled up on the right.  # [rows, width]"""
+    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], dtype=torch.long)
 
 
 def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:

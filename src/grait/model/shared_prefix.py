@@ -30,6 +30,7 @@ def attend(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor,
+    *,
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,

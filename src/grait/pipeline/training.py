@@ -21,7 +21,9 @@ from grait.records import KnowledgeState, RaitExample, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.runtime.files import replacing_folder
-from grait.training.sft import EndOfEpoch, WeightedExample, add_adapter, n_steps, train
+from grait.training.examples import WeightedExample
+from grait.training.sft import add_adapter, n_steps, train
+from grait.training.trainer import EndOfEpoch
 
 MOMENTS = "optimizer_moments.safetensors"
 CHECKPOINTS = "checkpoints.json"

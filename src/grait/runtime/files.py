@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from grait.errors import ArtifactError
+from grait.errors import ArtifactError, reason
 
 
 def beside(path: Path, kind: str) -> Path:
@@ -17,26 +17,34 @@ def beside(path: Path, kind: str) -> Path:
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yields a path to write to, which becomes ``path`` when the block ends without an error."""
+    """Yields a path to write to, which becomes ``path`` when the block ends without an error; else it is deleted."""
     partial = beside(path, "partial")
-    yield partial
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yields an empty folder to fill, which becomes ``folder`` when the block ends without an error.
 
-    What a block that failed has written stays beside until the next attempt; ``folder`` is as it was.
+    After an error what was written is deleted, and ``folder`` is as it was; a kill leaves it until the next attempt.
     """
     partial, replaced = beside(folder, "partial"), beside(folder, "replaced")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
-    if folder.exists():
-        shutil.rmtree(replaced, ignore_errors=True)
-        folder.rename(replaced)
-    partial.rename(folder)
+    try:
+        yield partial
+        if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            folder.rename(replaced)
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -49,5 +57,5 @@ def written(path: Path, what: str = "") -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ArtifactError(f"{path}: cannot write{f' {what}' if what else ''}: {reason}") from error
+        why = getattr(error, "strerror", None) or reason(error)
+        raise ArtifactError(f"{path}: cannot write{f' {what}' if what else ''}: {why}") from error

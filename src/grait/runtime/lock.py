@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from grait.errors import ArtifactError
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import write_json
+from grait.runtime.files import written
 
 LOCK, OWNER = ".lock", ".lock-owner.json"
 
@@ -68,10 +69,8 @@ def locked(folder: Path) -> Iterator[None]:
         if before:
             progress.note(f"{folder}: its last run ended before it was finished ({before}); this one goes on")
         own = Owner(os.getpid(), socket.gethostname(), datetime.now().astimezone().isoformat(timespec="seconds"))
-        try:
+        with written(folder, "the run folder"):
             write_json(folder / OWNER, asdict(own))
-        except OSError as error:
-            raise ArtifactError(f"{folder}: cannot write the run folder: {error.strerror or error}") from error
         try:
             yield
         except OSError as error:
