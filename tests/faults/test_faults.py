@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults import different
+
+from tests.faults.faults import different
 
 
 def test_a_changed_a_missing_and_an_additional_file_are_differences(tmp_path: Path) -> None:

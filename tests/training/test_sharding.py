@@ -9,7 +9,8 @@ import pytest
 import torch
 from launchers import ENVIRONMENT, HAS_DEEPSPEED, accelerated
 from safetensors.torch import load_file
-from sharded_cases import CASES, N_STEPS, tensors, trained
+
+from tests.training.sharded_cases import CASES, N_STEPS, tensors, trained
 
 
 @pytest.fixture(scope="module", params=["cpu-2-fsdp", "zero2", "zero3"])
