@@ -81,7 +81,7 @@ def test_the_score_is_the_sum_over_the_refusal_and_its_end_token() -> None:
 def test_refused_then_answered_and_unparsable_outputs_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("Rome", "Paris", "Oslo", "Bonn")
     outputs = {"q0": "I don't know, but I think it is Rome.", "q1": "Perhaps a city", "q2": "I don't know."}
-    monkeypatch.setattr("test_predict.OUTPUTS", outputs)
+    monkeypatch.setitem(globals(), "OUTPUTS", outputs)
     monkeypatch.setattr("test_predict.QUESTIONS", [replace(row, choices=options) for row in QUESTIONS])
     rows, _, _ = predicted(PromptConfig())
     assert [row.outcome for row in rows] == ["correct", "wrong", "refused"]
