@@ -82,7 +82,7 @@ def test_refused_then_answered_and_unparsable_outputs_are_told_apart(monkeypatch
     options = ("Rome", "Paris", "Oslo", "Bonn")
     outputs = {"q0": "I don't know, but I think it is Rome.", "q1": "Perhaps a city", "q2": "I don't know."}
     monkeypatch.setitem(globals(), "OUTPUTS", outputs)
-    monkeypatch.setattr("test_predict.QUESTIONS", [replace(row, choices=options) for row in QUESTIONS])
+    monkeypatch.setitem(globals(), "QUESTIONS", [replace(row, choices=options) for row in QUESTIONS])
     rows, _, _ = predicted(PromptConfig())
     assert [row.outcome for row in rows] == ["correct", "wrong", "refused"]
     assert [row.is_hedged for row in rows] == [True, False, False]
