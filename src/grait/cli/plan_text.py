@@ -6,6 +6,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from grait.pipeline.work import PER
+
 
 def plan_lines(plan: Any) -> list[str]:
     """Model, data and stages in their order."""
@@ -49,7 +51,7 @@ def _amounts(stage: Any) -> list[str]:
         )
         if number
     ]
-    return [*amounts, (f"for each {stage.per_n:,} {stage.per}: " if stage.per else "about ") + ", ".join(tokens)]
+    return [*amounts, (f"for each {PER:,} {stage.per}: " if stage.per else "about ") + ", ".join(tokens)]
 
 
 def compute_table(plan: Any) -> Table:
@@ -77,7 +79,7 @@ def compute_table(plan: Any) -> Table:
         table.add_row(escape(name), f"{total:.1e}", *(_duration(value) for value in times))
 
     for stage in plan.stages:
-        add(stage.name + (f", each {stage.per_n:,}" if stage.per else ""), [stage.work])
+        add(stage.name + (f", each {PER:,}" if stage.per else ""), [stage.work])
     known = [stage.work for stage in plan.stages if not stage.per]
     table.add_section()
     add("all" if len(known) == len(plan.stages) else "all whose number is known", known)

@@ -15,17 +15,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import in_parts
 from grait.pipeline.predict import predict
-from grait.pipeline.results import (
-    DIALLED,
-    DIALLED_DIFFERENCES,
-    DIFFERENCES,
-    GROUPS,
-    METRICS,
-    PROBES,
-    SUMMARY,
-    Answered,
-    RunResult,
-)
+from grait.pipeline.results import SUMMARY, Answered, RunResult
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
@@ -212,15 +202,7 @@ def write_results(
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
     )
     if processes.is_main():
-        files: dict[str, Sequence[Any]] = {
-            METRICS: result.metrics,
-            GROUPS: result.groups,
-            DIFFERENCES: result.differences,
-            PROBES: result.probes,
-            DIALLED: result.dialled_metrics,
-            DIALLED_DIFFERENCES: result.dialled_differences,
-        }
-        write_records(stages.folder, files)
+        write_records(stages.folder, result.files)
         write_json(stages.folder / SUMMARY, result.summary)
     return result
 

@@ -1,6 +1,6 @@
 """What a run and a comparison found, and the names of the files that hold it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from grait.records import (
     Question,
 )
 
-METRICS, GROUPS, PROBES, DIFFERENCES = "metrics.json", "groups.json", "probes.json", "differences.json"
-DIALLED, DIALLED_DIFFERENCES = "dialled_metrics.json", "dialled_differences.json"
+METRICS, GROUPS, PROBES = "metrics.json", "groups.json", "probes.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
@@ -48,6 +47,12 @@ class RunResult:
     dialled: Answered = field(default_factory=dict)
     dialled_metrics: list[MetricRecord] = field(default_factory=list)
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)
+
+    @property
+    def files(self) -> dict[str, Sequence[Any]]:
+        """Records by the name of their file."""
+        names = ("metrics", "groups", "differences", "probes", "dialled_metrics", "dialled_differences")
+        return {f"{name}.json": getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

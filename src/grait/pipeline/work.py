@@ -5,7 +5,7 @@ Each stage declares its ``StagePlan`` beside its function; docs/configs.md expla
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from grait.config import Config
 from grait.records import Question
@@ -120,14 +120,7 @@ class Work:
     trained_positions: float = 0
 
     def __add__(self, other: "Work") -> "Work":
-        return Work(
-            self.prompt_tokens + other.prompt_tokens,
-            self.prompt_positions + other.prompt_positions,
-            self.decoded_tokens + other.decoded_tokens,
-            self.decode_steps + other.decode_steps,
-            self.trained_tokens + other.trained_tokens,
-            self.trained_positions + other.trained_positions,
-        )
+        return Work(*(own + more for own, more in zip(astuple(self), astuple(other), strict=True)))
 
     @classmethod
     def generating(cls, n: int, prompt: float, new_tokens: int, tokens_per_batch: int, samples: int = 1) -> "Work":
@@ -153,8 +146,3 @@ class StagePlan:
     samples: Count | None = None
     steps: Count | None = None
     per: str | None = None
-
-    @property
-    def per_n(self) -> int:
-        """How many of ``per`` the work is for."""
-        return PER
