@@ -10,57 +10,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grait import influence
-    from grait.commands.calibrate import calibrate
-    from grait.commands.compare import compare
-    from grait.commands.evaluate import evaluate
-    from grait.commands.export import export
-    from grait.commands.merge import merge
-    from grait.commands.push import push
-    from grait.commands.report import report
-    from grait.commands.run import run
-    from grait.config import Config, load_config
-    from grait.dial import RefusalDial
-    from grait.errors import GraitError
-    from grait.pipeline.results import Comparison, RunResult
+    from grait import influence as influence
+    from grait.commands.calibrate import calibrate as calibrate
+    from grait.commands.compare import compare as compare
+    from grait.commands.evaluate import evaluate as evaluate
+    from grait.commands.export import export as export
+    from grait.commands.merge import merge as merge
+    from grait.commands.push import push as push
+    from grait.commands.report import report as report
+    from grait.commands.run import run as run
+    from grait.config import Config as Config
+    from grait.config import load_config as load_config
+    from grait.dial import RefusalDial as RefusalDial
+    from grait.errors import GraitError as GraitError
+    from grait.pipeline.results import Comparison as Comparison
+    from grait.pipeline.results import RunResult as RunResult
 
 __version__ = "0.1.0"
 
+_COMMANDS = ("calibrate", "compare", "evaluate", "export", "merge", "push", "report", "run")
 _HOMES = {
     "Comparison": "grait.pipeline.results",
     "Config": "grait.config",
     "GraitError": "grait.errors",
     "RefusalDial": "grait.dial",
     "RunResult": "grait.pipeline.results",
-    "calibrate": "grait.commands.calibrate",
-    "compare": "grait.commands.compare",
-    "evaluate": "grait.commands.evaluate",
-    "export": "grait.commands.export",
     "load_config": "grait.config",
-    "merge": "grait.commands.merge",
-    "push": "grait.commands.push",
-    "report": "grait.commands.report",
-    "run": "grait.commands.run",
+    **{name: f"grait.commands.{name}" for name in _COMMANDS},
 }
 """The module of each public name."""
 
-__all__ = [
-    "Comparison",
-    "Config",
-    "GraitError",
-    "RefusalDial",
-    "RunResult",
-    "calibrate",
-    "compare",
-    "evaluate",
-    "export",
-    "influence",
-    "load_config",
-    "merge",
-    "push",
-    "report",
-    "run",
-]
+__all__ = sorted([*_HOMES, "influence"])
 
 
 def __getattr__(name: str) -> Any:
