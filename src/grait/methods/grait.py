@@ -79,7 +79,7 @@ def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list
 def select_without_selection(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation of the paper: n_idk random unknown questions, weighted as in ``select_paper``."""
     known, unknown, size = _sides(evidence, config)
-    chosen = _random(unknown, size.n_idk, seed)
+    chosen = random.Random(seed).sample(sorted(unknown, key=lambda score: score.id), size.n_idk)
     return _selected(known, chosen, _paper_weights(chosen, config))
 
 
@@ -139,9 +139,9 @@ def _covering(
     Refusals are together as heavy as the answers, unless a mean is configured.
     """
     known, unknown, _ = _sides(evidence, config)
-    chosen = (
-        sorted(unknown, key=lambda score: score.id) if config.n_idk is None else _random(unknown, config.n_idk, seed)
-    )
+    chosen = sorted(unknown, key=lambda score: score.id)
+    if config.n_idk is not None:
+        chosen = random.Random(seed).sample(chosen, config.n_idk)
     refused = {score.id for score in chosen}
     others = sorted((state for state in evidence.states if state.id in refused), key=lambda state: state.id)
     weighed = [(state, max(state.correctness, least)) for state in [*known, *others]]
@@ -156,10 +156,6 @@ def _covering(
 def _paper_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig) -> list[float]:
     mean_weight = PAPER_MEAN_WEIGHT if config.mean_weight is None else config.mean_weight
     return softmax_weights([score.stable_influence for score in chosen], config.tau or PAPER_TAU, mean_weight)
-
-
-def _random(scores: Sequence[InfluenceScore], n: int, seed: int) -> list[InfluenceScore]:
-    return random.Random(seed).sample(sorted(scores, key=lambda score: score.id), n)
 
 
 def _sides(evidence: Evidence, config: SelectionConfig) -> tuple[list[KnowledgeState], list[InfluenceScore], Counts]:

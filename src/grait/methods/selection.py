@@ -104,7 +104,7 @@ def random_sides(evidence: Evidence, config: SelectionConfig, seed: int) -> tupl
 def answers_and_refusals(
     known: Sequence[str], unknown: Sequence[str], weights: Sequence[float] | None = None
 ) -> list[Selected]:
-    """Answers of the known questions with weight 1, then refusals of the unknown ones with ``weights``, by default 1."""
+    """Answers of the known questions, weight 1, then refusals of the unknown ones, with ``weights`` or 1."""
     refusals = zip(unknown, weights or [1.0] * len(unknown), strict=True)
     return [
         *(Selected(question_id, "ik", 1.0, "answer") for question_id in known),
