@@ -422,7 +422,9 @@ def test_the_map_has_every_package_and_each_imports_from_those_above_it_only() -
 
 def test_code_that_is_quoted_from_a_file_is_in_it() -> None:
     source = (DOCS / "adding.md").read_text(encoding="utf-8")
-    quoted = re.findall(r"^From \[[^\]]+\]\(\.\./([^)]+)\):\n\n```python\n(.*?)^```$", source, re.MULTILINE | re.DOTALL)
+    quoted = re.findall(
+        r"^From \[[^\]]+\]\(\.\./([^)]+)\):\n\n```(?:python|yaml)\n(.*?)^```$", source, re.MULTILINE | re.DOTALL
+    )
     assert len(quoted) == 3
     for path, text in quoted:
         assert "".join(text.split()) in "".join((ROOT / path).read_text(encoding="utf-8").split()), f"{path}: {text}"

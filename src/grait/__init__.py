@@ -28,21 +28,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_COMMANDS = ("calibrate", "compare", "evaluate", "export", "merge", "push", "report", "run")
 _HOMES = {
     "Comparison": "grait.pipeline.results",
     "Config": "grait.config",
     "GraitError": "grait.errors",
     "RefusalDial": "grait.dial",
     "RunResult": "grait.pipeline.results",
-    "calibrate": "grait.commands.calibrate",
-    "compare": "grait.commands.compare",
-    "evaluate": "grait.commands.evaluate",
-    "export": "grait.commands.export",
     "load_config": "grait.config",
-    "merge": "grait.commands.merge",
-    "push": "grait.commands.push",
-    "report": "grait.commands.report",
-    "run": "grait.commands.run",
+    **{name: f"grait.commands.{name}" for name in _COMMANDS},
 }
 """The module of each public name."""
 

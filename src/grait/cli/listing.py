@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from grait.cli.options import show
+
 
 def methods() -> None:
     """List the methods that training.methods may name, and the untrained systems they are compared with."""
     from grait.methods.catalog import METHODS
 
-    console = Console(highlight=False)
-    console.print(methods_table(METHODS.values()))
+    Console(highlight=False).print(methods_table(METHODS.values()))
 
 
 def methods_table(rows: Iterable[Any]) -> Table:
@@ -40,9 +41,8 @@ def datasets() -> None:
     """List the question sets that go by a short name, such as --set data.path=mmlu."""
     from grait.data.catalog import KNOWN_SETS
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     for known in KNOWN_SETS.values():
-        console.print(f"{known.name:12}{known.summary}")
+        show(f"{known.name:12}{known.summary}")
         place = "in this package" if known.hub is None else f"hub {known.hub}, or folder with {known.files}"
         for what, text in (
             ("splits", ", ".join(known.splits)),
@@ -52,4 +52,4 @@ def datasets() -> None:
             ("licence", f"{known.licence}; {known.source}"),
         ):
             if text:
-                console.print(f"            {what:9}{text}")
+                show(f"            {what:9}{text}")

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from grait.cli.options import Set, data_tree, interruptible
+from grait.cli.options import Set, data_tree, interruptible, show
 from grait.errors import ConfigError
 
 Data = Annotated[
@@ -115,25 +114,21 @@ def _print_evaluation(result: Any) -> None:
         probes_table,
     )
 
-    console = Console(soft_wrap=True, highlight=False)
     if result.metrics:
-        console.print(metrics_table(result.metrics))
-        console.print(other_metrics_table(result.metrics))
+        show(metrics_table(result.metrics), other_metrics_table(result.metrics))
     for row in result.without_ths:
         shares = ", ".join(
             f"{name} {percent(value)}" for name, value in (("Pc", row.pc), ("Pw", row.pw), ("Pr", row.pr))
         )
-        console.print(
+        show(
             f"{row.dataset}, {row.method}: {shares} ({row.n} questions); no THS, because the initial model gives no "
-            "wrong answer there",
-            markup=False,
+            "wrong answer there"
         )
     for dataset, shots in result.about["shots"].items():
-        console.print(f"{dataset}: the initial model is asked with {shots}", markup=False)
-    for table in groups_tables(result.groups):
-        console.print(table)
+        show(f"{dataset}: the initial model is asked with {shots}")
+    show(*groups_tables(result.groups))
     if result.probes:
-        console.print(probes_table(result.probes))
+        show(probes_table(result.probes))
     if result.harness:
-        console.print(harness_table(result.harness))
-    console.print(f"\nEverything is in {result.folder}/", markup=False)
+        show(harness_table(result.harness))
+    show(f"\nEverything is in {result.folder}/")

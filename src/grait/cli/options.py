@@ -1,4 +1,4 @@
-"""What several commands share: their options, and how long work is shown."""
+"""What several commands share: their options, how they print, and what Ctrl-C does."""
 
 import sys
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from grait.errors import ConfigError
 
@@ -56,3 +58,15 @@ def interruptible() -> Iterator[None]:
     except KeyboardInterrupt:  # here, because typer would end without a word
         print("interrupted; the same command continues where it was", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def show(*parts: str | Table) -> None:
+    """Print tables, and texts as they are, one below the other."""
+    console = Console(soft_wrap=True, highlight=False)
+    for part in parts:
+        console.print(part, markup=not isinstance(part, str))
+
+
+def assignments(overrides: list[str] | None, out: Path | None) -> list[str]:
+    """What ``--set`` and ``--out`` change in a config."""
+    return [*(overrides or []), *([f"out={out}"] if out else [])]

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from grait.cli.options import Out, Set, interruptible
+from grait.cli.options import Out, Set, assignments, interruptible, show
 from grait.errors import ConfigError
 
 
@@ -55,8 +54,8 @@ def run(
         raise ConfigError(
             "give either a config file or --model/--train/--test/--calibration; with a file, use --set key=value"
         )
-    assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
-    settings = load_config(config, assignments) if config else parse_config(override(tree, assignments), "options")
+    changes = assignments(overrides, out)
+    settings = load_config(config, changes) if config else parse_config(override(tree, changes), "options")
     if dry_run:
         _explain(settings)
     else:
@@ -72,9 +71,8 @@ def demo(
     from grait.config import load_config
 
     name = "demo-quick.yaml" if quick else "demo.yaml"
-    assignments = [*(overrides or []), *([f"out={out}"] if out else [])]
     with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
-        settings = load_config(path, assignments)
+        settings = load_config(path, assignments(overrides, out))
     _run(settings)
 
 
@@ -97,13 +95,12 @@ def compare(
     """
     from grait.config import load_config
 
-    assignments = [
-        *(overrides or []),
-        *([f"out={out}"] if out else []),
+    changes = [
+        *assignments(overrides, out),
         *([f"compare.methods=[{', '.join(_method_names(methods))}]"] if methods is not None else []),
         *([f"compare.seeds={_seed_numbers(seeds)}"] if seeds is not None else []),
     ]
-    _compare(load_config(config, assignments))
+    _compare(load_config(config, changes))
 
 
 def _method_names(text: str) -> list[str]:
@@ -140,22 +137,15 @@ def _run(settings: Any) -> None:
     with interruptible():
         result = run_pipeline(settings)
     main = main_method(row.method for row in result.metrics)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(metrics_table(result.metrics))
-    for table in (*differences_tables(result.differences, main), *groups_tables(result.groups)):
-        console.print(table)
+    show(metrics_table(result.metrics))
+    show(*differences_tables(result.differences, main), *groups_tables(result.groups))
     if result.dialled_metrics:
-        console.print(dialled_table(result.dialled_metrics))
-        for table in differences_tables(result.dialled_differences, with_dial(main)):
-            console.print(table)
+        show(dialled_table(result.dialled_metrics))
+        show(*differences_tables(result.dialled_differences, with_dial(main)))
     if result.probes:
-        console.print(probes_table(result.probes))
-    for line in example_lines(result, main):
-        console.print(line, markup=False)
-    console.print(f"\nEverything is in {result.folder}/", markup=False)
-    for name, what in contents(main).items():
-        if (result.folder / name).exists():
-            console.print(f"  {name:28} {what}", markup=False)
+        show(probes_table(result.probes))
+    show(*example_lines(result, main), f"\nEverything is in {result.folder}/")
+    show(*(f"  {name:28} {what}" for name, what in contents(main).items() if (result.folder / name).exists()))
 
 
 def _explain(settings: Any) -> None:
@@ -163,14 +153,9 @@ def _explain(settings: Any) -> None:
     from grait.plan.dry_run import dry_run
 
     plan = dry_run(settings)
-    console = Console(soft_wrap=True, highlight=False)
-    for line in plan_lines(plan):
-        console.print(line, markup=False)
+    show(*plan_lines(plan))
     if plan.size:
-        console.print()
-        console.print(compute_table(plan))
-        for line in memory_lines(plan):
-            console.print(line, markup=False)
+        show("", compute_table(plan), *memory_lines(plan))
 
 
 def _compare(settings: Any) -> None:
@@ -182,19 +167,14 @@ def _compare(settings: Any) -> None:
     with interruptible():
         result = compare_methods(settings)
     main = main_method(row.method for row in result.records)
-    console = Console(soft_wrap=True, highlight=False)
     for table in comparison_tables(result.records, result.differences, main):
-        console.print(table)
-        console.print()
-    for line in verdicts(result.records, result.differences):
-        console.print(line, markup=False)
+        show(table, "")
+    show(*verdicts(result.records, result.differences))
     if result.dialled:
-        console.print("\nWith the refusal dial of every method, set on the calibration questions:\n")
+        show("\nWith the refusal dial of every method, set on the calibration questions:\n")
         for table in comparison_tables(result.dialled, result.dialled_differences, with_dial(main)):
-            console.print(table)
-            console.print()
-        for line in verdicts(result.dialled, result.dialled_differences):
-            console.print(line, markup=False)
+            show(table, "")
+        show(*verdicts(result.dialled, result.dialled_differences))
     print(f"\nEverything is in {result.folder}/: report.html, compare.md, compare.json, and a run folder for each seed")
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from grait.cli.options import Method, Run
+from grait.cli.options import Method, Run, show
 
 
 def export(
@@ -25,10 +24,8 @@ def export(
     from grait.commands.export import export as export_run
 
     result = export_run(run, format_name, method=method, out=out, resample=resample, n_rows=rows)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    for note in result.notes:
-        console.print(f"{note}.")
-    console.print(f"{result.share.n_rows} rows in {result.folder}/; README.md there says how to train on them")
+    show(*(f"{note}." for note in result.notes))
+    show(f"{result.share.n_rows} rows in {result.folder}/; README.md there says how to train on them")
 
 
 def merge(
@@ -40,12 +37,9 @@ def merge(
     from grait.commands.merge import merge as merge_run
 
     result = merge_run(run, out, method=method)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     if result.was_quantised:
-        console.print(
-            "The run trained on the base in 4 bits (nf4); merged into its unquantised weights: answers can differ."
-        )
-    console.print(f"Merged in {result.dtype}: {result.folder}/ loads with AutoModelForCausalLM.from_pretrained")
+        show("The run trained on the base in 4 bits (nf4); merged into its unquantised weights: answers can differ.")
+    show(f"Merged in {result.dtype}: {result.folder}/ loads with AutoModelForCausalLM.from_pretrained")
 
 
 def push(
@@ -61,9 +55,8 @@ def push(
     from grait.commands.push import push as push_run
 
     result = push_run(run, repo, method=method, is_private=private, is_dry=dry_run)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     if result.url is None:
         option = " --private" if private else ""
-        console.print(f"Nothing uploaded. To upload {result.folder}/: hf upload {repo} {result.folder}{option}")
+        show(f"Nothing uploaded. To upload {result.folder}/: hf upload {repo} {result.folder}{option}")
     else:
-        console.print(f"Uploaded {result.folder}/ to {result.url}")
+        show(f"Uploaded {result.folder}/ to {result.url}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
 from grait.config.schema import LARGEST
-from grait.errors import ArtifactError, ConfigError, reason
+from grait.errors import ArtifactError, ConfigError
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
@@ -19,6 +19,7 @@ from grait.pipeline.stages import digest
 from grait.pipeline.training import taught, weighted_examples
 from grait.records import Selected
 from grait.runtime.artifacts import MANIFEST, Stage, write_json
+from grait.runtime.files import beside, written
 
 ABOUT = "export.json"
 """What the folder holds; written last."""
@@ -194,8 +195,8 @@ def _check_free(folder: Path) -> None:
 
 def _write(folder: Path, files: dict[str, str], about: dict[str, Any]) -> None:
     """Everything is written beside the folder before anything in it changes; what an earlier export left over, goes."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
+    partial = beside(folder, "partial")
+    with written(folder, "the export"):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, text in files.items():
@@ -207,5 +208,3 @@ def _write(folder: Path, files: dict[str, str], about: dict[str, Any]) -> None:
         for name in (*files, ABOUT):
             (partial / name).replace(folder / name)
         partial.rmdir()
-    except OSError as error:
-        raise ArtifactError(f"{folder}: cannot write the export: {error.strerror or reason(error)}") from error

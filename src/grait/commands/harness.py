@@ -77,16 +77,8 @@ def run_tasks(
     ``index``: from ``check_tasks``. Raises GraitError with one line when a task cannot be run. Of several processes the
     main one runs all: the harness shares out the work of models that it loads itself, not of loaded ones.
     """
-    return processes.from_main(_run_tasks(method, model, tokenizer, wanted, index) if processes.is_main() else [])
-
-
-def _run_tasks(
-    method: str,
-    model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    wanted: HarnessTasks,
-    index: Any,
-) -> list[HarnessRecord]:
+    if not processes.is_main():
+        return processes.from_main([])
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
@@ -106,7 +98,8 @@ def _run_tasks(
         raise
     except Exception as error:
         raise GraitError(f"lm-evaluation-harness could not run {', '.join(wanted.tasks)}: {reason(error)}") from error
-    return [record for task, values in found["results"].items() for record in _records(method, task, values, found)]
+    results = found["results"].items()
+    return processes.from_main([record for task, own in results for record in _records(method, task, own, found)])
 
 
 def _records(method: str, task: str, values: dict[str, Any], found: Any) -> Iterator[HarnessRecord]:

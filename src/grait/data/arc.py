@@ -11,17 +11,14 @@ from string import ascii_uppercase
 
 from grait.data.catalog import KnownSet
 from grait.data.rows import checked_text, column_names, needed, shown
-from grait.data.sources import PlacedRows, gather, local_file, rows_from_hub, rows_from_json
+from grait.data.sources import PlacedRows, gather, rows_of
 from grait.errors import DataError
 from grait.records import Question
 
 
 def load(known: KnownSet, split: str, folder: str | None = None, revision: str | None = None) -> list[Question]:
     """Questions in the set's order, options lettered from A. ``known``: the entry of arc-c or arc-e."""
-    if folder is None:
-        rows = rows_from_hub(known, known.splits[split], revision)
-    else:
-        rows = rows_from_json(local_file(folder, [f"{known.title}-{split.capitalize()}.jsonl"]))
+    rows = rows_of(known, split, folder, revision, [f"{known.title}-{split.capitalize()}.jsonl"])
     return gather(f"{known.name}, {split}", _questions(rows))
 
 

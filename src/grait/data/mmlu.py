@@ -7,9 +7,12 @@ questions have options of equal text, and in some of these one of them is the ke
 
 from collections import Counter
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import yaml
 
 from grait.data.catalog import KNOWN_SETS
 from grait.data.rows import checked_text, column_names, csv_cells, named_cells, needed, shown, type_name
@@ -20,31 +23,7 @@ from grait.records import Question
 LETTERS = ("A", "B", "C", "D")
 SHOTS_SPLIT = "dev"
 
-# Subject groups of the authors' evaluation (categories.py of their repository).
-GROUPS = MappingProxyType(
-    {
-        "STEM": (
-            "abstract_algebra astronomy college_biology college_chemistry college_computer_science college_mathematics "
-            "college_physics computer_security conceptual_physics electrical_engineering elementary_mathematics "
-            "high_school_biology high_school_chemistry high_school_computer_science high_school_mathematics "
-            "high_school_physics high_school_statistics machine_learning"
-        ).split(),
-        "humanities": (
-            "formal_logic high_school_european_history high_school_us_history high_school_world_history "
-            "international_law jurisprudence logical_fallacies moral_disputes moral_scenarios philosophy prehistory "
-            "professional_law world_religions"
-        ).split(),
-        "social sciences": (
-            "econometrics high_school_geography high_school_government_and_politics high_school_macroeconomics "
-            "high_school_microeconomics high_school_psychology human_sexuality professional_psychology "
-            "public_relations security_studies sociology us_foreign_policy"
-        ).split(),
-        "other": (
-            "anatomy business_ethics clinical_knowledge college_medicine global_facts human_aging management marketing "
-            "medical_genetics miscellaneous nutrition professional_accounting professional_medicine virology"
-        ).split(),
-    }
-)
+GROUPS = yaml.safe_load(resources.files("grait.data").joinpath("mmlu_subjects.yaml").read_text("utf-8"))
 GROUP_OF = MappingProxyType({subject: group for group, subjects in GROUPS.items() for subject in subjects})
 SUBJECTS = tuple(sorted(GROUP_OF))
 

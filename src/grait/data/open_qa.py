@@ -19,7 +19,7 @@ from typing import Any
 
 from grait.data.catalog import KNOWN_SETS
 from grait.data.rows import checked_text, column_names, csv_rows, needed, shown, type_name
-from grait.data.sources import PlacedRows, gather, local_file, rows_from_hub, rows_from_json, shuffled
+from grait.data.sources import PlacedRows, gather, local_file, rows_from_hub, rows_of, shuffled
 from grait.errors import DataError
 from grait.records import Question
 
@@ -40,11 +40,7 @@ def load_nq(split: str, folder: str | None = None, revision: str | None = None) 
 
 
 def _load(name: str, split: str, folder: str | None, revision: str | None, files: Sequence[str]) -> list[Question]:
-    known = KNOWN_SETS[name]
-    if folder is None:
-        rows = rows_from_hub(known, known.splits[split], revision)
-    else:
-        rows = rows_from_json(local_file(folder, files))
+    rows = rows_of(KNOWN_SETS[name], split, folder, revision, files)
     return gather(f"{name}, {split}", _questions(rows, f"{name}/{split}"))
 
 

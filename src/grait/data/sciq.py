@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from grait.data.catalog import KNOWN_SETS
 from grait.data.rows import checked_text, needed
-from grait.data.sources import PlacedRows, gather, local_file, rows_from_hub, rows_from_json
+from grait.data.sources import PlacedRows, gather, rows_of
 from grait.records import Question, View
 
 OPTIONS = ("correct_answer", "distractor1", "distractor2", "distractor3")
@@ -17,11 +17,7 @@ OPTIONS = ("correct_answer", "distractor1", "distractor2", "distractor3")
 
 def load(split: str, view: View, folder: str | None = None, revision: str | None = None) -> list[Question]:
     """Questions in the set's order. ``mcqa``: the options' order depends on the question's id only."""
-    known = KNOWN_SETS["sciq"]
-    if folder is None:
-        rows = rows_from_hub(known, known.splits[split], revision)
-    else:
-        rows = rows_from_json(local_file(folder, [f"{split}.json"]))
+    rows = rows_of(KNOWN_SETS["sciq"], split, folder, revision, [f"{split}.json"])
     return gather(f"sciq, {split}", _questions(rows, split, view))
 
 

@@ -13,6 +13,13 @@ PlacedRows = Iterator[tuple[str, object]]
 """(where the row stands, as errors say it; the row)"""
 
 
+def rows_of(known: KnownSet, split: str, folder: str | None, revision: str | None, names: Iterable[str]) -> PlacedRows:
+    """Rows of one split: from the hub, or of the folder's one JSON file that has one of the names."""
+    if folder is None:
+        return rows_from_hub(known, known.splits[split], revision)
+    return rows_from_json(local_file(folder, names))
+
+
 def rows_from_hub(known: KnownSet, split: str, revision: str | None) -> PlacedRows:
     """Rows of one split, named as on the hub; fetched once, then read from the hub's cache."""
     assert known.hub is not None

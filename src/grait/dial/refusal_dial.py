@@ -23,10 +23,6 @@ class _Likelihoods:
     refusal_logprob: float
     first_token_log_odds: float
 
-    @property
-    def refusal_log_odds(self) -> float:
-        return self.refusal_logprob - self.suppressed_logprob
-
 
 class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
     """The dial for a tuned model in a user's own code: ``dial.generate(model, **inputs, max_new_tokens=32)``.

@@ -35,9 +35,9 @@ class Likelihoods(Protocol):
     """What a score is made of; as in ``records.Prediction``."""
 
     @property
-    def suppressed_logprob(self) -> float: ...
+    def refusal_logprob(self) -> float: ...
     @property
-    def refusal_log_odds(self) -> float: ...
+    def suppressed_logprob(self) -> float: ...
     @property
     def first_token_log_odds(self) -> float: ...
 
@@ -46,8 +46,10 @@ def refusal_score(answers: Likelihoods, score: ScoreName) -> float:
     """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
     if score == "answer":
         value = -math.expm1(answers.suppressed_logprob)
+    elif score == "text":
+        value = float(expit(answers.refusal_logprob - answers.suppressed_logprob))
     else:
-        value = float(expit(answers.first_token_log_odds if score == "first-token" else answers.refusal_log_odds))
+        value = float(expit(answers.first_token_log_odds))
     return max(value, sys.float_info.min)
 
 

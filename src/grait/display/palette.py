@@ -8,40 +8,27 @@ get the light colours.
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, MAIN
 from grait.records import Outcome
 
-LIGHT = {
-    "paper": "#ffffff",
-    "ink": "#1a1f26",
-    "soft": "#59636e",
-    "line": "#d5dae0",
-    "grid": "#eceff2",
-    "tint": "#f5f7f9",
-    "right": "#2f6db0",
-    "wrong": "#dd7324",
-    "refused": "#b4bbc4",
-    "over-refused": "#626c78",
-    "ours": "#8e3b8a",
-    "published": "#c2456b",
-    "craft": "#2c8a58",
-    "other": "#a67c00",
+COLOURS = {
+    "paper": ("#ffffff", "#14171b"),
+    "ink": ("#1a1f26", "#e5e8ec"),
+    "soft": ("#59636e", "#9aa4af"),
+    "line": ("#d5dae0", "#3a424b"),
+    "grid": ("#eceff2", "#252b32"),
+    "tint": ("#f5f7f9", "#1b2026"),
+    "right": ("#2f6db0", "#5c9bdc"),
+    "wrong": ("#dd7324", "#ee9a5c"),
+    "refused": ("#b4bbc4", "#606a75"),
+    "over-refused": ("#626c78", "#b9c2cc"),
+    "ours": ("#8e3b8a", "#cb85c6"),
+    "published": ("#c2456b", "#ee8aa6"),
+    "craft": ("#2c8a58", "#5fbd88"),
+    "other": ("#a67c00", "#d6ae3c"),
 }
-DARK = {
-    "paper": "#14171b",
-    "ink": "#e5e8ec",
-    "soft": "#9aa4af",
-    "line": "#3a424b",
-    "grid": "#252b32",
-    "tint": "#1b2026",
-    "right": "#5c9bdc",
-    "wrong": "#ee9a5c",
-    "refused": "#606a75",
-    "over-refused": "#b9c2cc",
-    "ours": "#cb85c6",
-    "published": "#ee8aa6",
-    "craft": "#5fbd88",
-    "other": "#d6ae3c",
-}
-"""``paper``, ``ink``, ``soft`` (secondary text), ``line`` (rules), ``grid`` and ``tint`` (faint areas); then what marks
-mean. ``over-refused``: refused, of what the initial model answers right."""
+"""On a light and on a dark page. ``paper``, ``ink``, ``soft`` (secondary text), ``line`` (rules), ``grid`` and ``tint``
+(faint areas); then what marks mean. ``over-refused``: refused, of what the initial model answers right."""
+
+LIGHT = {name: light for name, (light, _) in COLOURS.items()}
+DARK = {name: dark for name, (_, dark) in COLOURS.items()}
 
 OUTCOMES: dict[Outcome, str] = {"correct": "right", "wrong": "wrong", "refused": "refused"}
 """What readers are told an outcome is; also the name of its colour."""

@@ -1,51 +1,19 @@
 """From a chart to a picture: SVG that takes its colours from the page, and files that stand alone."""
 
+import json
 import re
+from importlib import resources
 
 import vl_convert
 
 from grait.display.figures import Chart
 from grait.display.palette import colour, in_light_colours
 
-FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
-
 PNG_SCALE = 3
 """Pixels of a PNG for one of the page."""
 
-_INK, _SOFT = colour("ink"), colour("soft")
-
-THEME = {
-    "autosize": {"type": "fit", "contains": "padding"},
-    "background": None,
-    "font": FONT,
-    "padding": 4,
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": _SOFT,
-        "titleColor": _INK,
-        "labelFontSize": 11,
-        "titleFontSize": 11.5,
-        "titleFontWeight": "normal",
-        "titlePadding": 8,
-        "domainColor": colour("line"),
-        "tickColor": colour("line"),
-        "gridColor": colour("grid"),
-        "tickSize": 4,
-        "tickCount": 6,
-    },
-    "axisY": {"domain": False, "ticks": False},
-    "legend": {
-        "labelColor": _INK,
-        "labelFontSize": 11,
-        "labelOffset": 5,
-        "symbolSize": 80,
-        "columnPadding": 12,
-        "rowPadding": 3,
-        "offset": 10,
-    },
-    "text": {"color": _INK},
-    "line": {"strokeCap": "butt", "strokeJoin": "round"},
-}
+THEME = json.loads(resources.files("grait.display").joinpath("templates", "theme.json").read_text("utf-8"))
+"""Fonts, sizes and colours of every chart, as Vega-Lite's ``config``; colours are the page's variables."""
 
 
 def svg(chart: Chart, name: str) -> str:

@@ -7,34 +7,20 @@ from typing import Any
 import yaml
 
 from grait.formats.examples import Example, Recipe, Share
-from grait.formats.markdown import fenced
 from grait.formats.readme import readme, whole
 from grait.formats.resampling import shuffled
 
 TOOL, VERSIONS = "axolotl", "0.19"
 
-USE = """\
-Put what is in `datasets.yaml` into your config, which runs in this folder, beside the settings of the run:
-
-{settings}
-
-A `weight` in a message or a part of it only switches its loss on and off. `axolotl preprocess CONFIG --debug` prints
-examples as it makes them: compare them with the one below."""
-
-PLAIN = """
-
-The run's prompts are plain text: rows are segments (`input_output`), with begin and end tokens as text."""
-
 
 def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
     """By name: the rows, and what a config says of them."""
     rows = [{"id": examples[i].id, **_row(examples[i], recipe)} for i in shuffled(share.rows, recipe.seed)]
-    settings = fenced(yaml.safe_dump(_settings(recipe), sort_keys=False, allow_unicode=True).rstrip("\n"), "yaml")
-    use = USE.format(settings=settings) + ("" if recipe.is_chat else PLAIN)
+    settings = yaml.safe_dump(_settings(recipe), sort_keys=False, allow_unicode=True).rstrip("\n")
     return {
         "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
         "datasets.yaml": yaml.safe_dump(_datasets(recipe), sort_keys=False, allow_unicode=True),
-        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, use),
+        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, "axolotl.md", settings=settings),
     }
 
 

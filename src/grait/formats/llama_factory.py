@@ -30,39 +30,17 @@ DATASET_INFO = {
     }
 }
 
-USE = """\
-```
-llamafactory-cli train train.yaml
-```
-
-in this folder; or copy the entry of `dataset_info.json` into your own, and `train.jsonl` beside it. `train.yaml` has
-the run's settings, for one device.
-
-Its v1 trainer (`USE_V1=1`) reads a `loss_weight` in each message, but divides by the sum of the weights of every
-micro-batch, so that they cancel in a micro-batch of one, its default: it is not used here."""
-
-CHAT = """
-
-Without `template` LLaMA-Factory reads the model's own chat template; naming one of its templates may put other text
-around the messages. It prints the first example that it makes: compare it with the one below."""
-
-PLAIN = """
-
-The run's prompts are plain text: the messages hold prompt and completion as they are, with the end token, for the
-template `empty`, which adds nothing."""
-
 
 def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
     """By name: the rows, their description, and a config with the run's settings."""
     rows = [
         {"id": examples[i].id, "messages": _messages(examples[i], recipe)} for i in shuffled(share.rows, recipe.seed)
     ]
-    use = USE + (CHAT if recipe.is_chat else PLAIN)
     return {
         "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
         "dataset_info.json": json.dumps(DATASET_INFO, indent=2) + "\n",
         "train.yaml": yaml.safe_dump(_config(recipe, share.n_rows), sort_keys=False, allow_unicode=True),
-        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, use),
+        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, "llama_factory.md"),
     }
 
 

@@ -7,6 +7,7 @@ refuse; here it is asked like the others, so that only the training sets differ.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from grait.config import SelectionConfig
 from grait.judging.outcomes import judge
@@ -51,6 +52,9 @@ class Method:
     judge: Judge = judge
 
 
+_ours = partial(Method, paper="this project", needs_influence=True, takes_all_unknown=True)
+_published = partial(Method, paper=GRAIT, needs_influence=True)
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -86,65 +90,47 @@ METHODS: dict[str, Method] = {
             craft.select_without_certainty,
             needs_flow=True,
         ),
-        Method(
+        _ours(
             MAIN,
             "refusals of all unknown questions, by left-out margin; answers of all, by correctness, at least 0.3",
-            f"this project, after {GRAIT}",
-            grait.select,
-            needs_influence=True,
-            takes_all_unknown=True,
+            paper=f"this project, after {GRAIT}",
+            select=grait.select,
         ),
-        Method(
+        _ours(
             "grait-equal-weights",
             "ablation of grait: all refusals weigh the same",
-            "this project",
-            grait.select_equal_weights,
-            needs_influence=True,
-            takes_all_unknown=True,
+            select=grait.select_equal_weights,
         ),
-        Method(
+        _ours(
             "grait-stable-weights",
             "ablation of grait: refusals weighted by stable influence, as in the paper",
-            "this project",
-            grait.select_stable_weights,
-            needs_influence=True,
-            takes_all_unknown=True,
+            select=grait.select_stable_weights,
         ),
-        Method(
+        _ours(
             "grait-known-answers",
             "ablation of grait: no answers of questions that no sample gets right; the others by correctness",
-            "this project",
-            grait.select_known_answers,
-            needs_influence=True,
-            takes_all_unknown=True,
+            select=grait.select_known_answers,
         ),
-        Method(
+        _published(
             "grait-paper",
             "unknown questions of highest refusal influence, weighted by stable influence",
-            GRAIT,
-            grait.select_paper,
-            needs_influence=True,
+            select=grait.select_paper,
         ),
-        Method(
+        _published(
             "grait-no-selection",
             "ablation of grait-paper: random unknown questions, weighted",
-            GRAIT,
-            grait.select_without_selection,
-            needs_influence=True,
+            select=grait.select_without_selection,
         ),
-        Method(
+        _published(
             "grait-no-weights",
             "ablation of grait-paper: chosen by influence, all weights 1",
-            GRAIT,
-            grait.select_without_weights,
-            needs_influence=True,
+            select=grait.select_without_weights,
         ),
-        Method(
+        _published(
             "grait-released",
             "the published script before it discards its work: weights of the opposite sign, mean 0.5",
-            "GRAIT's code",
-            grait.select_released,
-            needs_influence=True,
+            paper="GRAIT's code",
+            select=grait.select_released,
         ),
         Method(
             "random-idk",

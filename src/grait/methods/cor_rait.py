@@ -1,7 +1,7 @@
 """Cor-RAIT, the baseline of both papers: split by correctness at T_c, random questions of each side, equal weights."""
 
 from grait.config import SelectionConfig
-from grait.methods.selection import Evidence, random_sides
+from grait.methods.selection import Evidence, answers_and_refusals, random_sides
 from grait.records import Selected
 
 
@@ -10,8 +10,4 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
 
     CRaFT's MMLU script draws with replacement, which only repeats questions; here none is repeated.
     """
-    known, unknown = random_sides(evidence.states, config, seed)
-    return [
-        *(Selected(question_id, "ik", 1.0, "answer") for question_id in known),
-        *(Selected(question_id, "idk", 1.0, "refusal") for question_id in unknown),
-    ]
+    return answers_and_refusals(*random_sides(evidence, config, seed))

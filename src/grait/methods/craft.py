@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from grait.config import SelectionConfig
 from grait.errors import KnowledgeError
-from grait.methods.selection import Evidence, by_certainty, counts, with_label
+from grait.methods.selection import Counts, Evidence, answers_and_refusals, by_certainty, sides
 from grait.records import KnowledgeState, Selected
 
 
@@ -24,17 +24,14 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
     The counts are those of Cor-RAIT. Where the flow leaves fewer than n_idk unknown questions, all that are left are
     taken (CRaFT's scripts stop, or repeat questions); KnowledgeError when none is left. Ties: ``by_certainty``.
     """
-    known, unknown = with_label(evidence.states, "ik"), with_label(evidence.states, "idk")
-    size = counts(config, len(known), len(unknown))
-    left = without_rising(unknown, evidence, config)
-    return _selected(by_certainty(known, seed)[::-1][: size.n_ik], by_certainty(left, seed)[: size.n_idk])
+    known, unknown, size = sides(evidence, config)
+    return _by_certainty(known, without_rising(unknown, evidence, config), size, seed)
 
 
 def select_without_flow(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """The n_ik most certain known and the n_idk least certain of all unknown questions; weight 1."""
-    known, unknown = with_label(evidence.states, "ik"), with_label(evidence.states, "idk")
-    size = counts(config, len(known), len(unknown))
-    return _selected(by_certainty(known, seed)[::-1][: size.n_ik], by_certainty(unknown, seed)[: size.n_idk])
+    known, unknown, size = sides(evidence, config)
+    return _by_certainty(known, unknown, size, seed)
 
 
 def select_without_certainty(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
@@ -42,13 +39,12 @@ def select_without_certainty(evidence: Evidence, config: SelectionConfig, seed: 
 
     Fewer than n_idk, and none: as in ``select``.
     """
-    known, unknown = with_label(evidence.states, "ik"), with_label(evidence.states, "idk")
-    size = counts(config, len(known), len(unknown))
+    known, unknown, size = sides(evidence, config)
     left = without_rising(unknown, evidence, config)
     generator = random.Random(seed)
-    return _selected(
-        generator.sample(sorted(known, key=lambda state: state.id), size.n_ik),
-        generator.sample(sorted(left, key=lambda state: state.id), min(size.n_idk, len(left))),
+    return answers_and_refusals(
+        generator.sample(sorted(state.id for state in known), size.n_ik),
+        generator.sample(sorted(state.id for state in left), min(size.n_idk, len(left))),
     )
 
 
@@ -71,8 +67,10 @@ def without_rising(
     return left
 
 
-def _selected(known: Sequence[KnowledgeState], unknown: Sequence[KnowledgeState]) -> list[Selected]:
-    return [
-        *(Selected(state.id, "ik", 1.0, "answer") for state in known),
-        *(Selected(state.id, "idk", 1.0, "refusal") for state in unknown),
-    ]
+def _by_certainty(
+    known: Sequence[KnowledgeState], unknown: Sequence[KnowledgeState], size: Counts, seed: int
+) -> list[Selected]:
+    return answers_and_refusals(
+        [state.id for state in by_certainty(known, seed)[::-1][: size.n_ik]],
+        [state.id for state in by_certainty(unknown, seed)[: size.n_idk]],
+    )

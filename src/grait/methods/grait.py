@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 from grait.config import SelectionConfig
 from grait.errors import KnowledgeError
-from grait.methods.selection import Counts, Evidence, counts, most_correct, with_label
+from grait.methods.selection import Counts, Evidence, answers_and_refusals, counts, most_correct, with_label
 from grait.records import InfluenceScore, KnowledgeState, Selected
 
 LEAST_ANSWER_WEIGHT = 0.3
@@ -46,22 +46,22 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
     questions are taken (by ``seed``, which has no other effect). An unknown question without a score (its gradient was
     not finite) is not taken.
     """
-    return _covering(evidence, config, seed, _margin)
+    return _covering(evidence, config, seed)
 
 
 def select_known_answers(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: ``select`` without the answers of questions that no sample gets right; the others weigh mu."""
-    return _covering(evidence, config, seed, _margin, least=0.0)
+    return _covering(evidence, config, seed, least=0.0)
 
 
 def select_stable_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: ``select`` with stable influence S in the place of the left-out margin."""
-    return _covering(evidence, config, seed, _stable)
+    return _covering(evidence, config, seed, by=lambda score: score.stable_influence)
 
 
 def select_equal_weights(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation: the answers and refusals of ``select``; the refusals share their weight equally."""
-    return _covering(evidence, config.model_copy(update={"tau": math.inf}), seed, _margin)
+    return _covering(evidence, config.model_copy(update={"tau": math.inf}), seed)
 
 
 def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
@@ -79,7 +79,7 @@ def select_paper(evidence: Evidence, config: SelectionConfig, seed: int) -> list
 def select_without_selection(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selected]:
     """Ablation of the paper: n_idk random unknown questions, weighted as in ``select_paper``."""
     known, unknown, size = _sides(evidence, config)
-    chosen = _random(unknown, size.n_idk, seed)
+    chosen = random.Random(seed).sample(sorted(unknown, key=lambda score: score.id), size.n_idk)
     return _selected(known, chosen, _paper_weights(chosen, config))
 
 
@@ -126,54 +126,36 @@ def spread(scores: Sequence[float]) -> float:
     return statistics.pstdev(scores) or 1.0
 
 
-def _margin(score: InfluenceScore) -> float:
-    return score.left_out_margin
-
-
-def _stable(score: InfluenceScore) -> float:
-    return score.stable_influence
-
-
 def _covering(
     evidence: Evidence,
     config: SelectionConfig,
     seed: int,
-    by: Callable[[InfluenceScore], float],
+    *,
+    by: Callable[[InfluenceScore], float] = lambda score: score.left_out_margin,
     least: float = LEAST_ANSWER_WEIGHT,
 ) -> list[Selected]:
-    """``least``: weight of the answer of a question that no sample gets right; at 0 it is not taught."""
+    """``least``: weight of the answer of a question that no sample gets right; at 0 it is not taught.
+
+    Refusals are together as heavy as the answers, unless a mean is configured.
+    """
     known, unknown, _ = _sides(evidence, config)
-    chosen = _covered(unknown, config.n_idk, seed)
+    chosen = sorted(unknown, key=lambda score: score.id)
+    if config.n_idk is not None:
+        chosen = random.Random(seed).sample(chosen, config.n_idk)
     refused = {score.id for score in chosen}
     others = sorted((state for state in evidence.states if state.id in refused), key=lambda state: state.id)
     weighed = [(state, max(state.correctness, least)) for state in [*known, *others]]
     answers = [Selected(state.id, state.label, weight, "answer") for state, weight in weighed if weight > 0]
     total = sum(row.sample_weight for row in answers)
-    weights = _balancing_weights([by(score) for score in chosen], config, total)
-    return [
-        *answers,
-        *(Selected(score.id, "idk", weight, "refusal") for score, weight in zip(chosen, weights, strict=True)),
-    ]
-
-
-def _covered(unknown: Sequence[InfluenceScore], n: int | None, seed: int) -> list[InfluenceScore]:
-    """All of them, or n random ones; there are as many, which ``_sides`` has checked."""
-    return sorted(unknown, key=lambda score: score.id) if n is None else _random(unknown, n, seed)
-
-
-def _balancing_weights(scores: Sequence[float], config: SelectionConfig, answers: float) -> list[float]:
-    """Together as heavy as the answers, unless a mean is configured."""
-    mean_weight = answers / len(scores) if config.mean_weight is None else config.mean_weight
-    return softmax_weights(scores, config.tau or spread(scores), mean_weight)
+    mean_weight = total / len(chosen) if config.mean_weight is None else config.mean_weight
+    scores = [by(score) for score in chosen]
+    weights = softmax_weights(scores, config.tau or spread(scores), mean_weight)
+    return [*answers, *answers_and_refusals([], [score.id for score in chosen], weights)]
 
 
 def _paper_weights(chosen: Sequence[InfluenceScore], config: SelectionConfig) -> list[float]:
     mean_weight = PAPER_MEAN_WEIGHT if config.mean_weight is None else config.mean_weight
     return softmax_weights([score.stable_influence for score in chosen], config.tau or PAPER_TAU, mean_weight)
-
-
-def _random(scores: Sequence[InfluenceScore], n: int, seed: int) -> list[InfluenceScore]:
-    return random.Random(seed).sample(sorted(scores, key=lambda score: score.id), n)
 
 
 def _sides(evidence: Evidence, config: SelectionConfig) -> tuple[list[KnowledgeState], list[InfluenceScore], Counts]:
@@ -192,7 +174,4 @@ def _sides(evidence: Evidence, config: SelectionConfig) -> tuple[list[KnowledgeS
 def _selected(
     known: Sequence[KnowledgeState], unknown: Sequence[InfluenceScore], weights: Sequence[float]
 ) -> list[Selected]:
-    return [
-        *(Selected(state.id, "ik", 1.0, "answer") for state in known),
-        *(Selected(score.id, "idk", weight, "refusal") for score, weight in zip(unknown, weights, strict=True)),
-    ]
+    return answers_and_refusals([state.id for state in known], [score.id for score in unknown], weights)

@@ -13,7 +13,7 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
     split is T_c and the counts are those of the other methods, so that they can be compared. Set ``n_ik`` and
     ``n_idk`` to all there are for the paper's set. Its outputs are judged by ``judging.sureness``.
     """
-    known, unknown = random_sides(evidence.states, config, seed)
+    known, unknown = random_sides(evidence, config, seed)
     return [
         *(Selected(question_id, "ik", 1.0, "answer-sure") for question_id in known),
         *(Selected(question_id, "idk", 1.0, "answer-unsure") for question_id in unknown),

@@ -7,7 +7,7 @@ import random
 
 from grait.config import SelectionConfig
 from grait.errors import KnowledgeError
-from grait.methods.selection import Evidence, counts, with_label
+from grait.methods.selection import Evidence, sides
 from grait.records import Selected
 
 
@@ -19,11 +19,10 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
     of them), all that are left are taken. KnowledgeError when none is left.
     """
     states = {state.id: state for state in evidence.states}
-    known = {state.id for state in with_label(evidence.states, "ik")}
-    size = counts(config, len(known), len(with_label(evidence.states, "idk")))
+    known, _, size = sides(evidence, config)
     generator = random.Random(seed)
     refused = generator.sample(sorted(states), size.n_idk)
-    left = sorted(known - set(refused))
+    left = sorted({state.id for state in known} - set(refused))
     if not left:
         raise KnowledgeError(
             f"random-idk: the {size.n_idk} random refusals took all {len(known)} known questions; "

@@ -85,12 +85,28 @@ def by_certainty(states: Sequence[KnowledgeState], seed: int) -> list[KnowledgeS
     return sorted(shuffled, key=lambda state: float("-inf") if state.certainty is None else state.certainty)
 
 
-def random_sides(states: Sequence[KnowledgeState], config: SelectionConfig, seed: int) -> tuple[list[str], list[str]]:
+def sides(evidence: Evidence, config: SelectionConfig) -> tuple[list[KnowledgeState], list[KnowledgeState], Counts]:
+    """All known and all unknown questions, and how many of each are taken. Raises as ``counts`` does."""
+    known, unknown = with_label(evidence.states, "ik"), with_label(evidence.states, "idk")
+    return known, unknown, counts(config, len(known), len(unknown))
+
+
+def random_sides(evidence: Evidence, config: SelectionConfig, seed: int) -> tuple[list[str], list[str]]:
     """Ids of random known and of random unknown questions, without replacement, as many as ``counts`` says."""
-    known, unknown = with_label(states, "ik"), with_label(states, "idk")
-    size = counts(config, len(known), len(unknown))
+    known, unknown, size = sides(evidence, config)
     generator = random.Random(seed)
     return (
         generator.sample(sorted(state.id for state in known), size.n_ik),
         generator.sample(sorted(state.id for state in unknown), size.n_idk),
     )
+
+
+def answers_and_refusals(
+    known: Sequence[str], unknown: Sequence[str], weights: Sequence[float] | None = None
+) -> list[Selected]:
+    """Answers of the known questions, weight 1, then refusals of the unknown ones, with ``weights`` or 1."""
+    refusals = zip(unknown, weights or [1.0] * len(unknown), strict=True)
+    return [
+        *(Selected(question_id, "ik", 1.0, "answer") for question_id in known),
+        *(Selected(question_id, "idk", weight, "refusal") for question_id, weight in refusals),
+    ]

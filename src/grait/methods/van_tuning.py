@@ -3,7 +3,7 @@
 import random
 
 from grait.config import SelectionConfig
-from grait.methods.selection import Evidence, counts, with_label
+from grait.methods.selection import Evidence, sides
 from grait.records import Selected
 
 
@@ -13,6 +13,6 @@ def select(evidence: Evidence, config: SelectionConfig, seed: int) -> list[Selec
     As many examples as the other methods train on; without replacement, where CRaFT's MMLU script repeats questions.
     """
     states = {state.id: state for state in evidence.states}
-    size = counts(config, len(with_label(evidence.states, "ik")), len(with_label(evidence.states, "idk")))
+    _, _, size = sides(evidence, config)
     chosen = random.Random(seed).sample(sorted(states), size.n_ik + size.n_idk)
     return [Selected(question_id, states[question_id].label, 1.0, "answer") for question_id in chosen]

@@ -18,11 +18,6 @@ class BothAnswers:
     suppressed_logprob: float
     first_token_log_odds: float
 
-    @property
-    def refusal_log_odds(self) -> float:
-        """As in ``records.Prediction``."""
-        return self.refusal_logprob - self.suppressed_logprob
-
 
 def ask_both_ways(
     engine: Engine,

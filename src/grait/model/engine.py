@@ -1,8 +1,7 @@
 """What the pipeline asks of an inference engine, and no more: tokens in, tokens and log-probabilities out.
 
-``model/inference.py`` does it with transformers, ``model/vllm_engine.py`` with vLLM.
-``tests/model/test_engine_contract.py`` states
-what holds for all of them.
+``model/inference.py`` does it with transformers, ``model/vllm_engine.py`` with vLLM. What holds for all of them stands
+in ``Engine``, and ``tests/model/test_engine_contract.py`` states it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +11,9 @@ from typing import Protocol
 from transformers import PretrainedConfig
 
 from grait.errors import ModelError
+
+Tokens = Sequence[int]
+"""Token ids of one text."""
 
 Advance = Callable[[int], None]
 """Is told of finished prompts."""
@@ -52,7 +54,7 @@ class Engine(Protocol):
 
     def generate(
         self,
-        prompts: Sequence[Sequence[int]],
+        prompts: Sequence[Tokens],
         keys: Sequence[str],
         *,
         n: int,
@@ -69,18 +71,14 @@ class Engine(Protocol):
         """
 
     def completion_logprobs(
-        self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[Sequence[int]]],
-        *,
-        advance: Advance = silent,
+        self, prompts: Sequence[Tokens], completions: Sequence[Sequence[Tokens]], *, advance: Advance = silent
     ) -> list[list[list[float]]]:
         """Log-probability of every token of every completion: [prompt][completion][token]."""
 
     def answers_both_ways(
         self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[int]],
+        prompts: Sequence[Tokens],
+        completions: Sequence[Tokens],
         *,
         max_new_tokens: int,
         end_token_ids: frozenset[int],

@@ -25,7 +25,7 @@ from transformers import DynamicCache, PreTrainedModel
 from grait.model import shared_prefix
 from grait.model.common_prefix import common_prefix_length, keys_and_values
 from grait.model.completions import last_positions
-from grait.model.engine import Advance, BothWays, check_length, longest_sequence, silent
+from grait.model.engine import Advance, BothWays, Tokens, check_length, longest_sequence, silent
 from grait.model.shared_prefix import Prefix
 
 
@@ -80,7 +80,7 @@ class InferenceEngine:
     @torch.inference_mode()
     def generate(
         self,
-        prompts: Sequence[Sequence[int]],
+        prompts: Sequence[Tokens],
         keys: Sequence[str],
         *,
         n: int,
@@ -90,10 +90,7 @@ class InferenceEngine:
         seed: int = 0,
         advance: Advance = silent,
     ) -> list[list[list[int]]]:
-        """``n`` answers of each prompt: [prompt][sample][token], each up to and without an end token.
-
-        ``temperature`` 0 is greedy and needs ``n`` = 1. ``keys`` (question ids) seed the samples.
-        """
+        """As ``Engine`` says; the samples of one prompt are decoded side by side."""
         check_length(max(map(len, prompts)) + max_new_tokens, self.longest)
         answers: list[list[list[int]]] = [[] for _ in prompts]
         # A row costs its prompt once and one query per sample and step: bound both.
@@ -114,16 +111,9 @@ class InferenceEngine:
 
     @torch.inference_mode()
     def completion_logprobs(
-        self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[Sequence[int]]],
-        *,
-        advance: Advance = silent,
+        self, prompts: Sequence[Tokens], completions: Sequence[Sequence[Tokens]], *, advance: Advance = silent
     ) -> list[list[list[float]]]:
-        """Log-probability of every token of every completion: [prompt][completion][token], nats, at most 0.
-
-        The completions of one prompt share its forward pass.
-        """
+        """As ``Engine`` says; the completions of one prompt share its forward pass."""
         longest = max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True))
         check_length(longest, self.longest)
         result: list[list[list[float]]] = [[] for _ in prompts]
@@ -137,14 +127,14 @@ class InferenceEngine:
     @torch.inference_mode()
     def answers_both_ways(
         self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[int]],
+        prompts: Sequence[Tokens],
+        completions: Sequence[Tokens],
         *,
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
     ) -> list[BothWays]:
-        """Greedy answers, free and not beginning as the completion, as ``Engine`` says, from one pass over the prompts.
+        """As ``Engine`` says, from one pass over the prompts.
 
         Where the greedy answer begins as the completion does, both are decoded side by side.
         """
@@ -167,7 +157,7 @@ class InferenceEngine:
         return [result[row] for row in range(len(prompts))]
 
     def _prefilled(
-        self, prompts: Sequence[Sequence[int]], added: Sequence[int] | None = None, width: int = 0
+        self, prompts: Sequence[Tokens], added: Sequence[int] | None = None, width: int = 0
     ) -> Iterator[tuple[list[int], _Batch]]:
         """The prompts in batches of similar length, with the positions of each batch' rows.
 
@@ -284,7 +274,7 @@ class InferenceEngine:
             logits = self._forward(input_ids, mask, positions, batch.cache, batch.prefix)
         return samples
 
-    def _score(self, batch: _Batch, completions: list[Sequence[Sequence[int]]]) -> list[list[list[float]]]:
+    def _score(self, batch: _Batch, completions: list[Sequence[Tokens]]) -> list[list[list[float]]]:
         """Log-probability of every token of every completion; the completions of a row lie side by side in it."""
         device = self.model.device
         first = batch.logits.log_softmax(-1)
@@ -359,7 +349,7 @@ class _Samples:
         ]
 
 
-def _padded(rows: Sequence[Sequence[int]], width: int, filler: int) -> Tensor:
+def _padded(rows: Sequence[Tokens], width: int, filler: int) -> Tensor:
     """Rows of whole numbers filled up on the right.  # [rows, width]"""
     return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], dtype=torch.long)
 

@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from grait.config import InferenceConfig, ModelConfig
 from grait.errors import ModelError, reason
 from grait.model.adapters import CONFIG, load_adapter
-from grait.model.engine import Advance, BothWays, check_length, longest_sequence, silent
+from grait.model.engine import Advance, BothWays, Tokens, check_length, longest_sequence, silent
 from grait.model.load import resolve_dtype, resolve_name
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -153,7 +153,7 @@ class VllmEngine:
 
     def generate(
         self,
-        prompts: Sequence[Sequence[int]],
+        prompts: Sequence[Tokens],
         keys: Sequence[str],
         *,
         n: int,
@@ -163,7 +163,7 @@ class VllmEngine:
         seed: int = 0,
         advance: Advance = silent,
     ) -> list[list[list[int]]]:
-        """``n`` answers of each prompt, as ``Engine`` says. ``temperature``: 0, or from 0.01 to 2."""
+        """As ``Engine`` says. ``temperature``: 0, or from 0.01 to 2."""
         check_length(max(map(len, prompts)) + max_new_tokens, self.longest)
         common = {"n": n, "temperature": temperature, **_until(end_token_ids, max_new_tokens)}
         outputs = self._outputs(prompts, [{**common, "seed": request_seed(seed, key)} for key in keys])
@@ -171,13 +171,9 @@ class VllmEngine:
         return [[_without_end(sample.token_ids, end_token_ids) for sample in output.outputs] for output in outputs]
 
     def completion_logprobs(
-        self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[Sequence[int]]],
-        *,
-        advance: Advance = silent,
+        self, prompts: Sequence[Tokens], completions: Sequence[Sequence[Tokens]], *, advance: Advance = silent
     ) -> list[list[list[float]]]:
-        """Log-probability of every token of every completion, as ``Engine`` says: one request for each."""
+        """As ``Engine`` says: one request for each token."""
         check_length(
             max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True)),
             self.longest,
@@ -203,14 +199,14 @@ class VllmEngine:
 
     def answers_both_ways(
         self,
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sequence[int]],
+        prompts: Sequence[Tokens],
+        completions: Sequence[Tokens],
         *,
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
     ) -> list[BothWays]:
-        """Greedy answers, free and not beginning as the completion, as ``Engine`` says."""
+        """As ``Engine`` says."""
         outputs = self._greedy(prompts, max_new_tokens, end_token_ids)
         scored = self.completion_logprobs(prompts, [[completion] for completion in completions])
         found = [
@@ -236,9 +232,7 @@ class VllmEngine:
         advance(len(prompts))
         return found
 
-    def _greedy(
-        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, end_token_ids: frozenset[int]
-    ) -> list[Any]:
+    def _greedy(self, prompts: Sequence[Tokens], max_new_tokens: int, end_token_ids: frozenset[int]) -> list[Any]:
         """vLLM's ``CompletionOutput`` of each prompt, with the log-probabilities of the best two tokens everywhere."""
         if not prompts:
             return []
@@ -246,7 +240,7 @@ class VllmEngine:
         wanted = {"temperature": 0, "logprobs": 2, **_until(end_token_ids, max_new_tokens)}
         return [output.outputs[0] for output in self._outputs(prompts, [wanted] * len(prompts))]
 
-    def _outputs(self, prompts: Sequence[Sequence[int]], wanted: Sequence[Mapping[str, Any]]) -> list[Any]:
+    def _outputs(self, prompts: Sequence[Tokens], wanted: Sequence[Mapping[str, Any]]) -> list[Any]:
         """vLLM's ``RequestOutput`` of each prompt. ``wanted``: what each asks for, as ``SamplingParams``.
 
         Requests with ``logprobs`` and with ``logprob_token_ids`` must not run together: vLLM's first model runner gives
