@@ -80,10 +80,8 @@ def json_rows(path: str) -> Rows:
 
     position = skip(0)
     if text[position : position + 1] != "[":
-        hint = "name it .jsonl if it holds one object per line" if text[position : position + 1] == "{" else ""
-        raise DataError(
-            f"{path}, line {line_at(position)}: expected a JSON list of objects" + (f"; {hint}" if hint else "")
-        )
+        hint = "; name it .jsonl if it holds one object per line" if text[position : position + 1] == "{" else ""
+        raise DataError(f"{path}, line {line_at(position)}: expected a JSON list of objects{hint}")
     position = skip(position + 1)
     while text[position : position + 1] != "]":
         start = position
@@ -119,16 +117,14 @@ def csv_cells(path: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]
     """Cells of each row that is not blank, with the line on which it begins; a header is a row like any other."""
     with _open_bytes(path) as file:
         reader = csv.reader(_decoded_lines(path, file), delimiter=delimiter, strict=True)
-        while True:
-            number = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise DataError(f"{path}, line {number}: is not valid CSV ({one_line(error)})") from None
-            if any(cell.strip() for cell in cells):
-                yield number, cells
+        number = 1
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield number, cells
+                number = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(f"{path}, line {number}: is not valid CSV ({one_line(error)})") from None
 
 
 def csv_rows(path: str, check_columns: CheckColumns, delimiter: str = ",") -> Rows:
@@ -166,10 +162,9 @@ def parquet_rows(path: str, columns: Sequence[str], check_columns: CheckColumns)
         check_columns(path, names)
         number = 0
         try:
-            for batch in file.iter_batches(PARQUET_BATCH, columns=[name for name in names if name in columns]):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+            batches = file.iter_batches(PARQUET_BATCH, columns=[name for name in names if name in columns])
+            for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+                yield number, row
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # UTF-8, and dates out of range
             raise DataError(f"{path}, after row {number}: cannot be read on ({one_line(error)})") from None
 
@@ -195,17 +190,12 @@ def hub_rows(
         if len(data) != 1:
             raise DataError(f"{path}: name a split; the data set has {', '.join(map(str, data))}")
         data = next(iter(data.values()))
-    rows = iter(data)
     number = 0
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except Exception as error:
-            raise DataError(f"{path}, after row {number}: reading from the hub failed ({one_line(error)})") from None
-        number += 1
-        yield number, row
+    try:
+        for number, row in enumerate(data, 1):
+            yield number, row
+    except Exception as error:
+        raise DataError(f"{path}, after row {number}: reading from the hub failed ({one_line(error)})") from None
 
 
 def needed(row: object, column: str, where: str) -> Any:
