@@ -17,7 +17,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, model_key
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.work import ANSWER_TOKENS, Count, SetSize, StagePlan, Work
-from grait.records import KnowledgeState, RaitExample, Selected
+from grait.records import InfluenceScore, KnowledgeState, RaitExample, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.runtime.files import replacing_folder
@@ -34,17 +34,9 @@ EXAMPLES = "rait.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredQuestion:
+class ScoredQuestion(InfluenceScore):
     """A row of ``influence/scores.parquet``: influence, and what the run's main method made of it."""
 
-    id: str
-    label: str
-    refusal_influence: float
-    over_refusal_influence: float
-    stable_influence: float
-    retention_influence: float
-    gradient_norm: float
-    left_out_margin: float
     selected: bool
     sample_weight: float
 
