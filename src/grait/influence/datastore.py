@@ -204,13 +204,10 @@ def sketch(
             _create(folder, settings, [example.id for example in examples])
         processes.wait()
         check_settings(folder, settings)
-        _fill(run, examples, folder, SparseProjection(dimensions, seed, _sizes(run), run.device))
+        sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}
+        _fill(run, examples, folder, SparseProjection(dimensions, seed, sizes, run.device))
         processes.wait()
     return GradientDatastore.open(folder)
-
-
-def _sizes(run: GradientPass) -> dict[str, int]:
-    return {name: layer.weight.numel() for name, layer in run.linears.items()}
 
 
 def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:

@@ -70,14 +70,10 @@ def seconds(work: Work, size: ModelSize, model: ModelConfig, device: Device) -> 
 
 def weight_bytes(size: ModelSize, model: ModelConfig) -> float:
     """The frozen weights; nf4 packs linear layers only, not embeddings, norms and head."""
-    whole = _dtype_bytes(model)
+    whole = resolve_dtype(model).itemsize
     if model.quantization == "none":
         return float(size.parameters * whole)
     return size.packed * NF4_BITS / 8 + (size.parameters - size.packed) * whole
-
-
-def _dtype_bytes(model: ModelConfig) -> int:
-    return resolve_dtype(model).itemsize
 
 
 def _activations(size: ModelSize, model: ModelConfig, tokens: int) -> float:
