@@ -9,10 +9,20 @@ from grait.data import worldfacts
 from grait.display.contents import ComparisonRecords, RunRecords
 from grait.display.page import curve, operating_curve
 from grait.evaluation.compare import compare, gather
+from grait.evaluation.forms import by_form
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
-from grait.records import InfluenceScore, KnowledgeState, MetricRecord, Outcome, Prediction, ProbeRecord, Question
+from grait.records import (
+    FormRecord,
+    InfluenceScore,
+    KnowledgeState,
+    MetricRecord,
+    Outcome,
+    Prediction,
+    ProbeRecord,
+    Question,
+)
 
 ALL = tuple(METHODS)
 
@@ -54,6 +64,12 @@ def made_up_run(
             "machine": {"processor": "AMD EPYC", "cores": 2, "threads": 1},
         },
     )
+
+
+def made_up_forms(run: RunRecords, forms: Sequence[str] = ("examples", "instruction", "question")) -> list[FormRecord]:
+    """Results by form of a made-up run, as if every form were answered alike."""
+    answers = {form: dict(run.predictions) for form in forms}
+    return by_form(answers, "init-refuse", 200)
 
 
 def _state(question: Question, draw: random.Random) -> KnowledgeState:

@@ -22,7 +22,10 @@ statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.p
 
 Asked = Literal["query", "refuse"]
 """How a system is asked in the evaluation. ``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE, as all
-tuned models, with shots where ``prompt.shots_in`` is ``all``."""
+tuned models, with shots where ``prompt.shots_in`` is ``all``, or in the main one of ``prompt.forms``."""
+
+FormName = Literal["examples", "instruction", "question", "assistant", "plain", "short"]
+"""Forms of a question that are built in; ``model/forms.py`` has their words."""
 
 View = Literal["oeqa", "mcqa"]
 """How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
@@ -112,6 +115,20 @@ class KnowledgeState:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnWords:
+    """What the initial model samples when a training question is put in a chat form.
+
+    ``correctness``: share of samples that are right, in [0, 1]. ``right``: one of these, drawn by the seed; ``wrong``:
+    the most frequent wrong one. None where there is none that the model ended by itself or that has a whole sentence.
+    """
+
+    id: str
+    correctness: float
+    right: str | None
+    wrong: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class KnowledgeFlow:
     """How rehearsal (warm-up) changes what the model knows about one question (CRaFT, stage 1).
 
@@ -180,7 +197,8 @@ class Selected:
 class RaitExample:
     """A selected question as text: one training example of refusal-aware instruction tuning.
 
-    ``completion`` continues ``prompt`` as it stands; the end token is added when it is tokenised.
+    ``completion`` continues ``prompt`` as it stands; the end token is added when it is tokenised. ``form``: the name of
+    the prompt's form; empty, and not written, where ``prompt.forms`` is not given.
     """
 
     id: str
@@ -188,6 +206,7 @@ class RaitExample:
     prompt: str
     completion: str
     sample_weight: float
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +288,35 @@ class MetricRecord:
     average_precision: float | None
     aurc: float | None
     ece: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormRecord:
+    """One system on one data set, or on the mean of all forms (``form`` ``all``); shares are fractions in [0, 1].
+
+    ``pc0``, ``pw0``, ``pr0``: the initial model's shares, asked in the same form: the base of THS and of over-refusal.
+    ``ths`` and its 95% interval: None where the initial model answers nothing wrong; the mean has no interval.
+    ``share``: THS of what a model reaches that refuses every wrong answer and no right one, pc0; None where that is 0.
+    ``empty_rate``, ``apology_rate``: answers without a word, and answers that apologise instead of refusing.
+    """
+
+    method: str
+    dataset: str
+    form: str
+    n: int
+    pc0: float
+    pw0: float
+    pr0: float
+    pc: float
+    pw: float
+    pr: float
+    over_refusal_rate: float
+    ths: float | None
+    ths_low: float | None
+    ths_high: float | None
+    share: float | None
+    empty_rate: float
+    apology_rate: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,8 +293,9 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
-        # These questions have no groups, probes are off, and no calibration questions are named.
-        is_there = name not in ("groups.json", "probes.json", "dialled_metrics.json", "dialled_differences.json")
+        # These questions have no groups, probes are off, there is one form, and no calibration questions are named.
+        missing = ("groups", "probes", "forms", "dialled_metrics", "dialled_differences")
+        is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there
     records = json.loads((tmp_path / "run" / "metrics.json").read_text())

@@ -30,10 +30,11 @@ from grait.errors import ArtifactError
 from grait.formats.markdown import escaped, fenced
 from grait.formats.resampling import largest_remainder, shuffled, total_variation
 from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.pipeline.lessons import weighted_examples
 from grait.pipeline.models import Models
 from grait.pipeline.order import selections
 from grait.pipeline.stages import Stages
-from grait.pipeline.training import training, weighted_examples
+from grait.pipeline.training import training
 from grait.training.examples import WeightedExample
 
 # -- rows in proportion to weights ---------------------------------------------------------------------------------

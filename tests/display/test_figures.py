@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_data import ALL, made_up_comparison, made_up_run
+from report_data import ALL, made_up_comparison, made_up_forms, made_up_run
 
 from grait.dial.curve import dial_curve
 from grait.display import figures, palette
 from grait.display.pictures import file_svg, svg
+from grait.display.tables import forms_tables
 from grait.evaluation.selective import RiskCoverage
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
@@ -272,3 +273,23 @@ def test_all_systems_at_once_can_be_drawn() -> None:
     outcomes = {name: {row.id: row.outcome for row in rows} for name, rows in run.predictions["in-domain"].items()}
     rows = rows_of(figures.outcome_bars(outcomes, "init-basic"), "system")
     assert list(dict.fromkeys(row["system"] for row in rows)) == list(ALL)
+
+
+def test_bars_by_form_are_the_shares_of_the_records() -> None:
+    records = [row for row in made_up_forms(made_up_run(40, {"in-domain": 60})) if row.method == "grait"]
+    chart = figures.outcomes_by_form(records)
+    bars, ticks = rows_of(chart, "way", "share"), rows_of(chart, "right_before")
+    for row in records:
+        own = {bar["way"]: bar["share"] for bar in bars if bar["form"] == row.form}
+        shares = {"right": row.pc, "wrong": row.pw, "over-refused": row.over_refusal_rate * row.pc0}
+        assert {way: own.get(way, 0.0) for way in shares} == pytest.approx(shares)
+        assert sum(own.values()) == pytest.approx(1)
+    assert [tick["right_before"] for tick in ticks] == [row.pc0 for row in records]
+
+
+def test_the_table_by_form_has_a_row_for_each_system_and_form() -> None:
+    records = made_up_forms(made_up_run(40, {"in-domain": 60, "out-of-domain": 30}))
+    tables = forms_tables(records)
+    assert [table.row_count for table in tables] == [len(records) // 2] * 2
+    assert list(tables[0].columns[0].cells).count("examples") == 1
+    assert {"all", "question"} <= set(tables[0].columns[0].cells)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_data import made_up_comparison, made_up_run
+from report_data import made_up_comparison, made_up_forms, made_up_run
 from tiny_folder import Files, tiny_tree
 
 import grait
@@ -69,7 +69,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run() -> RunRecords:
-    return made_up_run(60, {"in-domain": 50, "out-of-domain": 30}, FEW)
+    made_up = made_up_run(60, {"in-domain": 50, "out-of-domain": 30}, FEW)
+    return replace(made_up, forms=made_up_forms(made_up))
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,9 @@ def test_every_system_data_set_and_number_of_the_tables_is_there(run: RunRecords
         assert record.dataset in text
         for share in (record.pc, record.pw, record.pr, record.ths):
             assert f"{100 * share:.1f}".replace("-0.0", "0.0") in text
+    for of_form in run.forms:
+        assert of_form.form in text
+        assert of_form.ths is None or f"{100 * of_form.ths:.1f}".replace("-0.0", "0.0") in text
     assert "12.5" in text  # probes
     for name in ("2.13.0", "AMD EPYC", "SmolLM2-135M-Instruct", "correctness_threshold"):
         assert name in text
@@ -162,6 +166,7 @@ def with_evil_text(run: RunRecords) -> RunRecords:
         name=EVIL,
         config={**run.config, "data": {**run.config["data"], "path": EVIL}},
         metrics=[replace(row, dataset=f"{EVIL}{row.dataset}") for row in run.metrics],
+        forms=[replace(row, dataset=f"{EVIL}{row.dataset}", form=f"{EVIL}{row.form}") for row in run.forms],
         test_sets={f"{EVIL}{name}": list(map(question, rows)) for name, rows in run.test_sets.items()},
         training_set={id_: question(row) for id_, row in run.training_set.items()},
         predictions={

@@ -130,7 +130,14 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run
 
 def _run(settings: Any) -> None:
     from grait.dial.stored import with_dial
-    from grait.display.tables import dialled_table, differences_tables, groups_tables, metrics_table, probes_table
+    from grait.display.tables import (
+        dialled_table,
+        differences_tables,
+        forms_tables,
+        groups_tables,
+        metrics_table,
+        probes_table,
+    )
     from grait.methods.catalog import main_method
     from grait.pipeline.order import run as run_pipeline
 
@@ -142,6 +149,7 @@ def _run(settings: Any) -> None:
     if result.dialled_metrics:
         show(dialled_table(result.dialled_metrics))
         show(*differences_tables(result.dialled_differences, with_dial(main)))
+    show(*forms_tables(result.forms))
     if result.probes:
         show(probes_table(result.probes))
     show(*example_lines(result, main), f"\nEverything is in {result.folder}/")
@@ -193,6 +201,7 @@ def contents(main: str) -> dict[str, str]:
         "dialled_metrics.json": "the table with the refusal dial, as fractions",
         "dialled_differences.json": f"THS of {main} with its dial less that of each other method with its own, paired",
         "probes.json": "refusals of unanswerable questions and of chit-chat, as fractions",
+        "forms.json": "results in each form of a question, as fractions",
         "summary.json": "times, peak memory, versions, what was left out",
     }
 

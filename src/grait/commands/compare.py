@@ -155,8 +155,10 @@ def _trained(config: Config) -> list[str]:
 def _key(config: Config) -> dict[str, Any]:
     """All that decides the comparison, known without a model."""
     sets = [config.data, *config.evaluation.all_sets]
+    unused = config.unused
+    in_evaluation = unused.get("evaluation", set())
     return {
-        "config": config.model_dump(exclude={"out": True, "evaluation": {"probes"}}),
+        "config": config.model_dump(exclude=unused | {"out": True, "evaluation": {"probes"} | in_evaluation}),
         "model": model_key(config),
         "questions": [digest(load_questions(dataset)) for dataset in sets],
         "systems": list(METHODS),

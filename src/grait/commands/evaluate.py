@@ -174,7 +174,10 @@ def _run_that_shows_shots(adapter: Path) -> Path | None:
     try:
         run = adapter.resolve().parents[1]
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        return run if config["prompt"]["shots_in"] == "all" and config["prompt"]["n_shots"] else None
+        prompt = config["prompt"]
+        forms = [form["name"] for form in prompt.get("forms", [])]
+        shows_examples = forms[0] == "examples" if forms else prompt["shots_in"] == "all"
+        return run if shows_examples and prompt["n_shots"] else None
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 

@@ -14,12 +14,13 @@ from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
 from grait.model import default
 from grait.pipeline.data import RunData
+from grait.pipeline.lessons import Lesson, lessons, weighted_examples
 from grait.pipeline.order import same_training, selections
-from grait.pipeline.stages import digest
-from grait.pipeline.training import taught, weighted_examples
+from grait.pipeline.own_words import stored_own_words
 from grait.records import Selected
 from grait.runtime.artifacts import MANIFEST, Stage, write_json
 from grait.runtime.files import beside, written
+from grait.training.examples import digest_of
 
 ABOUT = "export.json"
 """What the folder holds; written last."""
@@ -73,8 +74,9 @@ def export(
     _check_free(folder)
     adapter = trained_adapter(data, method)
     selected = trained_on(data, method, adapter)
-    examples = [_example(data, row) for row in selected]
-    recipe = _recipe(data, method, adapter, selected)
+    taught = _lessons(data, selected)
+    examples = [_example(data, lesson) for lesson in taught]
+    recipe = _recipe(data, method, adapter, taught)
     tool, files_of = FORMATS[format_name]
     share = share_of(examples, "resampled" if resample else "carried" if format_name == "trl" else "left out", n_rows)
     n_otherwise = _rendered_otherwise(data, examples, recipe) if format_name != "openai" else 0
@@ -122,7 +124,7 @@ def trained_on(data: RunData, method: str, adapter: Stage) -> list[Selected]:
     """What the adapter of a method was trained on. ArtifactError when the run's files now give other examples."""
     if method in data.config.training.methods:
         selected = selections(data.config, finished_evidence(data))[method]
-        if digest(weighted_examples(data, selected)) == adapter.key.get("examples"):
+        if digest_of(weighted_examples(data, selected, stored_own_words(data))) == adapter.key.get("examples"):
             return selected
     raise ArtifactError(
         f"{adapter.folder}: trained on other examples than the run's config, questions and tokenizer give now; "
@@ -130,28 +132,38 @@ def trained_on(data: RunData, method: str, adapter: Stage) -> list[Selected]:
     )
 
 
-def _example(data: RunData, row: Selected) -> Example:
-    question, answer = data.questions[row.id], taught(data, row)
-    prompt = data.prompts.prompt(question, "refuse")
+def _lessons(data: RunData, selected: Sequence[Selected]) -> list[Lesson]:
+    """What was trained on. ConfigError where some of it is chat and some plain text."""
+    taught = lessons(data, selected, stored_own_words(data))
+    if len({lesson.prompt.is_chat for lesson in taught}) > 1:
+        raise ConfigError(
+            f"{data.folder}: trained in the chat template and in plain text (prompt.forms), and a file for another "
+            "trainer has one of them; adapters/NAME/rait.jsonl has every example as text"
+        )
+    return taught
+
+
+def _example(data: RunData, lesson: Lesson) -> Example:
+    row = lesson.row
     return Example(
         id=row.id,
         label=row.label,
         target=row.target,
-        messages=tuple(data.prompts.messages(question, "refuse")),
-        answer=answer,
-        prompt=prompt.text,
-        completion=data.prompts.completion(prompt, answer).text,
-        sample_weight=row.sample_weight,
+        messages=tuple(data.prompts.messages(data.questions[row.id], "refuse", lesson.form)),
+        answer=lesson.answer,
+        prompt=lesson.prompt.text,
+        completion=lesson.completion.text,
+        sample_weight=lesson.weight,
     )
 
 
-def _recipe(data: RunData, method: str, adapter: Stage, selected: Sequence[Selected]) -> Recipe:
+def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]) -> Recipe:
     config, tokenizer = data.config, data.prompts.tokenizer
     name = default.HUB_ID if config.model.name == default.NAME else config.model.name
     bare = tokenizer("Q", add_special_tokens=False)["input_ids"]
     around = tokenizer("Q")["input_ids"]
-    question = data.questions[selected[0].id]
-    is_chat, first = data.prompts.is_chat(question), data.prompts.messages(question, "refuse")
+    question = data.questions[taught[0].row.id]
+    is_chat, first = taught[0].prompt.is_chat, data.prompts.messages(question, "refuse")
     begin = around[: around.index(bare[0])] if bare[0] in around else []
     return Recipe(
         model=name,
@@ -162,10 +174,10 @@ def _recipe(data: RunData, method: str, adapter: Stage, selected: Sequence[Selec
         begin="".join(tokenizer.convert_ids_to_tokens(begin)),
         end=data.prompts.end_text(is_chat),
         eos=data.prompts.end_text(False),
-        n_tokens=max(row.example.n_tokens for row in weighted_examples(data, selected)) + 1,
+        n_tokens=max(len(lesson.prompt.token_ids) + len(lesson.completion.token_ids) for lesson in taught) + 1,
         has_shots=any(message["role"] == "assistant" for message in first),
         lora=config.lora,
-        training=config.training.resolved(len(selected)),
+        training=config.training.resolved(len(taught)),
         seed=config.seed,
         trust_remote_code=config.model.trust_remote_code,
     )

@@ -15,12 +15,14 @@ from grait.dial.answers import Reply
 from grait.dial.stored import SavedDial, find_dial
 from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import ArtifactError
+from grait.knowledge.own_words import known_in_any_form
 from grait.methods.catalog import main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence
 from grait.model.answers import ask_both_ways
 from grait.model.inference import InferenceEngine
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
+from grait.pipeline.own_words import stored_own_words
 from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Question
 from grait.runtime.artifacts import MANIFEST, Stage, read_rows
 
@@ -109,6 +111,8 @@ def finished_evidence(data: RunData) -> Evidence:
     folder, methods = data.folder, data.config.training.methods
     states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)
     check_known(folder, data.config.data.path, [state.id for state in states], list(data.questions))
+    threshold = data.config.knowledge.correctness_threshold
+    states = known_in_any_form(states, stored_own_words(data), threshold)
     flow: list[KnowledgeFlow] = []
     influence: list[InfluenceScore] = []
     if needing_flow(methods):

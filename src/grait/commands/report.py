@@ -6,7 +6,7 @@ No model is loaded, nothing but the page is written. The questions are read wher
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from grait.commands.compare import read_comparison
 from grait.commands.finished import check_known, finished_evidence, open_run
@@ -18,12 +18,14 @@ from grait.pipeline.dials import with_dials
 from grait.pipeline.evaluation import measure, measure_with_dials
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
-from grait.pipeline.results import COMPARISON, PROBES, SUMMARY, Answered, RunResult
-from grait.records import Prediction, ProbeRecord, Selected
+from grait.pipeline.results import COMPARISON, FORMS, PROBES, SUMMARY, Answered, RunResult
+from grait.records import FormRecord, Prediction, ProbeRecord, Selected
 from grait.runtime.artifacts import read_rows
 
 if TYPE_CHECKING:
     from grait.display.page import Report
+
+Record = TypeVar("Record")
 
 
 def report(folder: str | Path) -> Path:
@@ -81,9 +83,10 @@ class FinishedRun:
             questions=test_sets,
             predictions=self.predictions,
             summary=self.summary,
-            probes=_probes(folder),
+            probes=_records(folder / PROBES, ProbeRecord),
             dialled=dialled,
             dialled_metrics=measure_with_dials(config, test_sets, dialled),
+            forms=_records(folder / FORMS, FormRecord),
         )
         return run_page(self.data, result, self.evidence, self.selected, self.same)
 
@@ -101,11 +104,11 @@ def _predictions(data: RunData, folder: Path, same: dict[str, str]) -> dict[str,
     return found
 
 
-def _probes(folder: Path) -> list[ProbeRecord]:
-    path = folder / PROBES
+def _records(path: Path, kind: type[Record]) -> list[Record]:
+    """Those of a file of the run's results, if it is there."""
     if not path.exists():
         return []
     try:
-        return [ProbeRecord(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        return [kind(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"{path}: not readable; run grait run again, which keeps what is finished") from error

@@ -10,6 +10,7 @@ from grait.config.loading import parse_config as parse_config
 from grait.config.schema import Config as Config
 from grait.config.schema import DataConfig as DataConfig
 from grait.config.schema import EvaluationConfig as EvaluationConfig
+from grait.config.schema import FormConfig as FormConfig
 from grait.config.schema import InferenceConfig as InferenceConfig
 from grait.config.schema import KnowledgeConfig as KnowledgeConfig
 from grait.config.schema import LoraSection as LoraSection

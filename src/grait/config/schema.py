@@ -1,13 +1,15 @@
 """The config's sections: every key with its type, unit, default and one sentence; unknown keys are refused."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from string import Formatter
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from grait.judging.phrases import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
-from grait.records import MethodName, Question, SystemName, View
+from grait.records import FormName, MethodName, Question, SystemName, View
 
 LARGEST = 10**15
 """No whole number of a config comes near this."""
@@ -100,6 +102,64 @@ class DataConfig(Section):
         return self.name or "-".join([Path(self.path).stem, *([self.split] if self.split else [])])
 
 
+class FormConfig(Section):
+    """A form in which questions are put: a built-in one by its name alone, or one of the user's own.
+
+    Built in: examples, instruction, question, assistant, plain, short (docs/forms.md).
+    """
+
+    name: str = Field(
+        "question", description="Of a built-in form, or of your own: letters, digits, - and _; folders are named so."
+    )
+    template: str | None = Field(
+        None, description="Your own words: {question} exactly once, {refusal} where the refusal text is to stand."
+    )
+    chat: bool = Field(True, description="Put into the chat template, or plain text that the model goes on with.")
+    system: str | None = Field(None, description="System message of a chat form; default: that of prompt.system.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", name) or name == "all":
+            raise ValueError("should be a name of at most 60 letters, digits, - and _, and not 'all'")
+        return name
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_question(cls, template: str | None) -> str | None:
+        if template is None:
+            return template
+        try:
+            found = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(template)]
+        except ValueError as error:
+            raise ValueError(f"should be a template; write {{{{ and }}}} for braces of your own ({error})") from error
+        fields = [field for field in found if field[0] is not None]
+        odd = [field[0] for field in fields if field[0] not in ("question", "refusal") or field[1] or field[2]]
+        if odd:
+            raise ValueError(f"{{{odd[0]}}} is no field of a template; allowed: {{question}} and {{refusal}}")
+        if [field[0] for field in fields].count("question") != 1:
+            raise ValueError("should hold {question} exactly once")
+        return template
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> "FormConfig":
+        built_in = get_args(FormName)
+        if self.name not in built_in and self.template is None:
+            raise ValueError(
+                f"{self.name!r} is no built-in form ({', '.join(built_in)}), and one of your own needs a template"
+            )
+        if self.name in built_in and (self.template is not None or self.system is not None or not self.chat):
+            raise ValueError(f"{self.name!r} is a built-in form: give your own another name")
+        if self.system is not None and not self.chat:
+            raise ValueError("a form in plain text (chat: false) has no system message")
+        return self
+
+
 class PromptConfig(Section):
     """How questions are put to the model: BASIC to find out what it knows, REFUSE for all the rest."""
 
@@ -111,6 +171,18 @@ class PromptConfig(Section):
         "query",
         description="Prompts that show the solved examples: the knowledge query (the papers), or all, so that the "
         "tuned model is trained and asked with them, too.",
+    )
+    forms: list[FormConfig] = Field(
+        [],
+        description="Forms in which questions are put, the main one first: names of built-in forms (examples, "
+        "instruction, question, assistant, plain, short), or name, template, chat and system of your own. Every "
+        "question is taught and tested in each. Default: one form, that of shots_in, which has no effect where forms "
+        "are given.",
+    )
+    own_words: bool = Field(
+        True,
+        description="In chat forms of `forms`, teach known questions with the model's own right answers, not with the "
+        "reference, so that it keeps its manner; what it knows in any form then counts as known.",
     )
     refusal_phrases: list[str] = Field(
         [],
@@ -138,6 +210,31 @@ class PromptConfig(Section):
                 "or add it to prompt.refusal_phrases"
             )
         return refusal
+
+    @field_validator("forms")
+    @classmethod
+    def _names_differ(cls, forms: list[FormConfig]) -> list[FormConfig]:
+        names = [form.name for form in forms]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two forms are called {name!r}")
+        return forms
+
+    @model_validator(mode="after")
+    def _examples_are_there(self) -> "PromptConfig":
+        if not self.n_shots and any(form.name == "examples" for form in self.forms):
+            raise ValueError("forms: 'examples' shows solved examples, and n_shots = 0 leaves none")
+        return self
+
+    @property
+    def wording(self) -> dict[str, Any]:
+        """The section in stage keys, which name the forms and solved examples that they show themselves."""
+        return self.model_dump(exclude={"shots_in", "forms", "own_words"})
+
+    @property
+    def shows_examples(self) -> bool:
+        """Whether the main form shows solved examples."""
+        return self.forms[0].name == "examples" if self.forms else self.shots_in == "all"
 
     @property
     def all_refusal_phrases(self) -> tuple[str, ...]:
@@ -173,6 +270,8 @@ class KnowledgeConfig(Section):
     n_samples: int = Field(10, ge=1, description="Samples N per free-text question.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
     max_new_tokens: int = Field(50, ge=1, description="Longest sample, in tokens.")
+    own_samples: int = Field(4, ge=1, description="Samples of each question for prompt.own_words.")
+    own_max_new_tokens: int = Field(24, ge=1, description="Longest of these, in tokens.")
     certainty: Literal["agreement", "embedding"] = Field(
         "agreement",
         description="Certainty of free-text samples: the share that gives the most frequent answer, which needs no "
@@ -315,6 +414,9 @@ class EvaluationConfig(Section):
     )
     max_new_tokens: int = Field(32, ge=1, description="Longest answer, in tokens.")
     n_bootstrap: int = Field(10_000, ge=100, description="Resamples for the 95% interval of THS.")
+    form_questions: int = Field(
+        200, ge=1, description="With several prompt.forms: the first so many questions of each set are asked in each."
+    )
     probes: bool = Field(
         True,
         description="Also ask unanswerable questions and chit-chat that ship with this package, about 270; "
@@ -376,6 +478,17 @@ class Config(Section):
     tokens_per_batch: Annotated[int, Field(ge=1)] = Field(
         4096, description="Tokens, padding included, that inference handles at once; speed and memory only."
     )
+
+    @property
+    def unused(self) -> dict[str, Any]:
+        """Keys that have no effect, as ``model_dump`` excludes them: a result without forms is named as ever."""
+        if self.prompt.forms:
+            return {}
+        return {
+            "prompt": {"forms", "own_words"},
+            "knowledge": {"own_samples", "own_max_new_tokens"},
+            "evaluation": {"form_questions"},
+        }
 
     @model_validator(mode="after")
     def _vllm_can_do_it(self) -> "Config":

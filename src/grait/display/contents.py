@@ -11,6 +11,7 @@ from grait.methods.selection import Evidence
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
+    FormRecord,
     GroupRecord,
     MetricRecord,
     Prediction,
@@ -56,6 +57,7 @@ class RunRecords:
     probes: Sequence[ProbeRecord] = ()
     dial: DialRecords | None = None
     dialled_metrics: Sequence[MetricRecord] = ()
+    forms: Sequence[FormRecord] = ()
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,12 @@ from grait.display.figures import Chart
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
 from grait.display.tables import by_dataset, percent, verdicts
+from grait.evaluation.forms import ALL
 from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.influence.margins import separation
 from grait.methods.catalog import INIT_BASIC, METHODS, main_method
 from grait.methods.selection import by_question
-from grait.records import ComparisonRecord, MetricRecord, Outcome, Prediction
+from grait.records import ComparisonRecord, FormRecord, MetricRecord, Outcome, Prediction
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -82,6 +83,7 @@ def run_report(run: RunRecords) -> Report:
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         probes=run.probes,
+        forms=_forms(run, main, slugs, pictures),
         dial=_dial(run, pictures) if run.dial else None,
         methods=[METHODS[name] for name in systems if name in METHODS],
         tables=[answers_table(run, main), training_table(run, main)],
@@ -184,6 +186,31 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
         "chosen": dial.chosen,
         "curve": pictures.draw("dial", figures.dial_curves(dial.curves, dial.chosen, dial.saved.without_dial)),
     }
+
+
+def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pictures") -> list[dict[str, Any]]:
+    """What the page says of each data set by form; nothing where there is one form."""
+    found = []
+    for name in dict.fromkeys(row.dataset for row in run.forms):
+        own = [row for row in run.forms if row.dataset == name]
+        shown = [row for row in own if row.method == main and row.form != ALL]
+        forms = dict.fromkeys(row.form for row in own)
+        found.append(
+            {
+                "name": name,
+                "n": max(row.n for row in own),
+                "forms": [(form, [_form_cells(row) for row in own if row.form == form]) for form in forms],
+                "picture": pictures.draw(f"forms-{slugs[name]}", figures.outcomes_by_form(shown)) if shown else None,
+            }
+        )
+    return found
+
+
+def _form_cells(row: FormRecord) -> dict[str, Any]:
+    shares = (row.pc, row.pw, row.pr, row.over_refusal_rate)
+    last = (row.share, row.empty_rate, row.apology_rate)
+    ths = _cell(row.ths, row.ths_low, row.ths_high) if row.ths is not None else _cell(None)
+    return {"method": row.method, "cells": [*map(_cell, shares), (ths[0], ths[1] or ""), *map(_cell, last)]}
 
 
 def headline(before: MetricRecord, after: MetricRecord) -> str:

@@ -15,6 +15,7 @@ from grait.methods.catalog import main_method
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
+    FormRecord,
     GroupRecord,
     HarnessRecord,
     MetricRecord,
@@ -82,6 +83,34 @@ def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
                     str(record.n),
                     *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate)),
                     escape(percent_with_interval(record.ths, record.ths_low, record.ths_high)),
+                )
+            table.add_section()
+        tables.append(table)
+    return tables
+
+
+# -- forms ---------------------------------------------------------------------------------------------------------
+
+
+def forms_tables(records: Sequence[FormRecord]) -> list[Table]:
+    """One table for each data set: systems within forms, the mean over forms last. Intervals are in the report."""
+    tables = []
+    for dataset in dict.fromkeys(record.dataset for record in records):
+        own = [record for record in records if record.dataset == dataset]
+        table = _table(
+            f"{dataset} by form, in percent: {max(row.n for row in own)} questions in each",
+            "THS and over-refusal of a form: against the initial model asked in this form. Share: of the THS that a "
+            "model reaches that refuses all wrong answers and no right one. Apol.: apologises instead of refusing.",
+            ("form", "method"),
+            ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "share", "empty", "apol."),
+        )
+        for form in dict.fromkeys(row.form for row in own):
+            for place, row in enumerate(row for row in own if row.form == form):
+                shares = (row.pc, row.pw, row.pr, row.over_refusal_rate, row.ths, row.share)
+                table.add_row(
+                    "" if place else escape(form),
+                    row.method,
+                    *(percent(value) for value in (*shares, row.empty_rate, row.apology_rate)),
                 )
             table.add_section()
         tables.append(table)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grait.model.engine import Advance, Engine, silent
+from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
 from grait.records import Asked, Question
 
@@ -25,12 +26,17 @@ def ask_both_ways(
     questions: Sequence[Question],
     asked: Asked = "refuse",
     *,
+    form: Form | None = None,
     max_new_tokens: int,
     advance: Advance = silent,
 ) -> list[BothAnswers]:
-    """Both answers to each question, in their order. ``advance`` is told answered questions."""
+    """Both answers to each question, in their order. ``advance`` is told answered questions.
+
+    ``form``: of ``refuse``; None for the main one.
+    """
     shown = [
-        prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse") for question in questions
+        prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse", form)
+        for question in questions
     ]
     answered = engine.answers_both_ways(
         [prompt.token_ids for prompt in shown],

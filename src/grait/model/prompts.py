@@ -4,7 +4,7 @@ Two families (CRaFT, GRAIT): BASIC asks for an answer, REFUSE also allows to say
 and the warm-up use BASIC; gradients, training and the evaluation of tuned models use REFUSE, word for word the same.
 
 A knowledge query puts solved examples (shots) before the question, as plain "Question: ... Answer:" text by default:
-the papers' base-style query. Everything else has no shots, unless the config wants them in all prompts, and uses the
+the papers' base-style query. Everything else is put in a form (``model.forms``): by default without shots, in the
 model's chat template, or the same plain text when the model has none.
 """
 
@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from grait.config import PromptConfig
 from grait.errors import ModelError, reason
+from grait.model.forms import Form, forms_of
 from grait.records import Asked, Question
 
 Family = Literal["basic", "refuse"]
@@ -53,8 +54,13 @@ def request(question: Question, family: Family, answer_form: AnswerForm, refusal
         lines.insert(0, _TOPIC.format(topic=question.topic))
     if family == "refuse":
         lines.append(_REFUSE.format(refusal=refusal))
+    return "\n".join([" ".join(lines), f"Question: {with_options(question)}"])
+
+
+def with_options(question: Question) -> str:
+    """The question, and a line for each of its options."""
     options = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, question.choices, strict=False)]
-    return "\n".join([" ".join(lines), f"Question: {question.question}", *options])
+    return "\n".join([question.question, *options])
 
 
 def as_plain_text(asked: str) -> str:
@@ -68,7 +74,8 @@ class PromptFormat:
 
     ``shots``: solved questions put before the question of a knowledge query. ``topic_shots``: by topic, those that
     questions of this topic have instead.
-    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``.
+    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. Raises ModelError
+    where the config names chat forms and the tokenizer has no chat template.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -77,9 +84,22 @@ class PromptFormat:
     answer_form: AnswerForm = "text"
     topic_shots: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        chats = [form.name for form in self.forms if form.is_chat]
+        if self.config.forms and chats and not self.has_template:
+            raise ModelError(
+                f"prompt.forms: {', '.join(chats)}: the model's tokenizer has no chat template; "
+                "take forms in plain text (examples, plain, or your own with chat: false), or a chat model"
+            )
+
     @property
     def has_template(self) -> bool:
         return bool(self.tokenizer.chat_template)
+
+    @cached_property
+    def forms(self) -> tuple[Form, ...]:
+        """All forms of the config, the main one first."""
+        return forms_of(self.config)
 
     def request(self, question: Question, family: Family) -> str:
         """The instruction and the question, as the user says them."""
@@ -106,53 +126,74 @@ class PromptFormat:
             parts.setdefault(tuple(shot.id for shot in self.shots_for(question)), []).append(question)
         return list(parts.values())
 
-    def asked_together(self, questions: Sequence[Question], asked: Asked) -> list[list[Question]]:
+    def asked_together(
+        self, questions: Sequence[Question], asked: Asked, form: Form | None = None
+    ) -> list[list[Question]]:
         """The questions in parts whose prompts have a long common prefix, where they show shots; else all at once."""
-        return self.by_shots(questions) if self.shows_shots(asked) else [list(questions)]
+        return self.by_shots(questions) if self.shows_shots(asked, form) else [list(questions)]
 
-    def shows_shots(self, asked: Asked) -> bool:
-        return asked == "query" or self.config.shots_in == "all"
+    def shows_shots(self, asked: Asked, form: Form | None = None) -> bool:
+        return asked == "query" or (form or self.forms[0]).shows_examples
 
     def shots_of(self, questions: Sequence[Question]) -> list[Question]:
         """All solved questions that the knowledge queries of these questions show."""
         return [shot for part in self.by_shots(questions) for shot in self.shots_for(part[0])]
 
-    def prompt(self, question: Question, family: Family) -> Prompt:
-        """What is trained on and evaluated: without shots, or with those of the query."""
-        return self._prompt(question, family, self._shown(question))
+    def prompt(self, question: Question, family: Family, form: Form | None = None) -> Prompt:
+        """What is trained on and evaluated, in a form; None: the main one."""
+        form = form or self.forms[0]
+        return self._prompt(question, family, self._shown(question, form), form)
 
-    def messages(self, question: Question, family: Family) -> list[dict[str, str]]:
-        """What the chat template is given for ``prompt``: the config's system message, solved turns, the question."""
-        return self._messages(question, family, self._shown(question))
+    def messages(self, question: Question, family: Family, form: Form | None = None) -> list[dict[str, str]]:
+        """What the chat template is given for ``prompt``: the system message, solved turns, the question."""
+        form = form or self.forms[0]
+        return self._messages(question, family, self._shown(question, form), form)
 
-    def is_chat(self, question: Question) -> bool:
+    def is_chat(self, question: Question, form: Form | None = None) -> bool:
         """Whether ``prompt`` puts this question into the chat template."""
-        return self._is_chat(self._shown(question))
+        form = form or self.forms[0]
+        return self._is_chat(self._shown(question, form), form)
 
-    def _shown(self, question: Question) -> tuple[Question, ...]:
-        return self.shots_for(question) if self.config.shots_in == "all" else ()
+    def _shown(self, question: Question, form: Form) -> tuple[Question, ...]:
+        return self.shots_for(question) if form.shows_examples else ()
 
-    def _is_chat(self, shots: Sequence[Question]) -> bool:
+    def _is_chat(self, shots: Sequence[Question], form: Form | None) -> bool:
+        if form is not None and form.template is not None:
+            return form.is_chat
         return self.has_template and (self.config.shots_style == "chat" or not shots)
 
-    def _messages(self, question: Question, family: Family, shots: Sequence[Question]) -> list[dict[str, str]]:
-        messages = [{"role": "system", "content": self.config.system}] if self.config.system is not None else []
+    def _messages(
+        self, question: Question, family: Family, shots: Sequence[Question], form: Form | None
+    ) -> list[dict[str, str]]:
+        system = self.config.system if form is None or form.system is None else form.system
+        messages = [{"role": "system", "content": system}] if system is not None else []
         for shot in shots:
             messages.append({"role": "user", "content": self.request(shot, family)})
             messages.append({"role": "assistant", "content": self.reference(shot)})
-        return [*messages, {"role": "user", "content": self.request(question, family)}]
+        return [*messages, {"role": "user", "content": self._asked(question, family, form)}]
+
+    def _asked(self, question: Question, family: Family, form: Form | None) -> str:
+        """The question in the words of its form."""
+        if form is None or form.template is None:
+            return self.request(question, family)
+        return form.template.format(question=with_options(question), refusal=self.config.refusal)
 
     def end_text(self, is_chat: bool) -> str:
         """What a completion ends with: the token after a chat turn, or the end of text."""
         end = self._turn_end if is_chat else self.tokenizer.eos_token_id
         return str(self.tokenizer.convert_ids_to_tokens(end))
 
-    def _prompt(self, question: Question, family: Family, shots: tuple[Question, ...]) -> Prompt:
-        if not self._is_chat(shots):
+    def _prompt(
+        self, question: Question, family: Family, shots: tuple[Question, ...], form: Form | None = None
+    ) -> Prompt:
+        """``form``: None for the instruction of the family."""
+        if not self._is_chat(shots, form):
             solved = [f"{as_plain_text(self.request(shot, family))} {self.reference(shot)}\n\n" for shot in shots]
-            text = "".join(solved) + as_plain_text(self.request(question, family))
+            asked = self._asked(question, family, form)
+            has_instruction = form is None or form.template is None
+            text = "".join(solved) + (as_plain_text(asked) if has_instruction else asked)
             return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
-        messages = self._messages(question, family, shots)
+        messages = self._messages(question, family, shots, form)
         try:
             text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except Exception as error:

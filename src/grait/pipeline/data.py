@@ -10,6 +10,7 @@ from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import DataError
 from grait.judging.sureness import with_sureness
 from grait.model.completions import TokenizedExample
+from grait.model.forms import Form
 from grait.model.load import load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.records import Question
@@ -85,25 +86,35 @@ class RunData:
         return TokenizedExample(question_id, prompt.token_ids, completion.token_ids)
 
     def fitting(
-        self, questions: Sequence[Question], longest: int, max_new_tokens: int, where: str, is_trained_on: bool = False
+        self,
+        questions: Sequence[Question],
+        longest: int,
+        max_new_tokens: int,
+        where: str,
+        is_trained_on: bool = False,
+        *,
+        form: Form | None = None,
     ) -> tuple[list[Question], list[str]]:
         """The questions that have room, with their answers, in ``longest`` tokens, and the ids of the others.
 
-        Answers have ``max_new_tokens``; the refusal has to fit, and the given answers of questions that are trained on.
-        ``where``: what the questions are, for the message. Raises DataError when none fits.
+        Answers have ``max_new_tokens``; the refusal has to fit, and the given answers of questions that are trained on,
+        which have to fit in every form. ``form``: that of the others; None for the main one. ``where``: what the
+        questions are, for the message. Raises DataError when none fits.
         """
         refusal = self.config.prompt.refusal
+        forms = self.prompts.forms if is_trained_on else (form,)
         kept, skipped = [], []
         for question in questions:
-            asked, prompt = self.prompts.query(question), self.prompts.prompt(question, "refuse")
+            asked = self.prompts.query(question)
+            shown = [self.prompts.prompt(question, "refuse", form) for form in forms]
             unsure = with_sureness(self.prompts.reference(question), False)  # the longest that any method teaches
             given = [refusal, *([unsure, *question.choices] if is_trained_on else [])]
             answers = [
                 self.prompts.completion(asked, refusal),
-                *(self.prompts.completion(prompt, text) for text in given),
+                *(self.prompts.completion(prompt, text) for prompt in shown for text in given),
             ]
             n_answer = max(max_new_tokens, *(len(answer.token_ids) for answer in answers))
-            if max(len(asked.token_ids), len(prompt.token_ids)) + n_answer <= longest:
+            if max(len(prompt.token_ids) for prompt in (asked, *shown)) + n_answer <= longest:
                 kept.append(question)
             else:
                 skipped.append(question.id)

@@ -11,6 +11,7 @@ from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_method
+from grait.model.forms import Form, form_key
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import in_parts
@@ -18,23 +19,36 @@ from grait.pipeline.predict import predict
 from grait.pipeline.results import SUMMARY, Answered, RunResult
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
-from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, ProbeRecord, Question
+from grait.records import (
+    Asked,
+    DifferenceRecord,
+    FormRecord,
+    GroupRecord,
+    MetricRecord,
+    Prediction,
+    ProbeRecord,
+    Question,
+)
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
 
-HEADINGS = {"evaluation": "4/4 Evaluation", "calibration": "Calibration"}
+HEADINGS = {"evaluation": "4/4 Evaluation", "calibration": "Calibration", "forms": "4/4 Evaluation by form"}
 """What questions are asked for, which is also the folder of the answers."""
 
 
 @dataclass(frozen=True)
 class System:
-    """A model to be asked. ``adapter``: None for the initial model. ``asked``: how; ``judge``: of what it says."""
+    """A model to be asked. ``adapter``: None for the initial model. ``asked``: how; ``judge``: of what it says.
+
+    ``form``: of ``refuse``; None for the main one.
+    """
 
     name: str
     adapter: Stage | None
     asked: Asked
     judge: Judge
+    form: Form | None = None
 
     @classmethod
     def of_method(cls, name: str, adapter: Stage | None) -> "System":
@@ -56,18 +70,20 @@ def answer_questions(
     stages: Stages,
     system: System,
     asked: QuestionSet,
-    purpose: Literal["evaluation", "calibration"] = "evaluation",
+    purpose: Literal["evaluation", "calibration", "forms"] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     key = answers_key(data, system, asked.questions) | {"columns": [column.name for column in fields(Prediction)]}
-    stage = Stage(stages.folder / purpose / asked.title / system.name, key)
+    within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name
+    stage = Stage(within / asked.title / system.name, key)
 
     def compute(partial: Path) -> Notes:
         predictions, skipped = ask(data, models, stage, system, asked)
         write_rows(partial / "predictions.parquet", predictions)
         return {"skipped": skipped}
 
-    stages.once(f"{HEADINGS[purpose]}: {system.name} on {asked.title}", stage, compute)
+    how = "" if system.form is None else f" in the form {system.form.name}"
+    stages.once(f"{HEADINGS[purpose]}: {system.name} on {asked.title}{how}", stage, compute)
     return read_rows(stage.folder / "predictions.parquet", Prediction)
 
 
@@ -87,13 +103,15 @@ def plan_answers(
 def answers_key(data: RunData, system: System, questions: Sequence[Question]) -> dict[str, Any]:
     """All that decides what a system answers."""
     config, prompts = data.config, data.prompts
+    form = system.form or prompts.forms[0]
     return {
         "model": model_key(config),
         **engine_key(config),
         "adapter": system.adapter.fingerprint if system.adapter else None,
         "asked": system.asked,
-        "prompt": config.prompt.model_dump(exclude={"shots_in"}),
-        "shots": digest(prompts.shots_of(questions)) if prompts.shows_shots(system.asked) else None,
+        "prompt": config.prompt.wording,
+        **(form_key(form) if system.asked == "refuse" else {}),
+        "shots": digest(prompts.shots_of(questions)) if prompts.shows_shots(system.asked, form) else None,
         "answer_form": prompts.answer_form,
         "questions": digest(questions),
         "max_new_tokens": config.evaluation.max_new_tokens,
@@ -108,7 +126,7 @@ def ask(
     What is finished is kept in ``stage.unfinished()``.
     """
     new_tokens = data.config.evaluation.max_new_tokens
-    kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title)
+    kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title, form=system.form)
     with (
         models.engine(system.adapter) as engine,
         progress.bar(f"{system.name}, {asked.title}", len(processes.own(kept)), "questions") as advance,
@@ -116,9 +134,16 @@ def ask(
         predictions = in_parts(
             stage.unfinished(),
             Prediction,
-            data.prompts.asked_together(kept, system.asked),
+            data.prompts.asked_together(kept, system.asked, system.form),
             lambda part: predict(
-                engine, data.prompts, part, system.asked, system.judge, max_new_tokens=new_tokens, advance=advance
+                engine,
+                data.prompts,
+                part,
+                system.asked,
+                system.judge,
+                form=system.form,
+                max_new_tokens=new_tokens,
+                advance=advance,
             ),
             advance,
         )
@@ -176,7 +201,12 @@ def measure_with_dials(
 
 
 def write_results(
-    data: RunData, stages: Stages, predictions: Answered, probes: Sequence[ProbeRecord], dialled: Answered
+    data: RunData,
+    stages: Stages,
+    predictions: Answered,
+    probes: Sequence[ProbeRecord],
+    dialled: Answered,
+    forms: Sequence[FormRecord] = (),
 ) -> RunResult:
     """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
     config = data.config
@@ -200,6 +230,7 @@ def write_results(
         dialled=dialled,
         dialled_metrics=measure_with_dials(config, data.test_sets, dialled),
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
+        forms=list(forms),
     )
     if processes.is_main():
         write_records(stages.folder, result.files)

@@ -1,6 +1,7 @@
 """Stage 1, and again after the warm-up: what the model knows, and how that changes."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,19 @@ def knowledge_key(data: RunData) -> dict[str, Any]:
     return {
         "model": model_key(config),
         **engine_key(config),
-        "prompt": config.prompt.model_dump(exclude={"shots_in"}),
-        "knowledge": config.knowledge.model_dump(),
+        "prompt": config.prompt.wording,
+        **_forms_that_have_to_fit(data),
+        "knowledge": config.knowledge.model_dump(exclude={"own_samples", "own_max_new_tokens"}),
         "seed": config.seed,
         "questions": digest(data.training_set),
         "shots": digest(data.prompts.shots_of(list(data.questions.values()))),
     }
+
+
+def _forms_that_have_to_fit(data: RunData) -> dict[str, Any]:
+    """Forms with words of their own, in which a question may be too long."""
+    forms = [asdict(form) for form in data.prompts.forms if form.template is not None]
+    return {"forms": forms, "own_max_new_tokens": data.config.knowledge.own_max_new_tokens} if forms else {}
 
 
 def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[KnowledgeState]:
@@ -40,7 +48,8 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
     stage = Stage(stages.folder / "knowledge", knowledge_key(data))
 
     def compute(folder: Path) -> Notes:
-        new_tokens = data.config.knowledge.max_new_tokens
+        knowledge = data.config.knowledge
+        new_tokens = max(knowledge.max_new_tokens, knowledge.own_max_new_tokens if data.config.prompt.forms else 0)
         kept, skipped = data.fitting(
             list(data.questions.values()), models.longest, new_tokens, "training", is_trained_on=True
         )

@@ -16,9 +16,11 @@ from grait.pipeline.conflict import plan_conflict, static_conflict
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, write_results
+from grait.pipeline.forms import form_records, plan_forms
 from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
 from grait.pipeline.models import Models
+from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
 from grait.pipeline.probes import plan_probes, probe_systems
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
@@ -40,37 +42,45 @@ def run(config: Config) -> RunResult:
 def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     config = data.config
     check_calibration(data)
-    states = initial_knowledge(data, models, stages)
+    asked = initial_knowledge(data, models, stages)
+    own = own_words(data, models, stages, asked)
+    states = known_at_best(data, asked, own)
     check_both_sides(states, config.knowledge.correctness_threshold)
-    evidence = _evidence(data, models, stages, states)
+    evidence = _evidence(data, models, stages, states, asked)
     selected = selections(config, evidence)
-    write_selection(data, evidence, selected)
+    write_selection(data, evidence, selected, own)
     same = same_training(selected)
     adapters = {
-        method: training(data, models, stages, method, selected[method]) for method in dict.fromkeys(same.values())
+        method: training(data, models, stages, method, selected[method], own) for method in dict.fromkeys(same.values())
     }
     systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
     for title, questions in data.test_sets.items():
-        asked = QuestionSet(title, questions)
-        found = {system.name: answer_questions(data, models, stages, system, asked) for system in systems}
+        test = QuestionSet(title, questions)
+        found = {system.name: answer_questions(data, models, stages, system, test) for system in systems}
         untrained = {name: found[name] for name in UNTRAINED}
         predictions[title] = untrained | {method: found[first] for method, first in same.items()}
     set_dials(data, models, stages, adapters)
     probes = probe_systems(data, models, stages, adapters, same)
-    result = write_results(data, stages, predictions, probes, with_dials(data, predictions, same))
+    forms = form_records(data, models, stages, adapters, same, predictions)
+    result = write_results(data, stages, predictions, probes, with_dials(data, predictions, same), forms)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
     return result
 
 
-def _evidence(data: RunData, models: Models, stages: Stages, states: list[KnowledgeState]) -> Evidence:
-    """Stage 2, up to the selection: what the chosen methods need to know, and no more."""
+def _evidence(
+    data: RunData, models: Models, stages: Stages, states: list[KnowledgeState], asked: list[KnowledgeState]
+) -> Evidence:
+    """Stage 2, up to the selection: what the chosen methods need to know, and no more.
+
+    ``asked``: the states of the main query, which flow is measured from; ``states``: those of the best form.
+    """
     methods = data.config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     if not needs_flow and not needs_influence:
         return Evidence(states, {}, {})
     warmed_up = warmup(data, models, stages, states)
-    flow = warmup_flow(data, models, stages, states, warmed_up) if needs_flow else []
+    flow = warmup_flow(data, models, stages, asked, warmed_up) if needs_flow else []
     if needs_flow:
         static_conflict(data, models, stages, states)
     scores = influence_scores(data, models, stages, states, warmed_up) if needs_influence else []
@@ -85,7 +95,7 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
     methods = config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     n_tests = len(config.evaluation.datasets)
-    plans = [plan_knowledge(config, training_set)]
+    plans = [plan_knowledge(config, training_set), *plan_own_words(config, training_set)]
     if needs_flow or needs_influence:
         plans.append(plan_warmup(config, training_set))
     if needs_flow:
@@ -97,6 +107,8 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
     plans += [plan_dials(config, calibration) for calibration in others[n_tests:]]
     if config.evaluation.probes:
         plans.append(plan_probes(config))
+    for tests in others[:n_tests]:
+        plans += plan_forms(config, tests)
     return tuple(plans)
 
 

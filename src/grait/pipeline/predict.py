@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from grait.judging.outcomes import is_hedged, is_unparsable
 from grait.model.answers import ask_both_ways
 from grait.model.engine import Advance, Engine
+from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
 from grait.records import Asked, Outcome, Prediction, Question
 
@@ -16,20 +17,21 @@ def predict(
     asked: Asked,
     judge: Callable[[str, Question, tuple[str, ...]], Outcome],
     *,
+    form: Form | None = None,
     max_new_tokens: int,
     advance: Advance,
 ) -> list[Prediction]:
     """One prediction for each question, in their order; questions may be none.
 
     Questions with the same shots are asked together, so that their common prefix runs once. ``advance`` is
-    told answered questions.
+    told answered questions. ``form``: of ``refuse``; None for the main one.
     """
     if not questions:
         return []
     phrases = prompts.config.all_refusal_phrases
     predictions: dict[str, Prediction] = {}
-    for part in prompts.asked_together(questions, asked):
-        answers = ask_both_ways(engine, prompts, part, asked, max_new_tokens=max_new_tokens, advance=advance)
+    for part in prompts.asked_together(questions, asked, form):
+        answers = ask_both_ways(engine, prompts, part, asked, form=form, max_new_tokens=max_new_tokens, advance=advance)
         for question, both in zip(part, answers, strict=True):
             outcome = judge(both.output, question, phrases)
             predictions[question.id] = Prediction(

@@ -61,6 +61,7 @@ def run_page(
         probes=result.probes,
         dial=_dial(folder, result, same),
         dialled_metrics=result.dialled_metrics,
+        forms=result.forms,
     )
     return page.run_report(run)
 

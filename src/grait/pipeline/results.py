@@ -8,6 +8,7 @@ from typing import Any
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
+    FormRecord,
     GroupRecord,
     MetricRecord,
     Prediction,
@@ -15,7 +16,7 @@ from grait.records import (
     Question,
 )
 
-METRICS, GROUPS, PROBES = "metrics.json", "groups.json", "probes.json"
+METRICS, GROUPS, PROBES, FORMS = "metrics.json", "groups.json", "probes.json", "forms.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
@@ -33,7 +34,8 @@ class RunResult:
     ``predictions``: data set -> system -> predictions in the data set's order. ``groups``: metrics of the data sets
     whose questions have a group (MMLU). ``probes``: one record for each system that was asked them. ``differences``: of
     the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
-    model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any.
+    model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
+    in each of ``prompt.forms`` and their means, where there are several.
     """
 
     folder: Path
@@ -47,11 +49,12 @@ class RunResult:
     dialled: Answered = field(default_factory=dict)
     dialled_metrics: list[MetricRecord] = field(default_factory=list)
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)
+    forms: list[FormRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
-        names = ("metrics", "groups", "differences", "probes", "dialled_metrics", "dialled_differences")
+        names = ("metrics", "groups", "differences", "probes", "forms", "dialled_metrics", "dialled_differences")
         return {f"{name}.json": getattr(self, name) for name in names}
 
 

@@ -9,19 +9,21 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from grait.config import Config, OptimizerSection
-from grait.judging.sureness import with_sureness
+from grait.knowledge.own_words import OwnAnswers
 from grait.methods.catalog import METHODS, main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence, by_question, most_correct, with_label
 from grait.model.compiled import compiled
+from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
+from grait.pipeline.lessons import NO_OWN_WORDS, as_row, rait_examples, weighted_examples
 from grait.pipeline.models import Models, model_key
-from grait.pipeline.stages import Notes, Stages, digest, left_out
+from grait.pipeline.stages import Notes, Stages, left_out
 from grait.pipeline.work import ANSWER_TOKENS, Count, SetSize, StagePlan, Work
-from grait.records import InfluenceScore, KnowledgeState, RaitExample, Selected
+from grait.records import InfluenceScore, KnowledgeState, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.runtime.files import replacing_folder
-from grait.training.examples import WeightedExample
+from grait.training.examples import WeightedExample, digest_of
 from grait.training.sft import add_adapter, n_steps, train
 from grait.training.trainer import EndOfEpoch
 
@@ -51,7 +53,7 @@ def warmup(data: RunData, models: Models, stages: Stages, states: Sequence[Knowl
     ]
     key = {
         "model": model_key(config),
-        "examples": digest(examples),
+        "examples": digest_of(examples),
         "lora": config.lora.model_dump(),
         "warmup": config.warmup.model_dump(exclude={"micro_batch_size"}),
         "checkpoints": config.influence.checkpoints,
@@ -75,34 +77,42 @@ def plan_warmup(config: Config, training: SetSize) -> StagePlan:
     return _plan(config, training, "warm-up", does, count, config.warmup)
 
 
-def training(data: RunData, models: Models, stages: Stages, method: str, selected: Sequence[Selected]) -> Stage:
-    """One method's adapter, in PEFT's format, with ``rait.jsonl`` beside it."""
+def training(
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    method: str,
+    selected: Sequence[Selected],
+    own: OwnAnswers = NO_OWN_WORDS,
+) -> Stage:
+    """One method's adapter, in PEFT's format, with ``rait.jsonl`` beside it. ``own``: the model's own words."""
     config = data.config
-    examples = weighted_examples(data, selected)
+    examples = weighted_examples(data, selected, own)
     optimizer = config.training.resolved(len(examples))
     key = {
         "model": model_key(config),
-        "examples": digest(examples),
+        "examples": digest_of(examples),
         "lora": config.lora.model_dump(),
         "training": optimizer.model_dump(exclude={"micro_batch_size", "methods", "max_steps"}),
         "seed": config.seed,
     }
     stage = Stage(stages.folder / "adapters" / method, key)
-    n_refusals = sum(row.target == "refusal" for row in selected)
+    n_refusals, n_forms = sum(row.target == "refusal" for row in selected), len(data.prompts.forms)
+    each = f", each in {n_forms} forms" if n_forms > 1 else ""
     stages.once(
-        f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals",
+        f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
         stage,
         lambda folder: _train(models, method, stage, examples, optimizer, folder),
     )
     path = stage.folder / EXAMPLES
     if processes.is_main() and not path.exists():  # beside the stage's own files: earlier versions wrote none
-        write_jsonl(path, rait_examples(data, selected))
+        _write_examples(path, data, selected, own)
     return stage
 
 
 def plan_training(config: Config, training: SetSize, method: str) -> StagePlan:
     """The cost of ``training`` of one method."""
-    count = n_selected(config, training.count, method)
+    count = n_selected(config, training.count, method).times(len(forms_of(config.prompt)))
     optimizer = config.training.resolved(count.or_per)
     return _plan(config, training, f"training {method}", METHODS[method].summary, count, optimizer)
 
@@ -119,7 +129,9 @@ def n_selected(config: Config, questions: Count, method: str) -> Count:
     return questions.at_most(2 * n_ik if n_ik is not None else None)
 
 
-def write_selection(data: RunData, evidence: Evidence, selected: Mapping[str, Sequence[Selected]]) -> None:
+def write_selection(
+    data: RunData, evidence: Evidence, selected: Mapping[str, Sequence[Selected]], own: OwnAnswers = NO_OWN_WORDS
+) -> None:
     """Results for people, of the run's main method: its training examples as text, and what it made of the scores.
 
     No ``influence/scores.parquet`` where no method of the run needed influence.
@@ -127,7 +139,7 @@ def write_selection(data: RunData, evidence: Evidence, selected: Mapping[str, Se
     if not selected or not processes.is_main():
         return
     chosen = selected[main_method(selected)]
-    write_jsonl(data.folder / EXAMPLES, rait_examples(data, chosen))
+    _write_examples(data.folder / EXAMPLES, data, chosen, own)
     if evidence.influence:
         weights = {row.id: row.sample_weight for row in by_question(chosen).values()}
         rows = [
@@ -135,6 +147,10 @@ def write_selection(data: RunData, evidence: Evidence, selected: Mapping[str, Se
             for score in evidence.influence.values()
         ]
         write_rows(data.folder / "influence" / "scores.parquet", rows)
+
+
+def _write_examples(path: Path, data: RunData, selected: Sequence[Selected], own: OwnAnswers) -> None:
+    write_jsonl(path, [as_row(example) for example in rait_examples(data, selected, own)])
 
 
 def _train(
@@ -198,26 +214,3 @@ def _plan(
     )
     steps = Count(None if count.n is None else n_steps(count.n, optimizer), count.is_exact)
     return StagePlan(name, does, count, work, unit="examples", steps=steps, per=count.per("examples"))
-
-
-def weighted_examples(data: RunData, selected: Sequence[Selected]) -> list[WeightedExample]:
-    """What is trained on: REFUSE prompts, and what each teaches."""
-    return [WeightedExample(data.tokenized(row.id, "refuse", taught(data, row)), row.sample_weight) for row in selected]
-
-
-def rait_examples(data: RunData, selected: Sequence[Selected]) -> list[RaitExample]:
-    """The same as text."""
-    rows = []
-    for row in selected:
-        prompt = data.prompts.prompt(data.questions[row.id], "refuse")
-        completion = data.prompts.completion(prompt, taught(data, row))
-        rows.append(RaitExample(row.id, row.label, prompt.text, completion.text, row.sample_weight))
-    return rows
-
-
-def taught(data: RunData, row: Selected) -> str:
-    """What the selected question teaches, as text."""
-    if row.target == "refusal":
-        return data.config.prompt.refusal
-    reference = data.prompts.reference(data.questions[row.id])
-    return reference if row.target == "answer" else with_sureness(reference, row.target == "answer-sure")

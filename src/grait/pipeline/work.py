@@ -5,7 +5,7 @@ Each stage declares its ``StagePlan`` beside its function; docs/configs.md expla
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from grait.config import Config
 from grait.records import Question
@@ -83,6 +83,12 @@ class SetSize:
             is_local=True,
         )
 
+    def first(self, n: int) -> "SetSize":
+        """Its first n questions, or all where there are fewer, taken to be as long as all of them."""
+        own = self.count
+        limited = Count(None, is_exact=False).at_most(n) if own.n is None else Count(min(own.n, n), own.is_exact)
+        return replace(self, count=limited)
+
     @property
     def query_tokens(self) -> float:
         """Tokens of a knowledge query, without its shots."""
@@ -100,7 +106,7 @@ class SetSize:
 
     def shots_tokens(self, config: Config) -> float:
         """Tokens of the shots before a prompt that is trained on, each as long as a question of this set."""
-        shown = config.prompt.n_shots if config.prompt.shots_in == "all" else 0
+        shown = config.prompt.n_shots if config.prompt.shows_examples else 0
         return shown * (self.prompt_tokens + ANSWER_TOKENS)
 
 

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -144,10 +144,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_jsonl(path: Path, rows: Sequence[Any]) -> None:
-    """Write dataclass rows as JSON lines, all or nothing."""
+    """Write rows, dataclasses or plain values, as JSON lines, all or nothing."""
     with replacing_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            value = asdict(row) if is_dataclass(row) and not isinstance(row, type) else row
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:

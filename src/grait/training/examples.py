@@ -1,13 +1,14 @@
 """Weighted examples: their order in training, and batches of them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from grait.model.completions import TokenizedExample, collate
+from grait.runtime.artifacts import fingerprint
 
 NOTHING = ""
 """The id of an example that only fills up a batch."""
@@ -15,10 +16,22 @@ NOTHING = ""
 
 @dataclass(frozen=True, slots=True)
 class WeightedExample:
-    """An example and the factor of its loss."""
+    """An example and the factor of its loss. ``form``: how it is put; prompts of one form share a beginning."""
 
     example: TokenizedExample
     sample_weight: float
+    form: str = ""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """All of it as JSON values, without what only some examples have."""
+        found: dict[str, Any] = {"example": asdict(self.example), "sample_weight": self.sample_weight}
+        return found | {"form": self.form} if self.form else found
+
+
+def digest_of(examples: Sequence[WeightedExample]) -> str:
+    """Fingerprint of the examples, for stage keys."""
+    return fingerprint([row.content for row in examples])
 
 
 class Examples(Dataset[WeightedExample]):

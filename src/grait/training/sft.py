@@ -19,7 +19,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,10 @@ from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
 from grait.model.common_prefix import shared_length
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import fingerprint
 from grait.runtime.machine import versions
 from grait.runtime.unfinished import digest_of_weights, open_folder
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
-from grait.training.examples import NOTHING, WeightedExample
+from grait.training.examples import NOTHING, WeightedExample, digest_of
 from grait.training.gathered import moments, trained_weights
 from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
 
@@ -237,7 +236,7 @@ def _settings(
         "versions": versions(),
         "frozen_model": digest_of_weights(model, is_trainable=False),
         "adapter": digest_of_weights(model, is_trainable=True),
-        "examples": fingerprint([asdict(row) for row in examples]),
+        "examples": digest_of(examples),
         "training": config.model_dump(include=set(OptimizerSection.model_fields) - {"micro_batch_size"}),
         "seed": seed,
         **({} if processes.sharding() == "none" else {"sharding": processes.sharding()}),

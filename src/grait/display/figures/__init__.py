@@ -12,6 +12,7 @@ from grait.display.figures.outcomes import (
     flow,
     four_way_counts,
     outcome_bars,
+    outcomes_by_form,
     outcomes_by_group,
     outcomes_by_popularity,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "loss_curves",
     "operating_curves",
     "outcome_bars",
+    "outcomes_by_form",
     "outcomes_by_group",
     "outcomes_by_popularity",
     "risk_coverage_curves",

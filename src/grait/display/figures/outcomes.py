@@ -8,7 +8,7 @@ import numpy as np
 from grait.display.figures.parts import Rows, data, finished, layered, names_axis, percent, share_axis, shortened
 from grait.display.palette import OUTCOMES, colour
 from grait.evaluation.metrics import joint_counts
-from grait.records import Outcome
+from grait.records import FormRecord, Outcome
 
 MAX_GROUPS = 60
 """Bars of ``outcomes_by_group``."""
@@ -149,6 +149,30 @@ def outcomes_by_group(
         .encode(x=share_axis("right_before", None), y=names_axis("group", order), description="says:N")
     )
     return layered([_bars(rows, "group", order), before], 34 + 16 * len(order))
+
+
+def outcomes_by_form(records: Sequence[FormRecord]) -> alt.LayerChart:
+    """Bars as in ``outcome_bars``, one for each form; a tick marks what the initial model answers right in it.
+
+    Of one system on one data set.
+    """
+    rows: Rows = []
+    ticks: Rows = []
+    for record in records:
+        right, wrong, over = (
+            round(share * record.n) for share in (record.pc, record.pw, record.over_refusal_rate * record.pc0)
+        )
+        counts = dict(zip(FOUR_WAYS, (right, wrong, record.n - right - wrong - over, over), strict=True))
+        rows += [{"form": record.form} | part for part in _parts(counts, record.form)]
+        says = f"{record.form}: right before, {percent(record.pc0)} of {record.n} questions"
+        ticks.append({"form": record.form, "right_before": record.pc0, "says": says})
+    order = [record.form for record in records]
+    before = (
+        alt.Chart(data(ticks))
+        .mark_tick(color=colour("ink"), thickness=2, size=13)
+        .encode(x=share_axis("right_before", None), y=names_axis("form", order), description="says:N")
+    )
+    return layered([_bars(rows, "form", order), before], 60 + 20 * len(order))
 
 
 def outcomes_by_popularity(

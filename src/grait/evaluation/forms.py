@@ -1,0 +1,120 @@
+"""What a system does in each form of a question, against the initial model asked in the same form."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from grait.evaluation.metrics import (
+    joint_counts,
+    outcome_shares,
+    over_refusal_rate,
+    ths_interval,
+    truthful_helpfulness_score,
+)
+from grait.judging.apologies import is_apology
+from grait.records import FormRecord, Prediction
+
+ALL = "all"
+"""The form of the mean over all forms."""
+
+
+def summarize_form(
+    method: str,
+    dataset: str,
+    form: str,
+    initial: Sequence[Prediction],
+    rows: Sequence[Prediction],
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> FormRecord:
+    """One system in one form. ``initial``: the initial model asked in it; both hold the same questions, one at least.
+
+    An answer that refuses does not count as an apology, whatever else it says.
+    """
+    before, after = ({row.id: row.outcome for row in own} for own in (initial, rows))
+    base, shares = outcome_shares(before.values()), outcome_shares(after.values())
+    counts = joint_counts(before, after)
+    ths = low = high = None
+    if base.pw:
+        ths = truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw)
+        low, high = ths_interval(counts, resamples, seed)
+    return FormRecord(
+        method=method,
+        dataset=dataset,
+        form=form,
+        n=shares.n,
+        pc0=base.pc,
+        pw0=base.pw,
+        pr0=base.pr,
+        pc=shares.pc,
+        pw=shares.pw,
+        pr=shares.pr,
+        over_refusal_rate=over_refusal_rate(before, after),
+        ths=ths,
+        ths_low=low,
+        ths_high=high,
+        share=None if ths is None or base.pc == 0 else ths / base.pc,
+        empty_rate=sum(not row.output.strip() for row in rows) / len(rows),
+        apology_rate=sum(row.outcome != "refused" and is_apology(row.output) for row in rows) / len(rows),
+    )
+
+
+def with_means(records: Sequence[FormRecord]) -> list[FormRecord]:
+    """The records by data set and method, each followed by its mean over forms, which has no interval.
+
+    ``n`` of a mean: questions of one form. Its THS and share are over the forms in which they are defined.
+    """
+    by_system: dict[tuple[str, str], list[FormRecord]] = {}
+    for record in records:
+        by_system.setdefault((record.dataset, record.method), []).append(record)
+    found = []
+    for own in by_system.values():
+        found += [*own, _mean(own)]
+    return found
+
+
+def _mean(own: Sequence[FormRecord]) -> FormRecord:
+    def over(name: str) -> float:
+        return fmean(getattr(row, name) for row in own)
+
+    def where_defined(name: str) -> float | None:
+        values = [value for row in own if (value := getattr(row, name)) is not None]
+        return fmean(values) if values else None
+
+    return FormRecord(
+        method=own[0].method,
+        dataset=own[0].dataset,
+        form=ALL,
+        n=max(row.n for row in own),
+        pc0=over("pc0"),
+        pw0=over("pw0"),
+        pr0=over("pr0"),
+        pc=over("pc"),
+        pw=over("pw"),
+        pr=over("pr"),
+        over_refusal_rate=over("over_refusal_rate"),
+        ths=where_defined("ths"),
+        ths_low=None,
+        ths_high=None,
+        share=where_defined("share"),
+        empty_rate=over("empty_rate"),
+        apology_rate=over("apology_rate"),
+    )
+
+
+def by_form(
+    answers: Mapping[str, Mapping[str, Mapping[str, Sequence[Prediction]]]],
+    initial: str,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> list[FormRecord]:
+    """Every system in every form with the means over forms. ``answers``: form -> data set -> system -> predictions.
+
+    ``initial``: the name of the initial model among the systems; it has rows of its own, whose THS is 0.
+    """
+    records = [
+        summarize_form(system, dataset, form, systems[initial], rows, resamples, seed)
+        for form, datasets in answers.items()
+        for dataset, systems in datasets.items()
+        for system, rows in systems.items()
+    ]
+    return with_means(records)

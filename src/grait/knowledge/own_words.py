@@ -1,0 +1,90 @@
+"""What the initial model says by itself in a chat form: its own right answers, to be taught in its own words.
+
+A reference answer is a few words, and a chat model answers in a sentence: taught references, it would lose its manner.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+
+from grait.config import KnowledgeConfig
+from grait.judging.outcomes import judge
+from grait.knowledge.query import label
+from grait.model.engine import Advance, Engine
+from grait.model.forms import Form
+from grait.model.prompts import PromptFormat
+from grait.records import KnowledgeState, OwnWords, Question
+
+OwnAnswers = Mapping[str, Mapping[str, OwnWords]]
+"""By the form that was asked (``Form.own_words``), then by question id."""
+
+_LAST_SENTENCE = re.compile(r".*[.!?][\"')\]]*(?=\s|$)", re.DOTALL)
+
+
+def in_own_words(
+    engine: Engine,
+    prompts: PromptFormat,
+    questions: Sequence[Question],
+    form: Form,
+    config: KnowledgeConfig,
+    *,
+    seed: int,
+    advance: Advance,
+) -> list[OwnWords]:
+    """``config.own_samples`` of each question in this chat form, judged; in the questions' order, which may be none.
+
+    A sample that was cut off is judged as it is and taught up to its last whole sentence, if that is judged alike.
+    """
+    if not questions:
+        return []
+    shown = [prompts.prompt(question, "refuse", form) for question in questions]
+    answers = engine.generate(
+        [prompt.token_ids for prompt in shown],
+        [question.id for question in questions],
+        n=config.own_samples,
+        temperature=config.temperature,
+        max_new_tokens=config.own_max_new_tokens,
+        end_token_ids=prompts.end_token_ids(shown[0].is_chat),
+        seed=seed,
+        advance=advance,
+    )
+    phrases = prompts.config.all_refusal_phrases
+    found = []
+    for question, own in zip(questions, answers, strict=True):
+        n_right = 0
+        texts: dict[str, list[str]] = {"correct": [], "wrong": [], "refused": []}
+        for tokens in own:
+            text = prompts.decode(tokens)
+            outcome = judge(text, question, phrases)
+            n_right += outcome == "correct"
+            whole = text if len(tokens) < config.own_max_new_tokens else whole_sentences(text)
+            if whole and judge(whole, question, phrases) == outcome:
+                texts[outcome].append(whole)
+        right = Random(f"{seed}\0{question.id}").choice(texts["correct"]) if texts["correct"] else None
+        wrong = Counter(texts["wrong"]).most_common(1)[0][0] if texts["wrong"] else None
+        found.append(OwnWords(question.id, n_right / len(own), right, wrong))
+    return found
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to its last end of a sentence; nothing where it has none."""
+    found = _LAST_SENTENCE.match(text)
+    return found.group() if found else ""
+
+
+def known_in_any_form(states: Sequence[KnowledgeState], own: OwnAnswers, threshold: float) -> list[KnowledgeState]:
+    """The states with the highest correctness of all forms that were asked, and its label.
+
+    A model may know in one form what it does not say in another; it is not to refuse there what it can say here.
+    Certainty and answer stay those of the main query.
+    """
+    if not own:
+        return list(states)
+    found = []
+    for state in states:
+        others = [of_form[state.id].correctness for of_form in own.values() if state.id in of_form]
+        correctness = max([state.correctness, *others])
+        found.append(replace(state, correctness=correctness, label=label(correctness, threshold)))
+    return found

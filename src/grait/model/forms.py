@@ -1,0 +1,69 @@
+"""Forms: the ways in which a question is put, in the chat template or as plain text, with an instruction or without."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from grait.config import PromptConfig
+from grait.records import FormName
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to put a question.
+
+    ``template``: its words, with {question} (and options) and perhaps {refusal}; they are the same in the BASIC and
+    REFUSE families. None: the instruction of the family (``prompts.request``), the question, and in plain text
+    "Answer:". ``system``: None for that of the config. ``shows_examples``: solved examples stand before the question.
+    """
+
+    name: str
+    template: str | None
+    is_chat: bool
+    system: str | None = None
+    shows_examples: bool = False
+
+    @property
+    def own_words(self) -> Literal["question", "instruction"] | None:
+        """The built-in form in which the model is asked for its own words for this one, by whether refusals are asked
+        for. None where answers are terse anyway: plain text, and examples to follow."""
+        if not self.is_chat or self.shows_examples:
+            return None
+        return "instruction" if self.template is None or "{refusal}" in self.template else "question"
+
+
+SHORT = 'Give a short answer, or say "{refusal}" if you do not know.\n\n{question}'
+
+
+def built_in(name: FormName, config: PromptConfig) -> Form:
+    """A form of this package; solved examples are shown as ``config.shots_style`` says."""
+    if name == "examples":
+        return Form(name, None, is_chat=config.shots_style == "chat", shows_examples=True)
+    if name == "instruction":
+        return Form(name, None, is_chat=True)
+    if name == "question":
+        return Form(name, "{question}", is_chat=True)
+    if name == "assistant":
+        return Form(name, "{question}", is_chat=True, system="You are a helpful assistant.")
+    if name == "plain":
+        return Form(name, "Q: {question}\nA:", is_chat=False)
+    return Form(name, SHORT, is_chat=True)
+
+
+def forms_of(config: PromptConfig) -> tuple[Form, ...]:
+    """The forms of a run, the main one first; without ``config.forms`` that of ``config.shots_in`` alone.
+
+    That one is put as plain text, too, where the tokenizer has no chat template; chat forms that were asked for are
+    not (``PromptFormat``).
+    """
+    if not config.forms:
+        return (built_in("examples" if config.shots_in == "all" else "instruction", config),)
+    found = []
+    for form in config.forms:
+        name = next((name for name in get_args(FormName) if name == form.name), None)
+        found.append(Form(form.name, form.template, form.chat, form.system) if name is None else built_in(name, config))
+    return tuple(found)
+
+
+def form_key(form: Form) -> dict[str, Any]:
+    """For the keys of stages that show a form. Nothing for the instruction, whose words are those of all before."""
+    return {} if form.template is None else {"form": asdict(form)}

@@ -1,0 +1,113 @@
+"""What selected questions teach: prompt, completion and weight of every training example, in every form."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grait.judging.sureness import with_sureness
+from grait.knowledge.own_words import OwnAnswers
+from grait.model.completions import TokenizedExample
+from grait.model.forms import Form
+from grait.model.prompts import Completion, Prompt
+from grait.pipeline.data import RunData
+from grait.records import RaitExample, Selected
+from grait.training.examples import WeightedExample
+
+NO_OWN_WORDS: OwnAnswers = {}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A selected question in one form. ``weight``: factor of its mean token loss. ``answer``: the completion's text."""
+
+    row: Selected
+    form: Form
+    prompt: Prompt
+    completion: Completion
+    answer: str
+    weight: float
+
+
+def lessons(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OWN_WORDS) -> list[Lesson]:
+    """Every selected row once in each form of the run, form by form.
+
+    ``own``: the model's own words, where it has them, in the place of reference answers in chat forms. Such an answer
+    weighs len(answer) / len(refusal) times as much, in tokens with the end token. The loss of an example is a mean over
+    its tokens, and its first token decides between answer and refusal: in an answer of 20 tokens that one would count a
+    third of what it counts in a refusal of 6, and the model would refuse nearly everything. So it counts the same in
+    both, as it does where answers are terse.
+    """
+    return [_lesson(data, row, form, own) for form in data.prompts.forms for row in selected]
+
+
+def _lesson(data: RunData, row: Selected, form: Form, own: OwnAnswers) -> Lesson:
+    prompt = data.prompts.prompt(data.questions[row.id], "refuse", form)
+    words = _own_words(row, form, own)
+    answer = taught(data, row) if words is None else _stated(row, words)
+    completion = data.prompts.completion(prompt, answer)
+    weight = row.sample_weight
+    if words is not None:
+        refusal = data.prompts.completion(prompt, data.config.prompt.refusal)
+        weight *= len(completion.token_ids) / len(refusal.token_ids)
+    return Lesson(row, form, prompt, completion, answer, weight)
+
+
+def _own_words(row: Selected, form: Form, own: OwnAnswers) -> str | None:
+    """The model's own answer, a right one if it has any. Of a question that it does not know, else its most frequent
+    wrong one: what such a row teaches is what an answer looks like, and this is what the model's own look like."""
+    found = own.get(form.own_words, {}).get(row.id) if form.own_words else None
+    if row.target == "refusal" or found is None:
+        return None
+    return found.wrong if found.right is None and row.label == "idk" else found.right
+
+
+def taught(data: RunData, row: Selected) -> str:
+    """What the selected question teaches where the model's own words are not taught."""
+    if row.target == "refusal":
+        return data.config.prompt.refusal
+    return _stated(row, data.prompts.reference(data.questions[row.id]))
+
+
+def _stated(row: Selected, answer: str) -> str:
+    """An answer, for R-Tuning followed by how sure the model is."""
+    return answer if row.target == "answer" else with_sureness(answer, row.target == "answer-sure")
+
+
+def weighted_examples(
+    data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OWN_WORDS
+) -> list[WeightedExample]:
+    """What is trained on. Examples name their form where the config gives forms."""
+    return [
+        WeightedExample(
+            TokenizedExample(lesson.row.id, lesson.prompt.token_ids, lesson.completion.token_ids),
+            lesson.weight,
+            form=_name(data, lesson),
+        )
+        for lesson in lessons(data, selected, own)
+    ]
+
+
+def rait_examples(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OWN_WORDS) -> list[RaitExample]:
+    """The same as text."""
+    return [
+        RaitExample(
+            lesson.row.id,
+            lesson.row.label,
+            lesson.prompt.text,
+            lesson.completion.text,
+            lesson.weight,
+            form=_name(data, lesson),
+        )
+        for lesson in lessons(data, selected, own)
+    ]
+
+
+def as_row(example: RaitExample) -> dict[str, Any]:
+    """A line of ``rait.jsonl``; without the form where there is only one."""
+    row = dataclasses.asdict(example)
+    return row if example.form else {name: value for name, value in row.items() if name != "form"}
+
+
+def _name(data: RunData, lesson: Lesson) -> str:
+    return lesson.form.name if len(data.prompts.forms) > 1 else ""

@@ -1,0 +1,171 @@
+"""Forms in a whole run: what is taught in each, what is asked in each, and that one form changes nothing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+
+import grait
+from grait.commands.export import export, trained_adapter, trained_on
+from grait.commands.finished import open_run
+from grait.config import parse_config
+from grait.errors import ConfigError
+from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import System, answers_key
+from grait.pipeline.knowledge import knowledge_key
+from grait.pipeline.lessons import lessons, rait_examples, weighted_examples
+from grait.pipeline.order import stage_plans
+from grait.pipeline.own_words import stored_own_words
+from grait.pipeline.results import RunResult
+from grait.pipeline.work import SetSize
+from grait.records import OwnWords, Selected
+from grait.runtime.artifacts import MANIFEST
+from grait.training.examples import digest_of
+
+FORMS = ["examples", "instruction", "question"]
+Made = tuple[str, Files]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("forms")
+    model = save_tiny(folder / "model")
+    return model, write_half_known(model, folder / "questions")
+
+
+def tree_of(made: Made, out: Path, forms: list[Any], **prompt: Any) -> dict[str, Any]:
+    tree = tiny_tree(*made, out)
+    tree["prompt"] |= {"forms": forms} | prompt
+    tree["knowledge"] |= {"own_max_new_tokens": 8, "own_samples": 2}
+    tree["evaluation"]["form_questions"] = 5
+    tree["training"]["methods"] = ["cor-rait", "grait"]
+    return tree
+
+
+@pytest.fixture(scope="module")
+def ran(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], RunResult]:
+    tree = tree_of(made, tmp_path_factory.mktemp("run") / "run", FORMS)
+    return tree, grait.run(tree)
+
+
+def selected_of(data: RunData) -> list[Selected]:
+    ids = list(data.questions)
+    return [
+        Selected(ids[0], "ik", 1.0, "answer"),
+        Selected(ids[1], "idk", 0.5, "answer"),
+        Selected(ids[1], "idk", 2.0, "refusal"),
+        Selected(ids[2], "ik", 1.0, "answer"),
+        Selected(ids[3], "idk", 1.0, "answer-unsure"),
+    ]
+
+
+def test_every_row_is_taught_once_in_each_form(made: Made, tmp_path: Path) -> None:
+    data = RunData(parse_config(tree_of(made, tmp_path, [*FORMS, "plain", "assistant"])))
+    selected = selected_of(data)
+    known, unknown, other, unsure = list(data.questions)[:4]
+    said = "It is the long answer of a model."
+    own = {
+        "question": {known: OwnWords(known, 1.0, said, None), unknown: OwnWords(unknown, 0.0, None, "Wrong, alas.")},
+        "instruction": {known: OwnWords(known, 1.0, "Short.", None), unsure: OwnWords(unsure, 0.5, "A.", "B.")},
+    }
+    found = lessons(data, selected, own)
+    forms = data.prompts.forms
+    assert [(lesson.form.name, lesson.row) for lesson in found] == [(f.name, row) for f in forms for row in selected]
+    texts = {(lesson.form.name, lesson.row): lesson.answer for lesson in found}
+    reference = data.prompts.reference
+    assert texts["examples", selected[0]] == texts["plain", selected[0]] == reference(data.questions[known])
+    assert texts["question", selected[0]] == texts["assistant", selected[0]] == said
+    assert texts["instruction", selected[0]] == "Short."
+    assert texts["question", selected[1]] == "Wrong, alas."
+    assert texts["question", selected[3]] == reference(data.questions[other])  # the model said nothing of it
+    assert texts["instruction", selected[4]] == "A. I am unsure."
+    refusals = [lesson for lesson in found if lesson.row.target == "refusal"]
+    ends = {lesson.prompt.is_chat: lesson.completion for lesson in refusals}
+    assert all(lesson.answer == "I don't know." and lesson.weight == 2.0 for lesson in refusals)
+    assert all(lesson.completion == ends[lesson.prompt.is_chat] for lesson in refusals)
+    for lesson in found:
+        is_own = own.get(lesson.form.own_words or "", {}).get(lesson.row.id) and lesson.row.target != "refusal"
+        n = len(lesson.completion.token_ids) / len(ends[lesson.prompt.is_chat].token_ids) if is_own else 1
+        assert lesson.weight == pytest.approx(lesson.row.sample_weight * n)
+    examples = weighted_examples(data, selected, own)
+    assert [example.form for example in examples] == [lesson.form.name for lesson in found]
+    assert [row.sample_weight for row in rait_examples(data, selected, own)] == [row.sample_weight for row in examples]
+
+
+@pytest.mark.parametrize(("shots_in", "name"), [("all", "examples"), ("query", "instruction")])
+def test_one_form_equal_to_that_of_before_changes_no_key_and_no_example(
+    made: Made, tmp_path: Path, shots_in: str, name: str
+) -> None:
+    before = RunData(parse_config(tree_of(made, tmp_path, [], shots_in=shots_in)))
+    named = RunData(parse_config(tree_of(made, tmp_path, [name], own_words=False)))
+    selected = selected_of(before)
+    assert weighted_examples(before, selected) == weighted_examples(named, selected)
+    assert digest_of(weighted_examples(before, selected)) == digest_of(weighted_examples(named, selected))
+    assert rait_examples(before, selected) == rait_examples(named, selected)
+    for system in (System.of_method("init-basic", None), System.of_method("init-refuse", None)):
+        asked = list(before.questions.values())
+        assert answers_key(before, system, asked) == answers_key(named, system, asked)
+    assert knowledge_key(before) == knowledge_key(named)
+
+
+def test_a_run_answers_in_every_form(ran: tuple[dict[str, Any], RunResult]) -> None:
+    _, result = ran
+    systems = ("init-refuse", "cor-rait", "grait")
+    assert {(row.method, row.form) for row in result.forms} == {(s, f) for s in systems for f in (*FORMS, "all")}
+    assert {row.n for row in result.forms} == {5}
+    for row in result.forms:
+        if row.method == "init-refuse":
+            assert row.ths is None or row.ths == pytest.approx(0)
+    folder = result.folder
+    assert len(json.loads((folder / "forms.json").read_text())) == len(result.forms)
+    assert {path.name for path in (folder / "forms").iterdir()} == {"instruction", "question"}
+    lines = [json.loads(line) for line in (folder / "rait.jsonl").read_text().splitlines()]
+    by_form = {form: [line for line in lines if line["form"] == form] for form in FORMS}
+    assert len({len(own) for own in by_form.values()}) == 1
+    assert all(any("I don't know." in row["completion"] for row in own) for own in by_form.values())
+
+
+def test_a_run_with_forms_goes_on_without_asking_again(
+    ran: tuple[dict[str, Any], RunResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, result = ran
+    written = {path: path.stat().st_mtime_ns for path in result.folder.rglob(MANIFEST)}
+    assert result.folder / "own_words" / "question" / MANIFEST in written
+    monkeypatch.setattr("grait.pipeline.models.load_model", lambda *_: pytest.fail("a model was loaded"))
+    assert grait.run(tree).forms == result.forms
+    assert {path: path.stat().st_mtime_ns for path in result.folder.rglob(MANIFEST)} == written
+    grait.report(result.folder)
+
+
+def test_what_was_trained_on_is_found_again(ran: tuple[dict[str, Any], RunResult], tmp_path: Path) -> None:
+    """With the model's own words and the labels that they give; chat and plain text are not put into one file."""
+    data = open_run(ran[1].folder)
+    selected = trained_on(data, "grait", trained_adapter(data, "grait"))
+    assert len(lessons(data, selected, stored_own_words(data))) == len(FORMS) * len(selected)
+    with pytest.raises(ConfigError, match="trained in the chat template and in plain text"):
+        export(data.folder, "trl", method="grait", out=tmp_path / "out")
+
+
+def test_a_run_without_forms_has_no_results_by_form(made: Made, tmp_path: Path) -> None:
+    tree = tree_of(made, tmp_path / "run", [])
+    tree["training"]["methods"] = ["cor-rait"]
+    result = grait.run(tree)
+    assert result.forms == [] and not (result.folder / "forms.json").exists()
+    line = json.loads((result.folder / "rait.jsonl").read_text().splitlines()[0])
+    assert list(line) == ["id", "label", "prompt", "completion", "sample_weight"]
+
+
+def test_the_plan_counts_every_form(made: Made, tmp_path: Path) -> None:
+    size = SetSize.counted("train", "file", list(RunData(parse_config(tree_of(made, tmp_path, []))).questions.values()))
+    one, three = (
+        {plan.name: plan for plan in stage_plans(parse_config(tree_of(made, tmp_path, forms)), size, [size])}
+        for forms in ([], FORMS)
+    )
+    new = {"own words instruction", "own words question", "form instruction, train", "form question, train"}
+    assert three.keys() - one.keys() == new and not one.keys() - three.keys()
+    assert three["form question, train"].examples.n == 5
+    for name in ("training cor-rait", "training grait"):
+        assert three[name].examples == replace(one[name].examples, n=3 * (one[name].examples.n or 0))
