@@ -17,7 +17,7 @@ from tiny_folder import save_tiny, tiny_tree, write_half_known, write_jsonl
 from transformers import GenerationConfig
 
 import grait
-from grait.chat.terminal import chat, typed_lines
+from grait.chat.terminal import Chat, typed_lines
 from grait.commands.calibrate import Calibration, calibrate, default_data
 from grait.commands.finished import live, open_run
 from grait.config import Config, DataConfig, parse_config
@@ -341,7 +341,7 @@ def test_a_folder_without_a_run_is_one_line(tmp_path: Path, command: Call, name:
         assert code == 2 and err.count("\n") == 1 and expected in err
 
 
-# -- the chat ------------------------------------------------------------------------------------------------------
+# -- the trained form in the chat -------------------------------------------------------------------------------------
 
 
 def test_the_chat_answers_piped_lines(done: Done, command: Call) -> None:
@@ -349,7 +349,7 @@ def test_the_chat_answers_piped_lines(done: Done, command: Call) -> None:
     stored = load_dial(done.adapter)
     question = "Who wrote book 4 of 2?"
     stdin = f"{question}\n\n/threshold 0\n/threshold 1\n/threshold off\n"
-    code, out, err = command("chat", done.folder, stdin=stdin)
+    code, out, err = command("chat", done.folder, "--form", "trained", stdin=stdin)
     assert code == 0 and "Traceback" not in err
     shown = out.split("initial model")[1:]
     assert len(shown) == 4  # the question, and once more after each move
@@ -377,7 +377,7 @@ def test_the_chat_gives_the_pipeline_s_answers(done: Done) -> None:
 def test_the_chat_goes_on_after_what_it_cannot_do(done: Done, command: Call) -> None:
     long = "long " * 400
     stdin = f"/threshold 2\n/threshold x\n/threshold 1 2\n/help\n{long}\nWho wrote it?\n/quit\nnever asked\n"
-    code, out, _ = command("chat", done.folder, "--threshold", "0.5", stdin=stdin)
+    code, out, _ = command("chat", done.folder, "--form", "trained", "--threshold", "0.5", stdin=stdin)
     assert code == 0
     assert out.count("error: ") == 4 and "exceed the 320 that the model attends to" in out
     assert "/threshold off" in out
@@ -394,7 +394,7 @@ REPLY = Reply("Why [bold]?", "ini[red]tial\x1b[2J", BothAnswers("free", "suppres
 
 def talked(lines: Iterator[str], ask: Callable[[str], Reply] = lambda _: REPLY) -> str:
     console = Console(file=io.StringIO(), width=100, force_terminal=False)
-    chat(lines, ask, console, method="grait", refusal="No.", score="first-token", threshold=0.95)
+    Chat(console, ask, None, method="grait", refusal="No.", score="first-token", threshold=0.95).talk(lines)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
