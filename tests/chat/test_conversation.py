@@ -210,9 +210,9 @@ def test_the_command_talks_and_says_what_the_dial_is_for(finished: Path, tmp_pat
     shutil.copytree(finished, tmp_path / "run")
     save_dial(tmp_path / "run" / "adapters" / "grait", a_dial("a.jsonl"))
     arguments = ("chat", tmp_path / "run", "--max-new-tokens", "5", "--system", "Be kind.", "--compare")
-    code, out, err = command(*arguments, stdin="Hello\n/help\n/quit\nnever\n")
+    code, out, err = command(*arguments, stdin="Hello\n/help\n/quit\nnot asked\n")
     assert code == 0 and "you> Hello\n" in out and "initial> " in out and "/question TEXT" in out
-    assert "never" not in out and "refusal score" not in out
+    assert "not asked" not in out and "refusal score 0" not in out
     assert err.count("the refusal dial is set for the trained form, and not used in the conversation") == 1
     code, out, err = command("chat", finished, "--form", "trained", "--system", "x")
     assert (code, out) == (2, "") and "error: --system goes with --form chat" in err

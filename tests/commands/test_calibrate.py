@@ -3,12 +3,14 @@
 import html
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import fake_vllm
 import pytest
 from conftest import Call
 from peft import PeftModel
@@ -420,6 +422,65 @@ def test_ctrl_c_and_ctrl_d_leave_the_chat(monkeypatch: pytest.MonkeyPatch) -> No
         console = Console(file=io.StringIO())
         monkeypatch.setattr(console, "input", read)
         assert list(typed_lines(console)) == ["first"]
+
+
+# -- the examples of the docs --------------------------------------------------------------------------------------
+
+
+def test_every_example_of_the_docs_runs_on_the_dial_that_a_run_sets(copy: Done) -> None:
+    """With the names of this run; vLLM is the stand-in. What the two examples for vLLM answer is what the run says."""
+    in_a_run(copy)
+    dial_file = (copy.adapter / FILE_NAME).read_bytes()
+    data = open_run(copy.folder)
+    asked = [json.loads(line) for line in Path(copy.unseen).read_text(encoding="utf-8").splitlines()][:12]
+    prompts = [data.prompts.prompt(Question(row["id"], row["question"], ("",)), "refuse") for row in asked]
+    data.prompts.tokenizer.padding_side = "left"
+    inputs = data.prompts.tokenizer(
+        [prompt.text for prompt in prompts], return_tensors="pt", padding=True, add_special_tokens=False
+    )
+    rows = {
+        row.id: row for row in read_rows(copy.folder / "calibration/held-out/grait/predictions.parquet", Prediction)
+    }
+    names = {"runs/mine": str(copy.folder), "calibration.jsonl": copy.unseen, "=0.05": f"={LIMIT}"}
+    names["Qwen/Qwen2.5-0.5B-Instruct"] = copy.tree["model"]["name"]
+
+    def expected(dial: RefusalDial) -> list[str]:
+        own = [rows[row["id"]] for row in asked]
+        refused = [refusal_score(row, dial.score) > dial.threshold for row in own]
+        return [
+            "I don't know." if is_refused else row.suppressed_output
+            for row, is_refused in zip(own, refused, strict=True)
+        ]
+
+    page = (Path(__file__).parents[2] / "docs" / "dial.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    n_vllm = 0
+    for code in blocks:
+        (copy.adapter / FILE_NAME).write_bytes(dial_file)
+        for shown, own in names.items():
+            code = code.replace(shown, own)
+        model = PeftModel.from_pretrained(Models(data).initial, copy.adapter)
+        variables: dict[str, Any] = {"model": model, "inputs": dict(inputs)}
+        with fake_vllm.installed():
+            exec(compile(code, "dial.md", "exec"), variables)
+            dial = load_dial(copy.adapter)
+            if "def answer" in code:
+                found = [variables["answer"](list(prompt.token_ids), 16) for prompt in prompts]
+            elif "AdapterLogitsProcessor" in code:
+                params = fake_vllm.SamplingParams(temperature=0, max_tokens=16, stop_token_ids=list(dial.end_token_ids))
+                lora = fake_vllm.LoRARequest("grait", 1, str(copy.adapter))
+                outputs = variables["llm"].generate(
+                    [{"prompt_token_ids": list(prompt.token_ids)} for prompt in prompts],
+                    [params] * len(prompts),
+                    lora_request=lora,
+                )
+                found = [list(output.outputs[0].token_ids) for output in outputs]
+            else:
+                continue
+        n_vllm += 1
+        assert [data.prompts.decode(tokens) for tokens in found] == expected(RefusalDial.from_pretrained(copy.adapter))
+    assert n_vllm == 2
 
 
 def test_a_dial_that_cannot_be_reached_leaves_the_stored_one(done: Done) -> None:

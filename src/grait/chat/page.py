@@ -84,15 +84,15 @@ def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
             initial = ""
             for piece in speaker.answer(fitted, by_initial=True) if with_initial else ():
                 initial += piece
-                yield turns, "", _shown([*turns, (message, "")]), initial, said
+                yield turns, "", _shown([*turns, (message, "")]), printable(initial), said
             answer, so_far = speaker.answer(fitted), ""
             for piece in answer:
                 so_far += piece
-                yield turns, "", _shown([*turns, (message, so_far)]), initial, said
+                yield turns, "", _shown([*turns, (message, so_far)]), printable(initial), said
         except GraitError as error:
             raise gr.Error(str(error), print_exception=False) from error
         turns = [*turns, (message, answer.text)]
-        yield turns, "", _shown(turns), initial, cut(fitted.n_answer) if answer.was_cut else said
+        yield turns, "", _shown(turns), printable(initial), cut(fitted.n_answer) if answer.was_cut else said
 
     turns = gr.State([])
     with gr.Row():

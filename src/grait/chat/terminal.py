@@ -13,10 +13,12 @@ from grait.dial.answers import Reply
 from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import GraitError
 
-HELP = (
+TALK_HELP = (
     "/new            begin a new conversation\n"
     "/initial        show the initial model's answer beside the tuned one's, or no longer\n"
     "/question TEXT  one question in the trained form, to both models, with the refusal dial\n"
+)
+HELP = (
     "/threshold X    of the trained form: refuse above this refusal score; 0 refuses all, 1 nothing\n"
     "/threshold off  no dial: the tuned model's own answer\n"
     "/threshold      what it is set to\n"
@@ -80,29 +82,33 @@ class Chat:
 
     def _command(self, text: str) -> None:
         name, _, rest = text.partition(" ")
-        if name == "/new":
+        talks = self.speaker is not None
+        if name == "/threshold":
+            self._move(text)
+        elif name == "/new" and talks:
             self.turns, self._last = [], None
             self._say("a new conversation")
-        elif name == "/initial" and self.speaker is not None:
+        elif name == "/initial" and talks:
             self.shows_initial = not self.shows_initial
             self._say(f"initial model: {'shown, too' if self.shows_initial else 'not shown'}")
-        elif name == "/question" and rest.strip():
+        elif name == "/question" and talks and rest.strip():
             self._question(rest.strip())
-        elif name == "/threshold":
-            self.threshold = _moved(text, self.threshold)
-            self._say(f"threshold: {'off' if self.threshold is None else f'{self.threshold:.4g}'}")
-            if self._last is not None:
-                self._show(self._last)
-            elif self.speaker is not None:
-                self._say("it is for the trained form (/question TEXT); the conversation does not use it")
         else:
-            self._say(HELP)
+            self._say((TALK_HELP if talks else "") + HELP)
+
+    def _move(self, command: str) -> None:
+        self.threshold = _moved(command, self.threshold)
+        self._say(f"threshold: {'off' if self.threshold is None else f'{self.threshold:.4g}'}")
+        if self._last is not None:
+            self._show(self._last)
+        elif self.speaker is not None:
+            self._say("it is for the trained form (/question TEXT); the conversation does not use it")
 
     def _message(self, speaker: Speaker | None, text: str) -> None:
         assert speaker is not None
-        fitted = speaker.fit(self.turns, text)
         if self.echoes:
             self._say(f"you> {printable(text)}")
+        fitted = speaker.fit(self.turns, text)
         if fitted.n_dropped:
             del self.turns[: fitted.n_dropped]
             self._say(dropped(fitted.n_dropped), style="dim")
