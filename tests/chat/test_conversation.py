@@ -202,7 +202,7 @@ def test_the_dial_is_never_applied_to_the_conversation(model: LiveRun) -> None:
 
 def test_what_is_dropped_is_said_once(model: LiveRun) -> None:
     out, chat = talked(model, ["word " * 40, "word " * 40, "word " * 40, "a " * 400, "Hi"])
-    assert "its oldest" in out and "left out" in out
+    assert out.count("the oldest turn is left out") == 2
     assert out.count("error: the message has") == 1 and len(chat.turns) >= 1
 
 
@@ -214,6 +214,8 @@ def test_the_command_talks_and_says_what_the_dial_is_for(finished: Path, tmp_pat
     assert code == 0 and "you> Hello\n" in out and "initial> " in out and "/question TEXT" in out
     assert "not asked" not in out and "refusal score 0" not in out
     assert err.count("the refusal dial is set for the trained form, and not used in the conversation") == 1
+    code, out, err = command("chat", finished, "--form", "free")
+    assert (code, out) == (2, "") and "error: --form free: expected chat or trained" in err
     code, out, err = command("chat", finished, "--form", "trained", "--system", "x")
     assert (code, out) == (2, "") and "error: --system goes with --form chat" in err
 

@@ -1,7 +1,7 @@
 """grait calibrate, chat and play."""
 
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -85,7 +85,7 @@ def dial_lines(dial: Any) -> list[str]:
 
 
 Form = Annotated[
-    Literal["chat", "trained"],
+    str,
     typer.Option(
         "--form",
         help="chat: any message, with the conversation so far, in the model's chat template. trained: each line is one "
@@ -176,6 +176,8 @@ def play(
 
 
 def _check(form: str, system: str | None) -> None:
+    if form not in ("chat", "trained"):
+        raise ConfigError(f"--form {form}: expected chat or trained")
     if form == "trained" and system is not None:
         raise ConfigError("--system goes with --form chat; the trained form has the run's own (prompt.system)")
 
