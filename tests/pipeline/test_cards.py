@@ -30,6 +30,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
+def without_dial(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "plain")
+    return tmp_path / "plain"
+
+
+@pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy whose dial is for the refusal text as this tokenizer has it."""
     shutil.copytree(finished, tmp_path / "run")
@@ -134,38 +140,38 @@ def test_every_adapter_has_a_card_that_is_none_of_the_stage_s_files(finished: Pa
     assert not (finished / "warmup" / CARD).exists()
 
 
-def test_side_effects_are_told_with_the_keys_that_they_have(run: Path) -> None:
+def test_side_effects_are_told_with_the_keys_that_they_have(without_dial: Path) -> None:
     rows = [
         {"method": name, "form": "question", "n": 60, "refused": refused, "kl": None, "more": [1]}
         for name, refused in (("init-refuse", 0.02), ("grait", 0.5), ("cor-rait", 0.75))
     ]
-    card = run / "adapters" / "grait" / CARD
+    card = without_dial / "adapters" / "grait" / CARD
     for tree in (rows, {"schema_version": 1, "records": rows}, "nothing", None):
-        path = run / "side_effects.json"
+        path = without_dial / "side_effects.json"
         path.write_text("{" if tree is None else json.dumps(tree), encoding="utf-8")
         card.unlink()
-        report(run)
+        report(without_dial)
         text = card.read_text(encoding="utf-8")
         assert ("| grait | question | 60 | 0.5 |  |" in text) == isinstance(tree, list | dict)
         assert ("was not measured" in text) == (tree is None or tree == "nothing")
         assert "0.75" not in text
 
 
-def test_a_report_gives_a_card_to_an_adapter_without_one_and_keeps_the_others(run: Path) -> None:
-    missing, kept = (run / "adapters" / name / CARD for name in ("grait", "cor-rait"))
+def test_a_report_gives_a_card_to_an_adapter_without_one_and_keeps_the_others(without_dial: Path) -> None:
+    missing, kept = (without_dial / "adapters" / name / CARD for name in ("grait", "cor-rait"))
     missing.unlink()
     kept.write_text("mine", encoding="utf-8")
-    report(run)
-    assert "refusal dial" in missing.read_text(encoding="utf-8") and kept.read_text(encoding="utf-8") == "mine"
+    report(without_dial)
+    assert "A conversation" in missing.read_text(encoding="utf-8") and kept.read_text(encoding="utf-8") == "mine"
 
 
-def test_where_the_stage_has_a_readme_of_its_own_it_stays(run: Path) -> None:
-    folder = run / "adapters" / "grait"
+def test_where_the_stage_has_a_readme_of_its_own_it_stays(without_dial: Path) -> None:
+    folder = without_dial / "adapters" / "grait"
     (folder / CARD).write_text("PEFT's", encoding="utf-8")
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     manifest["files"][CARD] = 6
     (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    report(run)
+    report(without_dial)
     assert (folder / CARD).read_text(encoding="utf-8") == "PEFT's"
     assert "A conversation" in (folder / OTHER_CARD).read_text(encoding="utf-8")
 

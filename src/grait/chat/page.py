@@ -4,6 +4,7 @@ The page is served by this machine alone, for this machine unless told otherwise
 from elsewhere.
 """
 
+import html
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +96,7 @@ def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
         yield turns, "", _shown(turns), printable(initial), cut(fitted.n_answer) if answer.was_cut else said
 
     turns = gr.State([])
+    gr.Markdown("Any message. The refusal dial is for questions in the trained form and is not used here.")
     with gr.Row():
         shown = gr.Chatbot(label=method, elem_id="conversation", render_markdown=False, buttons=[], scale=2)
         initial = gr.Textbox(
@@ -115,16 +117,17 @@ def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
         ask_now(talk, [message, turns, with_initial], outputs, api_visibility="private")
         for ask_now in (send.click, message.submit)
     ]
-    new.click(lambda: ([], "", [], "", ""), None, outputs, cancels=asking, api_visibility="private")
+    for begin_anew in (new.click, shown.clear):
+        begin_anew(lambda: ([], "", [], "", ""), None, outputs, cancels=asking, api_visibility="private")
     with_initial.change(
         lambda shows: gr.update(visible=shows), with_initial, initial, show_progress="hidden", api_visibility="private"
     )
 
 
 def _shown(turns: Sequence[Turn]) -> list[dict[str, str]]:
-    """Turns as the chat box takes them."""
+    """Turns as the chat box takes them: it shows HTML, so that all marks are escaped."""
     return [
-        {"role": role, "content": printable(text)}
+        {"role": role, "content": html.escape(printable(text), quote=False)}
         for turn in turns
         for role, text in zip(("user", "assistant"), turn, strict=True)
     ]
