@@ -209,18 +209,18 @@ def _load(facts: Facts) -> str:
 def _trained_forms(facts: Facts) -> list[str]:
     """The forms word for word, and code that asks in the first one."""
     name, prompt = next(iter(facts.forms.items()))
-    others = "".join(f", {escaped(other)}" for other in list(facts.forms)[1:])
+    others = "".join(f", *{escaped(other)}*" for other in list(facts.forms)[1:])
     parts = [
         _heading("A question in the trained form"),
-        f"It was trained in the form {escaped(name)}{others}, and measured in the form {escaped(name)}, greedily, "
-        "word for word:",
+        f"It was trained in the form *{escaped(name)}*{others}, and measured in the form *{escaped(name)}*, greedily, "
+        "word for word so:",
         fenced(_question(facts, prompt), "python"),
         OFF_FORM,
     ]
     for other in list(facts.forms)[1:]:
         text = facts.forms[other]
         shown = text if isinstance(text, str) else "\n".join(f"{row['role']}: {row['content']}" for row in text)
-        parts += [f"The form {escaped(other)}:", fenced(shown)]
+        parts += [f"The form *{escaped(other)}*:", fenced(shown)]
     return parts
 
 
@@ -229,12 +229,12 @@ def _question(facts: Facts, prompt: str | list[dict[str, str]]) -> str:
     answer = 'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)'
     ends = ""
     if isinstance(prompt, str):
-        lines += ["prompt = (", _expression(prompt), ")", 'inputs = tokenizer(prompt, return_tensors="pt")']
+        lines += ["prompt = (", _expression(prompt, 4), ")", 'inputs = tokenizer(prompt, return_tensors="pt")']
         answer += '.partition("\\n")[0]'
     else:
         lines.append("messages = [")
         for row in prompt:
-            lines += [f"    {{'role': {row['role']!r}, 'content': (", _expression(row["content"]), "    )},"]
+            lines += [f"    {{'role': {row['role']!r}, 'content': (", _expression(row["content"], 8), "    )},"]
         lines += [
             "]",
             "inputs = tokenizer.apply_chat_template(",
@@ -246,7 +246,7 @@ def _question(facts: Facts, prompt: str | list[dict[str, str]]) -> str:
     return "\n".join([*lines, f"output = model.generate(**inputs, {limits})", f"print({answer}.strip())"])
 
 
-def _expression(text: str) -> str:
+def _expression(text: str, indent: int) -> str:
     """A text as Python, a line of it each, with the variable ``question`` where its mark stands."""
     before, mark, after = text.partition(MARK)
     parts = [*map(repr, before.splitlines(keepends=True))]
@@ -254,7 +254,7 @@ def _expression(text: str) -> str:
         parts.append(f"{'+ ' if before else ''}question")
         rest = [*map(repr, after.splitlines(keepends=True))]
         parts += [f"+ {rest[0]}", *rest[1:]] if rest else []
-    return "\n".join(f"        {part}" for part in parts or ["''"])
+    return "\n".join(f"{' ' * indent}{part}" for part in parts or ["''"])
 
 
 def _dial(facts: Facts) -> list[str]:
