@@ -183,7 +183,7 @@ def test_the_card_says_what_was_measured(run: Path) -> None:
         "from peft import PeftModel",
         f"PeftModel.from_pretrained(base, '{REPO}')",
         "threshold of 0.25 on the score `first-token`",
-        "dial.generate(model, **inputs, max_new_tokens=32)",
+        "dial.generate(model, **inputs, max_new_tokens=6)",
         "Be brief.",
     ):
         assert line in card.text

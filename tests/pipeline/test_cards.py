@@ -152,9 +152,9 @@ def test_side_effects_are_told_with_the_keys_that_they_have(without_dial: Path) 
         card.unlink()
         report(without_dial)
         text = card.read_text(encoding="utf-8")
-        assert ("| grait | question | 60 | 0.5 |  |" in text) == isinstance(tree, list | dict)
+        assert ("| refused | 0.02 | 0.5 |" in text) == isinstance(tree, list | dict)
         assert ("was not measured" in text) == (tree is None or tree == "nothing")
-        assert "0.75" not in text
+        assert "0.75" not in text and "| kl |" not in text
 
 
 def test_a_report_gives_a_card_to_an_adapter_without_one_and_keeps_the_others(without_dial: Path) -> None:

@@ -279,23 +279,23 @@ def _dial(facts: Facts) -> list[str]:
 
 
 def _side_effects(facts: Facts) -> list[str]:
-    """What tuning did to all else, with the keys that the run's results have."""
-    parts = [_heading("Everything else")]
-    by_keys: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    """What tuning did to all else, with the keys that the run's results have: a table for each form."""
+    if not facts.side_effects:
+        return [_heading("Everything else"), "What tuning did to all that is no short question was not measured."]
+    by_form: dict[str, list[Mapping[str, Any]]] = {}
     for row in facts.side_effects:
-        scalar = tuple(key for key, value in row.items() if key != "method" and not isinstance(value, list | dict))
-        by_keys.setdefault(scalar, []).append(row)
-    if not by_keys:
-        return [*parts, "What tuning did to all that is no short question was not measured."]
-    for keys, rows in by_keys.items():
-        heads = ["model", *(escaped(key.replace("_", " ")) for key in keys)]
-        cells = [[escaped(str(row["method"])), *(_cell(row[key]) for key in keys)] for row in rows]
+        by_form.setdefault(str(row.get("form", "")), []).append(row)
+    parts = [_heading("Everything else")]
+    for form, rows in by_form.items():
+        keys = dict.fromkeys(key for row in rows for key, value in row.items() if isinstance(value, int | float))
+        heads = [f"asked as *{escaped(form)}*" if form else "", *(escaped(str(row["method"])) for row in rows)]
+        cells = [[escaped(key.replace("_", " ")), *(_cell(row.get(key)) for row in rows)] for key in keys]
         parts.append(table(heads, cells))
-    return [*parts, "Shares are fractions. The less a row differs from the initial model's, the less was changed."]
+    return [*parts, "Shares are fractions. The less a model differs from the initial one, the less was changed."]
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else escaped("" if value is None else str(value))
+    return f"{value:.3g}" if isinstance(value, int | float) else ""
 
 
 def _tables(facts: Facts) -> list[str]:

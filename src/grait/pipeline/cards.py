@@ -19,7 +19,7 @@ from grait.methods.catalog import METHODS, UNTRAINED
 from grait.model import default
 from grait.model.adapters import CONFIG
 from grait.pipeline.data import RunData
-from grait.pipeline.results import METRICS, PROBES, SUMMARY
+from grait.pipeline.results import METRICS, SUMMARY
 from grait.records import MetricRecord, Prediction, Question, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows
@@ -31,7 +31,8 @@ CARD = "README.md"
 OTHER_CARD = "MODEL_CARD.md"
 """Where an adapter of before has a README.md of PEFT's among its own files."""
 
-SIDE_EFFECTS = "side_effects.json"
+SIDE_EFFECTS = ("side_effects.json", "probes.json")
+"""Where a run says what tuning did to all else: now, and before."""
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ def _unless_missing(read: Callable[[], T]) -> T | None:
 
 def _side_effects(folder: Path, systems: Sequence[str]) -> list[dict[str, Any]]:
     """What tuning did to all else, of these systems: the first results that are there, with the keys that they have."""
-    for name in (SIDE_EFFECTS, PROBES):
+    for name in SIDE_EFFECTS:
         try:
             tree = json.loads((folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
