@@ -5,7 +5,7 @@ Written after vLLM 0.33.0. Arguments that vLLM does not know are errors here as 
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
@@ -65,6 +65,18 @@ class Call:
     lora_request: LoRARequest | None
 
 
+class AdapterLogitsProcessor:
+    """What a user's processors derive from: they give a function of a request's answer so far and its next logits."""
+
+    def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None: ...
+
+    def is_argmax_invariant(self) -> bool:
+        raise NotImplementedError
+
+    def new_req_logits_processor(self, params: SamplingParams) -> Callable[[list[int], Tensor], Tensor]:
+        raise NotImplementedError
+
+
 class LLM:
     """``running``: those that were not shut down."""
 
@@ -75,22 +87,24 @@ class LLM:
         self,
         model: str,
         *,
-        revision: str | None,
-        trust_remote_code: bool,
-        dtype: str,
-        skip_tokenizer_init: bool,
-        max_model_len: int,
-        enable_prefix_caching: bool,
-        tensor_parallel_size: int,
-        gpu_memory_utilization: float,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        dtype: str = "auto",
+        skip_tokenizer_init: bool = False,
+        max_model_len: int = -1,
+        enable_prefix_caching: bool = True,
+        tensor_parallel_size: int = 1,
+        gpu_memory_utilization: float = 0.92,
         enable_lora: bool = False,
         max_lora_rank: int = 16,
+        logits_processors: Sequence[type["AdapterLogitsProcessor"]] = (),
     ) -> None:
         assert max_lora_rank in (1, 8, 16, 32, 64, 128, 256, 320, 512)
         self.arguments = {name: value for name, value in locals().items() if name != "self"}
         self.calls: list[Call] = []
         self.max_lora_rank = max_lora_rank if enable_lora else 0
-        self._model = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype, dtype)).eval()
+        self._processors = [kind(None, torch.device("cpu"), False) for kind in logits_processors]
         self._folder = model
         self._adapted: dict[int, PeftModel] = {}
         config = self._model.config
@@ -110,8 +124,8 @@ class LLM:
         prompts: Sequence[TokensPrompt],
         sampling_params: Sequence[SamplingParams],
         *,
-        use_tqdm: bool,
-        lora_request: LoRARequest | None,
+        use_tqdm: bool = True,
+        lora_request: LoRARequest | None = None,
     ) -> list[Any]:
         assert self in LLM.running
         assert len(prompts) == len(sampling_params) > 0
@@ -145,13 +159,17 @@ class LLM:
             generator.manual_seed(params.seed + index)
         token_ids: list[int] = []
         positions = []
+        rules = [processor.new_req_logits_processor(params) for processor in self._processors]
         ends = {*params.stop_token_ids, *([] if params.ignore_eos else [self._model.config.eos_token_id])}
         while len(token_ids) < params.max_tokens and len(prompt) + len(token_ids) < self.model_config.max_model_len:
             row = _next_logprobs(model, [*prompt, *token_ids])
+            sampled = row
+            for rule in rules:
+                sampled = rule(token_ids, sampled)
             if params.temperature == 0:
-                token = int(row.argmax())
+                token = int(sampled.argmax())
             else:
-                token = int(torch.multinomial((row / params.temperature).softmax(-1), 1, generator=generator))
+                token = int(torch.multinomial((sampled / params.temperature).softmax(-1), 1, generator=generator))
             shown = [token, *(params.logprob_token_ids or row.topk(params.logprobs or 0).indices.tolist())]
             positions.append({one: Logprob(float(row[one])) for one in shown})
             token_ids.append(token)
@@ -171,12 +189,14 @@ def _next_logprobs(model: torch.nn.Module, token_ids: list[int]) -> Tensor:
 @contextmanager
 def installed() -> Iterator[None]:
     """Within this context ``import vllm`` gives the names above, with nothing started yet."""
-    modules = {name: ModuleType(name) for name in ("vllm", "vllm.lora", "vllm.lora.request")}
+    names = ("vllm", "vllm.lora", "vllm.lora.request", "vllm.v1", "vllm.v1.sample", "vllm.v1.sample.logits_processor")
+    modules = {name: ModuleType(name) for name in names}
     for name, module in modules.items():
         module.__spec__ = ModuleSpec(name, None)
     for thing in (LLM, SamplingParams, TokensPrompt):
         setattr(modules["vllm"], thing.__name__, thing)
     modules["vllm.lora.request"].LoRARequest = LoRARequest  # type: ignore[attr-defined]
+    modules["vllm.v1.sample.logits_processor"].AdapterLogitsProcessor = AdapterLogitsProcessor  # type: ignore[attr-defined]
     before = {name: sys.modules.get(name) for name in modules}
     LLM.started, LLM.running = [], []
     sys.modules.update(modules)

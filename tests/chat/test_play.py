@@ -17,12 +17,16 @@ from tiny_folder import save_tiny, tiny_tree, write_half_known
 
 import grait
 from grait import cli
+from grait.chat.conversation import Speaker, Turn
 from grait.chat.page import page, slider_at, start, threshold_at
+from grait.chat.reply import printable
 from grait.commands.finished import LiveRun, live
 from grait.dial.threshold import refusal_score
 from grait.errors import DialError
 
 QUESTION = "Who wrote <b>book</b> 5 of 2?"
+MESSAGE = "Hello <b>there</b> <img src=x onerror=alert(1)>"
+N_TOKENS = 40
 
 
 @settings(deadline=None)
@@ -85,6 +89,7 @@ def address(model: LiveRun, looked_up: list[str]) -> Iterator[str]:
         warnings.simplefilter("ignore")
         blocks = page(
             model.ask,
+            Speaker(model, None, N_TOKENS),
             method="grait",
             refusal=model.refusal,
             score=model.score,
@@ -106,6 +111,7 @@ def test_a_question_is_answered_and_the_slider_turns_the_answer_into_the_refusal
     opened.set_default_timeout(60_000)
     opened.on("request", lambda request: asked.append(request.url))
     opened.goto(address)
+    opened.get_by_role("tab", name="Question in the trained form").click()
 
     def field(name: str) -> Any:
         return opened.locator(f"#{name} textarea")
@@ -144,7 +150,57 @@ def test_a_question_is_answered_and_the_slider_turns_the_answer_into_the_refusal
     assert set(looked_up) == {"127.0.0.1"}
 
 
+def said(model: LiveRun, turns: list[Turn], message: str, *, by_initial: bool = False) -> str:
+    speaker = Speaker(model, None, N_TOKENS)
+    return "".join(speaker.answer(speaker.fit(turns, message), by_initial=by_initial))
+
+
+@pytest.mark.browser
+def test_a_conversation_has_a_history_and_its_text_is_only_text(
+    model: LiveRun, address: str, browser: Any, looked_up: list[str]
+) -> None:
+    first = said(model, [], MESSAGE)
+    second = said(model, [(MESSAGE, first)], "And you?")
+    of_initial = said(model, [(MESSAGE, first)], "And you?", by_initial=True)
+    opened = browser.new_page()
+    opened.set_default_timeout(60_000)
+    opened.goto(address)
+    dialogs: list[str] = []
+    opened.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def send(text: str) -> None:
+        opened.locator("#message textarea").fill(text)
+        opened.locator("#message textarea").press("Enter")
+
+    def wait_for(*texts: str) -> None:
+        opened.wait_for_function(
+            "texts => texts.every(text => document.querySelector('#conversation').textContent.replace(/\\s+/g, '')"
+            ".includes(text))",
+            arg=["".join(printable(text).split()) for text in texts],
+        )
+
+    send(MESSAGE)
+    wait_for(MESSAGE, first)
+    assert opened.locator("#conversation .message b, #conversation .message img").count() == 0
+    assert not opened.locator("#initial-answer").is_visible()
+    opened.locator("#with-initial input").check()
+    send("And you?")
+    wait_for(MESSAGE, first, "And you?", second)
+    opened.wait_for_function(
+        "text => document.querySelector('#initial-answer textarea').value.replace(/\\s+/g, '') === text",
+        arg="".join(printable(of_initial).split()),
+    )
+    assert second != said(model, [], "And you?")
+    opened.locator("#new").click()
+    opened.wait_for_function("!document.querySelector('#conversation').textContent.includes('And you?')")
+    send("And you?")
+    wait_for("And you?", said(model, [], "And you?"))
+    send("long " * 400)
+    opened.get_by_text("the model attends to").first.wait_for()
+    assert dialogs == [] and set(looked_up) == {"127.0.0.1"}
+
+
 def test_a_port_that_is_taken_is_one_line(model: LiveRun, address: str) -> None:
-    blocks = page(model.ask, method="grait", refusal="No.", score="text", threshold=None, examples=[])
+    blocks = page(model.ask, None, method="grait", refusal="No.", score="text", threshold=None, examples=[])
     with pytest.raises(DialError, match="choose another --port"):
         start(blocks, "127.0.0.1", urlsplit(address).port)

@@ -3,12 +3,14 @@
 import html
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import fake_vllm
 import pytest
 from conftest import Call
 from peft import PeftModel
@@ -17,7 +19,7 @@ from tiny_folder import save_tiny, tiny_tree, write_half_known, write_jsonl
 from transformers import GenerationConfig
 
 import grait
-from grait.chat.terminal import chat, typed_lines
+from grait.chat.terminal import Chat, typed_lines
 from grait.commands.calibrate import Calibration, calibrate, default_data
 from grait.commands.finished import live, open_run
 from grait.config import Config, DataConfig, parse_config
@@ -341,7 +343,7 @@ def test_a_folder_without_a_run_is_one_line(tmp_path: Path, command: Call, name:
         assert code == 2 and err.count("\n") == 1 and expected in err
 
 
-# -- the chat ------------------------------------------------------------------------------------------------------
+# -- the trained form in the chat -------------------------------------------------------------------------------------
 
 
 def test_the_chat_answers_piped_lines(done: Done, command: Call) -> None:
@@ -349,7 +351,7 @@ def test_the_chat_answers_piped_lines(done: Done, command: Call) -> None:
     stored = load_dial(done.adapter)
     question = "Who wrote book 4 of 2?"
     stdin = f"{question}\n\n/threshold 0\n/threshold 1\n/threshold off\n"
-    code, out, err = command("chat", done.folder, stdin=stdin)
+    code, out, err = command("chat", done.folder, "--form", "trained", stdin=stdin)
     assert code == 0 and "Traceback" not in err
     shown = out.split("initial model")[1:]
     assert len(shown) == 4  # the question, and once more after each move
@@ -377,7 +379,7 @@ def test_the_chat_gives_the_pipeline_s_answers(done: Done) -> None:
 def test_the_chat_goes_on_after_what_it_cannot_do(done: Done, command: Call) -> None:
     long = "long " * 400
     stdin = f"/threshold 2\n/threshold x\n/threshold 1 2\n/help\n{long}\nWho wrote it?\n/quit\nnever asked\n"
-    code, out, _ = command("chat", done.folder, "--threshold", "0.5", stdin=stdin)
+    code, out, _ = command("chat", done.folder, "--form", "trained", "--threshold", "0.5", stdin=stdin)
     assert code == 0
     assert out.count("error: ") == 4 and "exceed the 320 that the model attends to" in out
     assert "/threshold off" in out
@@ -394,7 +396,7 @@ REPLY = Reply("Why [bold]?", "ini[red]tial\x1b[2J", BothAnswers("free", "suppres
 
 def talked(lines: Iterator[str], ask: Callable[[str], Reply] = lambda _: REPLY) -> str:
     console = Console(file=io.StringIO(), width=100, force_terminal=False)
-    chat(lines, ask, console, method="grait", refusal="No.", score="first-token", threshold=0.95)
+    Chat(console, ask, None, method="grait", refusal="No.", score="first-token", threshold=0.95).talk(lines)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -420,6 +422,65 @@ def test_ctrl_c_and_ctrl_d_leave_the_chat(monkeypatch: pytest.MonkeyPatch) -> No
         console = Console(file=io.StringIO())
         monkeypatch.setattr(console, "input", read)
         assert list(typed_lines(console)) == ["first"]
+
+
+# -- the examples of the docs --------------------------------------------------------------------------------------
+
+
+def test_every_example_of_the_docs_runs_on_the_dial_that_a_run_sets(copy: Done) -> None:
+    """With the names of this run; vLLM is the stand-in. What the two examples for vLLM answer is what the run says."""
+    in_a_run(copy)
+    dial_file = (copy.adapter / FILE_NAME).read_bytes()
+    data = open_run(copy.folder)
+    asked = [json.loads(line) for line in Path(copy.unseen).read_text(encoding="utf-8").splitlines()][:12]
+    prompts = [data.prompts.prompt(Question(row["id"], row["question"], ("",)), "refuse") for row in asked]
+    data.prompts.tokenizer.padding_side = "left"
+    inputs = data.prompts.tokenizer(
+        [prompt.text for prompt in prompts], return_tensors="pt", padding=True, add_special_tokens=False
+    )
+    rows = {
+        row.id: row for row in read_rows(copy.folder / "calibration/held-out/grait/predictions.parquet", Prediction)
+    }
+    names = {"runs/mine": str(copy.folder), "calibration.jsonl": copy.unseen, "=0.05": f"={LIMIT}"}
+    names["Qwen/Qwen2.5-0.5B-Instruct"] = copy.tree["model"]["name"]
+
+    def expected(dial: RefusalDial) -> list[str]:
+        own = [rows[row["id"]] for row in asked]
+        refused = [refusal_score(row, dial.score) > dial.threshold for row in own]
+        return [
+            "I don't know." if is_refused else row.suppressed_output
+            for row, is_refused in zip(own, refused, strict=True)
+        ]
+
+    page = (Path(__file__).parents[2] / "docs" / "dial.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    n_vllm = 0
+    for code in blocks:
+        (copy.adapter / FILE_NAME).write_bytes(dial_file)
+        for shown, own in names.items():
+            code = code.replace(shown, own)
+        model = PeftModel.from_pretrained(Models(data).initial, copy.adapter)
+        variables: dict[str, Any] = {"model": model, "inputs": dict(inputs)}
+        with fake_vllm.installed():
+            exec(compile(code, "dial.md", "exec"), variables)
+            dial = load_dial(copy.adapter)
+            if "def answer" in code:
+                found = [variables["answer"](list(prompt.token_ids), 16) for prompt in prompts]
+            elif "AdapterLogitsProcessor" in code:
+                params = fake_vllm.SamplingParams(temperature=0, max_tokens=16, stop_token_ids=list(dial.end_token_ids))
+                lora = fake_vllm.LoRARequest("grait", 1, str(copy.adapter))
+                outputs = variables["llm"].generate(
+                    [{"prompt_token_ids": list(prompt.token_ids)} for prompt in prompts],
+                    [params] * len(prompts),
+                    lora_request=lora,
+                )
+                found = [list(output.outputs[0].token_ids) for output in outputs]
+            else:
+                continue
+        n_vllm += 1
+        assert [data.prompts.decode(tokens) for tokens in found] == expected(RefusalDial.from_pretrained(copy.adapter))
+    assert n_vllm == 2
 
 
 def test_a_dial_that_cannot_be_reached_leaves_the_stored_one(done: Done) -> None:

@@ -12,12 +12,12 @@ import torch
 from conftest import Call
 from huggingface_hub import ModelCard
 from peft import PeftModel
+from tiny_dial import a_dial
 from transformers import AutoModelForCausalLM
 
 from grait.commands import push as pushing
 from grait.commands.push import push
-from grait.config import DataConfig
-from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, load_dial, save_dial
+from grait.dial.stored import FILE_NAME, load_dial, save_dial
 from grait.display.tables import percent
 from grait.errors import ArtifactError, ConfigError, HubError
 from grait.records import MetricRecord
@@ -163,29 +163,6 @@ def test_no_path_of_this_machine_is_left(run: Path, tmp_path: Path) -> None:
     assert files_in(folder) == ADAPTER | {FILE_NAME}
 
 
-def a_dial(path: str) -> SavedDial:
-    point = OperatingPoint(n=40, pc=0.2, pw=0.5, pr=0.3, over_refusal_rate=0.1, ths=0.1)
-    return SavedDial(
-        score="first-token",
-        threshold=0.25,
-        target="over_refusal",
-        at_most=0.5,
-        confidence=0.9,
-        hits=1,
-        trials=20,
-        upper_bound=0.2,
-        guarantee="With confidence 0.9: at most 50.0%.",
-        data=DataConfig(path=path),
-        n=40,
-        n_known=20,
-        without_dial=point,
-        achieved=point,
-        refusal="I don't know.",
-        refusal_token_ids=(5, 6),
-        end_token_ids=(6,),
-    )
-
-
 def test_the_card_says_what_was_measured(run: Path) -> None:
     save_dial(run / "adapters" / "grait", a_dial("a.jsonl"))
     card = ModelCard.load(pushed(run) / "README.md")
@@ -206,7 +183,7 @@ def test_the_card_says_what_was_measured(run: Path) -> None:
         "from peft import PeftModel",
         f"PeftModel.from_pretrained(base, '{REPO}')",
         "threshold of 0.25 on the score `first-token`",
-        "dial.generate(model, **inputs, max_new_tokens=32)",
+        "dial.generate(model, **inputs, max_new_tokens=6)",
         "Be brief.",
     ):
         assert line in card.text

@@ -75,6 +75,7 @@ def test_the_model_starts_with_the_settings_of_the_config(folder: Path) -> None:
         "gpu_memory_utilization": 0.5,
         "enable_lora": False,
         "max_lora_rank": 16,
+        "logits_processors": (),
     }
 
 

@@ -1,15 +1,17 @@
-"""The page to try a model out: a question, both answers, and a slider for the dial. Needs Gradio (extra ``play``).
+"""The page to try a model out: a conversation, and the trained form with a slider for the dial. Needs Gradio.
 
 The page is served by this machine alone, for this machine unless told otherwise; nothing is counted, shared or fetched
 from elsewhere.
 """
 
+import html
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from grait.chat.reply import bar, dialled
+from grait.chat.conversation import Speaker, Turn, cut, dropped
+from grait.chat.reply import bar, dialled, printable
 from grait.dial.answers import Reply
 from grait.dial.threshold import ScoreName, position, probability_at
 from grait.errors import DialError, GraitError, reason
@@ -38,23 +40,108 @@ def threshold_at(slider: float) -> float:
 
 def page(
     ask: Callable[[str], Reply],
+    speaker: Speaker | None,
     *,
     method: str,
     refusal: str,
     score: ScoreName,
     threshold: float | None,
     examples: Sequence[str],
+    shows_initial: bool = False,
 ) -> "gradio.Blocks":
-    """The page, not yet served. ``threshold``: where the slider stands at first, None for the middle.
+    """The page, not yet served: a conversation, and a question in the trained form; only the latter without a speaker.
 
-    The slider chooses between answers that are there already, so that moving it asks no model. Where it stands at first
-    it means ``threshold`` exactly, elsewhere what ``threshold_at`` says.
+    ``threshold``: where the slider stands at first, None for the middle.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported, and again when a page is served
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio as gr
 
-    first = MIDDLE if threshold is None else threshold
+    with gr.Blocks(analytics_enabled=False, title="grait play") as blocks:
+        if speaker is None:
+            gr.Markdown("# Ask both models")
+            _trained_form(ask, method, refusal, score, MIDDLE if threshold is None else threshold, examples)
+        else:
+            with gr.Tab("Chat"):
+                _conversation(speaker, method, shows_initial)
+            with gr.Tab("Question in the trained form"):
+                _trained_form(ask, method, refusal, score, MIDDLE if threshold is None else threshold, examples)
+    return blocks
+
+
+def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
+    """The chat of one visitor, whose turns are kept word for word beside what is shown."""
+    import gradio as gr
+
+    def talk(message: str, turns: list[Turn], with_initial: bool) -> Iterator[tuple[Any, ...]]:
+        """Of turns, message box, conversation, the initial model's answer, and what is to be said."""
+        if not message.strip():
+            yield turns, message, _shown(turns), "", ""
+            return
+        try:
+            fitted = speaker.fit(turns, message)
+            turns = turns[fitted.n_dropped :]
+            said = dropped(fitted.n_dropped) if fitted.n_dropped else ""
+            initial = ""
+            for piece in speaker.answer(fitted, by_initial=True) if with_initial else ():
+                initial += piece
+                yield turns, "", _shown([*turns, (message, "")]), printable(initial), said
+            answer, so_far = speaker.answer(fitted), ""
+            for piece in answer:
+                so_far += piece
+                yield turns, "", _shown([*turns, (message, so_far)]), printable(initial), said
+        except GraitError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        turns = [*turns, (message, answer.text)]
+        yield turns, "", _shown(turns), printable(initial), cut(fitted.n_answer) if answer.was_cut else said
+
+    turns = gr.State([])
+    gr.Markdown("Any message. The refusal dial is for questions in the trained form and is not used here.")
+    with gr.Row():
+        shown = gr.Chatbot(label=method, elem_id="conversation", render_markdown=False, buttons=[], scale=2)
+        initial = gr.Textbox(
+            label="Initial model, to the same conversation",
+            elem_id="initial-answer",
+            interactive=False,
+            lines=8,
+            visible=shows_initial,
+        )
+    said = gr.Textbox(show_label=False, container=False, elem_id="said", interactive=False)
+    message = gr.Textbox(label="Message", elem_id="message", lines=1)
+    with gr.Row():
+        send = gr.Button("Send", elem_id="send")
+        new = gr.Button("New conversation", elem_id="new")
+        with_initial = gr.Checkbox(shows_initial, label="Initial model beside it", elem_id="with-initial")
+    outputs = [turns, message, shown, initial, said]
+    asking = [
+        ask_now(talk, [message, turns, with_initial], outputs, api_visibility="private")
+        for ask_now in (send.click, message.submit)
+    ]
+    for begin_anew in (new.click, shown.clear):
+        begin_anew(lambda: ([], "", [], "", ""), None, outputs, cancels=asking, api_visibility="private")
+    with_initial.change(
+        lambda shows: gr.update(visible=shows), with_initial, initial, show_progress="hidden", api_visibility="private"
+    )
+
+
+def _shown(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    """Turns as the chat box takes them: it shows HTML, so that all marks are escaped."""
+    return [
+        {"role": role, "content": html.escape(printable(text), quote=False)}
+        for turn in turns
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
+
+
+def _trained_form(
+    ask: Callable[[str], Reply], method: str, refusal: str, score: ScoreName, first: float, examples: Sequence[str]
+) -> None:
+    """A question, both answers, and the dial's slider.
+
+    The slider chooses between answers that are there already, so that moving it asks no model. Where it stands at first
+    it means ``first`` exactly, elsewhere what ``threshold_at`` says.
+    """
+    import gradio as gr
 
     def meant(slider: float) -> float:
         return first if slider == slider_at(first) else threshold_at(slider)
@@ -74,31 +161,23 @@ def page(
         now = dialled(reply.tuned, refusal, score, meant(slider))
         return reply.initial, now.answer, reply.tuned.output, f"{bar(now.score, meant(slider))}\n{now.says}"
 
-    with gr.Blocks(analytics_enabled=False, title="grait play") as blocks:
-        gr.Markdown("# Ask both models")
-        reply = gr.State(None)
-        question = gr.Textbox(label="Question", elem_id="question", lines=1)
-        button = gr.Button("Ask", elem_id="ask")
-        with gr.Row():
-            initial = gr.Textbox(label="Initial model", elem_id="initial", interactive=False)
-            tuned = gr.Textbox(label=f"{method} with the dial", elem_id="tuned", interactive=False)
-            free = gr.Textbox(label=f"{method} without the dial", elem_id="free", interactive=False)
-        dial = gr.Slider(
-            0,
-            100,
-            value=slider_at(first),
-            step=0.1,
-            label="Refuse more (right) or less (left)",
-            elem_id="dial",
-        )
-        why = gr.Textbox(label="Refusal score", elem_id="score", interactive=False, lines=2)
-        if examples:
-            gr.Examples([[text] for text in examples], inputs=[question], cache_examples=False)
-        outputs = [initial, tuned, free, why]
-        for ask_now in (button.click, question.submit):
-            ask_now(answer, [question, dial], [reply, *outputs], api_visibility="private")
-        dial.change(shown, [reply, dial], outputs, show_progress="hidden", api_visibility="private")
-    return blocks
+    reply = gr.State(None)
+    question = gr.Textbox(label="Question", elem_id="question", lines=1)
+    button = gr.Button("Ask", elem_id="ask")
+    with gr.Row():
+        initial = gr.Textbox(label="Initial model", elem_id="initial", interactive=False)
+        tuned = gr.Textbox(label=f"{method} with the dial", elem_id="tuned", interactive=False)
+        free = gr.Textbox(label=f"{method} without the dial", elem_id="free", interactive=False)
+    dial = gr.Slider(
+        0, 100, value=slider_at(first), step=0.1, label="Refuse more (right) or less (left)", elem_id="dial"
+    )
+    why = gr.Textbox(label="Refusal score", elem_id="score", interactive=False, lines=2)
+    if examples:
+        gr.Examples([[text] for text in examples], inputs=[question], cache_examples=False)
+    outputs = [initial, tuned, free, why]
+    for ask_now in (button.click, question.submit):
+        ask_now(answer, [question, dial], [reply, *outputs], api_visibility="private")
+    dial.change(shown, [reply, dial], outputs, show_progress="hidden", api_visibility="private")
 
 
 def start(blocks: "gradio.Blocks", host: str, port: int | None) -> str:

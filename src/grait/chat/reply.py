@@ -35,3 +35,8 @@ def bar(score: float, threshold: float | None) -> str:
     if threshold is not None:
         cells.insert(round(position(threshold) * BAR_WIDTH), "┃")
     return "".join(cells)
+
+
+def printable(text: str) -> str:
+    """Text only: neither markup nor escape sequences in a model's answer do anything."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text)

@@ -84,50 +84,116 @@ def dial_lines(dial: Any) -> list[str]:
     ]
 
 
-def chat(run: Run, method: Method = None, threshold: Threshold = None) -> None:
-    """Ask a run's initial and tuned model side by side, in the terminal; /threshold moves the refusal dial.
+Form = Annotated[
+    str,
+    typer.Option(
+        "--form",
+        help="chat: any message, with the conversation so far, in the model's chat template. trained: each line is one "
+        "question in the run's trained form, to both models, with the refusal dial; models without a chat template "
+        "have this form only.",
+    ),
+]
+System = Annotated[
+    str | None, typer.Option("--system", help="System message of the conversation; default: that of the template.")
+]
+NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer of the conversation.")]
+MAX_NEW_TOKENS = 256
 
-    Questions may also be piped in, one a line.
+
+def chat(
+    run: Run,
+    method: Method = None,
+    threshold: Threshold = None,
+    *,
+    form: Form = "chat",
+    system: System = None,
+    max_new_tokens: NewTokens = MAX_NEW_TOKENS,
+    compare: Annotated[bool, typer.Option("--compare", help="Show the initial model's answer, too.")] = False,
+) -> None:
+    """Talk to a run's tuned model in the terminal.
+
+    Any message, with the conversation so far; answers are greedy and appear as they come. /help shows the commands,
+    such as /question TEXT, which asks in the run's trained form with the refusal dial. Messages may also be piped in,
+    one a line: each is printed after "you> ", its answer after the method's name.
     """
-    from grait.chat import terminal
+    from grait.chat.terminal import Chat, typed_lines
     from grait.commands.finished import live
 
+    _check(form, system)
     console = Console(highlight=False)
     with live(run, method, threshold) as model:
         is_typed = sys.stdin.isatty()
-        if is_typed:
-            console.print("Ask a question; /threshold X moves the refusal dial, /help says more, Ctrl-D leaves.")
-        terminal.chat(
-            terminal.typed_lines(console) if is_typed else sys.stdin,
-            model.ask,
+        talking = Chat(
             console,
+            model.ask,
+            _speaker(model, form, system, max_new_tokens),
             method=model.method,
             refusal=model.refusal,
             score=model.score,
             threshold=model.threshold,
+            shows_initial=compare,
+            echoes=not is_typed,
         )
+        if is_typed:
+            console.print("Say something; /help shows the commands, Ctrl-D leaves.")
+        talking.talk(typed_lines(console) if is_typed else sys.stdin)
 
 
 def play(
     run: Run,
     method: Method = None,
     threshold: Threshold = None,
+    *,
+    form: Form = "chat",
+    system: System = None,
+    max_new_tokens: NewTokens = MAX_NEW_TOKENS,
+    compare: Annotated[bool, typer.Option("--compare", help="Begin with the initial model's answers shown.")] = False,
     host: Annotated[str, typer.Option(help="Address to serve at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Default: the first free one from 7860.")] = None,
 ) -> None:
-    """Try a run's initial and tuned model in the browser, with a slider for the refusal dial. Needs the extra play."""
+    """Talk to a run's tuned model in the browser; in a second tab ask in the trained form, with the dial's slider.
+
+    Needs the extra play.
+    """
     from grait.chat.page import check_gradio, page, start
     from grait.commands.finished import live
 
     check_gradio()
+    _check(form, system)
     with live(run, method, threshold) as model:
         blocks = page(
             model.ask,
+            _speaker(model, form, system, max_new_tokens),
             method=model.method,
             refusal=model.refusal,
             score=model.score,
             threshold=model.threshold,
             examples=model.examples(6),
+            shows_initial=compare,
         )
         print(f"Open {start(blocks, host, port)} in a browser; Ctrl-C ends.", flush=True)
         blocks.block_thread()
+
+
+def _check(form: str, system: str | None) -> None:
+    if form not in ("chat", "trained"):
+        raise ConfigError(f"--form {form}: expected chat or trained")
+    if form == "trained" and system is not None:
+        raise ConfigError("--system goes with --form chat; the trained form has the run's own (prompt.system)")
+
+
+def _speaker(model: Any, form: str, system: str | None, max_new_tokens: int) -> Any:
+    """For free conversation, or None for the trained form only; says on stderr what to know of it."""
+    from grait.chat.conversation import Speaker
+    from grait.runtime.progress import note
+
+    if form == "trained":
+        return None
+    if not model.has_chat and system is None:
+        note("the model has no chat template: every line is one question in the trained form, without history")
+        return None
+    speaker = Speaker(model, system, max_new_tokens)
+    note("a free conversation; the adapter learned to refuse in its trained form, in which /question TEXT asks")
+    if model.threshold is not None:
+        note("the refusal dial is set for the trained form, and not used in the conversation")
+    return speaker

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grait.commands.finished import finished_adapter, open_run, trained_method
 from grait.commands.report import FinishedRun
@@ -27,6 +28,9 @@ from grait.pipeline.stages import Stages
 from grait.records import MetricRecord, Prediction
 from grait.runtime.artifacts import read_rows
 from grait.runtime.lock import locked
+
+if TYPE_CHECKING:
+    from grait.display.page import Report
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def calibrate(
     with locked(folder), models.releasing_vllm():
         found = _calibrate(opened, models, target, trained_method(opened, method), source, score)
         if (folder / SUMMARY).exists():
-            last(folder, lambda: FinishedRun.read(folder).page())
+            last(folder, lambda: _told_again(folder))
         return found
 
 
@@ -85,6 +89,13 @@ def _calibrate(
     for dataset in data.config.evaluation.datasets:
         metrics += _on_test_set(data, method, dataset.title, dial)
     return Calibration(file, SavedDial.model_validate_json(file.read_bytes()), metrics)
+
+
+def _told_again(folder: Path) -> "Report":
+    """The run's page with the dial, after the adapters' cards."""
+    run = FinishedRun.read(folder)
+    run.write_cards(is_new=True)
+    return run.page()
 
 
 def _target(max_over_refusal: float | None, max_wrong: float | None, max_ths: bool, confidence: float) -> Target:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from transformers import PreTrainedTokenizerBase
 
 from grait.config import parse_config
 from grait.dial.answers import Reply
@@ -31,7 +32,8 @@ from grait.runtime.artifacts import MANIFEST, Stage, read_rows
 class LiveRun:
     """The initial model and one method's tuned model, ready to be asked; by transformers, whatever engine the run had.
 
-    ``dial``: the calibrated one, if any. ``threshold``: where to begin, None for no dial. One thread asks at a time.
+    ``dial``: the calibrated one, if any; it is for questions in the trained form. ``threshold``: where to begin, None
+    for no dial. ``alone``: held by the thread that asks.
     """
 
     data: RunData
@@ -40,7 +42,23 @@ class LiveRun:
     pad_token_id: int
     dial: SavedDial | None
     threshold: float | None
-    _alone: Any = field(default_factory=threading.Lock)
+    alone: Any = field(default_factory=threading.Lock)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.data.prompts.tokenizer
+
+    @property
+    def has_chat(self) -> bool:
+        """Whether the model has a chat template."""
+        return self.data.prompts.has_template
+
+    @property
+    def chat_ends(self) -> list[int]:
+        """The tokens that end an answer in the chat template: the run's, and those that the model's files name."""
+        named = self.model.generation_config.eos_token_id
+        named = [named] if isinstance(named, int) else named or []
+        return sorted({*self.data.prompts.end_token_ids(is_chat=True), *named})
 
     @property
     def refusal(self) -> str:
@@ -56,11 +74,11 @@ class LiveRun:
         return [question.question for question in next(iter(self.data.test_sets.values()))[:n]]
 
     def ask(self, text: str) -> Reply:
-        """Both models' answers. Raises ModelError when the question is too long."""
+        """Both models' answers to a question in the trained form. Raises ModelError when it is too long."""
         question = Question("", " ".join(text.split()), ("",))
         prompts, n_tokens = self.data.prompts, self.data.config.evaluation.max_new_tokens
         query = prompts.query(question)
-        with self._alone:
+        with self.alone:
             engine = InferenceEngine(self.model, self.pad_token_id, self.data.config.tokens_per_batch)
             with self.model.disable_adapter():
                 ((initial,),) = engine.generate(

@@ -5,12 +5,16 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from grait.commands.export import trained_adapter
+from grait.commands.export import trained_adapter, trained_on
 from grait.commands.finished import open_run, trained_method
-from grait.errors import ArtifactError, ModelError, reason
+from grait.dial.stored import save_dial
+from grait.errors import ArtifactError, GraitError, ModelError, reason
 from grait.model.adapters import load_adapter
 from grait.model.load import load_model, resolve_name
+from grait.pipeline.cards import CARD, card, public_dial
+from grait.pipeline.data import RunData
 from grait.runtime import progress
+from grait.runtime.artifacts import Stage
 from grait.runtime.files import replacing_folder
 
 
@@ -34,7 +38,8 @@ def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Mer
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ArtifactError(f"{out}: is there already, and not empty; name a new folder with --out")
     data = open_run(run)
-    adapter = trained_adapter(data, trained_method(data, method))
+    method = trained_method(data, method)
+    adapter = trained_adapter(data, method)
     config = data.config.model
     was_quantised = config.quantization != "none"
     plain = config.model_copy(update={"quantization": "none", "gradient_checkpointing": False})
@@ -51,6 +56,19 @@ def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Mer
         with replacing_folder(out) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
+            _tell(data, method, adapter, partial)
     except (OSError, ValueError, RuntimeError) as error:  # transformers and safetensors have words of their own
         raise ArtifactError(f"{out}: cannot write the merged model: {reason(error)}") from error
     return Merged(out, str(model.dtype).removeprefix("torch."), was_quantised)
+
+
+def _tell(data: RunData, method: str, adapter: Stage, folder: Path) -> None:
+    """Write the model card, and the dial, if any; what goes wrong with the card is said, and the model stays."""
+    if dial := public_dial(adapter.folder):
+        save_dial(folder, dial)
+    try:
+        text = card(data, method, adapter, trained_on(data, method, adapter), is_merged=True)
+    except GraitError as error:
+        progress.note(f"no model card: {error}")
+        return
+    (folder / CARD).write_text(text, encoding="utf-8")

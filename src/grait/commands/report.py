@@ -1,6 +1,7 @@
 """``grait report FOLDER``: the page of a finished run or comparison, made again from what the folder holds.
 
-No model is loaded, nothing but the page is written. The questions are read where the run read them.
+No model is loaded; nothing but the page is written, and the cards of adapters that have none. The questions are read
+where the run read them.
 """
 
 import json
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grait.commands.compare import read_comparison
-from grait.commands.finished import check_known, finished_evidence, open_run
+from grait.commands.finished import check_known, finished_adapter, finished_evidence, open_run
 from grait.errors import ArtifactError
 from grait.methods.catalog import INIT_BASIC, UNTRAINED
 from grait.methods.selection import Evidence
+from grait.pipeline.cards import write_cards
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import with_dials
 from grait.pipeline.evaluation import measure, measure_with_dials
@@ -21,6 +23,7 @@ from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
 from grait.pipeline.results import COMPARISON, FORMS, PROBES, SUMMARY, Answered, RunResult
 from grait.records import FormRecord, Prediction, ProbeRecord, Selected
 from grait.runtime.artifacts import read_rows
+from grait.runtime.progress import note
 
 if TYPE_CHECKING:
     from grait.display.page import Report
@@ -38,9 +41,12 @@ def report(folder: str | Path) -> Path:
         found = read_comparison(folder)
         runs = {seed: FinishedRun.read(folder / f"seed-{seed}") for seed in found.about["seeds"]}
         answers = {seed: run.predictions for seed, run in runs.items()}
+        for one in runs.values():
+            one.write_cards()
         write_page(folder, lambda: comparison_page(found, answers))
     else:
         run = FinishedRun.read(folder)
+        run.write_cards()
         write_page(folder, run.page)
     return folder / PAGE
 
@@ -70,6 +76,15 @@ class FinishedRun:
         selected = selections(data.config, evidence)
         same = same_training(selected)
         return cls(data, evidence, selected, same, _predictions(data, folder, same), summary)
+
+    def write_cards(self, *, is_new: bool = False) -> None:
+        """Write the adapters' cards; with ``is_new`` False only of those that have none."""
+        try:
+            adapters = {method: finished_adapter(self.data, method) for method in dict.fromkeys(self.same.values())}
+        except ArtifactError as error:
+            note(f"no model cards: {error}")
+        else:
+            write_cards(self.data, adapters, self.selected, is_new=is_new)
 
     def page(self) -> "Report":
         """The page of the run, whose metrics are taken anew."""

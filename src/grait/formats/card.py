@@ -1,4 +1,4 @@
-"""The model card of an adapter: YAML for the hub, then what it is, what it was measured to do, and how to use it.
+"""The model card of an adapter or a merged model: YAML for the hub, then what it is, what it does, how to use it.
 
 No path of the machine that it was made on is in it, and nothing of the data but the solved examples of a run whose
 prompts all show them.
@@ -6,6 +6,7 @@ prompts all show them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -13,6 +14,20 @@ from grait.dial.stored import FILE_NAME, SavedDial
 from grait.display.tables import percent
 from grait.formats.markdown import escaped, fenced, table
 from grait.records import MetricRecord
+
+MARK = "{question}"
+"""Where the question stands in a form's prompt."""
+
+EXAMPLE = "What is the capital of France?"
+"""What a card asks instead of a question of the data."""
+
+FOLDER = "FOLDER"
+"""What code loads from, where it is not on the hub."""
+
+OFF_FORM = (
+    "In other words it may answer, guess or apologise where it would refuse, or refuse what it should do: what was "
+    "measured holds for the form above. A conversation is possible; what tuning does to one is only partly measured."
+)
 
 LIMITS = (
     "It learned to refuse what this very base model does not know: on another base, or after more tuning, its refusals "
@@ -35,15 +50,19 @@ LEGEND = (
 class Facts:
     """What a card tells.
 
+    ``place``: where it will be on the hub, None where it is a folder only. ``is_merged``: a whole model, no adapter.
     ``base``: the base model's id on the hub, None where it was a folder; ``base_name``: what to call it then.
     ``base_note``: what else to know of the base's weights. ``license``: None where it is not known.
-    ``settings``: the config's parts that trained it, in YAML.
-    ``repo``: where the adapter will be. ``training_set``: its id on the hub, None where it is not from there.
-    ``prompt``: an example as the run asked, as messages or as plain text. ``metrics``: of the initial model, asked in
-    both ways, and of the method, on every test set.
+    ``settings``: the config's parts that trained it, in YAML. ``training_set``: its id on the hub, None where it is not
+    from there. ``forms``: by name, prompts with ``MARK`` for the question, as messages or as plain text; the first is
+    the one that was measured. ``chat_ends``: tokens that end an answer in chat, empty without a chat template.
+    ``n_answer``: most tokens of a measured answer. ``metrics``: of the initial model, asked in both ways, and of the
+    method, on every test set; empty where nothing was measured. ``side_effects``: rows with a key ``method``.
     """
 
-    repo: str
+    title: str
+    place: str | None
+    is_merged: bool
     method: str
     summary: str
     paper: str
@@ -57,26 +76,30 @@ class Facts:
     n_examples: int
     n_refusals: int
     refusal: str
-    prompt: str | list[dict[str, str]]
+    forms: Mapping[str, str | list[dict[str, str]]]
+    chat_ends: Sequence[str]
+    n_answer: int
     metrics: Sequence[MetricRecord]
+    side_effects: Sequence[Mapping[str, Any]]
     versions: Mapping[str, str]
     settings: str
     dial: SavedDial | None
 
 
 def model_card(facts: Facts) -> str:
-    """README.md of the adapter's repository."""
+    """README.md beside the weights."""
     data = ModelCardData(
         base_model=facts.base,
-        library_name="peft",
+        library_name="transformers" if facts.is_merged else "peft",
         license=facts.license,
         pipeline_tag="text-generation",
         datasets=[facts.training_set] if facts.training_set else None,
         tags=["grait", "lora", "refusal", "abstention", "refusal-aware-instruction-tuning"],
-        model_name=facts.repo.rpartition("/")[2],
+        model_name=facts.title,
         eval_results=[
             result for record in facts.metrics if record.method == facts.method for result in _results(record)
-        ],
+        ]
+        or None,
     )
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{_body(facts)}"))
 
@@ -104,57 +127,134 @@ def _results(record: MetricRecord) -> list[EvalResult]:
 
 
 def _body(facts: Facts) -> str:
+    parts = [
+        f"# {escaped(facts.title)}",
+        *_what(facts),
+        "## Use",
+        "" if facts.place else f"`{FOLDER}` is the folder that this file is in.",
+        fenced(_load(facts), "python"),
+        *([_heading("A conversation"), fenced(CONVERSATION, "python")] if facts.chat_ends else []),
+        *_trained_forms(facts),
+        *_dial(facts),
+        "## Measured",
+        *(_tables(facts) if facts.metrics else ["Nothing was measured yet."]),
+        *_side_effects(facts),
+        "## Data and training",
+        f"{facts.n_examples} examples of {escaped(facts.training_data)}, {facts.n_refusals} of them refusals, "
+        "chosen after measuring what the base model knows. The data is not here.",
+        fenced(facts.settings, "yaml"),
+        *([f"Versions: {_versions(facts)}."] if facts.versions else []),
+        "## Limits",
+        "\n".join(f"- {line}" for line in LIMITS),
+        "## Licence",
+        _licence(facts),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _heading(text: str) -> str:
+    return f"### {text}"
+
+
+def _versions(facts: Facts) -> str:
+    return ", ".join(f"{escaped(name)} {escaped(text)}" for name, text in facts.versions.items())
+
+
+def _what(facts: Facts) -> list[str]:
     base = (
         f"[{escaped(facts.base)}](https://huggingface.co/{facts.base})"
         if facts.base
         else (f"{escaped(facts.base_name)} (a model in a local folder)")
     )
+    kind = f"{base} with a LoRA adapter merged into it" if facts.is_merged else f"A LoRA adapter for {base}"
     refuses = f" that answers what the model knows and says “{escaped(facts.refusal)}” to what it does not"
-    return "\n\n".join(
-        [
-            f"# {escaped(facts.repo.rpartition('/')[2])}",
-            f"A LoRA adapter for {base}{refuses if facts.n_refusals else ''}. Tuned with grait's method "
-            f"{escaped(facts.method)}: {escaped(facts.summary)} ({escaped(facts.paper)}).",
-            *([escaped(facts.base_note)] if facts.base_note else []),
-            "## Use",
-            fenced(_load(facts), "python"),
-            "It was trained and measured with this prompt, greedily; with other words it refuses more or less:",
-            fenced(_prompt(facts), "python" if isinstance(facts.prompt, list) else ""),
-            *_dial(facts),
-            "## Measured",
-            *_tables(facts),
-            LEGEND,
-            "## Data and training",
-            f"{facts.n_examples} examples of {escaped(facts.training_data)}, {facts.n_refusals} of them refusals, "
-            "chosen after measuring what the base model knows. The data is not in this repository.",
-            fenced(facts.settings, "yaml"),
-            "Versions: " + ", ".join(f"{escaped(name)} {escaped(text)}" for name, text in facts.versions.items()) + ".",
-            "## Limits",
-            "\n".join(f"- {line}" for line in LIMITS),
-            "## Licence",
-            _licence(facts),
-            "",
-        ]
-    )
+    return [
+        f"{kind}{refuses if facts.n_refusals else ''}. Tuned with grait's method "
+        f"{escaped(facts.method)}: {escaped(facts.summary)} ({escaped(facts.paper)}).",
+        escaped(facts.base_note) if facts.base_note else "",
+    ]
+
+
+CONVERSATION = """\
+messages = [{"role": "user", "content": "Hello! What can you do?"}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+output = model.generate(**inputs, max_new_tokens=256, do_sample=False, eos_token_id=ends)
+print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
 
 
 def _load(facts: Facts) -> str:
     revision = f", revision={facts.revision!r}" if facts.revision else ""
-    return "\n".join(
-        [
-            "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM",
+    base, place = f"{(facts.base or facts.base_name)!r}{revision}", repr(facts.place or FOLDER)
+    if facts.is_merged:
+        lines = [
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
             "",
-            f"base = AutoModelForCausalLM.from_pretrained({(facts.base or facts.base_name)!r}{revision})",
-            f"model = PeftModel.from_pretrained(base, {facts.repo!r})",
+            f"model = AutoModelForCausalLM.from_pretrained({place})",
+            f"tokenizer = AutoTokenizer.from_pretrained({place})",
         ]
-    )
+    else:
+        lines = [
+            "from peft import PeftModel",
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f"base = AutoModelForCausalLM.from_pretrained({base})",
+            f"model = PeftModel.from_pretrained(base, {place})",
+            f"tokenizer = AutoTokenizer.from_pretrained({base})",
+        ]
+    if facts.chat_ends:
+        lines.append(f"ends = tokenizer.convert_tokens_to_ids({list(dict.fromkeys(facts.chat_ends))!r})")
+    return "\n".join(lines)
 
 
-def _prompt(facts: Facts) -> str:
-    if isinstance(facts.prompt, str):
-        return facts.prompt
-    return "\n".join(["messages = [", *(f"    {message!r}," for message in facts.prompt), "]"])
+def _trained_forms(facts: Facts) -> list[str]:
+    """The forms word for word, and code that asks in the first one."""
+    name, prompt = next(iter(facts.forms.items()))
+    others = "".join(f", *{escaped(other)}*" for other in list(facts.forms)[1:])
+    parts = [
+        _heading("A question in the trained form"),
+        f"It was trained in the form *{escaped(name)}*{others}, and measured in the form *{escaped(name)}*, greedily, "
+        "word for word so:",
+        fenced(_question(facts, prompt), "python"),
+        OFF_FORM,
+    ]
+    for other in list(facts.forms)[1:]:
+        text = facts.forms[other]
+        shown = text if isinstance(text, str) else "\n".join(f"{row['role']}: {row['content']}" for row in text)
+        parts += [f"The form *{escaped(other)}*:", fenced(shown)]
+    return parts
+
+
+def _question(facts: Facts, prompt: str | list[dict[str, str]]) -> str:
+    lines = [f"question = {EXAMPLE!r}"]
+    answer = 'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)'
+    ends = ""
+    if isinstance(prompt, str):
+        lines += ["prompt = (", _expression(prompt, 4), ")", 'inputs = tokenizer(prompt, return_tensors="pt")']
+        answer += '.partition("\\n")[0]'
+    else:
+        lines.append("messages = [")
+        for row in prompt:
+            lines += [f"    {{'role': {row['role']!r}, 'content': (", _expression(row["content"], 8), "    )},"]
+        lines += [
+            "]",
+            "inputs = tokenizer.apply_chat_template(",
+            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
+            ")",
+        ]
+        ends = ", eos_token_id=ends"
+    limits = f"max_new_tokens={facts.n_answer}, do_sample=False, repetition_penalty=1.0{ends}"
+    return "\n".join([*lines, f"output = model.generate(**inputs, {limits})", f"print({answer}.strip())"])
+
+
+def _expression(text: str, indent: int) -> str:
+    """A text as Python, a line of it each, with the variable ``question`` where its mark stands."""
+    before, mark, after = text.partition(MARK)
+    parts = [*map(repr, before.splitlines(keepends=True))]
+    if mark:
+        parts.append(f"{'+ ' if before else ''}question")
+        rest = [*map(repr, after.splitlines(keepends=True))]
+        parts += [f"+ {rest[0]}", *rest[1:]] if rest else []
+    return "\n".join(f"{' ' * indent}{part}" for part in parts or ["''"])
 
 
 def _dial(facts: Facts) -> list[str]:
@@ -162,18 +262,40 @@ def _dial(facts: Facts) -> list[str]:
     if dial is None:
         return []
     return [
+        _heading("The refusal dial"),
         f"`{FILE_NAME}` is a refusal dial: a threshold of {dial.threshold:.6g} on the score `{dial.score}`, chosen on "
         f"{dial.n} questions, on which it takes wrong answers from {percent(dial.without_dial.pw)}% to "
         f"{percent(dial.achieved.pw)}% and over-refusal from {percent(dial.without_dial.over_refusal_rate)}% to "
-        f"{percent(dial.achieved.over_refusal_rate)}%. With a copy of this repository in `FOLDER`, and `inputs` the "
-        "token ids and mask of prompts, padded on the left:",
+        f"{percent(dial.achieved.over_refusal_rate)}%. It holds for questions in the trained form only, with `inputs` "
+        "as above" + (f" and a copy of this repository in `{FOLDER}`:" if facts.place else ":"),
         fenced(
-            "from grait.dial import RefusalDial\n\ndial = RefusalDial.from_pretrained('FOLDER')\n"
-            "dial.generate(model, **inputs, max_new_tokens=32)",
+            f"from grait.dial import RefusalDial\n\ndial = RefusalDial.from_pretrained({FOLDER!r})\n"
+            f"output = dial.generate(model, **inputs, max_new_tokens={facts.n_answer})\n"
+            'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True).strip())',
             "python",
         ),
-        *([escaped(dial.guarantee)] if dial.guarantee else []),
+        escaped(dial.guarantee) if dial.guarantee else "",
     ]
+
+
+def _side_effects(facts: Facts) -> list[str]:
+    """What tuning did to all else, with the keys that the run's results have: a table for each form."""
+    if not facts.side_effects:
+        return [_heading("Everything else"), "What tuning did to all that is no short question was not measured."]
+    by_form: dict[str, list[Mapping[str, Any]]] = {}
+    for row in facts.side_effects:
+        by_form.setdefault(str(row.get("form", "")), []).append(row)
+    parts = [_heading("Everything else")]
+    for form, rows in by_form.items():
+        keys = dict.fromkeys(key for row in rows for key, value in row.items() if isinstance(value, int | float))
+        heads = [f"asked as *{escaped(form)}*" if form else "", *(escaped(str(row["method"])) for row in rows)]
+        cells = [[escaped(key.replace("_", " ")), *(_cell(row.get(key)) for row in rows)] for key in keys]
+        parts.append(table(heads, cells))
+    return [*parts, "Shares are fractions. The less a model differs from the initial one, the less was changed."]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else ""
 
 
 def _tables(facts: Facts) -> list[str]:
@@ -189,8 +311,8 @@ def _tables(facts: Facts) -> list[str]:
             for record in facts.metrics
             if record.dataset == dataset
         ]
-        parts += [f"### {escaped(dataset)}", table(HEADS, rows)]
-    return parts
+        parts += [_heading(escaped(dataset)), table(HEADS, rows)]
+    return [*parts, LEGEND]
 
 
 def _licence(facts: Facts) -> str:

@@ -12,6 +12,7 @@ from grait.errors import KnowledgeError
 from grait.knowledge.query import check_both_sides
 from grait.methods.catalog import METHODS, UNTRAINED, needing_flow, needing_influence
 from grait.methods.selection import Evidence
+from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
@@ -64,6 +65,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     probes = probe_systems(data, models, stages, adapters, same)
     forms = form_records(data, models, stages, adapters, same, predictions)
     result = write_results(data, stages, predictions, probes, with_dials(data, predictions, same), forms)
+    write_cards(data, adapters, selected)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
     return result
 

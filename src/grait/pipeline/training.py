@@ -6,7 +6,9 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from peft import PeftModel
 from safetensors.torch import save_file
+from torch import Tensor
 
 from grait.config import Config, OptimizerSection
 from grait.knowledge.own_words import OwnAnswers
@@ -170,7 +172,7 @@ def _train(
     def keep(epoch: EndOfEpoch) -> None:
         if processes.is_main():
             with replacing_folder(unfinished / f"epoch-{epoch.number}") as partial:
-                model.save_pretrained(partial, state_dict=epoch.adapter)
+                _save(model, partial, epoch.adapter)
                 save_file(epoch.moments, partial / MOMENTS)
 
     try:
@@ -188,7 +190,7 @@ def _train(
                 on_epoch=keep if keep_epochs else None,
                 resume=unfinished,
             )
-        model.save_pretrained(folder, state_dict=log.adapter)
+        _save(model, folder, log.adapter)
     finally:
         if processes.sharding() == "none":
             models.take_off(model)
@@ -201,6 +203,12 @@ def _train(
             shutil.copytree(unfinished / f"epoch-{number}", folder / f"epoch-{number}")
         write_json(folder / CHECKPOINTS, log.learning_rates)
     return left_out(title, log.non_finite)
+
+
+def _save(model: PeftModel, folder: Path, adapter: dict[str, Tensor]) -> None:
+    """The adapter in PEFT's format, without PEFT's empty model card: the run's own is written beside it."""
+    model.save_pretrained(folder, state_dict=adapter)
+    (folder / "README.md").unlink(missing_ok=True)
 
 
 def _plan(

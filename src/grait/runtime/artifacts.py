@@ -91,6 +91,10 @@ class Stage:
         """What was noted when the finished stage was written."""
         return dict(self._manifest()["notes"])
 
+    def files(self) -> dict[str, int]:
+        """The finished stage's own files and their bytes; what is written beside them later is not among them."""
+        return dict(self._manifest()["files"])
+
     def unfinished(self) -> Path:
         """Where a long stage keeps what it has done so far, to go on after a kill; gone when the stage is finished.
 

@@ -1,0 +1,223 @@
+"""Model cards: what a run tells of an adapter, beside it, in a merged model, and on the hub. No model is loaded."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from grait.config import Config, DataConfig
+from grait.data.catalog import KNOWN_SETS
+from grait.data.files import SUFFIXES
+from grait.dial.stored import SavedDial, find_dial
+from grait.errors import ArtifactError, reason
+from grait.formats.card import MARK, Facts, model_card
+from grait.methods.catalog import METHODS, UNTRAINED
+from grait.model import default
+from grait.model.adapters import CONFIG
+from grait.pipeline.data import RunData
+from grait.pipeline.results import METRICS, SUMMARY
+from grait.records import MetricRecord, Prediction, Question, Selected
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, read_rows
+from grait.runtime.files import replacing_file, written
+
+HUB_ID = re.compile(r"(?P<owner>[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
+
+CARD = "README.md"
+OTHER_CARD = "MODEL_CARD.md"
+"""Where an adapter of before has a README.md of PEFT's among its own files."""
+
+SIDE_EFFECTS = ("side_effects.json", "probes.json")
+"""Where a run says what tuning did to all else: now, and before."""
+
+T = TypeVar("T")
+
+CHOICES = ("Paris", "Rome", "Madrid", "Berlin")
+"""Of the example's question, where a run's questions have options."""
+
+DEFAULT_LICENSE = "apache-2.0"
+"""The licence of the embedded default model."""
+
+DEFAULT_NOTE = (
+    f"The run used the weights that the package {default.PACKAGE} carries: rounded to 4 bits (Q4_1) and unpacked "
+    "again. On the hub's weights answers differ from those that were measured."
+)
+QUANTISED_NOTE = "The run used the base model quantised to 4 bits (nf4); the numbers are those of the quantised model."
+
+
+def write_cards(
+    data: RunData, adapters: Mapping[str, Stage], selected: Mapping[str, Sequence[Selected]], *, is_new: bool = True
+) -> None:
+    """Write the card of each method's adapter beside it; with ``is_new`` False only where there is none.
+
+    What goes wrong is said, and takes nothing from the finished run.
+    """
+    for method, adapter in adapters.items() if processes.is_main() else ():
+        path = adapter.folder / (OTHER_CARD if CARD in adapter.files() else CARD)
+        if path.exists() and not is_new:
+            continue
+        try:
+            text = card(data, method, adapter, selected[method])
+            with written(path), replacing_file(path) as partial:
+                partial.write_text(text, encoding="utf-8")
+        except Exception as error:
+            progress.note(f"{path} could not be made ({type(error).__name__}: {reason(error)})")
+
+
+def card(
+    data: RunData,
+    method: str,
+    adapter: Stage,
+    selected: Sequence[Selected],
+    *,
+    repo: str | None = None,
+    is_merged: bool = False,
+) -> str:
+    """The card of an adapter, or of the model that it is merged into. ``repo``: where on the hub it will be.
+
+    Measurements that are not there yet, or are another adapter's, are left out.
+    """
+    config, prompts = data.config, data.prompts
+    asks_options = any(data.questions[row.id].choices for row in selected)
+    question = Question("", MARK, CHOICES[:1], CHOICES if asks_options else ())
+    known = KNOWN_SETS.get(config.data.path)
+    hub_id = config.data.path.partition(":")[0] if _is_on_hub(config.data) else None
+    trained_from = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    is_default = config.model.name == default.NAME
+    unpacked = DEFAULT_NOTE if is_default and trained_from != default.HUB_ID else None
+    settings = config.model_dump(include={"lora": True, "training": True, "selection": True, "seed": True})
+    settings["training"].pop("methods")
+    base = public_base(config)
+    is_chat = prompts.is_chat(question)
+    shown = prompts.messages(question, "refuse") if is_chat else prompts.prompt(question, "refuse").text
+    return model_card(
+        Facts(
+            title=repo.rpartition("/")[2] if repo else f"{base.rpartition('/')[2]}-{method}",
+            place=repo,
+            is_merged=is_merged,
+            method=method,
+            summary=METHODS[method].summary,
+            paper=METHODS[method].paper,
+            base=base if hub_base(config) else None,
+            base_name=base,
+            revision=config.model.revision,
+            base_note=QUANTISED_NOTE if config.model.quantization != "none" else unpacked,
+            license=DEFAULT_LICENSE if is_default else None,
+            training_data=known.title if known else _public(config.data),
+            training_set=known.hub if known else hub_id,
+            n_examples=len(selected),
+            n_refusals=sum(row.target == "refusal" for row in selected),
+            refusal=config.prompt.refusal,
+            forms={"examples" if config.prompt.shots_in == "all" else "instruction": shown},
+            chat_ends=[prompts.end_text(True), prompts.end_text(False)] if prompts.has_template else [],
+            n_answer=config.evaluation.max_new_tokens,
+            metrics=_unless_missing(lambda: measured(data, method, adapter)) or [],
+            side_effects=_side_effects(data.folder, [*UNTRAINED, method]),
+            versions=_unless_missing(lambda: versions(data)) or {},
+            settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip("\n"),
+            dial=find_dial(adapter.folder),
+        )
+    )
+
+
+def public_dial(adapter: Path) -> SavedDial | None:
+    """The dial beside an adapter, if any, without the folders of this machine."""
+    dial = find_dial(adapter)
+    if dial is None:
+        return None
+    return dial.model_copy(update={"data": dial.data.model_copy(update={"path": _public(dial.data), "folder": None})})
+
+
+def _unless_missing(read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except ArtifactError:
+        return None
+
+
+def _side_effects(folder: Path, systems: Sequence[str]) -> list[dict[str, Any]]:
+    """What tuning did to all else, of these systems: the first results that are there, with the keys that they have."""
+    for name in SIDE_EFFECTS:
+        try:
+            tree = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        lists = [tree] if isinstance(tree, list) else list(tree.values()) if isinstance(tree, dict) else []
+        rows = [row for part in lists if isinstance(part, list) for row in part if isinstance(row, dict)]
+        if found := [row for row in rows if row.get("method") in systems]:
+            return found
+    return []
+
+
+def measured(data: RunData, method: str, adapter: Stage) -> list[MetricRecord]:
+    """The initial model's and the method's, from ``metrics.json``; ArtifactError when they are not this adapter's."""
+    folder = data.folder
+    path = folder / METRICS
+    again = "run grait run again, which keeps what is finished"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        names = {field.name for field in fields(MetricRecord)}
+        records = [MetricRecord(**{key: row[key] for key in names}) for row in rows]
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{folder}: not a finished run (no {METRICS}); {again}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not readable; {again}") from error
+    records = [record for record in records if record.method in (*UNTRAINED, method)]
+    titles = {dataset.title for dataset in data.config.evaluation.datasets}
+    if {record.dataset for record in records if record.method == method} != titles:
+        raise ArtifactError(f"{path}: not of the test sets of this run's config; {again}")
+    for record in records:
+        if record.method == method:
+            _check_answers(record, folder / "evaluation" / record.dataset / adapter.folder.name, adapter, path, again)
+    return records
+
+
+def _check_answers(record: MetricRecord, evaluated: Path, adapter: Stage, path: Path, again: str) -> None:
+    """A card must not have the numbers of another adapter."""
+    stage = Stage.found(evaluated)
+    answers = read_rows(evaluated / "predictions.parquet", Prediction)
+    n_right = sum(answer.outcome == "correct" for answer in answers)
+    if stage.key.get("adapter") != adapter.fingerprint or (len(answers), n_right / len(answers)) != (
+        record.n,
+        record.pc,
+    ):
+        raise ArtifactError(f"{path}: not what the adapter in {adapter.folder} answered; {again}")
+
+
+def versions(data: RunData) -> dict[str, str]:
+    """Of the packages that the run used. Raises ArtifactError when it is not finished."""
+    path = data.folder / SUMMARY
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["versions"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{data.folder}: not a finished run (no readable {SUMMARY}); run grait run again"
+        ) from error
+
+
+def hub_base(config: Config) -> str | None:
+    """The base model's id on the hub."""
+    if config.model.name == default.NAME:
+        return default.HUB_ID
+    is_hub_id = not Path(config.model.name).exists() and HUB_ID.fullmatch(config.model.name)
+    return config.model.name if is_hub_id else None
+
+
+def public_base(config: Config) -> str:
+    """The same, or the name of the base model's folder."""
+    return hub_base(config) or Path(config.model.name).resolve().name
+
+
+def _public(data: DataConfig) -> str:
+    """A set's name without the folders of this machine."""
+    return data.path if data.path in KNOWN_SETS or _is_on_hub(data) else Path(data.path).name
+
+
+def _is_on_hub(data: DataConfig) -> bool:
+    path = Path(data.path)
+    is_file = path.suffix.lower() in SUFFIXES or path.exists()
+    return not is_file and data.path not in KNOWN_SETS and HUB_ID.fullmatch(data.path.partition(":")[0]) is not None
