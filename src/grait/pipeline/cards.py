@@ -64,6 +64,8 @@ def write_cards(
             continue
         try:
             text = card(data, method, adapter, selected[method])
+            if path.exists() and path.read_text(encoding="utf-8") == text:
+                continue
             with written(path), replacing_file(path) as partial:
                 partial.write_text(text, encoding="utf-8")
         except Exception as error:
