@@ -12,7 +12,7 @@ import pytest
 from conftest import Call
 from huggingface_hub import ModelCard
 from tiny_dial import a_dial
-from tiny_folder import MAX_NEW_TOKENS
+from tiny_folder import MAX_NEW_TOKENS, Files, tiny_tree
 
 import grait
 from grait.commands.finished import finished_adapter, live, open_run
@@ -186,3 +186,23 @@ def test_a_model_whose_run_is_not_finished_is_merged_with_a_card_that_says_so(
     shutil.rmtree(run / "knowledge")
     code, _, err = command("merge", run, "--out", tmp_path / "other")
     assert code == 0 and "no model card: " in err and (tmp_path / "other" / "model.safetensors").is_file()
+
+
+def test_every_form_is_told_word_for_word_with_its_results(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    model, files = tiny
+    tree = tiny_tree(model, files, tmp_path / "run")
+    own = {
+        "name": "mine",
+        "template": 'Dear model: {question} Or say "{refusal}".',
+        "chat": True,
+        "system": "Be brief.",
+    }
+    tree["prompt"]["forms"] = ["examples", "question", own]
+    tree["training"]["methods"] = ["r-tuning"]
+    grait.run(tree)
+    folder = tmp_path / "run" / "adapters" / "r-tuning"
+    text = (folder / CARD).read_text(encoding="utf-8")
+    assert "trained in the form *examples*, *question*, *mine*, and measured in the form *examples*" in text
+    assert 'system: Be brief.\nuser: Dear model: {question} Or say "I don\'t know.".' in text
+    assert "In every form: own" in text and "| question | 8 |" in text and "each taught in every form" in text
+    printed(blocks(folder / CARD), {"model": model, "FOLDER": str(folder)})

@@ -78,11 +78,11 @@ def done(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> D
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """When each finished stage was written, and which folder it is."""
+    """When each finished stage was written, and which folder it is; cards lie beside its own files."""
     found = {}
     for manifest in sorted(folder.rglob(MANIFEST)):
         stage = manifest.parent
-        found[stage.relative_to(folder).as_posix()] = (stage.stat().st_mtime_ns, stage.stat().st_ino)
+        found[stage.relative_to(folder).as_posix()] = (manifest.stat().st_mtime_ns, stage.stat().st_ino)
     return found
 
 

@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from grait.dial.stored import FILE_NAME, SavedDial
 from grait.display.tables import percent
 from grait.formats.markdown import escaped, fenced, table
-from grait.records import MetricRecord
+from grait.records import FormRecord, MetricRecord
 
 MARK = "{question}"
 """Where the question stands in a form's prompt."""
@@ -57,7 +57,8 @@ class Facts:
     from there. ``forms``: by name, prompts with ``MARK`` for the question, as messages or as plain text; the first is
     the one that was measured. ``chat_ends``: tokens that end an answer in chat, empty without a chat template.
     ``n_answer``: most tokens of a measured answer. ``metrics``: of the initial model, asked in both ways, and of the
-    method, on every test set; empty where nothing was measured. ``side_effects``: rows with a key ``method``.
+    method, on every test set; empty where nothing was measured. ``by_form``: of the method, where it has several forms.
+    ``side_effects``: rows with a key ``method``.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Facts:
     chat_ends: Sequence[str]
     n_answer: int
     metrics: Sequence[MetricRecord]
+    by_form: Sequence[FormRecord]
     side_effects: Sequence[Mapping[str, Any]]
     versions: Mapping[str, str]
     settings: str
@@ -138,10 +140,12 @@ def _body(facts: Facts) -> str:
         *_dial(facts),
         "## Measured",
         *(_tables(facts) if facts.metrics else ["Nothing was measured yet."]),
+        *_every_form(facts),
         *_side_effects(facts),
         "## Data and training",
         f"{facts.n_examples} examples of {escaped(facts.training_data)}, {facts.n_refusals} of them refusals, "
-        "chosen after measuring what the base model knows. The data is not here.",
+        "chosen after measuring what the base model knows"
+        f"{', each taught in every form' if len(facts.forms) > 1 else ''}. The data is not here.",
         fenced(facts.settings, "yaml"),
         *([f"Versions: {_versions(facts)}."] if facts.versions else []),
         "## Limits",
@@ -276,6 +280,28 @@ def _dial(facts: Facts) -> list[str]:
         ),
         escaped(dial.guarantee) if dial.guarantee else "",
     ]
+
+
+def _every_form(facts: Facts) -> list[str]:
+    """A table for each test set; the initial model, in brackets, is asked in the same form."""
+    parts = []
+    for dataset in dict.fromkeys(record.dataset for record in facts.by_form):
+        rows = [
+            [
+                escaped(record.form),
+                str(record.n),
+                f"{percent(record.pc)} ({percent(record.pc0)})",
+                f"{percent(record.pw)} ({percent(record.pw0)})",
+                f"{percent(record.pr)} ({percent(record.pr0)})",
+                percent(record.over_refusal_rate),
+                percent(record.ths),
+                "" if record.ths_low is None else f"{percent(record.ths_low)} to {percent(record.ths_high)}",
+            ]
+            for record in facts.by_form
+            if record.dataset == dataset
+        ]
+        parts += [_heading(f"In every form: {escaped(dataset)}"), table(["form", *HEADS[1:]], rows)]
+    return [*parts, "In brackets the initial model, asked in the same form."] if parts else []
 
 
 def _side_effects(facts: Facts) -> list[str]:

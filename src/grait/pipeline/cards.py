@@ -18,9 +18,11 @@ from grait.formats.card import MARK, Facts, model_card
 from grait.methods.catalog import METHODS, UNTRAINED
 from grait.model import default
 from grait.model.adapters import CONFIG
+from grait.model.forms import Form
+from grait.model.prompts import PromptFormat
 from grait.pipeline.data import RunData
-from grait.pipeline.results import METRICS, SUMMARY
-from grait.records import MetricRecord, Prediction, Question, Selected
+from grait.pipeline.results import FORMS, METRICS, SUMMARY
+from grait.records import FormRecord, MetricRecord, Prediction, Question, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows
 from grait.runtime.files import replacing_file, written
@@ -62,6 +64,8 @@ def write_cards(
             continue
         try:
             text = card(data, method, adapter, selected[method])
+            if path.exists() and path.read_text(encoding="utf-8") == text:
+                continue
             with written(path), replacing_file(path) as partial:
                 partial.write_text(text, encoding="utf-8")
         except Exception as error:
@@ -92,8 +96,6 @@ def card(
     settings = config.model_dump(include={"lora": True, "training": True, "selection": True, "seed": True})
     settings["training"].pop("methods")
     base = public_base(config)
-    is_chat = prompts.is_chat(question)
-    shown = prompts.messages(question, "refuse") if is_chat else prompts.prompt(question, "refuse").text
     return model_card(
         Facts(
             title=repo.rpartition("/")[2] if repo else f"{base.rpartition('/')[2]}-{method}",
@@ -112,10 +114,11 @@ def card(
             n_examples=len(selected),
             n_refusals=sum(row.target == "refusal" for row in selected),
             refusal=config.prompt.refusal,
-            forms={"examples" if config.prompt.shots_in == "all" else "instruction": shown},
+            forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
             chat_ends=[prompts.end_text(True), prompts.end_text(False)] if prompts.has_template else [],
             n_answer=config.evaluation.max_new_tokens,
             metrics=_unless_missing(lambda: measured(data, method, adapter)) or [],
+            by_form=_by_form(data.folder, method),
             side_effects=_side_effects(data.folder, [*UNTRAINED, method]),
             versions=_unless_missing(lambda: versions(data)) or {},
             settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip("\n"),
@@ -137,6 +140,20 @@ def _unless_missing(read: Callable[[], T]) -> T | None:
         return read()
     except ArtifactError:
         return None
+
+
+def _prompt(prompts: PromptFormat, question: Question, form: Form) -> str | list[dict[str, str]]:
+    is_chat = prompts.is_chat(question, form)
+    return prompts.messages(question, "refuse", form) if is_chat else prompts.prompt(question, "refuse", form).text
+
+
+def _by_form(folder: Path, method: str) -> list[FormRecord]:
+    """The method's results in each form, where the run has several; none where they cannot be read."""
+    try:
+        rows = json.loads((folder / FORMS).read_text(encoding="utf-8"))
+        return [FormRecord(**row) for row in rows if row["method"] == method]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _side_effects(folder: Path, systems: Sequence[str]) -> list[dict[str, Any]]:
