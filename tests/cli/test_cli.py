@@ -419,7 +419,7 @@ def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Pat
     assert about["asked"] == {"init-basic": "query", "init-refuse": "refuse"}
     code, again, err = command(*arguments, *sets, "--out", tmp_path / "eval")
     assert (code, again) == (0, out)
-    assert err.count("finished before, reused") == 5
+    assert err.count("finished before, reused") == 7
 
 
 @pytest.mark.parametrize(
