@@ -1,4 +1,4 @@
-"""Check what the demo left behind: the tables are whole, and GRAIT's THS in-domain is above 0, with its dial, too."""
+"""Check what the demo left behind: the tables are whole, side effects are there, and THS in-domain is above 0."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 METHODS = {"init-basic", "init-refuse", "cor-rait", "grait"}
 DATASETS = {"in-domain", "out-of-domain"}
+FORMS = ("examples", "instruction", "question")
 SHARES = ("pc", "pw", "pr", "over_refusal_rate")
 
 folder = Path(sys.argv[1])
@@ -23,6 +24,20 @@ for cell, record in cells.items():
     assert record["ths_low"] <= record["ths"] <= record["ths_high"], cell
 ths = {method: cells[method, "in-domain"]["ths"] for method in ("grait", "grait + dial")}
 assert min(ths.values()) > 0, f"THS in-domain is {ths}, expected above 0"
+effects = json.loads((folder / "side_effects.json").read_text(encoding="utf-8"))
+asked = {(record["method"], record["form"]): record for record in effects}
+missing = {(method, form) for method in METHODS - {"init-basic"} for form in FORMS} - asked.keys()
+assert not missing, f"rows missing from side_effects.json: {sorted(missing)}"
+for row, record in asked.items():
+    for name, share in record.items():
+        is_of_chat = name.startswith("after_")
+        if name.endswith(("_refused", "_right", "_corrected", "_rate")) and not (is_of_chat and row[1] != "question"):
+            assert 0 <= share <= 1, (row, name)
+        elif name.startswith("n_"):
+            assert share > 0, (row, name)
+drift = {record["method"]: record for record in json.loads((folder / "drift.json").read_text(encoding="utf-8"))}
+assert drift.keys() == METHODS - {"init-basic"}, f"drift.json has {sorted(drift)}"
+assert drift["init-refuse"]["kl"] == 0 < drift["grait"]["kl"], drift
 adapter = "adapters/grait"
 files = (f"{adapter}/adapter_model.safetensors", f"{adapter}/refusal_dial.json")
 for name in ("rait.jsonl", "influence/scores.parquet", *files):

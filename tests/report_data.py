@@ -14,14 +14,15 @@ from grait.evaluation.metrics import summarize
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
 from grait.records import (
+    DriftRecord,
     FormRecord,
     InfluenceScore,
     KnowledgeState,
     MetricRecord,
     Outcome,
     Prediction,
-    ProbeRecord,
     Question,
+    SideEffectRecord,
 )
 
 ALL = tuple(METHODS)
@@ -53,7 +54,8 @@ def made_up_run(
         evidence=evidence,
         selected=selected,
         losses={name: [2.5 * math.exp(-i / 20) + 0.4 + draw.gauss(0, 0.15) for i in range(80)] for name in selected},
-        probes=[ProbeRecord(name, 60, 0.125, 0.0, 20, 0.05) for name in systems],
+        side_effects=[_side_effects(name, form) for name in systems[1:] for form in ("examples", "question")],
+        drift=[DriftRecord(name, 6400, 0.18 * place, 11.2 + place, 11.2) for place, name in enumerate(systems[1:])],
         summary={
             "peak_memory_mb": 3400,
             "stages": {
@@ -70,6 +72,31 @@ def made_up_forms(run: RunRecords, forms: Sequence[str] = ("examples", "instruct
     """Results by form of a made-up run, as if every form were answered alike."""
     answers = {form: dict(run.predictions) for form in forms}
     return by_form(answers, "init-refuse", 200)
+
+
+def _side_effects(system: str, form: str) -> SideEffectRecord:
+    tuned, in_chat = system != "init-refuse", form == "question"
+    refused = [0.06, 0.03, 0.125, 0.25] if not tuned else [0.1, 0.05, 0.3, 0.2] if in_chat else [0.99, 0.82, 0.9, 0.89]
+    after = (0.64, 0.1, 0.05) if in_chat else (None, None, None)
+    return SideEffectRecord(
+        method=system,
+        form=form,
+        n_chit_chat=100,
+        chit_chat_refused=refused[0],
+        n_instructions=100,
+        instructions_refused=refused[1],
+        n_passages=96,
+        passages_refused=refused[2],
+        passages_right=1 - refused[2],
+        n_unanswerable=100,
+        unanswerable_refused=refused[3],
+        unanswerable_corrected=0.02,
+        after_refusal_refused=after[0],
+        after_greeting_refused=after[1],
+        after_instruction_refused=after[2],
+        apology_rate=0.11,
+        empty_rate=0.0,
+    )
 
 
 def _state(question: Question, draw: random.Random) -> KnowledgeState:

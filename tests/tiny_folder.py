@@ -29,10 +29,10 @@ UNKNOWN = "zebra"
 """What the model never says."""
 
 
-def save_tiny(folder: Path, *, chat: bool = True, seed: int = 0) -> str:
+def save_tiny(folder: Path, *, chat: bool = True, seed: int = 0, positions: int = POSITIONS) -> str:
     """Write a loadable Llama of two layers with its byte-level tokenizer; returns the folder as text."""
     tokenizer = tiny_tokenizer(chat=chat)
-    model = tiny_model("llama", vocab_size=len(tokenizer), seed=seed, max_position_embeddings=POSITIONS)
+    model = tiny_model("llama", vocab_size=len(tokenizer), seed=seed, max_position_embeddings=positions)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

@@ -12,9 +12,16 @@ Label = Literal["ik", "idk", "dropped"]
 Outcome = Literal["correct", "wrong", "refused"]
 """What a prediction is. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
 
-ProbeOutcome = Literal["refused", "corrected", "answered"]
-"""What a reply to a probe is. ``corrected``: says that there is no such thing, or that nobody can know; told apart for
-unanswerable probes only. ``answered``: all the rest."""
+SideEffectKind = Literal[
+    "chit-chat", "instruction", "passage", "unanswerable", "after-refusal", "after-greeting", "after-instruction"
+]
+"""What a system is asked for its side effects. ``passage``: a question whose answer stands in a given text;
+``after-...``: chit-chat in a conversation whose last turns were that."""
+
+SideEffectOutcome = Literal["refused", "corrected", "right", "answered"]
+"""What a reply is. ``corrected``: says that there is no such thing, or that nobody can know; told apart for
+unanswerable questions only. ``right``: the answer in the passage; told apart for passages only. ``answered``: all the
+rest."""
 
 Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
 """What a training example teaches: the reference answer, the refusal text, or the reference answer followed by the
@@ -320,34 +327,87 @@ class FormRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeAnswer:
-    """What one system said to one probe. ``kind``, ``category``: as in ``data/probes``.
+class SideEffectAnswer:
+    """What one system said to one thing in one form. ``id``: the form, a slash, and the id in ``data/probes``.
 
-    ``refusal_logprob``: as in ``Prediction``.
+    ``category``: as in ``data/probes``; of passages their relation.
     """
 
     id: str
-    kind: str
+    form: str
+    kind: SideEffectKind
     category: str
     output: str
-    outcome: ProbeOutcome
-    refusal_logprob: float
+    outcome: SideEffectOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeRecord:
-    """Shares of one system's answers to the probes, fractions in [0, 1]; None where no probe of the kind was asked.
+class SideEffectRecord:
+    """Shares of one system's replies in one form, fractions in [0, 1]; None where nothing of the kind was asked.
 
-    ``unanswerable_refused``: higher is better. ``unanswerable_corrected``: did not refuse, but said that there is no
-    such thing or that nobody can know; a lower bound (``judging/premise.py``). ``chit_chat_refused``: lower is better.
+    Refused of chit-chat, of ordinary instructions, of questions whose answer stands in a given text and of chit-chat
+    after a turn of a conversation: lower is better. ``passages_right`` and ``unanswerable_refused``: higher is better.
+    ``unanswerable_corrected``: did not refuse, but said that there is no such thing or that nobody can know; a lower
+    bound (``judging/premise.py``). ``apology_rate``, ``empty_rate``: of the replies to chit-chat, instructions and
+    passages together, those that begin with an apology (``judging/apologies.py``), and those without a word.
     """
 
     method: str
+    form: str
+    n_chit_chat: int
+    chit_chat_refused: float | None
+    n_instructions: int
+    instructions_refused: float | None
+    n_passages: int
+    passages_refused: float | None
+    passages_right: float | None
     n_unanswerable: int
     unanswerable_refused: float | None
     unanswerable_corrected: float | None
-    n_chit_chat: int
-    chit_chat_refused: float | None
+    after_refusal_refused: float | None
+    after_greeting_refused: float | None
+    after_instruction_refused: float | None
+    apology_rate: float | None
+    empty_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class InitialAnswer:
+    """What the initial model says to something ordinary by itself, as text and as tokens without the end token."""
+
+    id: str
+    output: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSums:
+    """One answer of the initial model as a system sees it: sums over its tokens, in nats.
+
+    ``kl``: KL(initial || system) of the next token, exact over the vocabulary. ``loss``, ``initial_loss``:
+    cross-entropy of the system and of the initial model.
+    """
+
+    id: str
+    n_tokens: int
+    kl: float
+    loss: float
+    initial_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRecord:
+    """How far a system is from the initial model on the initial model's own answers to what is ordinary.
+
+    ``kl``: mean of KL(initial || system) per token, in nats; 0 is the initial model. ``perplexity``: of the system;
+    ``perplexity_initial``: of the initial model on the same ``n_tokens``.
+    """
+
+    method: str
+    n_tokens: int
+    kl: float
+    perplexity: float
+    perplexity_initial: float
 
 
 @dataclass(frozen=True, slots=True)

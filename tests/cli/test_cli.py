@@ -294,7 +294,7 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
         # These questions have no groups, probes are off, there is one form, and no calibration questions are named.
-        missing = ("groups", "probes", "forms", "dialled_metrics", "dialled_differences")
+        missing = ("groups", "side_effects", "drift", "forms", "dialled_metrics", "dialled_differences")
         is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there
@@ -405,9 +405,10 @@ def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Pat
     other = write_jsonl(tmp_path / "[b]other.jsonl", rows)
     sets = [part for assignment in EVAL for part in ("--set", assignment)]
     arguments = ["eval", "--model", model, "--data", files.test, "--data", other, "--limit", 5, "--probes"]
+    arguments += ["--set", "evaluation.max_probes=3"]
     code, out, err = command(*arguments, *sets, "--out", tmp_path / "eval")
     assert code == 0, err
-    for text in ("init-basic", "init-refuse", "[b]other", "THS", "AUROC", "Honesty", "ECE", "Probes, in percent"):
+    for text in ("init-basic", "init-refuse", "[b]other", "THS", "AUROC", "Honesty", "ECE", "Side effects, in percent"):
         assert text in out
     for name in ("test", "[b]other"):
         assert f"{name}: the initial model is asked with no shots" in out
@@ -418,7 +419,7 @@ def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Pat
     assert about["asked"] == {"init-basic": "query", "init-refuse": "refuse"}
     code, again, err = command(*arguments, *sets, "--out", tmp_path / "eval")
     assert (code, again) == (0, out)
-    assert err.count("finished before, reused") == 5
+    assert err.count("finished before, reused") == 7
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from tiny_folder import write_jsonl as write_questions
 import grait
 from grait.commands.evaluate import asked_as, evaluate, label, shots_of
 from grait.config import ModelConfig, parse_config
-from grait.data.probes import load_probes
 from grait.errors import ArtifactError, DataError, ModelError
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, truthful_helpfulness_score
 from grait.model.adapters import find_adapter, load_adapter
@@ -163,11 +162,22 @@ def test_questions_that_one_model_cannot_attend_to_are_left_out_of_both(tiny: Ti
     assert {row.n for row in found.metrics} == {len(rows) - 1}
 
 
-def test_probes_are_asked_of_both_models(tiny: Tiny, tmp_path: Path) -> None:
-    found = evaluate(config_of(tiny, tmp_path, probes=True), adapter=tiny.adapter)
-    assert [row.method for row in found.probes] == ["init-refuse", "lora"]
-    assert {row.n_unanswerable + row.n_chit_chat for row in found.probes} == {len(load_probes())}
-    assert len(json.loads((tmp_path / "probes.json").read_text())) == 2
+def test_side_effects_are_those_of_both_models(tiny: Tiny, tmp_path: Path) -> None:
+    found = evaluate(config_of(tiny, tmp_path, probes=True, max_probes=3), adapter=tiny.adapter)
+    assert [(row.method, row.form) for row in found.side_effects.records] == [
+        (method, form) for method in ("init-refuse", "lora") for form in ("instruction", "question")
+    ]
+    assert {row.n_unanswerable for row in found.side_effects.records} == {3}
+    assert len(json.loads((tmp_path / "side_effects.json").read_text())) == 4
+    untouched, tuned = found.side_effects.drift
+    assert (untouched.kl, tuned.kl > 0) == (0, True)
+
+
+def test_another_base_has_side_effects_and_no_drift(tiny: Tiny, tmp_path: Path) -> None:
+    config = config_of(tiny, tmp_path, probes=True, max_probes=3)
+    found = evaluate(config, initial=config.model.model_copy(update={"name": tiny.other}))
+    assert {row.method for row in found.side_effects.records} == {"init-refuse", "model"}
+    assert found.side_effects.drift == []
 
 
 # -- going on ------------------------------------------------------------------------------------------------------
@@ -176,14 +186,14 @@ def test_probes_are_asked_of_both_models(tiny: Tiny, tmp_path: Path) -> None:
 def test_what_is_finished_is_reused_without_loading_a_model(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = evaluate(config_of(tiny, tmp_path, probes=True), adapter=tiny.adapter)
+    first = evaluate(config_of(tiny, tmp_path, probes=True, max_probes=3), adapter=tiny.adapter)
 
     def load(*_: Any) -> Any:
         raise AssertionError("the model was loaded again")
 
     monkeypatch.setattr(models, "load_model", load)
-    again = evaluate(config_of(tiny, tmp_path, probes=True), adapter=tiny.adapter)
-    assert (again.metrics, again.probes) == (first.metrics, first.probes)
+    again = evaluate(config_of(tiny, tmp_path, probes=True, max_probes=3), adapter=tiny.adapter)
+    assert (again.metrics, again.side_effects) == (first.metrics, first.side_effects)
 
 
 def test_another_adapter_of_the_same_name_is_asked_anew(tiny: Tiny, tmp_path: Path) -> None:

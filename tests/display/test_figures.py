@@ -268,6 +268,22 @@ def test_text_of_the_data_is_text_in_a_picture() -> None:
     assert "&lt;script&gt;" in picture
 
 
+def test_refusals_before_and_after_stand_beside_each_other() -> None:
+    records = made_up_run(20, {"in-domain": 20}, ("init-basic", "init-refuse", "cor-rait", "grait")).side_effects
+    chart = figures.refused_before_and_after(records, ["init-refuse", "grait"])
+    bars = rows_of(chart, "share", "low")
+    found = {(row["form"], row["kind"], row["system"]): row for row in bars}
+    assert len(found) == len(bars) == 2 * 4 * 2
+    for record in records:
+        if record.method != "cor-rait":
+            bar = found[record.form, "ordinary instructions", record.method]
+            assert (bar["share"], bar["n"]) == (record.instructions_refused, record.n_instructions)
+            assert bar["low"] < bar["share"] < bar["high"]
+    assert {row["kind"] for row in bars if row["is"] == "rightly refused"} == {"unanswerable questions"}
+    spans = sorted((row["y"], row["y2"]) for row in bars)
+    assert all(one[1] < other[0] for one, other in pairwise(spans))
+
+
 def test_all_systems_at_once_can_be_drawn() -> None:
     run = made_up_run(30, {"in-domain": 20})
     outcomes = {name: {row.id: row.outcome for row in rows} for name, rows in run.predictions["in-domain"].items()}

@@ -23,7 +23,7 @@ from grait.config import parse_config
 from grait.display import examples, page
 from grait.display.contents import RunRecords
 from grait.display.examples import MAX_TEST_BYTES, MAX_TRAINING_BYTES, answers_table, training_table
-from grait.display.page import Report, comparison_report, headline, run_report, share_interval, verdict
+from grait.display.page import Report, comparison_report, headline, run_report, verdict
 from grait.errors import ArtifactError
 from grait.evaluation.metrics import summarize
 from grait.methods.selection import Evidence, by_question
@@ -102,12 +102,6 @@ def test_the_verdict_follows_the_interval() -> None:
     assert verdict(metric(0.2, 0.4, -0.1, 0.1)).startswith("not clearly")
 
 
-def test_wilson_intervals() -> None:
-    low, high = share_interval(5, 10)  # 0.2366 and 0.7634 in Wilson's paper and every table since
-    assert (low, high) == (pytest.approx(0.2366, abs=5e-5), pytest.approx(0.7634, abs=5e-5))
-    assert share_interval(0, 10)[0] == 0
-
-
 def test_every_system_data_set_and_number_of_the_tables_is_there(run: RunRecords, report: Report) -> None:
     text = Page(report.html).text
     for record in run.metrics:
@@ -118,7 +112,14 @@ def test_every_system_data_set_and_number_of_the_tables_is_there(run: RunRecords
     for of_form in run.forms:
         assert of_form.form in text
         assert of_form.ths is None or f"{100 * of_form.ths:.1f}".replace("-0.0", "0.0") in text
-    assert "12.5" in text  # probes
+    assert [name for name in Page(report.html).ids() if name in ("summary", "side-effects", "systems")] == [
+        "summary",
+        "side-effects",
+        "systems",
+    ]
+    assert "Refused of 100 prompts of chit-chat" in text
+    assert "Asked after solved examples, grait refuses 99.0% of chit-chat (initial model: 6.0%)" in text
+    assert "12.5" in text  # of the questions about a given text
     for name in ("2.13.0", "AMD EPYC", "SmolLM2-135M-Instruct", "correctness_threshold"):
         assert name in text
 

@@ -16,7 +16,6 @@ from tiny_folder import Files, tiny_tree, write_jsonl
 from torch.utils.flop_counter import FlopCounterMode
 
 from grait.config import Config, LoraSection, ModelConfig, TrainingConfig, load_config, parse_config
-from grait.data.probes import load_probes
 from grait.errors import ConfigError, DataError, ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model.completions import collate, completion_losses
@@ -548,16 +547,20 @@ def test_a_folder_with_the_models_config_gives_the_costs(command: Call, tmp_path
     assert "all whose number is known" in out
 
 
-def test_probes_are_asked_of_all_systems_but_init_basic() -> None:
+def test_side_effects_are_asked_of_all_systems_but_init_basic() -> None:
     """In a config of one's own they are on."""
-    config = parse_config({"training": {"methods": ["cor-rait", "grait"]}})
-    n = len(load_probes())
-    found = stage(make_plan(config, sets_of(100), size_of()), "probes")
+    config = parse_config({"training": {"methods": ["cor-rait", "grait"]}, "evaluation": {"max_probes": 10}})
+    n = 2 * 4 * 10 + 3 * 10  # two forms of four kinds, and three kinds of conversations
+    found = stage(make_plan(config, sets_of(100), size_of()), "side effects")
     assert (found.examples, found.samples) == (Count(n), Count(3 * n))
-    one = stage(make_plan(parse_config({"training": {"methods": ["grait"]}}), sets_of(100), size_of()), "probes")
+    alone = parse_config({"training": {"methods": ["grait"]}, "evaluation": {"max_probes": 10}})
+    one = stage(make_plan(alone, sets_of(100), size_of()), "side effects")
     assert found.work.decoded_tokens == pytest.approx(1.5 * one.work.decoded_tokens)
+    shown = parse_config({"prompt": {"n_shots": 3, "shots_in": "all"}, "evaluation": {"max_probes": 10}})
+    assert stage(make_plan(shown, sets_of(100), size_of()), "side effects").examples == Count(n + 40)
+    assert stage(make_plan(config, sets_of(100), size_of()), "drift").examples == Count(20)
     off = make_plan(parse_config({"evaluation": {"probes": False}}), sets_of(100), size_of())
-    assert "probes" not in [row.name for row in off.stages]
+    assert not {"side effects", "drift"} & {row.name for row in off.stages}
 
 
 @given(n=st.integers(1, 5000), batch_size=st.integers(1, 64), max_steps=st.integers(1, 5000))

@@ -22,7 +22,7 @@ PromptOf = Annotated[
     Path | None, typer.Option(help="Run folder: ask in the words of that run, and after its solved examples.")
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many questions of each set.")]
-Probes = Annotated[bool, typer.Option(help="Also ask about 270 unanswerable questions and prompts of chit-chat.")]
+Probes = Annotated[bool, typer.Option(help="Also measure side effects: chit-chat, instructions, given texts, drift.")]
 Tasks = Annotated[
     str | None,
     typer.Option(help="Tasks of lm-evaluation-harness for both models, with commas between. Needs the extra lm-eval."),
@@ -111,7 +111,7 @@ def _print_evaluation(result: Any) -> None:
         metrics_table,
         other_metrics_table,
         percent,
-        probes_table,
+        side_effects_tables,
     )
 
     if result.metrics:
@@ -127,8 +127,8 @@ def _print_evaluation(result: Any) -> None:
     for dataset, shots in result.about["shots"].items():
         show(f"{dataset}: the initial model is asked with {shots}")
     show(*groups_tables(result.groups))
-    if result.probes:
-        show(probes_table(result.probes))
+    if result.side_effects.records:
+        show(*side_effects_tables(result.side_effects.records, result.side_effects.drift))
     if result.harness:
         show(harness_table(result.harness))
     show(f"\nEverything is in {result.folder}/")

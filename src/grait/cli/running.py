@@ -136,7 +136,7 @@ def _run(settings: Any) -> None:
         forms_tables,
         groups_tables,
         metrics_table,
-        probes_table,
+        side_effects_tables,
     )
     from grait.methods.catalog import main_method
     from grait.pipeline.order import run as run_pipeline
@@ -150,8 +150,8 @@ def _run(settings: Any) -> None:
         show(dialled_table(result.dialled_metrics))
         show(*differences_tables(result.dialled_differences, with_dial(main)))
     show(*forms_tables(result.forms))
-    if result.probes:
-        show(probes_table(result.probes))
+    if result.side_effects.records:
+        show(*side_effects_tables(result.side_effects.records, result.side_effects.drift))
     show(*example_lines(result, main), f"\nEverything is in {result.folder}/")
     show(*(f"  {name:28} {what}" for name, what in contents(main).items() if (result.folder / name).exists()))
 
@@ -200,7 +200,8 @@ def contents(main: str) -> dict[str, str]:
         "differences.json": f"THS of {main} less that of each other trained method, paired, as fractions",
         "dialled_metrics.json": "the table with the refusal dial, as fractions",
         "dialled_differences.json": f"THS of {main} with its dial less that of each other method with its own, paired",
-        "probes.json": "refusals of unanswerable questions and of chit-chat, as fractions",
+        "side_effects.json": "what each system refuses of chit-chat, instructions, given texts, as fractions",
+        "drift.json": "KL to the initial model and perplexity on its own answers",
         "forms.json": "results in each form of a question, as fractions",
         "summary.json": "times, peak memory, versions, what was left out",
     }

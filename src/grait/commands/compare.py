@@ -156,9 +156,9 @@ def _key(config: Config) -> dict[str, Any]:
     """All that decides the comparison, known without a model."""
     sets = [config.data, *config.evaluation.all_sets]
     unused = config.unused
-    in_evaluation = unused.get("evaluation", set())
+    in_evaluation = {"probes", "max_probes"} | unused.get("evaluation", set())
     return {
-        "config": config.model_dump(exclude=unused | {"out": True, "evaluation": {"probes"} | in_evaluation}),
+        "config": config.model_dump(exclude=unused | {"out": True, "evaluation": in_evaluation}),
         "model": model_key(config),
         "questions": [digest(load_questions(dataset)) for dataset in sets],
         "systems": list(METHODS),

@@ -24,10 +24,10 @@ from grait.model.adapters import adapter_digests, find_adapter
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, measure, write_records
 from grait.pipeline.models import Models, model_key
-from grait.pipeline.probes import probe
-from grait.pipeline.results import GROUPS, METRICS, PROBES
+from grait.pipeline.results import DRIFT, GROUPS, METRICS, SIDE_EFFECTS, SideEffects
+from grait.pipeline.side_effects import side_effects
 from grait.pipeline.stages import Notes, Stages, alone
-from grait.records import Asked, GroupRecord, HarnessRecord, MetricRecord, Prediction, ProbeRecord, Question
+from grait.records import Asked, GroupRecord, HarnessRecord, MetricRecord, Prediction, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, versions
@@ -42,14 +42,15 @@ class ModelEvaluation:
     """``metrics``: data set by data set, the initial model first. ``without_ths``: shares on the data sets on which the
     initial model gives no wrong answer, so that THS and all that builds on it is undefined.
 
-    ``probes``, ``harness``: empty where they were not asked for. ``about``: models, prompts, shots, versions, machine.
+    ``side_effects``, ``harness``: empty where they were not asked for. ``about``: models, prompts, shots, versions,
+    machine.
     """
 
     folder: Path
     metrics: list[MetricRecord]
     groups: list[GroupRecord]
     without_ths: list[GroupRecord]
-    probes: list[ProbeRecord]
+    side_effects: SideEffects
     harness: list[HarnessRecord]
     about: dict[str, Any]
 
@@ -89,18 +90,22 @@ def evaluate(
     with alone(data, models) as stages, base_models.releasing_vllm():
         # The tuned model first: an adapter that does not fit is found before the initial model is asked.
         answers = {ours.name: _answers(data, models, stages, ours)} if is_asked else {}
-        probes = [probe(data, models, stages, ours.name, put_on)] if config.evaluation.probes else []
+        effects = SideEffects()
+        if config.evaluation.probes:
+            systems = ({INIT_REFUSE: None} if base is data else {}) | {ours.name: put_on}
+            effects = side_effects(data, models, stages, systems, has_drift=base is data)
         tasks = _harness(models, stages, ours.name, put_on, harness, index) if harness and not is_initial else []
         if base is not data:
             models.drop()
         predictions = _common(_answers(base, base_models, stages, theirs), answers)
-        if config.evaluation.probes and not is_initial:
-            probes = [probe(base, base_models, stages, INIT_REFUSE, None), *probes]
+        if config.evaluation.probes and base is not data:
+            initial_effects = side_effects(base, base_models, stages, {INIT_REFUSE: None}, has_drift=False)
+            effects = SideEffects([*initial_effects.records, *effects.records])
         if harness:
             tasks = [*_harness(base_models, stages, INITIAL, None, harness, index), *tasks]
         about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | _about(data, base, stages)
         about["asked"] = {system.name: system.asked for system in (theirs, *([ours] if is_asked else []))}
-        return _write(data, stages.folder, predictions, probes, tasks, about)
+        return _write(data, stages.folder, predictions, effects, tasks, about)
 
 
 def _note_shots(data: RunData, adapter: str | None, put_on: Stage | None) -> None:
@@ -244,7 +249,7 @@ def _write(
     data: RunData,
     folder: Path,
     predictions: dict[str, dict[str, list[Prediction]]],
-    probes: list[ProbeRecord],
+    effects: SideEffects,
     tasks: list[HarnessRecord],
     about: dict[str, Any],
 ) -> ModelEvaluation:
@@ -263,12 +268,13 @@ def _write(
             METRICS: metrics,
             GROUPS: groups,
             WITHOUT_THS: without_ths,
-            PROBES: probes,
+            SIDE_EFFECTS: effects.records,
+            DRIFT: effects.drift,
             HARNESS: tasks,
         }
         write_records(folder, files)
         write_json(folder / ABOUT, about)
-    return ModelEvaluation(folder, metrics, groups, without_ths, probes, tasks, about)
+    return ModelEvaluation(folder, metrics, groups, without_ths, effects, tasks, about)
 
 
 def _shares(title: str, questions: Sequence[Question], systems: Mapping[str, list[Prediction]]) -> list[GroupRecord]:

@@ -20,8 +20,8 @@ from grait.pipeline.dials import with_dials
 from grait.pipeline.evaluation import measure, measure_with_dials
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
-from grait.pipeline.results import COMPARISON, FORMS, PROBES, SUMMARY, Answered, RunResult
-from grait.records import FormRecord, Prediction, ProbeRecord, Selected
+from grait.pipeline.results import COMPARISON, DRIFT, FORMS, SIDE_EFFECTS, SUMMARY, Answered, RunResult, SideEffects
+from grait.records import DriftRecord, FormRecord, Prediction, Selected, SideEffectRecord
 from grait.runtime.artifacts import read_rows
 from grait.runtime.progress import note
 
@@ -98,7 +98,9 @@ class FinishedRun:
             questions=test_sets,
             predictions=self.predictions,
             summary=self.summary,
-            probes=_records(folder / PROBES, ProbeRecord),
+            side_effects=SideEffects(
+                _records(folder / SIDE_EFFECTS, SideEffectRecord), _records(folder / DRIFT, DriftRecord)
+            ),
             dialled=dialled,
             dialled_metrics=measure_with_dials(config, test_sets, dialled),
             forms=_records(folder / FORMS, FormRecord),

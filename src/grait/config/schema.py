@@ -419,8 +419,12 @@ class EvaluationConfig(Section):
     )
     probes: bool = Field(
         True,
-        description="Also ask unanswerable questions and chit-chat that ship with this package, about 270; "
+        description="Also measure side effects: chit-chat, ordinary instructions, questions about a given text and "
+        "unanswerable ones, that ship with this package, in several forms, and the drift from the initial model; "
         "`grait compare` leaves them out.",
+    )
+    max_probes: int = Field(
+        100, ge=1, description="Of each kind, in each form, at most so many are asked for side effects."
     )
 
     @model_validator(mode="after")

@@ -11,13 +11,14 @@ from grait.methods.selection import Evidence
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
+    DriftRecord,
     FormRecord,
     GroupRecord,
     MetricRecord,
     Prediction,
-    ProbeRecord,
     Question,
     Selected,
+    SideEffectRecord,
 )
 
 
@@ -54,7 +55,8 @@ class RunRecords:
     selected: Mapping[str, Sequence[Selected]]
     losses: Mapping[str, Sequence[float]]
     summary: Mapping[str, Any]
-    probes: Sequence[ProbeRecord] = ()
+    side_effects: Sequence[SideEffectRecord] = ()
+    drift: Sequence[DriftRecord] = ()
     dial: DialRecords | None = None
     dialled_metrics: Sequence[MetricRecord] = ()
     forms: Sequence[FormRecord] = ()

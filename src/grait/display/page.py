@@ -15,7 +15,6 @@ from typing import Any
 import jinja2
 import yaml
 from markupsafe import Markup
-from scipy.stats import binomtest
 
 from grait.dial.curve import DialPoint, dial_curve
 from grait.dial.stored import with_dial
@@ -27,11 +26,12 @@ from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
 from grait.display.tables import by_dataset, percent, verdicts
 from grait.evaluation.forms import ALL
+from grait.evaluation.intervals import share_interval
 from grait.evaluation.selective import RiskCoverage, risk_coverage
 from grait.influence.margins import separation
-from grait.methods.catalog import INIT_BASIC, METHODS, main_method
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.selection import by_question
-from grait.records import ComparisonRecord, FormRecord, MetricRecord, Outcome, Prediction
+from grait.records import ComparisonRecord, FormRecord, MetricRecord, Outcome, Prediction, SideEffectRecord
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -82,8 +82,8 @@ def run_report(run: RunRecords) -> Report:
         training=_training(run, main, pictures),
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
-        probes=run.probes,
         forms=_forms(run, main, slugs, pictures),
+        side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
         methods=[METHODS[name] for name in systems if name in METHODS],
         tables=[answers_table(run, main), training_table(run, main)],
@@ -213,6 +213,65 @@ def _form_cells(row: FormRecord) -> dict[str, Any]:
     return {"method": row.method, "cells": [*map(_cell, shares), (ths[0], ths[1] or ""), *map(_cell, last)]}
 
 
+def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
+    """What the page says of all that is no short question of fact."""
+    records = run.side_effects
+    asked = {row.method for row in records}
+    own = next(row for row in records if row.method == (main if main in asked else INIT_REFUSE))
+    initial = next(row for row in records if (row.method, row.form) == (INIT_REFUSE, own.form))
+    systems = list(dict.fromkeys((INIT_REFUSE, own.method)))
+    perplexity = {row.method: row.perplexity / row.perplexity_initial for row in run.drift}
+    return {
+        "headline": side_effects_headline(initial, own),
+        "initial": INIT_REFUSE,
+        "picture": pictures.draw("side-effects", figures.refused_before_and_after(records, systems)),
+        "forms": [
+            (figures.form_name(form), [_side_effect_cells(row) for row in records if row.form == form])
+            for form in dict.fromkeys(row.form for row in records)
+        ],
+        "conversations": [
+            (row.method, [row.after_greeting_refused, row.after_instruction_refused, row.after_refusal_refused])
+            for row in records
+            if row.after_greeting_refused is not None
+        ],
+        "drift": [(row.method, f"{row.kl:.3f}", f"{perplexity[row.method]:.2f}") for row in run.drift],
+        "n": {name: getattr(own, name) for name in ("n_chit_chat", "n_instructions", "n_passages", "n_unanswerable")},
+        "n_tokens": run.drift[0].n_tokens if run.drift else 0,
+    }
+
+
+def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) -> str:
+    """What a system refuses beside short questions of fact, in the run's own form and in one sentence."""
+    kinds = {
+        "chit-chat": (initial.chit_chat_refused, tuned.chit_chat_refused),
+        "ordinary instructions": (initial.instructions_refused, tuned.instructions_refused),
+        "questions whose answer stands in the text": (initial.passages_refused, tuned.passages_refused),
+    }
+    parts = [
+        f"{percent(after)}% of {kind} (initial model: {percent(before)}%)"
+        for kind, (before, after) in kinds.items()
+        if before is not None and after is not None
+    ]
+    return f"Asked {figures.form_name(tuned.form)}, {tuned.method} refuses {', '.join(parts)}." if parts else ""
+
+
+def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
+    """One row of the page's table."""
+    n_plain = row.n_chit_chat + row.n_instructions + row.n_passages
+    shares = [
+        (row.chit_chat_refused, row.n_chit_chat),
+        (row.instructions_refused, row.n_instructions),
+        (row.passages_refused, row.n_passages),
+        (row.passages_right, row.n_passages),
+        (row.unanswerable_refused, row.n_unanswerable),
+        (row.unanswerable_corrected, row.n_unanswerable),
+        (row.apology_rate, n_plain),
+        (row.empty_rate, n_plain),
+    ]
+    cells = [("–", "") if share is None else _cell(share, *share_interval(round(share * n), n)) for share, n in shares]
+    return {"method": row.method, "cells": cells}
+
+
 def headline(before: MetricRecord, after: MetricRecord) -> str:
     """What changed, in one sentence."""
     return (
@@ -234,12 +293,6 @@ def _change(before: float, after: float) -> str:
     if percent(before) == percent(after):
         return f"stay at {percent(before)}%"
     return f"{'fall' if after < before else 'rise'} from {percent(before)}% to {percent(after)}%"
-
-
-def share_interval(count: int, n: int) -> tuple[float, float]:
-    """95% score interval of ``count`` out of ``n`` (Wilson, 1927), in [0, 1]."""
-    found = binomtest(count, n).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
 
 
 def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from grait.methods.catalog import main_method
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
+    DriftRecord,
     FormRecord,
     GroupRecord,
     HarnessRecord,
     MetricRecord,
-    ProbeRecord,
+    SideEffectRecord,
 )
 
 LEGEND = (
@@ -170,23 +171,49 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
     return table
 
 
-# -- probes and other people's tasks --------------------------------------------------------------------------------
+# -- side effects and other people's tasks --------------------------------------------------------------------------
 
 
-def probes_table(records: Sequence[ProbeRecord]) -> Table:
-    """One row for each system: refused of what nobody can answer, refused of chit-chat."""
-    n = (records[0].n_unanswerable, records[0].n_chit_chat)
+def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:
+    """What each system refuses, form by form; then what it does in a chat, and how far it is from the initial model."""
     table = _table(
-        f"Probes, in percent: {n[0]} unanswerable questions, {n[1]} prompts of chit-chat",
-        "Unanswerable: more refused is better; corrected: says instead that there is no such thing, or that nobody can "
-        "know (a lower bound). Chit-chat: fewer refused is better.",
-        ("method",),
-        ("unanswerable\nrefused", "unanswerable\ncorrected", "chit-chat\nrefused"),
+        "Side effects, in percent: refused",
+        "Chit-chat, ordinary instructions, questions with the text that holds the answer: fewer refused is better. "
+        "Right: of these questions. Unanswerable: more refused is better; corrected: says instead that there is no "
+        "such thing, or that nobody can know (a lower bound). Forms: after solved examples, with the instruction that "
+        "allows refusals, the bare question in a chat. An interval at 100 prompts is up to 10 points wide either way.",
+        ("form", "method"),
+        ("chit-\nchat", "instruc-\ntions", "text\ngiven", "text,\nright", "unans-\nwerable", "corr-\nected"),
     )
-    for row in records:
-        shares = (row.unanswerable_refused, row.unanswerable_corrected, row.chit_chat_refused)
-        table.add_row(escape(row.method), *(percent(share) for share in shares))
-    return table
+    for form in dict.fromkeys(row.form for row in records):
+        for place, row in enumerate(row for row in records if row.form == form):
+            refused = (row.chit_chat_refused, row.instructions_refused, row.passages_refused)
+            others = (row.passages_right, row.unanswerable_refused, row.unanswerable_corrected)
+            table.add_row(
+                "" if place else escape(form), escape(row.method), *(percent(share) for share in (*refused, *others))
+            )
+        table.add_section()
+    chat = {row.method: row for row in records if row.form == "question"}
+    of_drift = {row.method: row for row in drift}
+    if not chat and not of_drift:
+        return [table]
+    other = _table(
+        "In a chat without an instruction, in percent, and drift from the initial model",
+        "Refused of chit-chat after a greeting, an instruction, a refusal; replies that apologise, and empty ones. KL "
+        "and perplexity: on the initial model's own answers to chit-chat and instructions; KL in nats per token, "
+        "perplexity divided by the initial model's: 0 and 1 are the initial model.",
+        ("method",),
+        ("after\ngreeting", "after\ninstr.", "after\nrefusal", "apolo-\ngies", "empty", "KL", "perpl.\nratio"),
+    )
+    for method in dict.fromkeys((*chat, *of_drift)):
+        shares: list[float | None] = [None] * 5
+        if in_chat := chat.get(method):
+            after = (in_chat.after_greeting_refused, in_chat.after_instruction_refused, in_chat.after_refusal_refused)
+            shares = [*after, in_chat.apology_rate, in_chat.empty_rate]
+        far = of_drift.get(method)
+        drifted = (f"{far.kl:.3f}", f"{far.perplexity / far.perplexity_initial:.2f}") if far else ("-", "-")
+        other.add_row(escape(method), *(percent(share) for share in shares), *drifted)
+    return [table, other]
 
 
 def harness_table(records: Sequence[HarnessRecord]) -> Table:

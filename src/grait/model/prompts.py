@@ -193,9 +193,12 @@ class PromptFormat:
             has_instruction = form is None or form.template is None
             text = "".join(solved) + (as_plain_text(asked) if has_instruction else asked)
             return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
-        messages = self._messages(question, family, shots, form)
+        return self.chat(self._messages(question, family, shots, form))
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> Prompt:
+        """Messages in the chat template, up to the model's turn. Raises ModelError where the template refuses them."""
         try:
-            text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            text = str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
         except Exception as error:
             raise ModelError(f"the chat template refuses the prompt: {reason(error)}") from error
         return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)

@@ -16,7 +16,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import in_parts
 from grait.pipeline.predict import predict
-from grait.pipeline.results import SUMMARY, Answered, RunResult
+from grait.pipeline.results import SUMMARY, Answered, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import (
@@ -26,7 +26,6 @@ from grait.records import (
     GroupRecord,
     MetricRecord,
     Prediction,
-    ProbeRecord,
     Question,
 )
 from grait.runtime import processes, progress
@@ -204,7 +203,7 @@ def write_results(
     data: RunData,
     stages: Stages,
     predictions: Answered,
-    probes: Sequence[ProbeRecord],
+    side_effects: SideEffects,
     dialled: Answered,
     forms: Sequence[FormRecord] = (),
 ) -> RunResult:
@@ -225,7 +224,7 @@ def write_results(
             "versions": versions(),
             "machine": machine(),
         },
-        probes=list(probes),
+        side_effects=side_effects,
         differences=measure_differences(config, predictions, main),
         dialled=dialled,
         dialled_metrics=measure_with_dials(config, data.test_sets, dialled),

@@ -22,9 +22,9 @@ from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
 from grait.pipeline.models import Models
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
-from grait.pipeline.probes import plan_probes, probe_systems
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
+from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
 from grait.pipeline.training import plan_training, plan_warmup, training, warmup, write_selection
 from grait.pipeline.work import SetSize, StagePlan
@@ -62,9 +62,9 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         untrained = {name: found[name] for name in UNTRAINED}
         predictions[title] = untrained | {method: found[first] for method, first in same.items()}
     set_dials(data, models, stages, adapters)
-    probes = probe_systems(data, models, stages, adapters, same)
+    side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = form_records(data, models, stages, adapters, same, predictions)
-    result = write_results(data, stages, predictions, probes, with_dials(data, predictions, same), forms)
+    result = write_results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms)
     write_cards(data, adapters, selected)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
     return result
@@ -108,7 +108,7 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     plans += [plan_dials(config, calibration) for calibration in others[n_tests:]]
     if config.evaluation.probes:
-        plans.append(plan_probes(config))
+        plans += plan_side_effects(config)
     for tests in others[:n_tests]:
         plans += plan_forms(config, tests)
     return tuple(plans)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from grait.errors import ArtifactError
-from grait.records import Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import read_rows, write_rows
 
@@ -19,13 +18,14 @@ class _Row(Protocol):
 
 
 Row = TypeVar("Row", bound=_Row)
+Item = TypeVar("Item", bound=_Row)
 
 
 def in_parts(
     unfinished: Path,
     kind: type[Row],
-    groups: Sequence[Sequence[Question]],
-    compute: Callable[[list[Question]], list[Row]],
+    groups: Sequence[Sequence[Item]],
+    compute: Callable[[list[Item]], list[Row]],
     advance: Callable[[int], None],
 ) -> dict[str, Row]:
     """``compute``'s row of each question, by id. ``advance`` is told of the questions that are found in ``unfinished``.
@@ -34,7 +34,7 @@ def in_parts(
     depend on where a run was killed, so that no row does. Several processes share each part.
     """
     rows: dict[str, Row] = {}
-    parts = list(_parts([question for group in groups for question in group]))
+    parts = list(_parts([item for group in groups for item in group]))
     for number, part in enumerate(parts):
         path = unfinished / f"part-{number:05}.parquet"
         found = processes.from_main(_found(path, kind, part) if processes.is_main() else None)
@@ -50,12 +50,12 @@ def in_parts(
     return rows
 
 
-def _parts(questions: list[Question]) -> Iterator[list[Question]]:
-    for start in range(0, len(questions), QUESTIONS):
-        yield questions[start : start + QUESTIONS]
+def _parts(items: list[Item]) -> Iterator[list[Item]]:
+    for start in range(0, len(items), QUESTIONS):
+        yield items[start : start + QUESTIONS]
 
 
-def _found(path: Path, kind: type[Row], part: list[Question]) -> list[Row] | None:
+def _found(path: Path, kind: type[Row], part: Sequence[_Row]) -> list[Row] | None:
     """The rows of a finished part; None when there are none, or not those of its questions."""
     if not path.exists():
         return None

@@ -58,7 +58,8 @@ def run_page(
             for method, first in same.items()
         },
         summary=result.summary,
-        probes=result.probes,
+        side_effects=result.side_effects.records,
+        drift=result.side_effects.drift,
         dial=_dial(folder, result, same),
         dialled_metrics=result.dialled_metrics,
         forms=result.forms,

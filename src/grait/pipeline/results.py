@@ -1,22 +1,24 @@
 """What a run and a comparison found, and the names of the files that hold it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from grait.records import (
     ComparisonRecord,
     DifferenceRecord,
+    DriftRecord,
     FormRecord,
     GroupRecord,
     MetricRecord,
     Prediction,
-    ProbeRecord,
     Question,
+    SideEffectRecord,
 )
 
-METRICS, GROUPS, PROBES, FORMS = "metrics.json", "groups.json", "probes.json", "forms.json"
+METRICS, GROUPS, FORMS = "metrics.json", "groups.json", "forms.json"
+SIDE_EFFECTS, DRIFT = "side_effects.json", "drift.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
@@ -28,11 +30,30 @@ Answered = Mapping[str, Mapping[str, list[Prediction]]]
 
 
 @dataclass(frozen=True)
+class SideEffects:
+    """What tuning did to all that is no short question of fact.
+
+    ``records``: of each system, the initial model first, one for each form. ``drift``: of each system; empty where
+    systems are not one model with and without adapters.
+    """
+
+    records: list[SideEffectRecord] = field(default_factory=list)
+    drift: list[DriftRecord] = field(default_factory=list)
+
+    def named(self, first: Mapping[str, str]) -> "SideEffects":
+        """The same of each method in ``first``, where it is the system of that name whose adapter it has."""
+        return SideEffects(
+            [replace(row, method=name) for name, other in first.items() for row in self.records if row.method == other],
+            [replace(row, method=name) for name, other in first.items() for row in self.drift if row.method == other],
+        )
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What one run found; all of it is in ``folder``, too.
 
     ``predictions``: data set -> system -> predictions in the data set's order. ``groups``: metrics of the data sets
-    whose questions have a group (MMLU). ``probes``: one record for each system that was asked them. ``differences``: of
+    whose questions have a group (MMLU). ``side_effects``: empty where they were not asked for. ``differences``: of
     the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
     model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
     in each of ``prompt.forms`` and their means, where there are several.
@@ -44,7 +65,7 @@ class RunResult:
     questions: dict[str, list[Question]]
     predictions: Answered
     summary: dict[str, Any]
-    probes: list[ProbeRecord] = field(default_factory=list)
+    side_effects: SideEffects = field(default_factory=SideEffects)
     differences: list[DifferenceRecord] = field(default_factory=list)
     dialled: Answered = field(default_factory=dict)
     dialled_metrics: list[MetricRecord] = field(default_factory=list)
@@ -54,8 +75,9 @@ class RunResult:
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
-        names = ("metrics", "groups", "differences", "probes", "forms", "dialled_metrics", "dialled_differences")
-        return {f"{name}.json": getattr(self, name) for name in names}
+        names = ("metrics", "groups", "differences", "forms", "dialled_metrics", "dialled_differences")
+        found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
+        return found | {SIDE_EFFECTS: self.side_effects.records, DRIFT: self.side_effects.drift}
 
 
 @dataclass(frozen=True)

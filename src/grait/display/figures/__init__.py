@@ -17,6 +17,7 @@ from grait.display.figures.outcomes import (
     outcomes_by_popularity,
 )
 from grait.display.figures.parts import Chart, shortened
+from grait.display.figures.side_effects import form_name, refused_before_and_after
 from grait.display.figures.training import LABELS, MAX_POINTS, influence_plane, knowledge_map, weight_histogram
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "dial_curves",
     "difference_forest",
     "flow",
+    "form_name",
     "four_way_counts",
     "influence_plane",
     "knowledge_map",
@@ -37,6 +39,7 @@ __all__ = [
     "outcomes_by_form",
     "outcomes_by_group",
     "outcomes_by_popularity",
+    "refused_before_and_after",
     "risk_coverage_curves",
     "shortened",
     "smooth",

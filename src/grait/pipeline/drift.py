@@ -1,0 +1,145 @@
+"""Part of stage 4: how far each system is from the initial model on what the initial model says by itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from grait.config import Config
+from grait.evaluation.side_effects import summarize_drift
+from grait.methods.catalog import INIT_REFUSE
+from grait.model.completions import TokenizedExample
+from grait.model.drift import drift
+from grait.model.prompts import Prompt
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models, engine_key, model_key
+from grait.pipeline.parts import in_parts
+from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.work import Count, StagePlan, Work
+from grait.records import DriftRecord, DriftSums, InitialAnswer
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
+
+NEW_TOKENS = 40
+"""Of an answer of the initial model, at most."""
+
+
+def drift_of_systems(
+    data: RunData, models: Models, stages: Stages, prompts: Mapping[str, Prompt], systems: Mapping[str, Stage | None]
+) -> list[DriftRecord]:
+    """One record for each system, by its adapter; None is the initial model. ``prompts``: by id, of what is ordinary.
+
+    None at all where the initial model says nothing.
+    """
+    spoken = _initial_answers(data, models, stages, prompts)
+    examples = [
+        TokenizedExample(row.id, prompts[row.id].token_ids, tuple(row.token_ids))
+        for row in read_rows(spoken.folder / "answers.parquet", InitialAnswer)
+        if row.token_ids
+    ]
+    if not examples:
+        return []
+    found = []
+    for name, adapter in systems.items():
+        stage = Stage(stages.folder / "drift" / name, _key(data, spoken, adapter))
+        found.append(_drift(data, models, stages, stage, adapter, examples))
+    return found
+
+
+def _initial_answers(data: RunData, models: Models, stages: Stages, prompts: Mapping[str, Prompt]) -> Stage:
+    """The finished stage with the initial model's greedy answers."""
+    key = {
+        "model": model_key(data.config),
+        **engine_key(data.config),
+        "prompts": fingerprint([[id_, prompt.text] for id_, prompt in prompts.items()]),
+        "max_new_tokens": NEW_TOKENS,
+        "columns": [column.name for column in fields(InitialAnswer)],
+    }
+    stage = Stage(stages.folder / "initial_answers", key)
+
+    def compute(folder: Path) -> Notes:
+        longest = models.longest - NEW_TOKENS
+        kept = [_Asked(id_, prompt) for id_, prompt in prompts.items() if len(prompt.token_ids) <= longest]
+        with (
+            models.engine(None) as engine,
+            progress.bar("the initial model's own answers", len(processes.own(kept)), "prompts") as advance,
+        ):
+
+            def answer(part: list[_Asked]) -> list[InitialAnswer]:
+                found = engine.generate(
+                    [row.prompt.token_ids for row in part],
+                    [row.id for row in part],
+                    n=1,
+                    temperature=0,
+                    max_new_tokens=NEW_TOKENS,
+                    end_token_ids=data.prompts.end_token_ids(part[0].prompt.is_chat),
+                    advance=advance,
+                )
+                return [
+                    InitialAnswer(row.id, data.prompts.decode(tokens), tuple(tokens))
+                    for row, (tokens,) in zip(part, found, strict=True)
+                ]
+
+            rows = in_parts(stage.unfinished(), InitialAnswer, [kept], answer, advance)
+        write_rows(folder / "answers.parquet", [rows[row.id] for row in kept])
+        return {}
+
+    stages.once("4/4 Evaluation: what the initial model says by itself", stage, compute)
+    return stage
+
+
+@dataclass(frozen=True)
+class _Asked:
+    id: str
+    prompt: Prompt
+
+
+def _key(data: RunData, spoken: Stage, adapter: Stage | None) -> dict[str, Any]:
+    return {
+        "model": model_key(data.config),
+        "adapter": adapter.fingerprint if adapter else None,
+        "answers": spoken.fingerprint,
+        "columns": [column.name for column in fields(DriftSums)],
+    }
+
+
+def _drift(
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    stage: Stage,
+    adapter: Stage | None,
+    examples: Sequence[TokenizedExample],
+) -> DriftRecord:
+    name = stage.folder.name
+
+    def compute(folder: Path) -> Notes:
+        with (
+            models.adapted(adapter) as model,
+            progress.bar(f"{name}, drift", len(processes.own(examples)), "answers") as advance,
+        ):
+            rows = in_parts(
+                stage.unfinished(),
+                DriftSums,
+                [examples],
+                lambda part: drift(
+                    model, part, models.pad_token_id, tokens_per_batch=data.config.tokens_per_batch, advance=advance
+                ),
+                advance,
+            )
+        write_rows(folder / "sums.parquet", [rows[example.id] for example in examples])
+        return {}
+
+    stages.once(f"4/4 Evaluation: drift of {name} from the initial model", stage, compute)
+    return summarize_drift(name, read_rows(stage.folder / "sums.parquet", DriftSums))
+
+
+def plan_drift(config: Config, n: Count, prompt_tokens: float) -> StagePlan:
+    """The cost of ``drift_of_systems``. Tuned systems take two passes over the answers, the initial model one."""
+    passes = 1 + 2 * len(config.training.methods)
+    work = Work.generating(n.or_per, prompt_tokens, NEW_TOKENS, config.tokens_per_batch)
+    tokens = passes * n.or_per * NEW_TOKENS
+    work += Work(prompt_tokens=passes * n.or_per * prompt_tokens + tokens, prompt_positions=tokens)
+    systems = ", ".join([INIT_REFUSE, *config.training.methods])
+    does = f"the initial model's own answers as {1 + len(config.training.methods)} systems see them: {systems}"
+    return StagePlan("drift", does, n, work, unit="prompts", samples=n)

@@ -1,0 +1,261 @@
+"""Part of stage 4: what tuning did to all that is no short question of fact.
+
+Every trained system, and the initial model beside it, is asked what must not be refused, and what should be, in the
+run's own form and in those of a chat.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from grait.config import Config, PromptConfig
+from grait.data.probes import load_conversations, load_instructions, load_passages, load_probes
+from grait.evaluation.side_effects import summarize_side_effects
+from grait.judging.outcomes import judge
+from grait.judging.premise import denies_premise
+from grait.methods.catalog import INIT_REFUSE, METHODS, Judge
+from grait.model.engine import Advance, Engine
+from grait.model.forms import Form, built_in, forms_of
+from grait.model.prompts import Prompt, PromptFormat
+from grait.pipeline.data import RunData
+from grait.pipeline.drift import drift_of_systems, plan_drift
+from grait.pipeline.models import Models, engine_key, model_key
+from grait.pipeline.parts import in_parts
+from grait.pipeline.results import SideEffects
+from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.work import Count, SetSize, StagePlan, Work
+from grait.records import Question, SideEffectAnswer, SideEffectKind, SideEffectOutcome, SideEffectRecord
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
+
+STRIDE = 50
+"""Between the chit-chat probes that follow the histories of conversations: prime to their number, over all kinds."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Probing:
+    """One thing that is asked in one form. ``question``: what the reply is judged by."""
+
+    id: str
+    form: str
+    kind: SideEffectKind
+    category: str
+    question: Question
+    prompt: Prompt
+
+
+def trained_side_effects(
+    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Mapping[str, str]
+) -> SideEffects:
+    """Those of the initial model and of all trained ones; none where ``evaluation.probes`` is off.
+
+    ``same``: of each method, the one whose adapter it has.
+    """
+    if not data.config.evaluation.probes:
+        return SideEffects()
+    found = side_effects(data, models, stages, {INIT_REFUSE: None, **adapters})
+    return found.named({INIT_REFUSE: INIT_REFUSE, **same})
+
+
+def side_effects(
+    data: RunData, models: Models, stages: Stages, systems: Mapping[str, Stage | None], has_drift: bool = True
+) -> SideEffects:
+    """Those of systems, which need not be of ours, by their adapters; None is the initial model.
+
+    ``has_drift`` False: where the models are not the initial one with an adapter on.
+    """
+    asked = probings(data.prompts, data.config)
+    records = [
+        record for name, adapter in systems.items() for record in _replies(data, models, stages, asked, name, adapter)
+    ]
+    if not has_drift:
+        return SideEffects(records)
+    form = "question" if data.prompts.has_template else asked[0].form
+    ordinary = [row for row in asked if row.form == form and row.kind in ("chit-chat", "instruction")]
+    prompts = {row.id: row.prompt for row in ordinary}
+    return SideEffects(records, drift_of_systems(data, models, stages, prompts, systems))
+
+
+def _replies(
+    data: RunData, models: Models, stages: Stages, asked: Sequence[Probing], name: str, adapter: Stage | None
+) -> list[SideEffectRecord]:
+    """What one system's replies amount to, asked once and kept."""
+    config = data.config
+    key = {
+        "model": model_key(config),
+        **engine_key(config),
+        "adapter": adapter.fingerprint if adapter else None,
+        "prompts": fingerprint([[row.id, row.prompt.text] for row in asked]),
+        "refusal_phrases": fingerprint(config.prompt.all_refusal_phrases),
+        "max_new_tokens": config.evaluation.max_new_tokens,
+        "columns": [column.name for column in fields(SideEffectAnswer)],
+    }
+    stage = Stage(stages.folder / "side_effects" / name, key)
+
+    def compute(folder: Path) -> Notes:
+        kept, skipped = fitting(asked, models.longest - config.evaluation.max_new_tokens)
+        own_judge = METHODS[name].judge if name in METHODS else judge
+        with (
+            models.engine(adapter) as engine,
+            progress.bar(f"{name}, side effects", len(processes.own(kept)), "prompts") as advance,
+        ):
+            found = in_parts(
+                stage.unfinished(),
+                SideEffectAnswer,
+                [kept],
+                lambda part: _reply(engine, data, part, own_judge, advance),
+                advance,
+            )
+        write_rows(folder / "answers.parquet", [found[row.id] for row in kept])
+        return {"skipped": skipped}
+
+    stages.once(f"4/4 Evaluation: side effects of {name}", stage, compute)
+    return summarize_side_effects(name, read_rows(stage.folder / "answers.parquet", SideEffectAnswer))
+
+
+def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list[str]]:
+    """Those whose prompts have at most so many tokens, and the ids of the others."""
+    kept = [row for row in asked if len(row.prompt.token_ids) <= longest]
+    skipped = [row.id for row in asked if len(row.prompt.token_ids) > longest]
+    if skipped:
+        progress.note(f"{len(skipped)} prompts too long for the model skipped: {progress.first_few(skipped)}")
+    return kept, skipped
+
+
+def _reply(
+    engine: Engine, data: RunData, asked: Sequence[Probing], own_judge: Judge, advance: Advance
+) -> list[SideEffectAnswer]:
+    """Greedy replies, judged, in their order. Each form's prompts run together: they begin alike."""
+    prompts = data.prompts
+    outputs: dict[str, str] = {}
+    for form in dict.fromkeys(row.form for row in asked):
+        own = [row for row in asked if row.form == form]
+        answers = engine.generate(
+            [row.prompt.token_ids for row in own],
+            [row.id for row in own],
+            n=1,
+            temperature=0,
+            max_new_tokens=data.config.evaluation.max_new_tokens,
+            end_token_ids=prompts.end_token_ids(own[0].prompt.is_chat),
+            advance=advance,
+        )
+        outputs |= {row.id: prompts.decode(tokens) for row, (tokens,) in zip(own, answers, strict=True)}
+    phrases = prompts.config.all_refusal_phrases
+    outcomes = {row.id: _outcome(row, outputs[row.id], own_judge, phrases) for row in asked}
+    return [
+        SideEffectAnswer(row.id, row.form, row.kind, row.category, outputs[row.id], outcomes[row.id]) for row in asked
+    ]
+
+
+def _outcome(row: Probing, output: str, own_judge: Judge, phrases: tuple[str, ...]) -> SideEffectOutcome:
+    found = own_judge(output, row.question, phrases)
+    if found == "refused":
+        return "refused"
+    if row.kind == "passage":
+        return "right" if found == "correct" else "answered"
+    if row.kind == "unanswerable" and denies_premise(output, row.question.question):
+        return "corrected"
+    return "answered"
+
+
+# -- what is asked -------------------------------------------------------------------------------------------------
+
+
+def forms(config: PromptConfig, has_template: bool) -> tuple[Form, ...]:
+    """The run's main form, the instruction in the chat template and the bare question in it, each once.
+
+    Without a chat template there is the main form alone.
+    """
+    main = forms_of(config)[0]
+    others = (built_in("instruction", config), built_in("question", config)) if has_template else ()
+    return (main, *(form for form in others if form.name != main.name))
+
+
+def probings(prompts: PromptFormat, config: Config) -> list[Probing]:
+    """All that is asked, form by form; conversations in the chat template without an instruction."""
+    asked = _asked(config.evaluation.max_probes)
+    rows = [
+        Probing(
+            f"{form.name}/{question.id}",
+            form.name,
+            kind,
+            str(question.relation),
+            question,
+            prompts.prompt(Question("", text, ("",)), "refuse", form),
+        )
+        for form in forms(config.prompt, prompts.has_template)
+        for kind, question, text in asked
+    ]
+    if prompts.has_template:
+        rows += _conversations(prompts, config.evaluation.max_probes)
+    return rows
+
+
+def _asked(limit: int) -> list[tuple[SideEffectKind, Question, str]]:
+    """What is asked in every form, at most so many of each kind: kind, what the reply is judged by, and the text."""
+    rows: list[tuple[SideEffectKind, Question, str]] = []
+    chit_chat = [probe for probe in load_probes() if probe.kind == "chit-chat"]
+    unanswerable = [probe for probe in load_probes() if probe.kind == "unanswerable"]
+    rows += [("chit-chat", probe.question, probe.text) for probe in _spread(chit_chat, limit)]
+    for instruction in _spread(load_instructions(), limit):
+        judged = Question(instruction.id, instruction.text, ("",), relation=instruction.category)
+        rows.append(("instruction", judged, instruction.text))
+    for passage in _spread(load_passages(), limit):
+        # Judged by the question alone: in the passage stand the answer and its rivals.
+        judged = Question(passage.id, passage.question, passage.answers, relation=passage.relation)
+        rows.append(("passage", judged, passage.text))
+    rows += [("unanswerable", probe.question, probe.text) for probe in _spread(unanswerable, limit)]
+    return rows
+
+
+def _conversations(prompts: PromptFormat, limit: int) -> list[Probing]:
+    """Chit-chat after every history; the n-th history of each kind is followed by the same, so kinds compare."""
+    chit_chat = [probe for probe in load_probes() if probe.kind == "chit-chat"]
+    kinds: tuple[tuple[SideEffectKind, str], ...] = (
+        ("after-refusal", "refusal"), ("after-greeting", "greeting"), ("after-instruction", "instruction")
+    )  # fmt: skip
+    rows, form = [], built_in("question", prompts.config)
+    for kind, category in kinds:
+        own = [row for row in load_conversations() if row.category == category]
+        for place, history in enumerate(_spread(own, limit)):
+            probe = chit_chat[place * STRIDE % len(chit_chat)]
+            *system, said = prompts.messages(probe.question, "refuse", form)
+            prompt = prompts.chat([*system, *history.messages, said])
+            rows.append(Probing(f"{form.name}/{history.id}", form.name, kind, probe.category, probe.question, prompt))
+    return rows
+
+
+def _spread(rows: Sequence[T], limit: int) -> list[T]:
+    """At most so many, evenly over the rows, which lie by category."""
+    n = min(limit, len(rows))
+    return [rows[place * len(rows) // n] for place in range(n)]
+
+
+# -- what it costs -------------------------------------------------------------------------------------------------
+
+
+def plan_side_effects(config: Config) -> list[StagePlan]:
+    """The cost of ``trained_side_effects``, of a model with a chat template."""
+    systems = [INIT_REFUSE, *config.training.methods]
+    limit, new_tokens = config.evaluation.max_probes, config.evaluation.max_new_tokens
+    shown = forms(config.prompt, has_template=True)
+    asked = _asked(limit)
+    size = SetSize.counted("", "", [Question("", text, ("",)) for _, _, text in asked])
+    categories = Counter(history.category for history in load_conversations())
+    count = Count(len(shown) * len(asked) + sum(min(limit, n) for n in categories.values()))
+    each = Work.generating(count.or_per, size.prompt_tokens, new_tokens, config.tokens_per_batch)
+    does = f"what must not be refused, and what should be, to {len(systems)} systems: {', '.join(systems)}"
+    replies = StagePlan(
+        "side effects",
+        does,
+        count,
+        sum((each for _ in systems), Work()),
+        unit="prompts",
+        samples=count.times(len(systems)),
+    )
+    ordinary = Count(sum(kind in ("chit-chat", "instruction") for kind, _, _ in asked))
+    return [replies, plan_drift(config, ordinary, size.prompt_tokens)]
