@@ -70,8 +70,10 @@ def completion_losses(
 ) -> Tensor:
     """l(q, y; theta) of each row: mean cross-entropy over its completion's tokens (nats), [batch], fp32.
 
-    Prompt tokens carry no loss. The head runs at answer positions only; where their logits are more than
-    ``LOGITS_AT_ONCE`` it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens before
+    Of rows with a teacher the mean divergence from it instead: ``teacher_ids`` [batch, answer tokens, k], -1 at the
+    positions of all others, and ``teacher_logprobs`` [batch, answer tokens, k + 1], as in ``divergences``. Prompt
+    tokens carry no loss. The head runs at answer positions only; where their logits are more than ``LOGITS_AT_ONCE``
+    it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens before
     those of the batch, whose attention mask and positions then cover them.
     """
     targets = batch["targets"]
@@ -79,11 +81,29 @@ def completion_losses(
     config = extract_model_from_parallel(model).config.get_text_config(decoder=True)
     if in_chunks and targets.numel() * config.vocab_size > LOGITS_AT_ONCE:
         chunked = _ChunkedHead.of(model)
-    token_losses = chunked.losses(batch, cache) if chunked else _cross_entropy(_forward(model, batch, cache), targets)
+    if chunked:
+        token_losses = chunked.losses(batch, cache)
+    else:
+        logits, (flat_targets, *taught) = answer_logits(model, batch, cache), _flat(batch)
+        token_losses = _token_losses(logits.flatten(0, 1), flat_targets, *taught).view_as(targets)
     return token_losses.sum(-1) / (targets != IGNORED).sum(-1)
 
 
-def _forward(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None) -> Tensor:
+def divergences(logits: Tensor, token_ids: Tensor, logprobs: Tensor) -> Tensor:
+    """KL(teacher || model) of each position, in nats, [n].
+
+    ``logits`` [n, vocabulary] of the model, fp32 or better; ``token_ids`` [n, k]: the teacher's most probable tokens;
+    ``logprobs`` [n, k + 1]: theirs, then that of all others together, made to sum to 1. With k = vocabulary this is the
+    full divergence, else one of two distributions in which all other tokens are one.
+    """
+    taught, indices = logprobs.to(logits.dtype).softmax(-1), token_ids.long()
+    lowest = torch.finfo(logits.dtype).min  # not -inf, whose gradient is NaN where no other token is left
+    rest = logits.scatter(-1, indices, lowest).logsumexp(-1, keepdim=True)
+    own = torch.cat([logits.gather(-1, indices), rest], dim=-1) - logits.logsumexp(-1, keepdim=True)
+    return nn.functional.kl_div(own, taught, reduction="none").sum(-1)
+
+
+def answer_logits(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None) -> Tensor:
     """Logits at the answer positions, [batch, answer tokens, vocabulary]."""
     targets = batch["targets"]
     logits: Tensor = model(
@@ -97,12 +117,24 @@ def _forward(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | N
     return logits
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Of every token, 0 where the target is ``IGNORED``; the shape of ``targets``, fp32 or better."""
+def _flat(batch: dict[str, Tensor]) -> list[Tensor]:
+    """Targets [positions] and, where rows have a teacher, its token ids and log-probabilities [positions, ...]."""
+    names = ("targets", "teacher_ids", "teacher_logprobs")
+    return [batch[name].flatten(0, 1) for name in names if name in batch]
+
+
+def _token_losses(
+    logits: Tensor, targets: Tensor, teacher_ids: Tensor | None = None, teacher_logprobs: Tensor | None = None
+) -> Tensor:
+    """Of logits [positions, vocabulary], in fp32 or better: 0 where the target is ``IGNORED``, [positions]."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return nn.functional.cross_entropy(
-        logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="none"
-    ).view_as(targets)
+    if teacher_ids is None or teacher_logprobs is None:
+        return nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
+    taught = teacher_ids[:, 0] >= 0
+    others = nn.functional.cross_entropy(
+        logits, targets.masked_fill(taught, IGNORED), ignore_index=IGNORED, reduction="none"
+    )
+    return others.index_put((taught,), divergences(logits[taught], teacher_ids[taught], teacher_logprobs[taught]))
 
 
 @dataclass(frozen=True)
@@ -150,16 +182,16 @@ class _ChunkedHead:
 
         handle = self.head.register_forward_pre_hook(one_position)
         try:
-            _forward(self.model, batch, cache)
+            answer_logits(self.model, batch, cache)
         finally:
             handle.remove()
-        rows, targets = hidden[0].flatten(0, 1), batch["targets"].flatten()
+        rows = [hidden[0].flatten(0, 1), *_flat(batch)]
         size = max(1, LOGITS_AT_ONCE // self.head.weight.shape[0])
         losses = [
-            checkpoint(self._chunk, rows[start : start + size], targets[start : start + size], use_reentrant=False)
-            for start in range(0, len(targets), size)
+            checkpoint(self._chunk, *(part[start : start + size] for part in rows), use_reentrant=False)
+            for start in range(0, len(rows[0]), size)
         ]
         return torch.cat(losses).view_as(batch["targets"])
 
-    def _chunk(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        return _cross_entropy(self.capped(self.head(hidden)), targets)
+    def _chunk(self, hidden: Tensor, *taught: Tensor) -> Tensor:
+        return _token_losses(self.capped(self.head(hidden)), *taught)

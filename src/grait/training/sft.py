@@ -6,9 +6,11 @@ the completion (GRAIT section 3). It is the same for any micro-batch size, accum
 A run that is killed goes on at its newest checkpoint (``checkpoints``) and ends with the same adapter: bit for bit on a
 CPU with one thread.
 
-The tokens with which all prompts begin run once for each micro-batch, not once for each example: their keys and values
-carry the gradients of all rows, which attend to them in one product (``model.shared_prefix``). With dropout they run
-for each row, since every row has its own noise.
+An example with a teacher has another l_i: the mean over its completion's tokens of KL(teacher || model).
+
+The tokens with which all prompts of a form begin run once for each micro-batch, not once for each example: their keys
+and values carry the gradients of all its rows, which attend to them in one product (``model.shared_prefix``). With
+dropout they run for each row, since every row has its own noise.
 
 The model may be sharded over the processes (``processes.sharding``). All of them then have to run it equally often and
 in one piece: the common beginning is not run by itself, nor the head in chunks, and a loss that is not finite stops
@@ -35,11 +37,12 @@ from transformers.pytorch_utils import Conv1D
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
 from grait.model.common_prefix import shared_length
+from grait.model.completions import TokenizedExample
 from grait.runtime import processes, progress
 from grait.runtime.machine import versions
 from grait.runtime.unfinished import digest_of_weights, open_folder
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
-from grait.training.examples import NOTHING, WeightedExample, digest_of
+from grait.training.examples import NOTHING, WeightedCollator, WeightedExample, digest_of
 from grait.training.gathered import moments, trained_weights
 from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
 
@@ -109,7 +112,7 @@ def train(
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
     sharding = processes.sharding()
-    n_shared = _n_shared(model, examples)
+    collator = WeightedCollator(pad_token_id, _beginnings(model, examples), is_whole=sharding != "none")
     if sharding == "zero" and resume:
         resume = None
         progress.note("no checkpoints within training: DeepSpeed's are pickled files")
@@ -121,8 +124,7 @@ def train(
             model,
             _arguments(model, config, n_steps(len(examples), config), folder, seed),
             examples,
-            pad_token_id=pad_token_id,
-            n_shared=n_shared,
+            collator=collator,
             non_finite=non_finite,
             callbacks=[
                 *([Progress(advance)] if advance else []),
@@ -139,13 +141,26 @@ def train(
     return log
 
 
-def _n_shared(model: PeftModel, examples: Sequence[WeightedExample]) -> int:
-    """Tokens with which all prompts begin, if they are to run once for all."""
+def _beginnings(model: PeftModel, examples: Sequence[WeightedExample]) -> dict[str, tuple[int, ...]]:
+    """By form, the tokens with which all its prompts begin, where they are to run once for all.
+
+    Of several forms, one with a single example shares with nobody.
+    """
     if processes.sharding() != "none":
         by = SHARDED_BY[processes.sharding()]
         progress.note(f"model sharded by {by}: what all prompts begin with runs for each of them")
-        return 0
-    return 0 if _has_dropout(model) else shared_length(model, [row.example for row in examples])
+        return {}
+    if _has_dropout(model):
+        return {}
+    by_form: dict[str, list[TokenizedExample]] = {}
+    for row in examples:
+        by_form.setdefault(row.form, []).append(row.example)
+    found = {
+        form: own[0].prompt_ids[: shared_length(model, own)]
+        for form, own in by_form.items()
+        if len(own) > 1 or len(by_form) == 1
+    }
+    return {form: token_ids for form, token_ids in found.items() if token_ids}
 
 
 def _newest(folder: Path, settings: dict[str, Any]) -> tuple[Path | None, set[str]]:
@@ -182,6 +197,7 @@ def _arguments(model: PeftModel, config: OptimizerSection, max_steps: int, folde
         use_cpu=model.device.type == "cpu",
         fp16=_scales_loss(model),
         ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,  # else all processes would have to run the model equally often
     )
     if processes.sharding() == "fsdp" and arguments.device.type == "cpu":
         # accelerate shards on GPUs only, though torch does on CPUs, too; this is where accelerate looks.

@@ -19,8 +19,9 @@ from grait.model import shared_prefix
 from grait.model.common_prefix import cache_of, keys_and_values
 from grait.model.compiled import is_compiled
 from grait.model.completions import completion_losses
+from grait.model.shared_prefix import Prefix
 from grait.runtime import processes
-from grait.training.examples import NOTHING, Examples, Order, WeightedExample, collate_weighted
+from grait.training.examples import NOTHING, Examples, Order, WeightedCollator, WeightedExample
 from grait.training.gathered import moments, trained_weights
 
 SHARDED_BY = {"fsdp": "FSDP", "zero": "DeepSpeed ZeRO"}
@@ -40,25 +41,21 @@ class WeightedTrainer(Trainer):
         arguments: TrainingArguments,
         examples: Sequence[WeightedExample],
         *,
-        pad_token_id: int,
-        n_shared: int,
+        collator: WeightedCollator,
         non_finite: set[str],
         callbacks: list[TrainerCallback],
     ) -> None:
-        """``n_shared``: tokens with which all prompts begin and that are to run once for each micro-batch.
-
-        ``non_finite``: gets the ids of examples whose loss is not finite.
-        """
+        """``non_finite``: gets the ids of examples whose loss is not finite."""
         super().__init__(
             model=model,
             args=arguments,
             train_dataset=Examples(examples),
-            data_collator=lambda rows: collate_weighted(rows, pad_token_id, n_shared),
+            data_collator=collator,
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
         self.non_finite = non_finite
-        self.shared_ids = examples[0].example.prompt_ids[:n_shared]
+        self.beginnings = collator.beginnings
         # Compiled layers see the shared tokens as a cache: see model.compiled.
         self.shares_attention = shared_prefix.supports(model) and not is_compiled(model)
 
@@ -110,7 +107,7 @@ class WeightedTrainer(Trainer):
         if return_outputs or num_items_in_batch is None:
             raise NotImplementedError("WeightedTrainer trains only")
         with self.accelerator.autocast():
-            losses, weights = self.losses_of_batch(model, inputs), inputs["sample_weight"]
+            losses, weights = self.losses_of_batches(model, inputs["batches"]), inputs["sample_weight"]
             finite = losses.isfinite()
             self.non_finite.update(name for name, ok in zip(inputs["ids"], finite.tolist(), strict=True) if not ok)
             if processes.sharding() != "none":
@@ -136,18 +133,34 @@ class WeightedTrainer(Trainer):
         if not bool(rows.any()):
             trainable = [parameter.sum() for parameter in model.parameters() if parameter.requires_grad]
             return 0 * torch.stack(trainable).sum()
-        return self.losses_of_batch(model, {key: value[rows] for key, value in inputs.items() if key != "ids"})
+        kept, start = [], 0
+        for batch in inputs["batches"]:
+            own = rows[start : start + len(batch["input_ids"])]
+            start += len(own)
+            if bool(own.any()):
+                kept.append({key: value[own] if key != "form" else value for key, value in batch.items()})
+        return self.losses_of_batches(model, kept)
 
-    def losses_of_batch(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
-        """l_i of each row, [batch], behind the shared tokens."""
-        if not self.shared_ids:
-            return completion_losses(model, inputs, in_chunks=processes.sharding() == "none")
-        tokens = inputs["input_ids"]
-        found = keys_and_values(model, self.shared_ids, tokens.device)
+    def losses_of_batches(self, model: nn.Module, batches: Sequence[dict[str, Any]]) -> Tensor:
+        """l_i of each row, [rows]. What a form's prompts begin with runs once for all its batches."""
+        found: dict[str, Prefix] = {}
+        losses = []
+        for batch in batches:
+            form, device = batch["form"], batch["input_ids"].device
+            if form is not None and form not in found:
+                found[form] = keys_and_values(model, self.beginnings[form], device)
+            losses.append(self.losses_of_batch(model, batch, found.get(form)))
+        return torch.cat(losses)
+
+    def losses_of_batch(self, model: nn.Module, batch: dict[str, Any], beginning: Prefix | None) -> Tensor:
+        """l_i of each row, [rows], behind the keys and values of what they begin with."""
+        if beginning is None:
+            return completion_losses(model, batch, in_chunks=processes.sharding() == "none")
         if not self.shares_attention:
-            return completion_losses(model, inputs, cache_of(found, len(tokens)))
-        own = {**inputs, "attention_mask": inputs["attention_mask"][:, len(self.shared_ids) :]}
-        with shared_prefix.use(extract_model_from_parallel(model), found):
+            return completion_losses(model, batch, cache_of(beginning, len(batch["input_ids"])))
+        n_shared = len(self.beginnings[batch["form"]])
+        own = {**batch, "attention_mask": batch["attention_mask"][:, n_shared:]}
+        with shared_prefix.use(extract_model_from_parallel(model), beginning):
             return completion_losses(model, own)
 
 
