@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from launchers import ENVIRONMENT, accelerated
-from replayed_cases import BEGINNINGS, exact, mixed, trained
 from safetensors.torch import load_file
 from tiny import ARCHITECTURES, ATTENTION, PAD, plain_loss, poison, random_examples, tiny_model, with_lora
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from grait.model.teacher import Teacher, teachers
 from grait.training import checkpoints, sft
 from grait.training.examples import WeightedCollator, WeightedExample, digest_of
 from grait.training.sft import add_adapter, train
+from tests.training.replayed_cases import BEGINNINGS, exact, mixed, trained
 
 EXAMPLES = random_examples(9, completion=(2, 7))
 VOCABULARY = 200
@@ -60,6 +60,7 @@ def alone(model: nn.Module, row: WeightedExample) -> Tensor:
 # -- the divergence ----------------------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def test_with_the_whole_vocabulary_it_is_the_full_divergence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "TOP", VOCABULARY)
     initial, tuned = tiny_model(dtype=torch.float64), with_lora(tiny_model(dtype=torch.float64))
@@ -79,6 +80,7 @@ def test_with_the_whole_vocabulary_it_is_the_full_divergence(monkeypatch: pytest
     assert losses(initial, rows).tolist() == pytest.approx([0.0] * len(rows), abs=1e-6)
 
 
+@torch.no_grad()
 def test_of_the_most_probable_tokens_all_others_are_one() -> None:
     tuned = with_lora(tiny_model(dtype=torch.float64))
     rows = full(tiny_model(dtype=torch.float64))

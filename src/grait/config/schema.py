@@ -396,6 +396,37 @@ class TrainingConfig(OptimizerSection):
         return self.model_copy(update={"epochs": epochs, "max_steps": None})
 
 
+class ReplayConfig(Section):
+    """Ordinary prompts with the initial model's own answers in training, so that the rest of the model stays as it was.
+
+    Every method of a run gets the same rows.
+    """
+
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="builtin (prompts that ship with this package), a .jsonl/.json/.parquet file, or a hub id, with "
+        "`messages` or `prompt` in TRL's formats; default: no replay.",
+    )
+    n: int = Field(400, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
+    max_new_tokens: int = Field(40, ge=1, description="Longest answer of the initial model, in tokens.")
+    loss: Literal["kl", "cross-entropy"] = Field(
+        "kl",
+        description="kl: stay close to the initial model's next-token probabilities along its own answer. "
+        "cross-entropy: learn that answer.",
+    )
+    weight: float = Field(1.0, gt=0, description="Weight of a replay row, as a multiple of the questions' mean weight.")
+    share: float = Field(
+        0.25, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
+    )
+    forms_share: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of the single-turn prompts that are put as the run puts its questions, not as bare chat.",
+    )
+
+
 class EvaluationConfig(Section):
     """Stage 4: data sets, greedy answers, metrics."""
 
@@ -477,6 +508,7 @@ class Config(Section):
     influence: InfluenceConfig = InfluenceConfig()
     selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = TrainingConfig()
+    replay: ReplayConfig = ReplayConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     compare: CompareConfig = CompareConfig()
     tokens_per_batch: Annotated[int, Field(ge=1)] = Field(

@@ -6,12 +6,13 @@ do. Rows are never repaired in silence and never left out.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, cast
 
 from grait.data.rows import (
+    CheckColumns,
     Rows,
     checked_text,
     column_names,
@@ -61,7 +62,7 @@ def read_questions(
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit is {limit}; expected at least 1, or none to read all rows")
-    unit, stem, rows, is_csv = _open(path, split, revision)
+    unit, stem, rows, is_csv = open_rows(path, split, revision, COLUMNS, _check_columns)
     questions: list[Question] = []
     seen: dict[str, int] = {}
     for row_number, (position, row) in enumerate(rows, 1):
@@ -81,7 +82,9 @@ def read_questions(
     return questions
 
 
-def _open(path: str, split: str | None, revision: str | None) -> tuple[Literal["line", "row"], str, Rows, bool]:
+def open_rows(
+    path: str, split: str | None, revision: str | None, columns: Sequence[str], check_columns: CheckColumns
+) -> tuple[Literal["line", "row"], str, Rows, bool]:
     """(what positions count, stem for made ids, rows, whether cells are CSV text) of a file or hub data set."""
     file = Path(path)
     suffix = file.suffix.lower()
@@ -120,8 +123,8 @@ def _open(path: str, split: str | None, revision: str | None) -> tuple[Literal["
     if suffix == ".json":
         return "line", file.stem, json_rows(path), False
     if suffix == ".csv":
-        return "line", file.stem, csv_rows(path, _check_columns), True
-    return "row", file.stem, parquet_rows(path, COLUMNS, _check_columns), False
+        return "line", file.stem, csv_rows(path, check_columns), True
+    return "row", file.stem, parquet_rows(path, columns, check_columns), False
 
 
 def _check_columns(where: str, names: list[str]) -> None:

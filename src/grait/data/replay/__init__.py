@@ -1,0 +1,111 @@
+"""Ordinary prompts for replay: those that ship with this package (see LICENSE beside this file), or a user's own.
+
+Only what is said to the model is read: a conversation up to its last user turn. The answers are the initial model's.
+"""
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from grait.data.files import open_rows
+from grait.data.rows import checked_text, column_names, shown, type_name
+from grait.errors import DataError
+
+BUILTIN = "builtin"
+"""The config's name of the prompts in this package."""
+
+COLUMNS = ("id", "kind", "messages", "prompt")
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPrompt:
+    """``messages``: a conversation that awaits an answer. ``kind``: what is asked for, ``own`` where the file says none.
+
+    ``where``: file and row, for messages.
+    """
+
+    id: str
+    kind: str
+    messages: tuple[dict[str, str], ...]
+    where: str
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one user turn and nothing else."""
+        return len(self.messages) == 1
+
+
+def load_replay(path: str) -> list[ReplayPrompt]:
+    """All prompts of ``BUILTIN``, a file (``.jsonl``, ``.json``, ``.parquet``) or a hub data set.
+
+    Columns, all others are ignored: ``messages``, a list of ``role`` and ``content``, of which what stands after the
+    last user turn is dropped; or ``prompt``, text or such a list (a ``completion`` beside it is not used). ``id``: text
+    or integer, unique, made where it is absent; ``kind``: text. Raises DataError, one line, for anything else.
+    """
+    if path == BUILTIN:
+        packed = resources.files(__name__).joinpath("prompts.jsonl.gz").read_bytes()
+        rows = [json.loads(line) for line in gzip.decompress(packed).decode().splitlines()]
+        return [ReplayPrompt(row["id"], row["kind"], tuple(row["messages"]), BUILTIN) for row in rows]
+    unit, stem, found, is_csv = open_rows(path, None, None, COLUMNS, _check_columns)
+    if is_csv:
+        raise DataError(f"{path}: replay prompts are no CSV; expected .jsonl, .json or .parquet")
+    prompts: list[ReplayPrompt] = []
+    seen: dict[str, int] = {}
+    for number, (position, row) in enumerate(found, 1):
+        prompt = _prompt(row, f"{path}, {unit} {position}", f"{stem}-{number}")
+        if prompt.id in seen:
+            raise DataError(f"{prompt.where}: the id {shown(prompt.id)} was already used in {unit} {seen[prompt.id]}")
+        seen[prompt.id] = position
+        prompts.append(prompt)
+    if not prompts:
+        raise DataError(f"{path}: holds no replay prompt; expected at least one row with `messages` or `prompt`")
+    return prompts
+
+
+def _check_columns(where: str, names: list[str]) -> None:
+    if "messages" not in names and "prompt" not in names:
+        raise DataError(f"{where}: has no column `messages` or `prompt`; found {column_names(names)}")
+
+
+def _prompt(row: object, where: str, made_id: str) -> ReplayPrompt:
+    if not isinstance(row, Mapping):
+        raise DataError(f"{where}: expected an object with `messages` or `prompt`, found {type_name(row)}")
+    column = next((name for name in ("messages", "prompt") if row.get(name) is not None), None)
+    if column is None:
+        raise DataError(f"{where}: has no `messages` and no `prompt`; found {column_names(list(row))}")
+    value = row[column]
+    if column == "prompt" and isinstance(value, str):
+        messages = [{"role": "user", "content": checked_text(value, column, where)}]
+    else:
+        messages = _messages(value, column, where)
+    return ReplayPrompt(
+        id=made_id if row.get("id") is None else checked_text(row["id"], "id", where),
+        kind="own" if row.get("kind") is None else checked_text(row["kind"], "kind", where),
+        messages=tuple(messages),
+        where=where,
+    )
+
+
+def _messages(value: Any, column: str, where: str) -> list[dict[str, str]]:
+    """Up to the last user turn."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        wanted = "a list of messages" if column == "messages" else "text or a list of messages"
+        raise DataError(f"{where}: `{column}` has to be {wanted}, found {type_name(value)} ({shown(value)})")
+    messages = []
+    for number, message in enumerate(value, 1):
+        place = f"{where}, message {number}"
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise DataError(f"{place}: expected an object with `role` and `content`, found {shown(message)}")
+        if message["role"] not in ROLES:
+            raise DataError(f"{place}: the role {shown(message['role'])} is none of {', '.join(ROLES)}")
+        if message.get("content") is None:
+            raise DataError(f"{place}: has no `content`; found {column_names(list(message))}")
+        messages.append({"role": message["role"], "content": checked_text(message["content"], "content", place)})
+    last = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=None)
+    if last is None:
+        raise DataError(f"{where}: has no user turn in `{column}`; there is nothing to answer")
+    return messages[: last + 1]
