@@ -518,9 +518,10 @@ class Config(Section):
     @property
     def unused(self) -> dict[str, Any]:
         """Keys that have no effect, as ``model_dump`` excludes them: a result without forms is named as ever."""
+        found: dict[str, Any] = {} if self.replay.path else {"replay": True}
         if self.prompt.forms:
-            return {}
-        return {
+            return found
+        return found | {
             "prompt": {"forms", "own_words"},
             "knowledge": {"own_samples", "own_max_new_tokens"},
             "evaluation": {"form_questions"},

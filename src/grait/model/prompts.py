@@ -68,6 +68,12 @@ def as_plain_text(asked: str) -> str:
     return f"{asked}\nAnswer:"
 
 
+def as_dialogue(messages: Sequence[dict[str, str]]) -> str:
+    """A conversation as text that a model without a chat template goes on with."""
+    said = [f"{message['role'].capitalize()}: {message['content']}" for message in messages]
+    return "\n".join([*said, "Assistant:"])
+
+
 @dataclass(frozen=True)
 class PromptFormat:
     """Questions to prompts, answers to completions.
@@ -194,6 +200,13 @@ class PromptFormat:
             text = "".join(solved) + (as_plain_text(asked) if has_instruction else asked)
             return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
         return self.chat(self._messages(question, family, shots, form))
+
+    def conversation(self, messages: Sequence[dict[str, str]]) -> Prompt:
+        """Messages up to the model's turn: in the chat template, or as plain text where there is none."""
+        if self.has_template:
+            return self.chat(messages)
+        text = as_dialogue(messages)
+        return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
 
     def chat(self, messages: Sequence[dict[str, str]]) -> Prompt:
         """Messages in the chat template, up to the model's turn. Raises ModelError where the template refuses them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grait.config import Config
 from grait.data.load import load_questions, load_shots, load_topic_shots
+from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError
 from grait.judging.sureness import with_sureness
 from grait.model.completions import TokenizedExample
@@ -62,6 +63,11 @@ class RunData:
     def test_sets(self) -> dict[str, list[Question]]:
         """Test questions by the title of their set."""
         return {dataset.title: load_questions(dataset) for dataset in self.config.evaluation.datasets}
+
+    @cached_property
+    def replay_prompts(self) -> list[ReplayPrompt]:
+        """What is replayed in training; none without replay."""
+        return draw_replay(self.config.replay, self.config.seed)
 
     @cached_property
     def prompts(self) -> PromptFormat:

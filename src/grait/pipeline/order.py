@@ -1,6 +1,6 @@
 """The whole run, in order.
 
-knowledge -> warm-up -> influence -> selection -> training -> evaluation -> dial -> report
+knowledge -> warm-up -> influence -> selection -> replay -> training -> evaluation -> dial -> report
 
 A stage whose artifact is already there with the same key is not run again.
 """
@@ -22,6 +22,7 @@ from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
 from grait.pipeline.models import Models
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
+from grait.pipeline.replay import plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
@@ -51,8 +52,10 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     selected = selections(config, evidence)
     write_selection(data, evidence, selected, own)
     same = same_training(selected)
+    replayed = replay(data, models, stages)
     adapters = {
-        method: training(data, models, stages, method, selected[method], own) for method in dict.fromkeys(same.values())
+        method: training(data, models, stages, method, selected[method], own, replayed)
+        for method in dict.fromkeys(same.values())
     }
     systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
@@ -104,6 +107,8 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
         plans += [plan_flow(config, training_set), plan_conflict(training_set)]
     if needs_influence:
         plans.append(plan_influence(config, training_set))
+    if config.replay.path is not None:
+        plans.append(plan_replay(config))
     plans += [plan_training(config, training_set, method) for method in methods]
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     plans += [plan_dials(config, calibration) for calibration in others[n_tests:]]

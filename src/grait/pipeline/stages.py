@@ -77,7 +77,7 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
         check_vllm(processes.count())
     if config.model.compile and processes.sharding() != "none":
         raise ConfigError("model.compile = true: was not tried with sharded training (FSDP, ZeRO); set it to false")
-    _ = data.test_sets, data.training_set if data.has_training else None, data.prompts
+    _ = data.test_sets, (data.training_set, data.replay_prompts) if data.has_training else None, data.prompts
     with locked(data.folder):
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from peft import PeftModel
@@ -19,6 +19,7 @@ from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.lessons import NO_OWN_WORDS, as_row, rait_examples, weighted_examples
 from grait.pipeline.models import Models, model_key
+from grait.pipeline.replay import Replayed, n_replayed, replay_examples, replay_set, training_key
 from grait.pipeline.stages import Notes, Stages, left_out
 from grait.pipeline.work import ANSWER_TOKENS, Count, SetSize, StagePlan, Work
 from grait.records import InfluenceScore, KnowledgeState, Selected
@@ -86,21 +87,25 @@ def training(
     method: str,
     selected: Sequence[Selected],
     own: OwnAnswers = NO_OWN_WORDS,
+    replayed: Replayed | None = None,
 ) -> Stage:
     """One method's adapter, in PEFT's format, with ``rait.jsonl`` beside it. ``own``: the model's own words."""
     config = data.config
-    examples = weighted_examples(data, selected, own)
+    questions = weighted_examples(data, selected, own)
+    examples = [*questions, *replay_examples(config, replayed, questions)]
     optimizer = config.training.resolved(len(examples))
     key = {
         "model": model_key(config),
-        "examples": digest_of(examples),
+        "examples": digest_of(questions),
         "lora": config.lora.model_dump(),
         "training": optimizer.model_dump(exclude={"micro_batch_size", "methods", "max_steps"}),
         "seed": config.seed,
+        **training_key(config, replayed),
     }
     stage = Stage(stages.folder / "adapters" / method, key)
     n_refusals, n_forms = sum(row.target == "refusal" for row in selected), len(data.prompts.forms)
     each = f", each in {n_forms} forms" if n_forms > 1 else ""
+    each += f", beside {len(examples) - len(questions)} rows of replay" if replayed else ""
     stages.once(
         f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
         stage,
@@ -115,8 +120,20 @@ def training(
 def plan_training(config: Config, training: SetSize, method: str) -> StagePlan:
     """The cost of ``training`` of one method."""
     count = n_selected(config, training.count, method).times(len(forms_of(config.prompt)))
-    optimizer = config.training.resolved(count.or_per)
-    return _plan(config, training, f"training {method}", METHODS[method].summary, count, optimizer)
+    n_beside = n_replayed(count.or_per, config)
+    optimizer = config.training.resolved(count.or_per + n_beside)
+    plan = _plan(config, training, f"training {method}", METHODS[method].summary, count, optimizer)
+    return _with_replay(plan, config, optimizer, n_beside) if n_beside else plan
+
+
+def _with_replay(plan: StagePlan, config: Config, optimizer: OptimizerSection, n: int) -> StagePlan:
+    """The plan of questions with n rows of replay beside them."""
+    seen, new_tokens = n * optimizer.epochs, config.replay.max_new_tokens
+    tokens = replay_set(config).prompt_tokens + new_tokens - 1
+    count = plan.examples if plan.examples.n is None else Count(plan.examples.n + n, plan.examples.is_exact)
+    work = plan.work + Work(trained_tokens=seen * tokens, trained_positions=seen * new_tokens)
+    steps = Count(None if count.n is None else n_steps(count.n, optimizer), count.is_exact)
+    return replace(plan, examples=count, work=work, steps=steps)
 
 
 def n_selected(config: Config, questions: Count, method: str) -> Count:

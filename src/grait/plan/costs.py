@@ -7,6 +7,7 @@ from grait.config import Config, ModelConfig, OptimizerSection
 from grait.methods.catalog import needing_flow, needing_influence
 from grait.model.completions import LOGITS_AT_ONCE
 from grait.model.load import resolve_dtype
+from grait.pipeline.replay import replay_set
 from grait.pipeline.work import ANSWER_TOKENS, PER, SetSize, Work
 from grait.plan.records import Memory
 from grait.plan.size import ModelSize
@@ -103,11 +104,15 @@ def memory_of(config: Config, sets: Sequence[SetSize], size: ModelSize) -> tuple
         runs.insert(0, ("warm-up", config.warmup))
     for name, run in runs:
         micro = run.micro_batch_size
-        logits = min(micro * ANSWER_TOKENS * size.vocabulary, LOGITS_AT_ONCE)
+        answer, longest = ANSWER_TOKENS, training.longest_example
+        if name == "training" and config.replay.path is not None:
+            answer = max(answer, config.replay.max_new_tokens)
+            longest = max(longest, replay_set(config).longest_example + config.replay.max_new_tokens)
+        logits = min(micro * answer * size.vocabulary, LOGITS_AT_ONCE)
         parts = {
             "adapter, gradient": 8.0 * size.adapter,
             "AdamW": 8.0 * size.adapter,
-            "activations": _activations(size, config.model, micro * training.longest_example),
+            "activations": _activations(size, config.model, micro * longest),
             "logits": float(LOGIT_BYTES * logits),
         }
         found.append(Memory(name, weights | parts))

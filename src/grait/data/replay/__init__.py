@@ -5,11 +5,13 @@ Only what is said to the model is read: a conversation up to its last user turn.
 
 import gzip
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from grait.config import ReplayConfig
 from grait.data.files import open_rows
 from grait.data.rows import checked_text, column_names, shown, type_name
 from grait.errors import DataError
@@ -23,9 +25,9 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class ReplayPrompt:
-    """``messages``: a conversation that awaits an answer. ``kind``: what is asked for, ``own`` where the file says none.
+    """``messages``: a conversation that awaits an answer. ``kind``: what is asked for; ``own`` where the file is silent.
 
-    ``where``: file and row, for messages.
+    ``where``: file and row, for errors and notes.
     """
 
     id: str
@@ -49,7 +51,7 @@ def load_replay(path: str) -> list[ReplayPrompt]:
     if path == BUILTIN:
         packed = resources.files(__name__).joinpath("prompts.jsonl.gz").read_bytes()
         rows = [json.loads(line) for line in gzip.decompress(packed).decode().splitlines()]
-        return [ReplayPrompt(row["id"], row["kind"], tuple(row["messages"]), BUILTIN) for row in rows]
+        return [ReplayPrompt(row["id"], row["kind"], tuple(row["messages"]), row["id"]) for row in rows]
     unit, stem, found, is_csv = open_rows(path, None, None, COLUMNS, _check_columns)
     if is_csv:
         raise DataError(f"{path}: replay prompts are no CSV; expected .jsonl, .json or .parquet")
@@ -64,6 +66,14 @@ def load_replay(path: str) -> list[ReplayPrompt]:
     if not prompts:
         raise DataError(f"{path}: holds no replay prompt; expected at least one row with `messages` or `prompt`")
     return prompts
+
+
+def draw_replay(config: ReplayConfig, seed: int) -> list[ReplayPrompt]:
+    """The prompts of a run: ``config.n`` of them, drawn by the seed, or all in random order; none without replay."""
+    if config.path is None:
+        return []
+    prompts = load_replay(config.path)
+    return random.Random(f"replay {seed}").sample(prompts, min(config.n, len(prompts)))
 
 
 def _check_columns(where: str, names: list[str]) -> None:

@@ -1,0 +1,347 @@
+"""Part of stage 3: ordinary prompts with the initial model's own answers, which every method trains on beside its own.
+
+``rows.parquet`` has the answers as text, ``teacher.safetensors`` their tokens and, at each of their positions, what the
+initial model would write next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from grait.config import Config
+from grait.data.replay import BUILTIN, ReplayPrompt, draw_replay
+from grait.errors import DataError, ModelError
+from grait.judging.matching import normalize
+from grait.model.completions import TokenizedExample
+from grait.model.engine import Advance, Engine
+from grait.model.forms import Form
+from grait.model.prompts import Prompt
+from grait.model.teacher import TOP, Teacher, teachers
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models, engine_key, model_key
+from grait.pipeline.parts import in_parts
+from grait.pipeline.stages import Notes, Stages, left_out
+from grait.pipeline.work import Count, SetSize, StagePlan, Work
+from grait.records import Question
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
+from grait.training.examples import WeightedExample
+
+BARE, WITH_SYSTEM = "replay", "replay-with-system"
+"""Forms of replay prompts that are put as bare chat, without and with a system message of their own."""
+
+HUB_CHARACTERS = 400
+"""Of a conversation that was not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A replay prompt as it is put. ``form``: as of ``WeightedExample``; ``messages``: of a chat prompt.
+
+    ``said``: the user's turns as they stand in the file.
+    """
+
+    id: str
+    kind: str
+    form: str
+    said: tuple[str, ...]
+    messages: tuple[dict[str, str], ...]
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """A row of ``rows.parquet``. ``ended``: whether the answer came to its end within ``max_new_tokens``."""
+
+    id: str
+    kind: str
+    form: str
+    prompt: str
+    completion: str
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    id: str
+    token_ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The finished stage: rows, and the same as they are trained on."""
+
+    stage: Stage
+    rows: list[ReplayRow]
+    asked: list[Asked]
+    examples: list[TokenizedExample]
+    teachers: list[Teacher]
+
+
+def replay(data: RunData, models: Models, stages: Stages) -> Replayed | None:
+    """The initial model's greedy answers to the replay prompts of the config; None without any."""
+    if data.config.replay.path is None:
+        return None
+    asked = asked_prompts(data)
+    stage = replay_stage(data, asked)
+
+    def compute(folder: Path) -> Notes:
+        kept, skipped = _fitting(data, models, asked)
+        _note_questions(data, kept)
+        answers = _answers(data, models, stage, kept)
+        return _write(data, models, folder, kept, answers) | {"skipped": skipped}
+
+    stages.once(f"3/4 Training: the initial model's answers to {len(asked)} replay prompts", stage, compute)
+    return load_replayed(stage, asked)
+
+
+def plan_replay(config: Config) -> StagePlan:
+    """The cost of ``replay``: answers, and one more pass over them for the probabilities."""
+    prompts, new_tokens = replay_set(config), config.replay.max_new_tokens
+    n, tokens = prompts.count.or_per, prompts.prompt_tokens
+    work = Work.generating(n, tokens, new_tokens, config.tokens_per_batch)
+    work += Work(prompt_tokens=n * (tokens + new_tokens), prompt_positions=n * new_tokens)
+    does = "the initial model's own answers to ordinary prompts, and its probabilities along them"
+    return StagePlan("replay", does, prompts.count, work, unit="prompts")
+
+
+def replay_set(config: Config) -> SetSize:
+    """The size of the prompts that ``config.replay`` draws. Asks no hub."""
+    path = str(config.replay.path)
+    if path != BUILTIN and not Path(path).exists() and path.count("/") == 1:
+        count = Count(config.replay.n, is_exact=False)
+        return SetSize("replay", f"hub {path}", count, False, HUB_CHARACTERS, 4 * HUB_CHARACTERS, is_local=False)
+    drawn = draw_replay(config.replay, config.seed)
+    texts = ["\n".join(message["content"] for message in prompt.messages) for prompt in drawn]
+    return SetSize.counted("replay", path, [Question("", text, ("",)) for text in texts])
+
+
+def n_replayed(n_questions: int, config: Config) -> int:
+    """Replay rows beside so many rows of questions, in an epoch."""
+    if config.replay.path is None:
+        return 0
+    return max(1, round(n_questions * config.replay.share / (1 - config.replay.share)))
+
+
+def replay_examples(
+    config: Config, replayed: Replayed | None, questions: Sequence[WeightedExample]
+) -> list[WeightedExample]:
+    """Replay rows for a training set of these questions, repeated where there are too few of them."""
+    if replayed is None or not questions:
+        return []
+    weight = config.replay.weight * sum(row.sample_weight for row in questions) / len(questions)
+    is_kl = config.replay.loss == "kl"
+    return [
+        WeightedExample(replayed.examples[i], weight, replayed.rows[i].form, replayed.teachers[i] if is_kl else None)
+        for i in positions(len(questions), config, replayed)
+    ]
+
+
+def positions(n_questions: int, config: Config, replayed: Replayed) -> list[int]:
+    """Which of the stage's rows are trained on beside so many rows of questions."""
+    return [i % len(replayed.rows) for i in range(n_replayed(n_questions, config))]
+
+
+def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
+    """What replay adds to the key of a training stage."""
+    if replayed is None:
+        return {}
+    return {"replay": {"stage": replayed.stage.fingerprint} | config.replay.model_dump(include={*TRAINING_KEYS})}
+
+
+TRAINING_KEYS = ("loss", "weight", "share")
+"""Of ``config.replay``, what decides the training alone."""
+
+
+def asked_prompts(data: RunData) -> list[Asked]:
+    """The drawn prompts as they are put. Those that the chat template refuses are left out, and named.
+
+    Raises DataError where none is left.
+    """
+    found, refused = [], []
+    for prompt, form in _with_forms(data):
+        try:
+            found.append(_ask(data, prompt, form))
+        except ModelError:
+            refused.append(prompt.where)
+    if refused:
+        progress.note(f"replay: the chat template refuses {len(refused)} prompts: {progress.first_few(refused)}")
+    if not found:
+        raise DataError(f"{data.config.replay.path}: the model's chat template refuses every replay prompt")
+    return found
+
+
+def replay_stage(data: RunData, asked: Sequence[Asked]) -> Stage:
+    """Named by the prompts' tokens, which is all that the config, its seed and the tokenizer decide here."""
+    key = {
+        "model": model_key(data.config),
+        **engine_key(data.config),
+        "prompts": fingerprint([[row.id, row.form, row.prompt.token_ids] for row in asked]),
+        "max_new_tokens": data.config.replay.max_new_tokens,
+        "top": TOP,
+    }
+    return Stage(data.folder / "replay", key)
+
+
+def load_replayed(stage: Stage, asked: Sequence[Asked]) -> Replayed:
+    """A finished stage."""
+    rows = read_rows(stage.folder / "rows.parquet", ReplayRow)
+    tensors = load_file(stage.folder / "teacher.safetensors")
+    lengths = tensors["lengths"].tolist()
+    parts = [tensors[name].split(lengths) for name in ("completion_ids", "token_ids", "logprobs")]
+    by_id = {row.id: row for row in asked}
+    own = [by_id[row.id] for row in rows]
+    examples = [
+        # The name is no question's.
+        TokenizedExample(f"replay:{row.id}", row.prompt.token_ids, tuple(completion.tolist()))
+        for row, completion in zip(own, parts[0], strict=True)
+    ]
+    return Replayed(stage, rows, own, examples, [Teacher(*pair) for pair in zip(*parts[1:], strict=True)])
+
+
+def _with_forms(data: RunData) -> list[tuple[ReplayPrompt, Form | None]]:
+    """A share of the single-turn prompts with each of the run's forms in turn; None for bare chat."""
+    forms = [form for form in data.prompts.forms if not (form.is_chat and form.template == "{question}")]
+    share, n_single, found = data.config.replay.forms_share if forms else 0.0, 0, []
+    for prompt in data.replay_prompts:
+        n_before = int(n_single * share)
+        n_single += prompt.is_single
+        is_put = int(n_single * share) > n_before
+        found.append((prompt, forms[n_before % len(forms)] if is_put else None))
+    return found
+
+
+def _ask(data: RunData, prompt: ReplayPrompt, form: Form | None) -> Asked:
+    said = tuple(message["content"] for message in prompt.messages if message["role"] == "user")
+    if form is not None:
+        question = Question(prompt.id, said[-1], ("",))
+        name = form.name if len(data.prompts.forms) > 1 else ""
+        messages = tuple(data.prompts.messages(question, "refuse", form))
+        return Asked(prompt.id, prompt.kind, name, said, messages, data.prompts.prompt(question, "refuse", form))
+    has_system, system = prompt.messages[0]["role"] == "system", data.config.prompt.system
+    messages = prompt.messages
+    if system is not None and not has_system:
+        messages = ({"role": "system", "content": system}, *messages)
+    name = WITH_SYSTEM if has_system else BARE
+    return Asked(prompt.id, prompt.kind, name, said, messages, data.prompts.conversation(messages))
+
+
+def _fitting(data: RunData, models: Models, asked: Sequence[Asked]) -> tuple[list[Asked], list[str]]:
+    """The prompts that have room for an answer, and the ids of the others, which are named."""
+    if not data.prompts.has_template:
+        progress.note("replay: no chat template; conversations are plain text (User: ... Assistant:)")
+    longest, new_tokens = models.longest, data.config.replay.max_new_tokens
+    kept = [row for row in asked if len(row.prompt.token_ids) + new_tokens <= longest]
+    ids = {row.id for row in kept}
+    skipped = [row.id for row in asked if row.id not in ids]
+    if skipped:
+        named = progress.first_few(skipped)
+        progress.note(f"replay: {len(skipped)} prompts longer than {longest} tokens skipped: {named}")
+    if not kept:
+        raise DataError(f"{data.config.replay.path}: every prompt is longer than the {longest} tokens of the model")
+    return kept, skipped
+
+
+def _note_questions(data: RunData, asked: Sequence[Asked]) -> None:
+    """Say how many prompts are questions of the run."""
+    said = {row.id: {normalize(turn) for turn in row.said} for row in asked}
+    tests = [question for questions in data.test_sets.values() for question in questions]
+    for what, questions in (("test", tests), ("training", list(data.questions.values()))):
+        texts = {normalize(question.question) for question in questions}
+        ids = [name for name, turns in said.items() if turns & texts]
+        if ids:
+            named = progress.first_few(ids)
+            progress.note(f"replay: {len(ids)} of {len(asked)} prompts are {what} questions of this run: {named}")
+
+
+def _answers(data: RunData, models: Models, stage: Stage, asked: Sequence[Asked]) -> dict[str, _Answer]:
+    """Greedy answers by id, in parts that survive a kill."""
+    with (
+        models.engine(None) as engine,
+        progress.bar("replay answers", len(processes.own(asked)), "prompts") as advance,
+    ):
+        return in_parts(
+            stage.unfinished(), _Answer, [asked], lambda part: _generate(data, engine, part, advance), advance
+        )
+
+
+def _generate(data: RunData, engine: Engine, part: Sequence[Asked], advance: Advance) -> list[_Answer]:
+    found: dict[str, list[int]] = {}
+    for own in _by_form(part):
+        answers = engine.generate(
+            [row.prompt.token_ids for row in own],
+            [row.id for row in own],
+            n=1,
+            temperature=0,
+            max_new_tokens=data.config.replay.max_new_tokens,
+            end_token_ids=data.prompts.end_token_ids(own[0].prompt.is_chat),
+            advance=advance,
+        )
+        found |= {row.id: tokens for row, (tokens,) in zip(own, answers, strict=True)}
+    return [_Answer(row.id, found[row.id]) for row in part]
+
+
+def _by_form(rows: Sequence[Asked]) -> list[list[Asked]]:
+    """Prompts of one form share a beginning, which then runs once."""
+    parts: dict[str, list[Asked]] = {}
+    for row in rows:
+        parts.setdefault(row.form, []).append(row)
+    return list(parts.values())
+
+
+def _write(data: RunData, models: Models, folder: Path, asked: Sequence[Asked], answers: dict[str, _Answer]) -> Notes:
+    """Rows and tensors of the stage; what has no finite probabilities is left out."""
+    ended = {row.id: len(answers[row.id].token_ids) < data.config.replay.max_new_tokens for row in asked}
+    end = int(data.prompts.tokenizer.eos_token_id)
+    drafts = {
+        # The token that ended an answer is found below; as the last one it does not run through the model.
+        row.id: TokenizedExample(
+            row.id, row.prompt.token_ids, (*answers[row.id].token_ids, *([end] if ended[row.id] else []))
+        )
+        for row in asked
+    }
+    with progress.bar("replay probabilities", len(processes.own(asked)), "prompts") as advance:
+        own = _teachers(models, processes.own(asked), drafts, advance)
+    found = dict(zip(drafts, processes.gathered(own), strict=True))
+    non_finite = [name for name, teacher in found.items() if bool(teacher.logprobs.isnan().any())]
+    kept = [row for row in asked if row.id not in non_finite]
+    if not kept:
+        raise DataError(f"{data.config.replay.path}: no replay prompt has finite probabilities")
+    rows, completions = [], []
+    for row in kept:
+        ids = list(drafts[row.id].completion_ids)
+        if ended[row.id]:
+            ids[-1] = int(found[row.id].token_ids[-1, 0])  # greedy: the likeliest one
+        completions.append(torch.tensor(ids, dtype=torch.int32))
+        text = data.prompts.tokenizer.decode(answers[row.id].token_ids, skip_special_tokens=True)
+        rows.append(ReplayRow(row.id, row.kind, row.form, row.prompt.text, str(text), ended[row.id]))
+    write_rows(folder / "rows.parquet", rows)
+    tensors = {
+        "lengths": torch.tensor([len(ids) for ids in completions], dtype=torch.int32),
+        "completion_ids": torch.cat(completions),
+        "token_ids": torch.cat([found[row.id].token_ids for row in kept]),
+        "logprobs": torch.cat([found[row.id].logprobs for row in kept]),
+    }
+    save_file(tensors, folder / "teacher.safetensors")
+    return left_out("replay", non_finite)
+
+
+def _teachers(
+    models: Models, asked: Sequence[Asked], drafts: dict[str, TokenizedExample], advance: Advance
+) -> list[Teacher]:
+    found: dict[str, Teacher] = {}
+    with models.adapted(None) as model:
+        for own in _by_form(asked):
+            made = teachers(
+                model,
+                [drafts[row.id] for row in own],
+                pad_token_id=models.pad_token_id,
+                tokens_per_batch=models.config.tokens_per_batch,
+                advance=advance,
+            )
+            found |= {row.id: teacher for row, teacher in zip(own, made, strict=True)}
+    return [found[row.id] for row in asked]

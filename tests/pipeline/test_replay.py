@@ -1,0 +1,239 @@
+"""Replay in a run: the initial model's own answers, their probabilities, and what every method trains on beside its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_folder import Files, save_tiny, tiny_tree
+
+import grait
+from grait.config import Config, parse_config
+from grait.errors import DataError
+from grait.model.inference import InferenceEngine
+from grait.model.load import load_model
+from grait.pipeline import training
+from grait.pipeline.data import RunData
+from grait.pipeline.replay import (
+    BARE,
+    WITH_SYSTEM,
+    Replayed,
+    asked_prompts,
+    load_replayed,
+    n_replayed,
+    replay_examples,
+    replay_stage,
+)
+from grait.plan.dry_run import dry_run
+from grait.runtime.artifacts import MANIFEST, Stage
+from grait.training.examples import WeightedExample
+
+PROMPTS: list[dict[str, Any]] = [
+    *({"prompt": f"Write a line about number {i}."} for i in range(8)),
+    {"kind": "talk", "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]},
+    {
+        "id": "turns",
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello."},
+            {"role": "user", "content": "Thanks"},
+            {"role": "assistant", "content": "dropped"},
+        ],
+    },
+]
+
+
+def with_replay(tiny: tuple[str, Files], folder: Path, **changes: Any) -> dict[str, Any]:
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in PROMPTS), encoding="utf-8")
+    tree = tiny_tree(tiny[0], tiny[1], folder / "run")
+    tree["training"]["methods"] = ["cor-rait", "van-tuning"]
+    tree["replay"] = {"path": str(path), "max_new_tokens": 5, "share": 0.5, "forms_share": 0.5} | changes
+    return tree
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, Files]) -> tuple[Path, Config]:
+    folder = tmp_path_factory.mktemp("replay")
+    tree = with_replay(tiny, folder)
+    grait.run(tree)
+    return folder / "run", parse_config(tree)
+
+
+def loaded(config: Config) -> Replayed:
+    data = RunData(config)
+    asked = asked_prompts(data)
+    return load_replayed(replay_stage(data, asked), asked)
+
+
+def test_answers_are_the_initial_models_own(done: tuple[Path, Config]) -> None:
+    replayed, data = loaded(done[1]), RunData(done[1])
+    assert {row.id for row in replayed.rows} == {*(f"prompts-{i}" for i in range(1, 10)), "turns"}
+    engine = InferenceEngine(load_model(done[1].model), int(data.prompts.tokenizer.pad_token_id))
+    for row, asked, example in zip(replayed.rows, replayed.asked, replayed.examples, strict=True):
+        ((answer,),) = engine.generate(
+            [asked.prompt.token_ids],
+            [""],
+            n=1,
+            temperature=0,
+            max_new_tokens=5,
+            end_token_ids=data.prompts.end_token_ids(asked.prompt.is_chat),
+        )
+        ends = data.prompts.end_token_ids(asked.prompt.is_chat)
+        assert list(example.completion_ids)[: len(answer)] == answer
+        assert [token in ends for token in example.completion_ids[len(answer) :]] == [True] * row.ended
+        assert row.ended == (len(answer) < 5)
+        assert (row.prompt, row.completion) == (
+            asked.prompt.text,
+            data.prompts.tokenizer.decode(answer, skip_special_tokens=True),
+        )
+
+
+def test_probabilities_are_those_of_the_initial_model(done: tuple[Path, Config]) -> None:
+    replayed = loaded(done[1])
+    model = load_model(done[1].model)
+    for example, teacher in zip(replayed.examples, replayed.teachers, strict=True):
+        sequence = torch.tensor([[*example.prompt_ids, *example.completion_ids]])
+        logits = model(input_ids=sequence).logits[0, len(example.prompt_ids) - 1 : -1]
+        assert teacher.token_ids.shape == (len(example.completion_ids), 40)
+        found = logits.log_softmax(-1).gather(-1, teacher.token_ids.long())
+        torch.testing.assert_close(teacher.logprobs[:, :-1].float(), found, rtol=2e-3, atol=2e-3)
+        assert teacher.logprobs.float().exp().sum(-1).tolist() == pytest.approx([1.0] * len(found), abs=5e-3)
+    stored = load_file(done[0] / "replay" / "teacher.safetensors")
+    assert (stored["logprobs"].dtype, stored["token_ids"].dtype) == (torch.float16, torch.int32)
+
+
+def test_some_prompts_are_put_as_the_run_puts_questions(done: tuple[Path, Config]) -> None:
+    replayed = loaded(done[1])
+    forms = [row.form for row in replayed.rows]
+    assert (forms.count(""), forms.count(BARE), forms.count(WITH_SYSTEM)) == (4, 5, 1)
+    for asked in replayed.asked:
+        assert ("I don't know." in asked.prompt.text) == (asked.form == "")
+        assert "dropped" not in asked.prompt.text
+
+
+def test_rows_are_the_configured_share_and_weigh_as_configured(done: tuple[Path, Config]) -> None:
+    replayed, config = loaded(done[1]), done[1]
+    questions = [WeightedExample(replayed.examples[0], 0.5 * (i % 5)) for i in range(15)]
+    found = replay_examples(config, replayed, questions)
+    assert len(found) == 15  # half of all, each of ten rows once or twice
+    assert len({row.example.id for row in found}) == 10
+    assert {row.sample_weight for row in found} == {1.0}
+    assert all(row.teacher is not None for row in found)
+    other = config.model_copy(
+        update={"replay": config.replay.model_copy(update={"loss": "cross-entropy", "weight": 0.5, "share": 0.25})}
+    )
+    found = replay_examples(other, replayed, questions)
+    assert (len(found), found[0].sample_weight, found[0].teacher) == (5, 0.5, None)
+    assert n_replayed(100, other) == 33
+
+
+def test_every_method_trains_on_the_same_rows(done: tuple[Path, Config]) -> None:
+    keys = [Stage.found(done[0] / "adapters" / method).key for method in ("cor-rait", "van-tuning")]
+    stage = Stage.found(done[0] / "replay")
+    expected = {"stage": stage.fingerprint, "loss": "kl", "weight": 1.0, "share": 0.5}
+    assert [key["replay"] for key in keys] == [expected, expected]
+    n_steps = [len(json.loads((done[0] / f"adapters/{m}/losses.json").read_text())) for m in ("cor-rait", "van-tuning")]
+    assert min(n_steps) >= 2  # up to 14 questions, and as many rows of replay, in steps of 8
+
+
+def test_finished_it_is_reused_and_another_loss_trains_again(
+    done: tuple[Path, Config], tiny: tuple[str, Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {path: path.stat().st_mtime_ns for path in done[0].rglob(MANIFEST)}
+    grait.run(done[1])
+    assert {path: path.stat().st_mtime_ns for path in done[0].rglob(MANIFEST)} == written
+    data = RunData(done[1].model_copy(update={"replay": done[1].replay.model_copy(update={"loss": "cross-entropy"})}))
+    assert replay_stage(data, asked_prompts(data)).changes() is None
+
+
+def test_a_run_that_is_killed_in_training_ends_the_same(
+    done: tuple[Path, Config],
+    tiny: tuple[str, Files],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
+) -> None:
+    def killed(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    whole = with_replay(tiny, tmp_path / "a") if (tmp_path / "a").mkdir() is None else {}
+    grait.run(whole)
+    again = with_replay(tiny, tmp_path / "b") if (tmp_path / "b").mkdir() is None else {}
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            grait.run(again)
+    assert (tmp_path / "b/run/replay" / MANIFEST).exists()
+    grait.run(again)
+    for method in ("cor-rait", "van-tuning"):
+        one, other = (load_file(tmp_path / f"{x}/run/adapters/{method}/adapter_model.safetensors") for x in "ab")
+        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_without_replay_there_is_no_stage_and_no_key(finished: Path) -> None:
+    assert not (finished / "replay").exists()
+    assert "replay" not in Stage.found(finished / "adapters" / "grait").key
+
+
+def test_questions_among_the_prompts_are_said(
+    tiny: tuple[str, Files], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = with_replay(tiny, tmp_path, forms_share=0)
+    test = [json.loads(line)["question"] for line in Path(tiny[1].test).read_text().splitlines()]
+    rows = [{"prompt": test[0].upper()}, {"prompt": test[1] + " "}, {"id": "long", "prompt": "so " * 400}, *PROMPTS]
+    Path(tree["replay"]["path"]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    tree["training"]["methods"] = ["van-tuning"]
+    grait.run(tree)
+    err = capsys.readouterr().err
+    assert "2 of 12 prompts are test questions of this run" in err
+    assert "1 prompts longer than 320 tokens skipped: long" in err
+
+
+def test_without_a_chat_template_conversations_are_plain_text(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    tree = with_replay(tiny, tmp_path, forms_share=0)
+    tree["model"]["name"] = save_tiny(tmp_path / "base", chat=False)
+    asked = {row.id: row for row in asked_prompts(RunData(parse_config(tree)))}
+    assert asked["turns"].prompt.text == "User: Hi\nAssistant: Hello.\nUser: Thanks\nAssistant:"
+    assert not asked["turns"].prompt.is_chat
+
+
+def test_prompts_that_the_template_refuses_are_left_out_and_named(
+    tiny: tuple[str, Files], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = RunData(parse_config(with_replay(tiny, tmp_path, forms_share=0)))
+    template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    data.prompts.tokenizer.chat_template = template + str(data.prompts.tokenizer.chat_template)
+    assert len(asked_prompts(data)) == len(PROMPTS) - 1
+    assert "the chat template refuses 1 prompts" in capsys.readouterr().err
+
+
+def test_forms_of_the_run_are_taken_in_turn(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    tree = with_replay(tiny, tmp_path, forms_share=1)
+    tree["prompt"]["forms"] = ["examples", "question", "plain"]
+    forms = [row.form for row in asked_prompts(RunData(parse_config(tree)))]
+    assert {form: forms.count(form) for form in set(forms)} == {"examples": 4, "plain": 4, BARE: 1, WITH_SYSTEM: 1}
+
+
+def test_the_dry_run_counts_it(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    tree = with_replay(tiny, tmp_path)
+    plan = dry_run(parse_config(tree))
+    (stage,) = (stage for stage in plan.stages if stage.name == "replay")
+    assert stage.examples.n == len(PROMPTS)
+    assert stage.work.decoded_tokens == len(PROMPTS) * 5
+    without = dry_run(parse_config(tree | {"replay": {}}))
+    assert "replay" not in [stage.name for stage in without.stages]
+    one, other = (next(s for s in p.stages if s.name == "training cor-rait") for p in (plan, without))
+    assert one.examples.n == 2 * (other.examples.n or 0)
+    assert one.work.trained_tokens > other.work.trained_tokens
+    hub = dry_run(parse_config(tree | {"replay": {"path": "owner/name"}}))
+    assert next(s for s in hub.stages if s.name == "replay").examples.n == 400
+
+
+def test_a_bad_file_is_found_before_anything_runs(tiny: tuple[str, Files], tmp_path: Path, no_model: None) -> None:
+    tree = with_replay(tiny, tmp_path)
+    Path(tree["replay"]["path"]).write_text('{"prompt": ""}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"prompts.jsonl, line 1: `prompt` is blank"):
+        grait.run(tree)
