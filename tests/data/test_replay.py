@@ -6,12 +6,18 @@ import re
 from collections import Counter
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from grait.config import ReplayConfig
 from grait.data.probes import load_conversations, load_instructions, load_passages, load_probes
+from grait.data.replay import draw_replay, load_replay
 from grait.data.worldfacts import load
+from grait.errors import DataError
 from grait.judging.matching import is_correct
 from replay import build, probes
 from replay.draft import Draft, fill
@@ -231,3 +237,87 @@ def test_conversations_end_with_the_assistant() -> None:
         roles = [message["role"] for message in row.messages]
         assert roles == ["user", "assistant"] * (len(roles) // 2)
         assert (row.messages[-1]["content"] == "I don't know.") == (row.category == "refusal")
+
+
+# A user's own prompts
+
+
+def own(tmp_path: Path, *rows: object) -> str:
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_the_built_in_prompts_are_those_of_the_file() -> None:
+    found = load_replay("builtin")
+    assert [(row.id, row.kind, list(row.messages)) for row in found] == [
+        (row["id"], row["kind"], row["messages"]) for row in ROWS
+    ]
+
+
+def test_own_prompts_are_text_messages_or_conversations(tmp_path: Path) -> None:
+    user, assistant = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+    path = own(
+        tmp_path,
+        {"prompt": " Hi ", "completion": "not used"},
+        {"prompt": [user], "completion": [assistant]},
+        {"id": 7, "kind": "talk", "messages": [user, assistant, user, assistant]},
+    )
+    found = load_replay(path)
+    assert [row.messages for row in found] == [(user,), (user,), (user, assistant, user)]
+    assert [(row.id, row.kind) for row in found] == [("own-1", "own"), ("own-2", "own"), ("7", "talk")]
+    assert [row.is_single for row in found] == [True, True, False]
+
+
+def test_own_prompts_may_be_parquet(tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "user", "content": f"Say {i}"}], "other": 1} for i in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
+    assert [row.messages[0]["content"] for row in load_replay(str(tmp_path / "own.parquet"))] == [
+        "Say 0",
+        "Say 1",
+        "Say 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"question": "?"}, "line 1: has no `messages` and no `prompt`; found question"),
+        ({"prompt": "  "}, "line 1: `prompt` is blank"),
+        ({"prompt": 3.5}, "`prompt` has to be text or a list of messages, found a decimal number"),
+        ({"messages": "Hi"}, "line 1: `messages` has to be a list of messages, found text"),
+        ({"messages": []}, "line 1: has no user turn in `messages`"),
+        ({"messages": [{"role": "system", "content": "Be kind"}]}, "line 1: has no user turn"),
+        ({"messages": [{"role": "tool", "content": "1"}]}, "line 1, message 1: the role 'tool' is none of system"),
+        ({"messages": [{"role": "user"}]}, "line 1, message 1: has no `content`; found role"),
+        ({"messages": [{"role": "user", "content": ""}]}, "line 1, message 1: `content` is blank"),
+        ({"messages": ["Hi"]}, "line 1, message 1: expected an object with `role` and `content`"),
+        (["Hi"], "line 1: expected an object with `messages` or `prompt`, found a list"),
+    ],
+)
+def test_bad_rows_are_one_line(tmp_path: Path, row: object, message: str) -> None:
+    with pytest.raises(DataError) as error:
+        load_replay(own(tmp_path, row))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_bad_files_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        load_replay(str(tmp_path / "none.jsonl"))
+    with pytest.raises(DataError, match="already used in line 1"):
+        load_replay(own(tmp_path, {"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}))
+    (tmp_path / "own.csv").write_text("prompt\nHi\n", encoding="utf-8")
+    with pytest.raises(DataError, match="are no CSV"):
+        load_replay(str(tmp_path / "own.csv"))
+    pq.write_table(pa.table({"text": ["Hi"]}), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match="has no column `messages` or `prompt`; found text"):
+        load_replay(str(tmp_path / "own.parquet"))
+
+
+def test_prompts_are_drawn_by_the_seed() -> None:
+    config = ReplayConfig(path="builtin", n=50)
+    found = [row.id for row in draw_replay(config, 1)]
+    assert len(set(found)) == 50
+    assert found == [row.id for row in draw_replay(config, 1)] != [row.id for row in draw_replay(config, 2)]
+    assert draw_replay(ReplayConfig(), 1) == []
+    assert len(draw_replay(ReplayConfig(path="builtin", n=100_000), 1)) == len(ROWS)

@@ -1,4 +1,4 @@
-"""Replay in a run: the initial model's own answers, their probabilities, and what every method trains on beside its own."""
+"""Replay in a run: the initial model's own answers, their probabilities, and what every method trains on beside them."""
 
 import json
 from pathlib import Path
@@ -139,9 +139,7 @@ def test_every_method_trains_on_the_same_rows(done: tuple[Path, Config]) -> None
     assert min(n_steps) >= 2  # up to 14 questions, and as many rows of replay, in steps of 8
 
 
-def test_finished_it_is_reused_and_another_loss_trains_again(
-    done: tuple[Path, Config], tiny: tuple[str, Files], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finished_it_is_reused_also_for_another_loss(done: tuple[Path, Config]) -> None:
     written = {path: path.stat().st_mtime_ns for path in done[0].rglob(MANIFEST)}
     grait.run(done[1])
     assert {path: path.stat().st_mtime_ns for path in done[0].rglob(MANIFEST)} == written
@@ -159,9 +157,10 @@ def test_a_run_that_is_killed_in_training_ends_the_same(
     def killed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    whole = with_replay(tiny, tmp_path / "a") if (tmp_path / "a").mkdir() is None else {}
-    grait.run(whole)
-    again = with_replay(tiny, tmp_path / "b") if (tmp_path / "b").mkdir() is None else {}
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    grait.run(with_replay(tiny, tmp_path / "a"))
+    again = with_replay(tiny, tmp_path / "b")
     with monkeypatch.context() as patched:
         patched.setattr(training, "train", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -237,3 +236,17 @@ def test_a_bad_file_is_found_before_anything_runs(tiny: tuple[str, Files], tmp_p
     Path(tree["replay"]["path"]).write_text('{"prompt": ""}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"prompts.jsonl, line 1: `prompt` is blank"):
         grait.run(tree)
+
+
+def test_an_export_holds_the_rows_and_says_what_they_are(done: tuple[Path, Config], tmp_path: Path) -> None:
+    exported = grait.export(done[0], "trl", method="cor-rait", out=tmp_path / "trl")
+    about = json.loads((tmp_path / "trl" / "export.json").read_text(encoding="utf-8"))
+    rows = [row for row in about["examples"] if row.get("kind") == "replay"]
+    assert len(rows) == about["n_examples"] / 2
+    assert about["replay"] in exported.notes
+    assert "which no file carries" in about["replay"]
+    lines = [json.loads(line) for line in (tmp_path / "trl" / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    completions = {row.id: row.completion.strip() for row in loaded(done[1]).rows}
+    own = [line for line in lines if line["id"].startswith("replay:")]
+    assert len(own) == len(rows)
+    assert all(line["completion"][0]["content"] == completions[line["id"].removeprefix("replay:")] for line in own)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
+from grait.commands.replayed import Replay
 from grait.config.schema import LARGEST
 from grait.errors import ArtifactError, ConfigError
 from grait.formats import axolotl, llama_factory, openai, trl
@@ -76,11 +77,13 @@ def export(
     selected = trained_on(data, method, adapter)
     taught = _lessons(data, selected)
     examples = [_example(data, lesson) for lesson in taught]
-    recipe = _recipe(data, method, adapter, taught)
+    replayed = Replay.of(data, adapter, taught)
+    recipe = replayed.added_to(_recipe(data, method, adapter, taught))
+    examples += replayed.examples(recipe)
     tool, files_of = FORMATS[format_name]
     share = share_of(examples, "resampled" if resample else "carried" if format_name == "trl" else "left out", n_rows)
     n_otherwise = _rendered_otherwise(data, examples, recipe) if format_name != "openai" else 0
-    notes = [in_words(tool, share)]
+    notes = [in_words(tool, share), *replayed.notes()]
     if n_otherwise:
         notes.append(
             f"{n_otherwise} of {len(examples)} conversations look otherwise in the model's chat template than the run "
@@ -93,19 +96,22 @@ def export(
         "method": method,
         "weights": share.weights_are,
         "n_examples": len(examples),
+        **({"replay": note for note in replayed.notes()}),
         "n_rows": share.n_rows,
         "n_left_out": share.n_left_out,
         "total_variation": share.total_variation,
         "total_variation_unweighted": share.unweighted,
         "n_rendered_otherwise": n_otherwise,
         "trained_with": recipe.settings,
-        "examples": [
-            {"id": row.id, "label": row.label, "target": row.target, "sample_weight": row.sample_weight, "rows": n}
-            for row, n in zip(examples, share.rows, strict=True)
-        ],
+        "examples": [_about(row) | {"rows": n} for row, n in zip(examples, share.rows, strict=True)],
     }
     _write(folder, files, about)
     return Exported(folder, share, notes)
+
+
+def _about(row: Example) -> dict[str, Any]:
+    about = {"id": row.id, "label": row.label, "target": row.target, "sample_weight": row.sample_weight}
+    return about if row.kind == "question" else about | {"kind": row.kind}
 
 
 def trained_adapter(data: RunData, method: str) -> Stage:

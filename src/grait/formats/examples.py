@@ -12,7 +12,7 @@ WeightsAre = Literal["carried", "left out", "resampled"]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training example.
+    """One training example. ``kind``: a question, or an ordinary prompt of replay, which has no label and no target.
 
     ``target``: what is taught, the answer or the refusal; an unknown question may be there with both.
     ``messages``: as the chat template is given them, up to the question; solved examples, which are not trained on, may
@@ -22,13 +22,14 @@ class Example:
     """
 
     id: str
-    label: Label
-    target: Target
+    label: Label | None
+    target: Target | None
     messages: tuple[dict[str, str], ...]
     answer: str
     prompt: str
     completion: str
     sample_weight: float
+    kind: Literal["question", "replay"] = "question"
 
     @property
     def conversation(self) -> list[dict[str, str]]:

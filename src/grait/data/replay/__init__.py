@@ -25,7 +25,7 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class ReplayPrompt:
-    """``messages``: a conversation that awaits an answer. ``kind``: what is asked for; ``own`` where the file is silent.
+    """``messages``: a conversation that awaits an answer. ``kind``: what is asked for, else ``own``.
 
     ``where``: file and row, for errors and notes.
     """
