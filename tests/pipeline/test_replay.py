@@ -1,4 +1,4 @@
-"""Replay in a run: the initial model's own answers, their probabilities, and what every method trains on beside them."""
+"""Replay in a run: the initial model's own answers, their probabilities, and what every method trains on."""
 
 import json
 from pathlib import Path

@@ -96,7 +96,7 @@ def export(
         "method": method,
         "weights": share.weights_are,
         "n_examples": len(examples),
-        **({"replay": note for note in replayed.notes()}),
+        **({"replay": "".join(replayed.notes())} if replayed.rows else {}),
         "n_rows": share.n_rows,
         "n_left_out": share.n_left_out,
         "total_variation": share.total_variation,

@@ -3,49 +3,22 @@
 ``schema`` has the sections, ``loading`` reads them and words what is wrong.
 """
 
-from grait.config.loading import as_config, load_config, override, parse_config
-from grait.config.schema import (
-    MAX_SEED,
-    CompareConfig,
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    FormConfig,
-    InferenceConfig,
-    InfluenceConfig,
-    KnowledgeConfig,
-    LoraSection,
-    ModelConfig,
-    OptimizerSection,
-    PromptConfig,
-    ReplayConfig,
-    Section,
-    SelectionConfig,
-    TrainingConfig,
-    WarmupConfig,
-)
-
-__all__ = [
-    "MAX_SEED",
-    "CompareConfig",
-    "Config",
-    "DataConfig",
-    "EvaluationConfig",
-    "FormConfig",
-    "InferenceConfig",
-    "InfluenceConfig",
-    "KnowledgeConfig",
-    "LoraSection",
-    "ModelConfig",
-    "OptimizerSection",
-    "PromptConfig",
-    "ReplayConfig",
-    "Section",
-    "SelectionConfig",
-    "TrainingConfig",
-    "WarmupConfig",
-    "as_config",
-    "load_config",
-    "override",
-    "parse_config",
-]
+from grait.config.loading import as_config as as_config
+from grait.config.loading import load_config as load_config
+from grait.config.loading import override as override
+from grait.config.loading import parse_config as parse_config
+from grait.config.schema import Config as Config
+from grait.config.schema import DataConfig as DataConfig
+from grait.config.schema import EvaluationConfig as EvaluationConfig
+from grait.config.schema import FormConfig as FormConfig
+from grait.config.schema import InferenceConfig as InferenceConfig
+from grait.config.schema import KnowledgeConfig as KnowledgeConfig
+from grait.config.schema import LoraSection as LoraSection
+from grait.config.schema import ModelConfig as ModelConfig
+from grait.config.schema import OptimizerSection as OptimizerSection
+from grait.config.schema import PromptConfig as PromptConfig
+from grait.config.schema import ReplayConfig as ReplayConfig
+from grait.config.schema import Section as Section
+from grait.config.schema import SelectionConfig as SelectionConfig
+from grait.config.schema import TrainingConfig as TrainingConfig
+from grait.config.schema import WarmupConfig as WarmupConfig
