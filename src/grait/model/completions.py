@@ -131,10 +131,12 @@ def _token_losses(
     if teacher_ids is None or teacher_logprobs is None:
         return nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
     taught = teacher_ids[:, 0] >= 0
-    others = nn.functional.cross_entropy(
-        logits, targets.masked_fill(taught, IGNORED), ignore_index=IGNORED, reduction="none"
-    )
-    return others.index_put((taught,), divergences(logits[taught], teacher_ids[taught], teacher_logprobs[taught]))
+    others = targets.masked_fill(taught, IGNORED)
+    if bool((others == IGNORED).all()):
+        losses = logits.new_zeros(len(targets))
+    else:
+        losses = nn.functional.cross_entropy(logits, others, ignore_index=IGNORED, reduction="none")
+    return losses.index_put((taught,), divergences(logits[taught], teacher_ids[taught], teacher_logprobs[taught]))
 
 
 @dataclass(frozen=True)
