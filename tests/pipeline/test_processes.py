@@ -24,6 +24,7 @@ from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
 
 from grait.dial.stored import load_dial
 from grait.errors import ConfigError
+from grait.pipeline.replay import ReplayRow
 from grait.records import InfluenceScore, KnowledgeState, Prediction, StaticConflict
 from grait.runtime import processes
 from grait.runtime.artifacts import read_rows
@@ -127,6 +128,26 @@ def test_every_stage_is_that_of_one_process(runs: dict[str, Run], name: str) -> 
         expected_rows, found_rows = one.rows(path, Prediction), many.rows(path, Prediction)
         assert [(row.id, row.outcome) for row in found_rows] == [(row.id, row.outcome) for row in expected_rows]
     assert many.out.replace(str(many.folder), "") == one.out.replace(str(one.folder), "")  # the table, once
+
+
+@pytest.mark.slow
+def test_replay_is_that_of_one_process(tiny: tuple[Path, Files, dict[str, Any]]) -> None:
+    """Two share the prompts, one of which may have none of a form, and train on rows of different forms."""
+    folder, _, tree = tiny
+    tree = copy.deepcopy(tree) | {"replay": {"path": "builtin", "n": 21, "max_new_tokens": 5, "share": 0.4}}
+    tree["training"]["methods"] = ["van-tuning"]
+    tree["evaluation"].pop("calibration")
+    one, two = (
+        finished(launcher, tree, folder / f"replay-{name}") for name, launcher in (("one", ALONE), ("two", TWO))
+    )
+    path = "replay/rows.parquet"
+    assert two.rows(path, ReplayRow) == one.rows(path, ReplayRow)
+    stored = [load_file(run.folder / "replay/teacher.safetensors") for run in (one, two)]
+    assert stored[0]["completion_ids"].tolist() == stored[1]["completion_ids"].tolist()
+    path = "adapters/van-tuning/adapter_model.safetensors"
+    weights = [load_file(run.folder / path) for run in (one, two)]
+    for name, expected in weights[0].items():
+        assert float((weights[1][name] - expected).abs().max()) < 1e-3
 
 
 @pytest.mark.slow
