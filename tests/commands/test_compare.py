@@ -62,7 +62,7 @@ def done(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> D
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """When each finished stage was written, and which folder it is."""
     return {
-        manifest.parent.relative_to(folder).as_posix(): (manifest.parent.stat().st_mtime_ns, manifest.stat().st_ino)
+        manifest.parent.relative_to(folder).as_posix(): (manifest.stat().st_mtime_ns, manifest.stat().st_ino)
         for manifest in folder.rglob(MANIFEST)
     }
 
