@@ -15,13 +15,14 @@ from tiny_dial import a_dial
 from tiny_folder import MAX_NEW_TOKENS, Files, tiny_tree
 
 import grait
+from grait.commands.export import trained_on
 from grait.commands.finished import finished_adapter, live, open_run
 from grait.commands.merge import merge
 from grait.commands.push import push
 from grait.commands.report import report
 from grait.dial.stored import FILE_NAME, load_dial, save_dial
 from grait.formats.card import EXAMPLE
-from grait.pipeline.cards import CARD, OTHER_CARD
+from grait.pipeline.cards import CARD, OTHER_CARD, write_cards
 from grait.pipeline.models import Models
 from grait.records import Question
 from grait.runtime.artifacts import MANIFEST
@@ -145,12 +146,13 @@ def test_side_effects_are_told_with_the_keys_that_they_have(without_dial: Path) 
         {"method": name, "form": "question", "n": 60, "refused": refused, "kl": None, "more": [1]}
         for name, refused in (("init-refuse", 0.02), ("grait", 0.5), ("cor-rait", 0.75))
     ]
-    card = without_dial / "adapters" / "grait" / CARD
+    card, data = without_dial / "adapters" / "grait" / CARD, open_run(without_dial)
+    adapter = finished_adapter(data, "grait")
+    selected = trained_on(data, "grait", adapter)
     for tree in (rows, {"schema_version": 1, "records": rows}, "nothing", None):
         path = without_dial / "side_effects.json"
         path.write_text("{" if tree is None else json.dumps(tree), encoding="utf-8")
-        card.unlink()
-        report(without_dial)
+        write_cards(data, {"grait": adapter}, {"grait": selected})
         text = card.read_text(encoding="utf-8")
         assert ("| refused | 0.02 | 0.5 |" in text) == isinstance(tree, list | dict)
         assert ("was not measured" in text) == (tree is None or tree == "nothing")
