@@ -142,7 +142,7 @@ def _metrics(dataset: str, predictions: dict[str, list[Prediction]]) -> list[Met
     outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in predictions.items()}
     scores = {system: {row.id: row.refusal_log_odds for row in rows} for system, rows in predictions.items()}
     return [
-        summarize(system, dataset, outcomes["init-basic"], own, 500, 0, scores[system])
+        summarize(system, dataset, outcomes["init-basic"], own, resamples=500, refusal_log_odds=scores[system])
         for system, own in outcomes.items()
     ]
 

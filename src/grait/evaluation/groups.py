@@ -41,7 +41,9 @@ def summarize_groups(
         ids = [id_ for id_ in initial if name is None or group_of[id_] == name]
         own_initial, own_tuned = {id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids}
         base, shares = outcome_shares(own_initial.values()), outcome_shares(own_tuned.values())
-        metrics = summarize(method, dataset, own_initial, own_tuned, resamples, seed) if base.pw else None
+        metrics = (
+            summarize(method, dataset, own_initial, own_tuned, resamples=resamples, seed=seed) if base.pw else None
+        )
         records.append(
             GroupRecord(
                 method=method,
