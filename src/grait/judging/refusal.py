@@ -39,7 +39,8 @@ def _without_quotations(text: str, phrases: tuple[tuple[str, ...], ...]) -> str:
         return text
 
     def keep(found: re.Match[str]) -> str:
-        return " Quotation " if any(find(quotation(found), phrase) for phrase in phrases) else found.group()
+        inner = quotation(found)
+        return " Quotation " if any(find(inner, phrase) for phrase in phrases) else found.group()
 
     return QUOTED.sub(keep, text)
 
