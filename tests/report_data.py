@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from grait.config import SelectionConfig, parse_config
 from grait.data import worldfacts
+from grait.dial.curve import operating_curve
 from grait.display.contents import ComparisonRecords, RunRecords
-from grait.display.page import curve, operating_curve
 from grait.evaluation.compare import compare, gather
+from grait.evaluation.curves import ranking_curve
 from grait.evaluation.forms import by_form
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import METHODS
@@ -163,7 +164,7 @@ def made_up_comparison(
         records += own_records
         differences += own_differences
         curves[dataset] = {
-            system: [curve(predictions["init-basic"][seed], rows) for seed, rows in of_seed.items()]
+            system: [ranking_curve(predictions["init-basic"][seed], rows) for seed, rows in of_seed.items()]
             for system, of_seed in predictions.items()
         }
         operating[dataset] = {

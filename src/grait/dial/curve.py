@@ -60,6 +60,25 @@ def dial_points(
     ]
 
 
+def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
+    """What a threshold on a system's refusal score ``text`` does to its own answers; joined by id."""
+    return dial_curve(system, {row.id: row.outcome for row in initial}, "text")
+
+
+def fewest_wrong(curves: Sequence[Sequence[DialPoint]], over_refusals: Array) -> Array:
+    """The mean over several curves of the lowest Pw at each rate of over-refusal.
+
+    Each curve goes from refusing nothing to refusing all, so that Pw falls. Where even refusing nothing has more
+    over-refusal (refusals in other words), its Pw is that of refusing nothing.
+    """
+    found = []
+    for points in curves:
+        rates = np.array([point.over_refusal_rate for point in points])
+        places = np.searchsorted(rates, over_refusals + 1e-9, side="right") - 1
+        found.append(np.array([point.pw for point in points])[places.clip(min=0)])
+    return np.asarray(np.mean(found, axis=0), dtype=np.float64)
+
+
 def _scores(rows: Sequence[Prediction], score: ScoreName) -> Array:
     return np.array([refusal_score(row, score) for row in rows])
 

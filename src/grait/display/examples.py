@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from grait.display.contents import RunRecords
-from grait.display.figures import LABELS, shortened
+from grait.display.figures import FOUR_WAYS, LABELS, shortened
 from grait.display.palette import OUTCOMES
+from grait.judging.outcomes import four_way
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import by_question
 from grait.records import Prediction, Question
@@ -69,7 +70,7 @@ def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
 
 
 def _after(before: Prediction, after: Prediction) -> list[Any]:
-    outcome = "over-refused" if (before.outcome, after.outcome) == ("correct", "refused") else OUTCOMES[after.outcome]
+    outcome = FOUR_WAYS[four_way(before.outcome, after.outcome)]
     same = after.output == before.output
     instead = shortened(after.suppressed_output, MAX_CELL) if after.suppressed_output != after.output else ""
     return [

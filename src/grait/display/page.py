@@ -16,7 +16,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from grait.dial.curve import DialPoint, dial_curve
+from grait.dial.curve import operating_curve
 from grait.dial.stored import with_dial
 from grait.display import figures
 from grait.display.contents import ComparisonRecords, RunRecords
@@ -24,11 +24,12 @@ from grait.display.examples import answers_table, group_of, training_table
 from grait.display.figures import Chart
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
-from grait.display.tables import by_dataset, percent, verdicts
+from grait.display.tables import percent, verdicts
+from grait.evaluation.curves import ranking_curve
+from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
-from grait.evaluation.intervals import share_interval
-from grait.evaluation.selective import RiskCoverage, risk_coverage
-from grait.influence.margins import separation
+from grait.evaluation.standings import by_dataset
+from grait.influence.margins import label_separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.selection import by_question
 from grait.records import ComparisonRecord, FormRecord, MetricRecord, Outcome, Prediction, SideEffectRecord
@@ -109,13 +110,18 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
         "after": after,
         "headline": headline(before, after),
         "n_known": known,
-        "n_over_refused": figures.four_way_counts(outcomes[INIT_BASIC], outcomes[main])["over-refused"],
+        "n_over_refused": round(after.over_refusal_share * after.n),
         "verdict": verdict(after),
         "rows": [_metric_cells(row, known) for row in metrics.values()],
         "more": [(row.method, [percent(getattr(row, name)) for name in MORE_MEASURES]) for row in metrics.values()],
         "flow": pictures.draw(f"flow-{slug}", figures.flow(outcomes[INIT_BASIC], outcomes[main], main)),
         "bars": pictures.draw(f"outcomes-{slug}", figures.outcome_bars(outcomes, INIT_BASIC)),
-        "curves": pictures.draw(f"risk-coverage-{slug}", figures.risk_coverage_curves(_curves(own), main)),
+        "curves": pictures.draw(
+            f"risk-coverage-{slug}",
+            figures.risk_coverage_curves(
+                {system: [ranking_curve(own[INIT_BASIC], rows)] for system, rows in own.items()}, main
+            ),
+        ),
         "operating": pictures.draw(
             f"operating-{slug}",
             figures.operating_curves(
@@ -157,11 +163,7 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
     if run.evidence.influence:
         plane = figures.influence_plane(run.evidence, selected, run.training_set)
         found["influence"] = pictures.draw("influence", plane)
-        margins = [
-            [row.left_out_margin for row in run.evidence.influence.values() if row.label == label]
-            for label in ("idk", "ik")
-        ]
-        found["separation"] = separation(*margins) if all(margins) else None
+        found["separation"] = label_separation(run.evidence.influence.values())
     weights = {row.sample_weight for row in selected if row.target == "refusal"}
     if len(weights) > 1:
         found["weights"] = pictures.draw("weights", figures.weight_histogram(selected))
@@ -268,7 +270,7 @@ def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
         (row.apology_rate, n_plain),
         (row.empty_rate, n_plain),
     ]
-    cells = [("–", "") if share is None else _cell(share, *share_interval(round(share * n), n)) for share, n in shares]
+    cells = [("–", "") if share is None else _cell(share, *share_estimate(round(share * n), n)[1:]) for share, n in shares]
     return {"method": row.method, "cells": cells}
 
 
@@ -296,38 +298,25 @@ def _change(before: float, after: float) -> str:
 
 
 def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:
-    shares = {"pc": (row.pc, row.n), "pw": (row.pw, row.n), "pr": (row.pr, row.n)}
-    cells = {name: _cell(share, *share_interval(round(share * n), n)) for name, (share, n) in shares.items()}
-    rate = row.over_refusal_rate
-    over = _cell(rate, *share_interval(round(rate * n_known), n_known)) if n_known else ("–", "")
-    ths = _cell(row.ths, row.ths_low, row.ths_high)
-    return {"method": row.method, **cells, "over": over, "ths": ths, "auroc": _cell(row.auroc)}
+    n_over_refused = round(row.over_refusal_rate * n_known)
+    return {
+        "method": row.method,
+        **{name: _cell(share_estimate(round(getattr(row, name) * row.n), row.n)) for name in ("pc", "pw", "pr")},
+        "over": _cell(share_estimate(n_over_refused, n_known)) if n_known else ("–", ""),
+        "ths": _cell(Estimate(row.ths, row.ths_low, row.ths_high)),
+        "auroc": _cell(Estimate(row.auroc, None, None)),
+    }
 
 
-def _cell(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str | None]:
+def _cell(estimate: Estimate) -> tuple[str, str | None]:
     """A number and its interval as text, in percent; None for a column without intervals."""
+    value, low, high = estimate
     if value is None:
         return "–", None
     if low is None:
         return percent(value), None
     ends = percent(low), percent(high)
     return percent(value), "" if ends[0] == ends[1] else " to ".join(ends)
-
-
-def _curves(predictions: Mapping[str, Sequence[Prediction]]) -> dict[str, list[RiskCoverage]]:
-    """Each system's ranking of the initial model's answers."""
-    return {system: [curve(predictions[INIT_BASIC], rows)] for system, rows in predictions.items()}
-
-
-def curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> RiskCoverage:
-    """Risk and coverage of the initial model's answers, ranked by a system's refusal scores; joined by id."""
-    outcomes = _outcomes(initial)
-    return risk_coverage([outcomes[row.id] == "correct" for row in system], [row.refusal_log_odds for row in system])
-
-
-def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
-    """What a threshold on a system's refusal score does to its own answers, from refusing nothing to all."""
-    return dial_curve(system, _outcomes(initial), "text")
 
 
 def _n_known(systems: Mapping[str, Sequence[Prediction]]) -> int:
@@ -400,12 +389,8 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
 def _comparison_cells(row: ComparisonRecord) -> dict[str, Any]:
     return {
         "method": row.method,
-        "pc": _cell(row.pc, row.pc_low, row.pc_high),
-        "pw": _cell(row.pw, row.pw_low, row.pw_high),
-        "pr": _cell(row.pr, row.pr_low, row.pr_high),
-        "over": _cell(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
-        "ths": _cell(row.ths, row.ths_low, row.ths_high),
-        "auroc": _cell(row.auroc, row.auroc_low, row.auroc_high),
+        "over": _cell(estimate_of(row, "over_refusal_rate")),
+        **{name: _cell(estimate_of(row, name)) for name in ("pc", "pw", "pr", "ths", "auroc")},
     }
 
 

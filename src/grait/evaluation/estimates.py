@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from grait.records import ComparisonRecord
 
@@ -28,6 +29,12 @@ UNDEFINED = Estimate(None, None, None)
 def estimate_of(record: ComparisonRecord, name: str) -> Estimate:
     """What the three columns of a metric say, such as ``ths``."""
     return Estimate(*(getattr(record, column) for column in UNDEFINED.columns(name)))
+
+
+def share_estimate(count: int, n: int) -> Estimate:
+    """The share ``count`` of ``n``, in [0, 1], with its score interval (Wilson, 1927)."""
+    found = binomtest(count, n).proportion_ci(method="wilson")
+    return Estimate(count / n, float(found.low), float(found.high))
 
 
 def interval(values: Array) -> Array:

@@ -6,9 +6,14 @@ subjects, while here every question counts the same.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from grait.errors import GraitError
+from grait.evaluation.abstention import four_way_counts
 from grait.evaluation.metrics import joint_counts, outcome_shares, over_refusal_rate, summarize
+from grait.judging.outcomes import FourWayOutcome
 from grait.records import GroupRecord, Outcome, Question
 
 
@@ -62,3 +67,37 @@ def summarize_groups(
             )
         )
     return records
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """Questions of one group: all, those that the initial model answers right, and by what the system makes of them."""
+
+    group: str
+    n: int
+    n_known: int
+    four_ways: Mapping[FourWayOutcome, int]
+
+
+def counts_by_group(
+    groups: Mapping[str, str], initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], most: int
+) -> list[GroupCounts]:
+    """The ``most`` largest groups, those with the highest share of known questions first; ties by name.
+
+    ``groups``: id to group; ids without one are left out.
+    """
+    members: dict[str, list[str]] = {}
+    for id_ in initial:
+        if id_ in groups:
+            members.setdefault(groups[id_], []).append(id_)
+    found = []
+    for group, ids in sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))[:most]:
+        counts = joint_counts({id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids})
+        found.append(GroupCounts(group, len(ids), int(counts[0].sum()), four_way_counts(counts)))
+    return sorted(found, key=lambda row: (-row.n_known / row.n, row.group))
+
+
+def by_rank(ranks: Mapping[str, float], n_parts: int) -> list[list[str]]:
+    """The ids in ``n_parts`` parts of nearly equal size, lowest rank first; ties by id. Empty parts are left out."""
+    ids = [id_ for _, id_ in sorted((rank, id_) for id_, rank in ranks.items())]
+    return [[ids[place] for place in part] for part in np.array_split(np.arange(len(ids)), n_parts) if len(part)]
