@@ -216,8 +216,25 @@ class RaitExample:
     form: str = ""
 
 
+class Likelihoods:
+    """What is known of a refusal and of the answer that would be given instead; fields as in ``Prediction``."""
+
+    __slots__ = ()
+    refusal_logprob: float
+    suppressed_logprob: float
+    first_token_log_odds: float
+
+    @property
+    def refusal_log_odds(self) -> float:
+        """Log-odds (nats) of the refusal text against the answer that would be given instead.
+
+        Higher refuses more readily. The ranking of all metrics of scores: AUROC, AP, AURC, ECE.
+        """
+        return self.refusal_logprob - self.suppressed_logprob
+
+
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Likelihoods):
     """What one system makes of one question: its answer, and the one that it would give if it could not refuse; judged.
 
     ``output``: greedy. ``suppressed_output``: the greedy answer that may not begin with the refusal's first token; the
@@ -240,14 +257,6 @@ class Prediction:
     first_token_log_odds: float
     is_unparsable: bool
     is_hedged: bool
-
-    @property
-    def refusal_log_odds(self) -> float:
-        """Log-odds (nats) of the refusal text against the answer that would be given instead.
-
-        Higher refuses more readily. The ranking of all metrics of scores: AUROC, AP, AURC, ECE.
-        """
-        return self.refusal_logprob - self.suppressed_logprob
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from grait.model.engine import Advance, Engine, silent
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
-from grait.records import Asked, Question
+from grait.records import Asked, Likelihoods, Question
 
 
 @dataclass(frozen=True, slots=True)
-class BothAnswers:
+class BothAnswers(Likelihoods):
     """What a model makes of one question; fields as in ``records.Prediction``, not judged."""
 
     output: str
