@@ -1,4 +1,4 @@
-"""What the dial trades: over-refusal against wrong answers, at every threshold."""
+"""Over-refusal against wrong answers, at every threshold of the dial."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def dial_curve(rows: Sequence[Prediction], initial: Mapping[str, Outcome], score
 def dial_points(
     rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, at: Array
 ) -> list[DialPoint]:
-    """What each threshold of ``at`` does. ``initial``: the initial model's outcomes by question id.
+    """A point for each threshold of ``at``. ``initial``: the initial model's outcomes by question id.
 
     Linear in questions and thresholds, but for sorting.
     """
@@ -61,7 +61,7 @@ def dial_points(
 
 
 def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
-    """What a threshold on a system's refusal score ``text`` does to its own answers; joined by id."""
+    """``dial_curve`` of a system's own answers on its refusal score ``text``; joined by id."""
     return dial_curve(system, {row.id: row.outcome for row in initial}, "text")
 
 

@@ -18,7 +18,7 @@ from grait.errors import DialError
 from grait.records import Likelihoods, Outcome, Prediction
 
 ScoreName = Literal["first-token", "text", "answer"]
-"""What the score of a question is, with q the probability of the answer that would be given instead of the refusal.
+"""The score of a question, with q the probability of the answer that would be given instead of the refusal.
 
 ``first-token``, ``text``: the refusal's share p / (p + q), of the first tokens (p of the refusal's, q of the most
 probable other one), or of the whole texts with their end tokens. 0.5 of the first tokens is where greedy decoding

@@ -13,7 +13,7 @@ from grait.records import Prediction, Question
 
 MAX_TEST_BYTES = 2_000_000
 MAX_TRAINING_BYTES = 1_000_000
-"""Of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
+"""Sizes of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
 
 MAX_CELL = 240
 """Characters of one text in an example table."""
@@ -146,6 +146,6 @@ def _n_bytes(value: Any) -> int:
 
 
 def group_of(question: Question) -> str | None:
-    """What results are broken down by: the question's group, school subject or relation."""
+    """The group by which results are broken down: the question's group, school subject or relation."""
     kind = question.group or question.topic or question.relation
     return kind.replace("_", " ") if kind else None

@@ -95,7 +95,7 @@ def run_report(run: RunRecords) -> Report:
 
 
 def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of one data set."""
+    """One data set, for the template."""
     own = run.predictions[name]
     outcomes = {system: _outcomes(rows) for system, rows in own.items()}
     metrics = {row.method: row for row in run.metrics if row.dataset == name}
@@ -146,7 +146,7 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
 
 
 def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of the training questions, and of what was made of them."""
+    """The training questions and what was made of them, for the template."""
     selected, states = run.selected.get(main, ()), run.evidence.states
     labels = [state.label for state in states]
     found: dict[str, Any] = {
@@ -173,7 +173,7 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
 
 
 def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of the refusal dial: of one method's all, of the others their metrics."""
+    """The refusal dial, for the template: all of one method's, and the metrics of the others."""
     dial = run.dial
     assert dial is not None
     of_set = groupby(run.dialled_metrics, key=lambda row: row.dataset)
@@ -275,7 +275,7 @@ def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
 
 
 def headline(before: MetricRecord, after: MetricRecord) -> str:
-    """What changed, in one sentence."""
+    """The changes, in one sentence."""
     return (
         f"Wrong answers {_change(before.pw, after.pw)}, right answers {_change(before.pc, after.pc)}; "
         f"{percent(after.pr)}% of the questions are refused."
@@ -283,7 +283,7 @@ def headline(before: MetricRecord, after: MetricRecord) -> str:
 
 
 def verdict(after: MetricRecord) -> str:
-    """What the interval of THS says, in words."""
+    """The interval of THS, in words."""
     if after.ths_low > 0:
         return "better than the initial model beyond what the choice of questions explains"
     if after.ths_high < 0:

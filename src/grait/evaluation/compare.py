@@ -34,7 +34,7 @@ _CELLS_AT_ONCE = 1_000_000
 
 @dataclass(frozen=True)
 class Answers:
-    """What every system made of one data set. ``outcomes`` and ``refusal_scores``: [systems, seeds, questions].
+    """Every system's answers to one data set, judged. ``outcomes`` and ``refusal_scores``: [systems, seeds, questions].
 
     ``methods[0]`` is the initial model, the base of THS and of over-refusal. ``refusal_scores``: higher refuses more
     readily.

@@ -27,7 +27,7 @@ UNDEFINED = Estimate(None, None, None)
 
 
 def estimate_of(record: ComparisonRecord, name: str) -> Estimate:
-    """What the three columns of a metric say, such as ``ths``."""
+    """The three columns of a metric, such as ``ths``."""
     return Estimate(*(getattr(record, column) for column in UNDEFINED.columns(name)))
 
 

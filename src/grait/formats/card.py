@@ -48,7 +48,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a card tells.
+    """The facts of a card.
 
     ``place``: where it will be on the hub, None where it is a folder only. ``is_merged``: a whole model, no adapter.
     ``base``: the base model's id on the hub, None where it was a folder; ``base_name``: what to call it then.

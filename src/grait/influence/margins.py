@@ -19,7 +19,7 @@ RIDGE = 1.0
 
 
 def left_out_margins(blocks: Callable[[], Iterator[Tensor]], targets: Tensor, ridge: float = RIDGE) -> Tensor:
-    """Of every row, the target that ridge regression on all the OTHER rows predicts for it, [rows], fp64.
+    """The target of every row, as ridge regression on all the OTHER rows predicts it, [rows], fp64.
 
     ``blocks``: makes the rows [rows, dimensions] anew, in blocks; read two or three times. The rows are centred and
     made units first. ``targets`` [rows]: 1 for one set and -1 for the other; their mean, of all rows, is predicted

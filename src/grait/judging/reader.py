@@ -30,7 +30,7 @@ def is_talk(text: str) -> bool:
 
 
 class Reader:
-    """What one question says about its output: its words, and which phrases are titles or answers of its own."""
+    """One question, in whose light clauses are read: its words, and phrases that are titles or answers of its own."""
 
     def __init__(self, question: Question, phrases: tuple[Texts, ...], replies: tuple[Texts, ...]) -> None:
         self.question = question

@@ -11,7 +11,7 @@ from grait.records import Asked, Likelihoods, Question
 
 @dataclass(frozen=True, slots=True)
 class BothAnswers(Likelihoods):
-    """What a model makes of one question; fields as in ``records.Prediction``, not judged."""
+    """A model's answers to one question; fields as in ``records.Prediction``, not judged."""
 
     output: str
     suppressed_output: str

@@ -1,4 +1,4 @@
-"""What became of the questions: right, wrong, refused, over-refused; of one system, of all, by group, by popularity."""
+"""Questions by outcome: right, wrong, refused, over-refused; of one system, of all, by group, by popularity."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,7 +32,7 @@ COLUMN = 0.04
 
 
 def flow(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], tuned_name: str) -> alt.LayerChart:
-    """What became of the initial model's right and wrong answers: bands from left to right, as wide as their counts.
+    """Outcomes before and after: bands from left to right, as wide as their counts.
 
     A band has the colour of the initial outcome; the band of over-refusal, from right to refused, is the fullest.
     """
