@@ -27,10 +27,9 @@ FP16_LOSS_SCALE = 1024.0
 class Factors:
     """Factors of one layer's gradients, fp32 or better.
 
-    ``inputs`` X [batch, tokens, in], ``output_gradients`` D [batch, tokens, out].
-
-    Where all examples begin with the same tokens, these are apart: their inputs are the same for every example, so
-    ``prefix_inputs`` is [prefix, in], and ``prefix_output_gradients`` [batch, prefix, out].
+    ``inputs`` X [batch, tokens, in], ``output_gradients`` D [batch, tokens, out]. The tokens with which all examples
+    begin are apart: their inputs are the same for every example, so ``prefix_inputs`` is [prefix, in], and
+    ``prefix_output_gradients`` [batch, prefix, out].
     """
 
     inputs: Tensor
