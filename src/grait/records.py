@@ -123,7 +123,7 @@ class KnowledgeState:
 
 @dataclass(frozen=True, slots=True)
 class OwnWords:
-    """What the initial model samples when a training question is put in a chat form.
+    """The initial model's own answers to a training question in a chat form.
 
     ``correctness``: share of samples that are right, in [0, 1]. ``right``: one of these, drawn by the seed; ``wrong``:
     the most frequent wrong one. None where there is none that the model ended by itself or that has a whole sentence.

@@ -26,7 +26,7 @@ from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
 from grait.display.tables import percent, verdicts
 from grait.evaluation.curves import ranking_curve
-from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
+from grait.evaluation.estimates import estimate_of, share_estimate
 from grait.evaluation.forms import ALL
 from grait.evaluation.standings import by_dataset
 from grait.influence.margins import label_separation
@@ -191,7 +191,7 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
 
 
 def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pictures") -> list[dict[str, Any]]:
-    """What the page says of each data set by form; nothing where there is one form."""
+    """Each data set by form, for the template; nothing where there is one form."""
     found = []
     for name in dict.fromkeys(row.dataset for row in run.forms):
         own = [row for row in run.forms if row.dataset == name]
@@ -301,16 +301,15 @@ def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:
     n_over_refused = round(row.over_refusal_rate * n_known)
     return {
         "method": row.method,
-        **{name: _cell(share_estimate(round(getattr(row, name) * row.n), row.n)) for name in ("pc", "pw", "pr")},
-        "over": _cell(share_estimate(n_over_refused, n_known)) if n_known else ("–", ""),
-        "ths": _cell(Estimate(row.ths, row.ths_low, row.ths_high)),
-        "auroc": _cell(Estimate(row.auroc, None, None)),
+        **{name: _cell(*share_estimate(round(getattr(row, name) * row.n), row.n)) for name in ("pc", "pw", "pr")},
+        "over": _cell(*share_estimate(n_over_refused, n_known)) if n_known else ("–", ""),
+        "ths": _cell(row.ths, row.ths_low, row.ths_high),
+        "auroc": _cell(row.auroc),
     }
 
 
-def _cell(estimate: Estimate) -> tuple[str, str | None]:
+def _cell(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str | None]:
     """A number and its interval as text, in percent; None for a column without intervals."""
-    value, low, high = estimate
     if value is None:
         return "–", None
     if low is None:
@@ -389,8 +388,8 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
 def _comparison_cells(row: ComparisonRecord) -> dict[str, Any]:
     return {
         "method": row.method,
-        "over": _cell(estimate_of(row, "over_refusal_rate")),
-        **{name: _cell(estimate_of(row, name)) for name in ("pc", "pw", "pr", "ths", "auroc")},
+        "over": _cell(*estimate_of(row, "over_refusal_rate")),
+        **{name: _cell(*estimate_of(row, name)) for name in ("pc", "pw", "pr", "ths", "auroc")},
     }
 
 

@@ -1,6 +1,6 @@
 """A number with its 95% interval, and its three columns in a record."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ class Estimate(NamedTuple):
     low: float | None
     high: float | None
 
-    def columns(self, name: str) -> dict[str, float | None]:
+    def columns(self, name: str) -> dict[str, Any]:
         """The three as columns of a record: ``ths``, ``ths_low``, ``ths_high``."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 

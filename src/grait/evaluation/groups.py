@@ -12,7 +12,7 @@ import numpy as np
 
 from grait.errors import GraitError
 from grait.evaluation.abstention import four_way_counts
-from grait.evaluation.metrics import joint_counts, outcome_shares, over_refusal_rate, summarize
+from grait.evaluation.metrics import joint_counts, measure_outcomes
 from grait.judging.outcomes import FourWayOutcome
 from grait.records import GroupRecord, Outcome, Question
 
@@ -45,25 +45,20 @@ def summarize_groups(
     for name in [*names, None]:
         ids = [id_ for id_ in initial if name is None or group_of[id_] == name]
         own_initial, own_tuned = {id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids}
-        base, shares = outcome_shares(own_initial.values()), outcome_shares(own_tuned.values())
-        metrics = (
-            summarize(method, dataset, own_initial, own_tuned, resamples=resamples, seed=seed) if base.pw else None
-        )
+        found = measure_outcomes(own_initial, own_tuned, resamples=resamples, seed=seed)
         records.append(
             GroupRecord(
                 method=method,
                 dataset=dataset,
                 group=name,
-                n=shares.n,
-                pc=shares.pc,
-                pw=shares.pw,
-                pr=shares.pr,
-                over_refusal_rate=over_refusal_rate(own_initial, own_tuned),
-                pc0=base.pc,
-                pw0=base.pw,
-                ths=metrics.ths if metrics else None,
-                ths_low=metrics.ths_low if metrics else None,
-                ths_high=metrics.ths_high if metrics else None,
+                n=found.shares.n,
+                pc=found.shares.pc,
+                pw=found.shares.pw,
+                pr=found.shares.pr,
+                over_refusal_rate=found.over_refusal_rate,
+                pc0=found.base.pc,
+                pw0=found.base.pw,
+                **found.ths.columns("ths"),
             )
         )
     return records

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from grait.errors import GraitError
 from grait.evaluation.abstention import abstention_f1, four_way_shares, honesty, penalised_score
+from grait.evaluation.estimates import UNDEFINED, Estimate
 from grait.evaluation.selective import aurc, average_precision, expected_calibration_error
 from grait.records import MetricRecord, Outcome
 
@@ -144,6 +145,29 @@ def refusal_auroc(refusal_scores: Mapping[str, float], initial: Mapping[str, Out
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeMetrics:
+    """Outcomes against the initial model's; ``base``: its own shares. ``ths``: undefined where ``base.pw`` is 0."""
+
+    base: Shares
+    shares: Shares
+    over_refusal_rate: float
+    ths: Estimate
+
+
+def measure_outcomes(
+    initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], *, resamples: int, seed: int
+) -> OutcomeMetrics:
+    """Shares, over-refusal rate and THS, by question id. Raises GraitError when the id sets differ or are empty."""
+    counts = joint_counts(initial, tuned)
+    base, shares = outcome_shares(initial.values()), outcome_shares(tuned.values())
+    ths = UNDEFINED
+    if base.pw:
+        value = truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw)
+        ths = Estimate(value, *ths_interval(counts, resamples, seed))
+    return OutcomeMetrics(base, shares, over_refusal_rate(initial, tuned), ths)
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """Metrics of a refusal score; fields as in ``records.MetricRecord``."""
 
@@ -188,10 +212,9 @@ def summarize(
     are handed on. Raises GraitError when the id sets differ or are empty, or when the initial model has no wrong
     answer.
     """
-    counts = joint_counts(initial, tuned)
-    base, shares = outcome_shares(initial.values()), outcome_shares(tuned.values())
-    ths = truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw)
-    low, high = ths_interval(counts, resamples, seed)
+    found = measure_outcomes(initial, tuned, resamples=resamples, seed=seed)
+    check_ths_is_defined(found.base.pw)
+    shares, counts = found.shares, joint_counts(initial, tuned)
     four_way, honest, f1 = four_way_shares(counts), honesty(counts), abstention_f1(counts)
     ranking = Ranking(None, None, None, None) if refusal_log_odds is None else rank(refusal_log_odds, initial)
     return MetricRecord(
@@ -201,10 +224,8 @@ def summarize(
         pc=shares.pc,
         pw=shares.pw,
         pr=shares.pr,
-        over_refusal_rate=over_refusal_rate(initial, tuned),
-        ths=ths,
-        ths_low=low,
-        ths_high=high,
+        over_refusal_rate=found.over_refusal_rate,
+        **found.ths.columns("ths"),
         auroc=ranking.auroc,
         unparsable_rate=unparsable_rate,
         hedged_rate=hedged_rate,

@@ -148,12 +148,7 @@ def outcomes_by_group(
         says = f"{found.group}: right before, {found.n_known} of {found.n} questions ({percent(share)})"
         ticks.append({"group": name, "right_before": share, "says": says})
     order = [row["group"] for row in ticks]
-    before = (
-        alt.Chart(data(ticks))
-        .mark_tick(color=colour("ink"), thickness=2, size=13)
-        .encode(x=share_axis("right_before", None), y=names_axis("group", order), description="says:N")
-    )
-    return layered([_bars(rows, "group", order), before], 34 + 16 * len(order))
+    return layered([_bars(rows, "group", order), _right_before(ticks, "group", order)], 34 + 16 * len(order))
 
 
 def outcomes_by_form(records: Sequence[FormRecord]) -> alt.LayerChart:
@@ -172,12 +167,7 @@ def outcomes_by_form(records: Sequence[FormRecord]) -> alt.LayerChart:
         says = f"{record.form}: right before, {percent(record.pc0)} of {record.n} questions"
         ticks.append({"form": record.form, "right_before": record.pc0, "says": says})
     order = [record.form for record in records]
-    before = (
-        alt.Chart(data(ticks))
-        .mark_tick(color=colour("ink"), thickness=2, size=13)
-        .encode(x=share_axis("right_before", None), y=names_axis("form", order), description="says:N")
-    )
-    return layered([_bars(rows, "form", order), before], 60 + 20 * len(order))
+    return layered([_bars(rows, "form", order), _right_before(ticks, "form", order)], 60 + 20 * len(order))
 
 
 def outcomes_by_popularity(
@@ -254,6 +244,16 @@ def _bars(rows: Rows, name: str, order: Sequence[str]) -> alt.Chart:
         )
     )
     return chart
+
+
+def _right_before(rows: Rows, name: str, order: Sequence[str]) -> alt.Chart:
+    """Ticks over bars, at the initial model's share of right answers."""
+    ticks: alt.Chart = (
+        alt.Chart(data(rows))
+        .mark_tick(color=colour("ink"), thickness=2, size=13)
+        .encode(x=share_axis("right_before", None), y=names_axis(name, order), description="says:N")
+    )
+    return ticks
 
 
 def _outcome_colour(field: str) -> alt.Color:
