@@ -382,7 +382,7 @@ class SideEffectRecord:
 
 @dataclass(frozen=True, slots=True)
 class InitialAnswer:
-    """What the initial model says to something ordinary by itself, as text and as tokens without the end token."""
+    """The initial model's own reply to something ordinary, as text and as tokens without the end token."""
 
     id: str
     output: str

@@ -216,7 +216,7 @@ def _form_cells(row: FormRecord) -> dict[str, Any]:
 
 
 def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of all that is no short question of fact."""
+    """All that is no short question of fact, for the template."""
     records = run.side_effects
     asked = {row.method for row in records}
     own = next(row for row in records if row.method == (main if main in asked else INIT_REFUSE))
@@ -243,7 +243,7 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
 
 
 def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) -> str:
-    """What a system refuses beside short questions of fact, in the run's own form and in one sentence."""
+    """The refusals of a system beside short questions of fact, in the run's own form and in one sentence."""
     kinds = {
         "chit-chat": (initial.chit_chat_refused, tuned.chit_chat_refused),
         "ordinary instructions": (initial.instructions_refused, tuned.instructions_refused),
@@ -270,7 +270,9 @@ def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
         (row.apology_rate, n_plain),
         (row.empty_rate, n_plain),
     ]
-    cells = [("–", "") if share is None else _cell(share, *share_estimate(round(share * n), n)[1:]) for share, n in shares]
+    cells = [
+        ("–", "") if share is None else _cell(share, *share_estimate(round(share * n), n)[1:]) for share, n in shares
+    ]
     return {"method": row.method, "cells": cells}
 
 

@@ -178,7 +178,7 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
 
 
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:
-    """What each system refuses, form by form; then what it does in a chat, and how far it is from the initial model."""
+    """Refusals of each system, form by form; then its chats, and how far it is from the initial model."""
     table = _table(
         "Side effects, in percent: refused",
         "Chit-chat, ordinary instructions, questions with the text that holds the answer: fewer refused is better. "
