@@ -87,7 +87,7 @@ def validation_of(data: RunData) -> QuestionSet:
 def measure(title: str, rows: Sequence[Prediction], initial: Sequence[Prediction]) -> dict[str, float | None]:
     before, after = ({row.id: row.outcome for row in own} for own in (initial, rows))
     log_odds = {row.id: row.refusal_log_odds for row in rows}
-    record = summarize(title, "validation", before, after, 1000, 0, log_odds)
+    record = summarize(title, "validation", before, after, resamples=1000, refusal_log_odds=log_odds)
     return {key: getattr(record, key) for key in ("pc", "pw", "pr", "over_refusal_rate", "ths", "auroc")}
 
 

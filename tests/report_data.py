@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from grait.config import SelectionConfig, parse_config
 from grait.data import worldfacts
+from grait.dial.curve import operating_curve
 from grait.display.contents import ComparisonRecords, RunRecords
-from grait.display.page import curve, operating_curve
 from grait.evaluation.compare import compare, gather
+from grait.evaluation.curves import ranking_curve
 from grait.evaluation.forms import by_form
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import METHODS
@@ -142,7 +143,7 @@ def _metrics(dataset: str, predictions: dict[str, list[Prediction]]) -> list[Met
     outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in predictions.items()}
     scores = {system: {row.id: row.refusal_log_odds for row in rows} for system, rows in predictions.items()}
     return [
-        summarize(system, dataset, outcomes["init-basic"], own, 500, 0, scores[system])
+        summarize(system, dataset, outcomes["init-basic"], own, resamples=500, refusal_log_odds=scores[system])
         for system, own in outcomes.items()
     ]
 
@@ -163,7 +164,7 @@ def made_up_comparison(
         records += own_records
         differences += own_differences
         curves[dataset] = {
-            system: [curve(predictions["init-basic"][seed], rows) for seed, rows in of_seed.items()]
+            system: [ranking_curve(predictions["init-basic"][seed], rows) for seed, rows in of_seed.items()]
             for system, of_seed in predictions.items()
         }
         operating[dataset] = {

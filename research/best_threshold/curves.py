@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from grait.dial.curve import operating_curve
 from grait.display import figures
-from grait.display.page import operating_curve
 from grait.display.pictures import file_png, svg
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate
 from grait.methods.catalog import INIT_BASIC

@@ -42,6 +42,6 @@ class HubError(GraitError):
 
 
 def reason(error: BaseException) -> str:
-    """What another library's error says, on one line of at most 300 characters; its kind where it says nothing."""
+    """The message of another library's error, on one line of at most 300 characters; its kind where it says nothing."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:297]}..."

@@ -10,21 +10,21 @@ Label = Literal["ik", "idk", "dropped"]
 """``ik``: the initial model knows the answer; ``idk``: it does not; ``dropped``: exactly on the threshold."""
 
 Outcome = Literal["correct", "wrong", "refused"]
-"""What a prediction is. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
+"""The kinds of a prediction. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
 
 SideEffectKind = Literal[
     "chit-chat", "instruction", "passage", "unanswerable", "after-refusal", "after-greeting", "after-instruction"
 ]
-"""What a system is asked for its side effects. ``passage``: a question whose answer stands in a given text;
+"""The things that a system is asked for its side effects. ``passage``: a question whose answer stands in a given text;
 ``after-...``: chit-chat in a conversation whose last turns were that."""
 
 SideEffectOutcome = Literal["refused", "corrected", "right", "answered"]
-"""What a reply is. ``corrected``: says that there is no such thing, or that nobody can know; told apart for
+"""The kinds of a reply. ``corrected``: says that there is no such thing, or that nobody can know; told apart for
 unanswerable questions only. ``right``: the answer in the passage; told apart for passages only. ``answered``: all the
 rest."""
 
 Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
-"""What a training example teaches: the reference answer, the refusal text, or the reference answer followed by the
+"""The lesson of a training example: the reference answer, the refusal text, or the reference answer followed by the
 statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words)."""
 
 Asked = Literal["query", "refuse"]
@@ -101,7 +101,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeState:
-    """What the initial model knows about one question.
+    """The initial model's knowledge of one question.
 
     ``correctness``: mu in [0, 1]. OEQA: share of correct samples; MCQA: probability of the right option,
     normalised over the options.
@@ -123,7 +123,7 @@ class KnowledgeState:
 
 @dataclass(frozen=True, slots=True)
 class OwnWords:
-    """What the initial model samples when a training question is put in a chat form.
+    """The initial model's own answers to a training question in a chat form.
 
     ``correctness``: share of samples that are right, in [0, 1]. ``right``: one of these, drawn by the seed; ``wrong``:
     the most frequent wrong one. None where there is none that the model ended by itself or that has a whole sentence.
@@ -216,9 +216,26 @@ class RaitExample:
     form: str = ""
 
 
+class Likelihoods:
+    """Likelihoods of a refusal and of the answer that would be given instead; fields as in ``Prediction``."""
+
+    __slots__ = ()
+    refusal_logprob: float
+    suppressed_logprob: float
+    first_token_log_odds: float
+
+    @property
+    def refusal_log_odds(self) -> float:
+        """Log-odds (nats) of the refusal text against the answer that would be given instead.
+
+        Higher refuses more readily. The ranking of all metrics of scores: AUROC, AP, AURC, ECE.
+        """
+        return self.refusal_logprob - self.suppressed_logprob
+
+
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """What one system makes of one question: its answer, and the one that it would give if it could not refuse; judged.
+class Prediction(Likelihoods):
+    """One system's answer to one question, and the one that it would give if it could not refuse; both judged.
 
     ``output``: greedy. ``suppressed_output``: the greedy answer that may not begin with the refusal's first token; the
     same text where ``output`` does not begin with it. Log-probabilities in nats, at most 0, after the very prompt that
@@ -240,14 +257,6 @@ class Prediction:
     first_token_log_odds: float
     is_unparsable: bool
     is_hedged: bool
-
-    @property
-    def refusal_log_odds(self) -> float:
-        """Log-odds (nats) of the refusal text against the answer that would be given instead.
-
-        Higher refuses more readily. The ranking of all metrics of scores: AUROC, AP, AURC, ECE.
-        """
-        return self.refusal_logprob - self.suppressed_logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +337,7 @@ class FormRecord:
 
 @dataclass(frozen=True, slots=True)
 class SideEffectAnswer:
-    """What one system said to one thing in one form. ``id``: the form, a slash, and the id in ``data/probes``.
+    """One system's reply to one thing in one form. ``id``: the form, a slash, and the id in ``data/probes``.
 
     ``category``: as in ``data/probes``; of passages their relation.
     """
@@ -373,7 +382,7 @@ class SideEffectRecord:
 
 @dataclass(frozen=True, slots=True)
 class InitialAnswer:
-    """What the initial model says to something ordinary by itself, as text and as tokens without the end token."""
+    """The initial model's own reply to something ordinary, as text and as tokens without the end token."""
 
     id: str
     output: str

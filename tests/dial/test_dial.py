@@ -16,7 +16,7 @@ from scipy.stats import binom
 from grait.chat.reply import BAR_WIDTH, bar, dialled
 from grait.dial.bounds import fewest_trials, most_hits, upper_bound
 from grait.dial.choice import Target, choose
-from grait.dial.curve import dial_curve, dial_points
+from grait.dial.curve import dial_curve, dial_points, fewest_wrong, operating_curve
 from grait.dial.threshold import (
     check_threshold,
     counts_above,
@@ -77,6 +77,17 @@ def test_points_of_the_curve_are_what_the_thresholds_do(case: Any, threshold: fl
         assert point.pr == pytest.approx(shares.pr)
         assert point.over_refusal_rate == pytest.approx(over_refusal_rate(initial, outcomes))
         assert point.ths == pytest.approx(truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw))
+
+
+def test_the_fewest_wrong_answers_at_each_over_refusal() -> None:
+    """Right answers of scores 1, 3 and wrong ones of 2, 4: refusing all above 3 costs nothing that was right."""
+    kinds: tuple[Outcome, ...] = ("correct", "wrong", "correct", "wrong")
+    rows = [Prediction(f"q{i}", "", kind, "", kind, i - 9.0, -9.0, 0.0, False, False) for i, kind in enumerate(kinds)]
+    own = operating_curve(rows, rows)
+    at = np.array([0, 0.49, 0.5, 1.0])
+    assert fewest_wrong([own], at).tolist() == [0.25, 0.25, 0.0, 0.0]
+    assert fewest_wrong([own, own[:1]], at).tolist() == [0.375, 0.375, 0.25, 0.25]  # a mean of two
+    assert fewest_wrong([own[-1:]], at).tolist() == [0, 0, 0, 0]  # even refusing nothing refuses all
 
 
 def test_the_ends_of_the_dial_refuse_nothing_and_everything() -> None:

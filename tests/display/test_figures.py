@@ -43,12 +43,6 @@ def data_of(chart: Any) -> list[list[dict[str, Any]]]:
 # -- outcomes ------------------------------------------------------------------------------------------------------
 
 
-def test_four_ways_tell_over_refusal_from_other_refusals() -> None:
-    counts = figures.four_way_counts(INITIAL, TUNED)
-    assert counts == {"right": 2, "wrong": 2, "refused": 3, "over-refused": 1}
-    assert figures.four_way_counts(INITIAL, INITIAL) == {"right": 3, "wrong": 4, "refused": 1, "over-refused": 0}
-
-
 def test_flow_has_one_band_for_each_change_and_it_is_as_wide_as_its_count() -> None:
     chart = figures.flow(INITIAL, TUNED, "grait")
     bands = rows_of(chart, "band", "count")
@@ -92,7 +86,7 @@ def test_bars_of_a_system_are_its_shares_end_to_end() -> None:
     assert {way: row["share"] for way, row in tuned.items()} == {
         "right": 0.25, "wrong": 0.25, "refused": 0.375, "over-refused": 0.125,
     }  # fmt: skip
-    assert [tuned[way]["start"] for way in figures.FOUR_WAYS] == [0, 0.25, 0.5, 0.875]
+    assert [tuned[way]["start"] for way in figures.FOUR_WAYS.values()] == [0, 0.25, 0.5, 0.875]
     assert tuned["over-refused"]["end"] == 1
 
 
@@ -157,14 +151,6 @@ def test_operating_curves_have_the_fewest_wrong_answers_at_each_over_refusal() -
         assert (line[0], line[0.49], line[0.5], line[0.99], line[1.0]) == (0.25, 0.25, 0.0, 0.0, 0.0)
         (dot,) = [row for row in own if "trained" in row["says"]]
         assert (dot["over"], dot["pw"]) == SAME_POINT[name]
-
-
-def test_smoothing_keeps_length_constants_and_straight_lines() -> None:
-    assert figures.smooth([2.0] * 7, 5) == [2.0] * 7
-    line = [float(i) for i in range(9)]
-    assert figures.smooth(line, 3) == pytest.approx(line)
-    assert figures.smooth([0.0, 3.0, 0.0, 3.0], 3) == pytest.approx([0, 1, 2, 3])
-    assert figures.smooth([1.5], 1) == [1.5]
 
 
 def test_only_the_main_system_shows_every_step() -> None:

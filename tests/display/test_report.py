@@ -83,7 +83,7 @@ def report(run: RunRecords) -> Report:
 
 def metric(pc: float, pw: float, low: float = 0.0, high: float = 0.0) -> MetricRecord:
     outcomes = {"a": "correct", "b": "wrong"}
-    record = summarize("grait", "own", outcomes, outcomes, 100)  # type: ignore[arg-type]
+    record = summarize("grait", "own", outcomes, outcomes, resamples=100)  # type: ignore[arg-type]
     return replace(record, pc=pc, pw=pw, pr=1 - pc - pw, ths_low=low, ths_high=high)
 
 

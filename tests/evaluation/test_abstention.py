@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from grait.errors import GraitError
-from grait.evaluation.abstention import abstention_f1, four_way_shares, honesty, penalised_score
+from grait.evaluation.abstention import abstention_f1, four_way_counts, four_way_shares, honesty, penalised_score
 from grait.evaluation.metrics import joint_counts, outcome_shares, over_refusal_rate, summarize
 from grait.judging.outcomes import four_way
 from grait.records import Outcome
@@ -29,6 +29,13 @@ def outcomes(text: str) -> dict[str, Outcome]:
 
 def counted(initial: str, system: str) -> NDArray[np.int64]:
     return joint_counts(outcomes(initial), outcomes(system))
+
+
+def test_four_ways_tell_over_refusal_from_other_refusals() -> None:
+    found = four_way_counts(counted(INITIAL, SYSTEM))
+    assert found == {"correct": 4, "wrong": 2, "right_refusal": 3, "over_refusal": 1}
+    found = four_way_counts(counted(INITIAL, INITIAL))
+    assert found == {"correct": 5, "wrong": 4, "right_refusal": 1, "over_refusal": 0}
 
 
 pairs = st.lists(st.tuples(st.sampled_from("cwr"), st.sampled_from("cwr")), min_size=1, max_size=30)

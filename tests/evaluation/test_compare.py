@@ -124,7 +124,7 @@ def test_with_one_seed_the_numbers_are_those_of_summarize() -> None:
     outcomes = [{f"q{q}": codes[code] for q, code in enumerate(found.outcomes[i, 0])} for i in range(4)]
     for i, record in enumerate(records):
         scores = {f"q{q}": float(score) for q, score in enumerate(found.refusal_scores[i, 0])}
-        expected = summarize(found.methods[i], "d", outcomes[0], outcomes[i], 10_000, 0, scores)
+        expected = summarize(found.methods[i], "d", outcomes[0], outcomes[i], refusal_log_odds=scores)
         for name in ("method", "dataset", "n", *METRICS):
             assert getattr(record, name) == pytest.approx(getattr(expected, name))
         # The same distribution, drawn in another way.

@@ -36,7 +36,7 @@ def test_a_form_has_the_metrics_of_the_main_table_with_its_own_base(pairs: list[
         assert found.ths is found.share is None
         return
     outcomes = [{row.id: row.outcome for row in own} for own in (before, after)]
-    same = summarize("m", "set", *outcomes, 100, 3)
+    same = summarize("m", "set", *outcomes, resamples=100, seed=3)
     for name in ("n", "pc", "pw", "pr", "over_refusal_rate", "ths", "ths_low", "ths_high"):
         assert getattr(found, name) == getattr(same, name)
 

@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from grait.evaluation.intervals import share_interval
 from grait.evaluation.side_effects import summarize_drift, summarize_side_effects
 from grait.records import DriftRecord, DriftSums, SideEffectAnswer, SideEffectKind, SideEffectOutcome
 
@@ -58,9 +57,3 @@ def test_drift_counts_tokens_not_answers() -> None:
     rows = [DriftSums("a", 1, 0.6, math.log(8), math.log(2)), DriftSums("b", 2, 0.3, math.log(8), math.log(4))]
     expected = DriftRecord("m", 3, pytest.approx(0.3), pytest.approx(4), pytest.approx(2))
     assert summarize_drift("m", rows) == expected
-
-
-def test_wilson_intervals() -> None:
-    low, high = share_interval(5, 10)  # 0.2366 and 0.7634 in Wilson's paper and every table since
-    assert (low, high) == (pytest.approx(0.2366, abs=5e-5), pytest.approx(0.7634, abs=5e-5))
-    assert share_interval(0, 10)[0] == 0

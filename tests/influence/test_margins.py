@@ -10,7 +10,8 @@ from torch import Tensor
 
 from grait.errors import NonFiniteError
 from grait.influence import sketch
-from grait.influence.margins import left_out_margins, separation
+from grait.influence.margins import label_separation, left_out_margins, separation
+from grait.records import InfluenceScore, Label
 
 
 def two_kinds(n: int, dimensions: int, seed: int = 0, apart: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -51,6 +52,13 @@ def test_margins_are_those_of_regressions_without_the_row(n: int, dimensions: in
 def test_separation_counts_pairs_in_order() -> None:
     assert separation([3.0, 2.0], [1.0]) == 1.0
     assert separation([3.0, 0.0, 1.0], [1.0, 0.5]) == pytest.approx(3.5 / 6)  # a tie counts half
+
+
+def test_separation_by_labels_is_of_the_unknown_from_the_known() -> None:
+    labels: list[tuple[Label, float]] = [("idk", 3.0), ("dropped", 9.0), ("ik", 1.0), ("idk", 0.0), ("ik", 0.5)]
+    scores = [InfluenceScore(str(i), label, 0, 0, 0, 0, 0, margin) for i, (label, margin) in enumerate(labels)]
+    assert label_separation(scores) == separation([3.0, 0.0], [1.0, 0.5])
+    assert label_separation(scores[:2]) is None and label_separation([]) is None
 
 
 def test_random_labels_are_told_apart_no_better_than_by_chance() -> None:

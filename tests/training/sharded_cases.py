@@ -1,6 +1,6 @@
 """Tiny trainings for tests/training/test_sharding.py, and a program that does them all in the processes of a launcher:
 
-accelerate launch --config_file configs/accelerate/cpu-2-fsdp.yaml tests/sharded_cases.py FOLDER
+accelerate launch --config_file configs/accelerate/cpu-2-fsdp.yaml tests/training/sharded_cases.py FOLDER
 """
 
 import contextlib

@@ -1,7 +1,9 @@
 """A model that is sharded in training gets the adapter of one process: FSDP and DeepSpeed ZeRO, on CPUs (gloo)."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ def sharded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     script = Path(__file__).parent / "sharded_cases.py"
     done = subprocess.run(
         [*accelerated(f"{config}.yaml"), "--num_processes", "2", str(script), str(folder)],
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -158,12 +158,12 @@ class Speaker:
 
 
 def dropped(n: int) -> str:
-    """What is said when the oldest turns do not fit any more."""
+    """Words for when the oldest turns do not fit any more."""
     return (
         f"the conversation is too long for the model: the oldest {'turn is' if n == 1 else f'{n} turns are'} left out"
     )
 
 
 def cut(n_tokens: int) -> str:
-    """What is said when an answer ended at the limit."""
+    """Words for when an answer ended at the limit."""
     return f"cut off after {n_tokens} tokens (--max-new-tokens)"

@@ -74,7 +74,7 @@ def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
     import gradio as gr
 
     def talk(message: str, turns: list[Turn], with_initial: bool) -> Iterator[tuple[Any, ...]]:
-        """Of turns, message box, conversation, the initial model's answer, and what is to be said."""
+        """New contents of turns, message box, conversation, the initial model's answer, and the line below."""
         if not message.strip():
             yield turns, message, _shown(turns), "", ""
             return

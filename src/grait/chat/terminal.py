@@ -38,7 +38,7 @@ def typed_lines(console: Console) -> Iterator[str]:
 
 @dataclass
 class Chat:
-    """What is asked, and what was said so far.
+    """The models to ask, and what was said so far.
 
     ``ask``: a question in the trained form, to both models. ``speaker``: for free conversation, None where every line
     is a question in the trained form. ``score``, ``threshold``: of the dial, in the trained form only.

@@ -244,5 +244,5 @@ def shown(value: object) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, on one line; of the system's errors without the path, which the caller names."""
+    """The message of an exception, on one line; of the system's errors without the path, which the caller names."""
     return error.strerror if isinstance(error, OSError) and error.strerror else reason(error)

@@ -1,4 +1,4 @@
-"""What the readers of the known sets share: where rows come from, and what a list of questions has to be."""
+"""Shared by the readers of the known sets: where rows come from, and what a list of questions has to be."""
 
 import hashlib
 from collections.abc import Iterable, Iterator

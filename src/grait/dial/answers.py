@@ -1,4 +1,4 @@
-"""What the dial works on: the refusal text as tokens, and a run's replies to one question."""
+"""The refusal text as tokens, and a run's replies to one question, on which the dial works."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from grait.records import Question
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a run's models make of one question: the initial model, asked as Init-Basic, and the tuned one."""
+    """The answers of a run's models to one question: the initial model, asked as Init-Basic, and the tuned one."""
 
     question: str
     initial: str

@@ -40,7 +40,7 @@ SMOOTHED_OVER = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the dial is set for: ``over_refusal`` or ``wrong`` at most ``at_most``, or the highest ``ths``.
+    """The aim that the dial is set for: ``over_refusal`` or ``wrong`` at most ``at_most``, or the highest ``ths``.
 
     ``at_most``: a share in (0, 1), None for ``ths``. ``confidence``: in (0, 1), not used for ``ths``.
     """

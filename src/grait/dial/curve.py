@@ -1,4 +1,4 @@
-"""What the dial trades: over-refusal against wrong answers, at every threshold."""
+"""Over-refusal against wrong answers, at every threshold of the dial."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def dial_curve(rows: Sequence[Prediction], initial: Mapping[str, Outcome], score
 def dial_points(
     rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, at: Array
 ) -> list[DialPoint]:
-    """What each threshold of ``at`` does. ``initial``: the initial model's outcomes by question id.
+    """A point for each threshold of ``at``. ``initial``: the initial model's outcomes by question id.
 
     Linear in questions and thresholds, but for sorting.
     """
@@ -58,6 +58,25 @@ def dial_points(
         )
         for place, threshold in enumerate(at)
     ]
+
+
+def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
+    """``dial_curve`` of a system's own answers on its refusal score ``text``; joined by id."""
+    return dial_curve(system, {row.id: row.outcome for row in initial}, "text")
+
+
+def fewest_wrong(curves: Sequence[Sequence[DialPoint]], over_refusals: Array) -> Array:
+    """The mean over several curves of the lowest Pw at each rate of over-refusal.
+
+    Each curve goes from refusing nothing to refusing all, so that Pw falls. Where even refusing nothing has more
+    over-refusal (refusals in other words), its Pw is that of refusing nothing.
+    """
+    found = []
+    for points in curves:
+        rates = np.array([point.over_refusal_rate for point in points])
+        places = np.searchsorted(rates, over_refusals + 1e-9, side="right") - 1
+        found.append(np.array([point.pw for point in points])[places.clip(min=0)])
+    return np.asarray(np.mean(found, axis=0), dtype=np.float64)
 
 
 def _scores(rows: Sequence[Prediction], score: ScoreName) -> Array:

@@ -13,11 +13,12 @@ from grait.dial.logits import steer
 from grait.dial.stored import load_dial
 from grait.dial.threshold import ScoreName, check_threshold, refusal_score, refuses
 from grait.errors import DialError
+from grait.records import Likelihoods
 
 
 @dataclass(frozen=True, slots=True)
-class _Likelihoods:
-    """Of one prompt, in nats; ``refusal_logprob`` counts for the score ``text`` only."""
+class _Row(Likelihoods):
+    """One row of a batch, in nats; ``refusal_logprob`` counts for the score ``text`` only."""
 
     suppressed_logprob: float
     refusal_logprob: float
@@ -102,7 +103,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         odds = begin[:, first] - others.amax(-1)
         refusal = self._refusal_logprobs(model, input_ids, mask) if self.score == "text" else torch.zeros_like(odds)
         rows = zip(suppressed.tolist(), refusal.tolist(), odds.tolist(), strict=True)
-        refused = [refuses(refusal_score(_Likelihoods(*row), self.score), self.threshold) for row in rows]
+        refused = [refuses(refusal_score(_Row(*row), self.score), self.threshold) for row in rows]
         width = max(answers.shape[1], len(self.refusal_token_ids))
         output = torch.full((len(answers), n_prompt + width), end, dtype=answers.dtype, device=answers.device)
         output[:, : found.sequences.shape[1]] = found.sequences
@@ -118,7 +119,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         """
         if self.score != "answer":
             raise DialError(f"this dial was set on the score {self.score!r}; calibrate with --score answer")
-        return refuses(refusal_score(_Likelihoods(answer_logprob, 0.0, 0.0), "answer"), self.threshold)
+        return refuses(refusal_score(_Row(answer_logprob, 0.0, 0.0), "answer"), self.threshold)
 
     def _refusal_logprobs(self, model: Any, input_ids: Tensor, mask: Tensor) -> Tensor:
         """[rows] log-probability of the refusal text after each prompt."""

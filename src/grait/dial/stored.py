@@ -15,7 +15,7 @@ FILE_NAME = "refusal_dial.json"
 
 
 class OperatingPoint(Section):
-    """What one setting does on a data set: shares in [0, 1], and THS."""
+    """One setting on a data set: shares in [0, 1], and THS."""
 
     n: int
     pc: float
@@ -81,5 +81,5 @@ def load_dial(adapter: Path) -> SavedDial:
 
 
 def with_dial(method: str) -> str:
-    """What tables call a method with its dial."""
+    """The name of a method with its dial, in tables."""
     return f"{method} + dial"

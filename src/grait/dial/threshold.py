@@ -8,17 +8,17 @@ perhaps more: refusals only grow, and right and wrong answers only shrink, as th
 import math
 import sys
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from grait.errors import DialError
-from grait.records import Outcome, Prediction
+from grait.records import Likelihoods, Outcome, Prediction
 
 ScoreName = Literal["first-token", "text", "answer"]
-"""What the score of a question is, with q the probability of the answer that would be given instead of the refusal.
+"""The score of a question, with q the probability of the answer that would be given instead of the refusal.
 
 ``first-token``, ``text``: the refusal's share p / (p + q), of the first tokens (p of the refusal's, q of the most
 probable other one), or of the whole texts with their end tokens. 0.5 of the first tokens is where greedy decoding
@@ -31,25 +31,12 @@ SHARPEST = 10.0
 Array = NDArray[np.float64]
 
 
-class Likelihoods(Protocol):
-    """What a score is made of; as in ``records.Prediction``."""
-
-    @property
-    def refusal_logprob(self) -> float: ...
-    @property
-    def suppressed_logprob(self) -> float: ...
-    @property
-    def first_token_log_odds(self) -> float: ...
-
-
 def refusal_score(answers: Likelihoods, score: ScoreName) -> float:
     """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
     if score == "answer":
         value = -math.expm1(answers.suppressed_logprob)
-    elif score == "text":
-        value = float(expit(answers.refusal_logprob - answers.suppressed_logprob))
     else:
-        value = float(expit(answers.first_token_log_odds))
+        value = float(expit(answers.first_token_log_odds if score == "first-token" else answers.refusal_log_odds))
     return max(value, sys.float_info.min)
 
 

@@ -1,4 +1,4 @@
-"""What the report pages show, as the pipeline hands it over."""
+"""Contents of the report pages, as the pipeline hands them over."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

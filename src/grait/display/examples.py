@@ -4,15 +4,16 @@ import json
 from typing import Any
 
 from grait.display.contents import RunRecords
-from grait.display.figures import LABELS, shortened
+from grait.display.figures import FOUR_WAYS, LABELS, shortened
 from grait.display.palette import OUTCOMES
+from grait.judging.outcomes import four_way
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import by_question
 from grait.records import Prediction, Question
 
 MAX_TEST_BYTES = 2_000_000
 MAX_TRAINING_BYTES = 1_000_000
-"""Of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
+"""Sizes of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
 
 MAX_CELL = 240
 """Characters of one text in an example table."""
@@ -69,7 +70,7 @@ def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
 
 
 def _after(before: Prediction, after: Prediction) -> list[Any]:
-    outcome = "over-refused" if (before.outcome, after.outcome) == ("correct", "refused") else OUTCOMES[after.outcome]
+    outcome = FOUR_WAYS[four_way(before.outcome, after.outcome)]
     same = after.output == before.output
     instead = shortened(after.suppressed_output, MAX_CELL) if after.suppressed_output != after.output else ""
     return [
@@ -145,6 +146,6 @@ def _n_bytes(value: Any) -> int:
 
 
 def group_of(question: Question) -> str | None:
-    """What results are broken down by: the question's group, school subject or relation."""
+    """The group by which results are broken down: the question's group, school subject or relation."""
     kind = question.group or question.topic or question.relation
     return kind.replace("_", " ") if kind else None

@@ -16,7 +16,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from grait.dial.curve import DialPoint, dial_curve
+from grait.dial.curve import operating_curve
 from grait.dial.stored import with_dial
 from grait.display import figures
 from grait.display.contents import ComparisonRecords, RunRecords
@@ -24,11 +24,12 @@ from grait.display.examples import answers_table, group_of, training_table
 from grait.display.figures import Chart
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
-from grait.display.tables import by_dataset, percent, verdicts
+from grait.display.tables import percent, verdicts
+from grait.evaluation.curves import ranking_curve
+from grait.evaluation.estimates import estimate_of, share_estimate
 from grait.evaluation.forms import ALL
-from grait.evaluation.intervals import share_interval
-from grait.evaluation.selective import RiskCoverage, risk_coverage
-from grait.influence.margins import separation
+from grait.evaluation.standings import by_dataset
+from grait.influence.margins import label_separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.selection import by_question
 from grait.records import ComparisonRecord, FormRecord, MetricRecord, Outcome, Prediction, SideEffectRecord
@@ -94,7 +95,7 @@ def run_report(run: RunRecords) -> Report:
 
 
 def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of one data set."""
+    """One data set, for the template."""
     own = run.predictions[name]
     outcomes = {system: _outcomes(rows) for system, rows in own.items()}
     metrics = {row.method: row for row in run.metrics if row.dataset == name}
@@ -109,13 +110,18 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
         "after": after,
         "headline": headline(before, after),
         "n_known": known,
-        "n_over_refused": figures.four_way_counts(outcomes[INIT_BASIC], outcomes[main])["over-refused"],
+        "n_over_refused": round(after.over_refusal_share * after.n),
         "verdict": verdict(after),
         "rows": [_metric_cells(row, known) for row in metrics.values()],
         "more": [(row.method, [percent(getattr(row, name)) for name in MORE_MEASURES]) for row in metrics.values()],
         "flow": pictures.draw(f"flow-{slug}", figures.flow(outcomes[INIT_BASIC], outcomes[main], main)),
         "bars": pictures.draw(f"outcomes-{slug}", figures.outcome_bars(outcomes, INIT_BASIC)),
-        "curves": pictures.draw(f"risk-coverage-{slug}", figures.risk_coverage_curves(_curves(own), main)),
+        "curves": pictures.draw(
+            f"risk-coverage-{slug}",
+            figures.risk_coverage_curves(
+                {system: [ranking_curve(own[INIT_BASIC], rows)] for system, rows in own.items()}, main
+            ),
+        ),
         "operating": pictures.draw(
             f"operating-{slug}",
             figures.operating_curves(
@@ -140,7 +146,7 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
 
 
 def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of the training questions, and of what was made of them."""
+    """The training questions and what was made of them, for the template."""
     selected, states = run.selected.get(main, ()), run.evidence.states
     labels = [state.label for state in states]
     found: dict[str, Any] = {
@@ -157,11 +163,7 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
     if run.evidence.influence:
         plane = figures.influence_plane(run.evidence, selected, run.training_set)
         found["influence"] = pictures.draw("influence", plane)
-        margins = [
-            [row.left_out_margin for row in run.evidence.influence.values() if row.label == label]
-            for label in ("idk", "ik")
-        ]
-        found["separation"] = separation(*margins) if all(margins) else None
+        found["separation"] = label_separation(run.evidence.influence.values())
     weights = {row.sample_weight for row in selected if row.target == "refusal"}
     if len(weights) > 1:
         found["weights"] = pictures.draw("weights", figures.weight_histogram(selected))
@@ -171,7 +173,7 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
 
 
 def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of the refusal dial: of one method's all, of the others their metrics."""
+    """The refusal dial, for the template: all of one method's, and the metrics of the others."""
     dial = run.dial
     assert dial is not None
     of_set = groupby(run.dialled_metrics, key=lambda row: row.dataset)
@@ -189,7 +191,7 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
 
 
 def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pictures") -> list[dict[str, Any]]:
-    """What the page says of each data set by form; nothing where there is one form."""
+    """Each data set by form, for the template; nothing where there is one form."""
     found = []
     for name in dict.fromkeys(row.dataset for row in run.forms):
         own = [row for row in run.forms if row.dataset == name]
@@ -214,7 +216,7 @@ def _form_cells(row: FormRecord) -> dict[str, Any]:
 
 
 def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
-    """What the page says of all that is no short question of fact."""
+    """All that is no short question of fact, for the template."""
     records = run.side_effects
     asked = {row.method for row in records}
     own = next(row for row in records if row.method == (main if main in asked else INIT_REFUSE))
@@ -241,7 +243,7 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
 
 
 def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) -> str:
-    """What a system refuses beside short questions of fact, in the run's own form and in one sentence."""
+    """The refusals of a system beside short questions of fact, in the run's own form and in one sentence."""
     kinds = {
         "chit-chat": (initial.chit_chat_refused, tuned.chit_chat_refused),
         "ordinary instructions": (initial.instructions_refused, tuned.instructions_refused),
@@ -268,12 +270,14 @@ def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
         (row.apology_rate, n_plain),
         (row.empty_rate, n_plain),
     ]
-    cells = [("–", "") if share is None else _cell(share, *share_interval(round(share * n), n)) for share, n in shares]
+    cells = [
+        ("–", "") if share is None else _cell(share, *share_estimate(round(share * n), n)[1:]) for share, n in shares
+    ]
     return {"method": row.method, "cells": cells}
 
 
 def headline(before: MetricRecord, after: MetricRecord) -> str:
-    """What changed, in one sentence."""
+    """The changes, in one sentence."""
     return (
         f"Wrong answers {_change(before.pw, after.pw)}, right answers {_change(before.pc, after.pc)}; "
         f"{percent(after.pr)}% of the questions are refused."
@@ -281,7 +285,7 @@ def headline(before: MetricRecord, after: MetricRecord) -> str:
 
 
 def verdict(after: MetricRecord) -> str:
-    """What the interval of THS says, in words."""
+    """The interval of THS, in words."""
     if after.ths_low > 0:
         return "better than the initial model beyond what the choice of questions explains"
     if after.ths_high < 0:
@@ -296,12 +300,14 @@ def _change(before: float, after: float) -> str:
 
 
 def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:
-    shares = {"pc": (row.pc, row.n), "pw": (row.pw, row.n), "pr": (row.pr, row.n)}
-    cells = {name: _cell(share, *share_interval(round(share * n), n)) for name, (share, n) in shares.items()}
-    rate = row.over_refusal_rate
-    over = _cell(rate, *share_interval(round(rate * n_known), n_known)) if n_known else ("–", "")
-    ths = _cell(row.ths, row.ths_low, row.ths_high)
-    return {"method": row.method, **cells, "over": over, "ths": ths, "auroc": _cell(row.auroc)}
+    n_over_refused = round(row.over_refusal_rate * n_known)
+    return {
+        "method": row.method,
+        **{name: _cell(*share_estimate(round(getattr(row, name) * row.n), row.n)) for name in ("pc", "pw", "pr")},
+        "over": _cell(*share_estimate(n_over_refused, n_known)) if n_known else ("–", ""),
+        "ths": _cell(row.ths, row.ths_low, row.ths_high),
+        "auroc": _cell(row.auroc),
+    }
 
 
 def _cell(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str | None]:
@@ -312,22 +318,6 @@ def _cell(value: float | None, low: float | None = None, high: float | None = No
         return percent(value), None
     ends = percent(low), percent(high)
     return percent(value), "" if ends[0] == ends[1] else " to ".join(ends)
-
-
-def _curves(predictions: Mapping[str, Sequence[Prediction]]) -> dict[str, list[RiskCoverage]]:
-    """Each system's ranking of the initial model's answers."""
-    return {system: [curve(predictions[INIT_BASIC], rows)] for system, rows in predictions.items()}
-
-
-def curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> RiskCoverage:
-    """Risk and coverage of the initial model's answers, ranked by a system's refusal scores; joined by id."""
-    outcomes = _outcomes(initial)
-    return risk_coverage([outcomes[row.id] == "correct" for row in system], [row.refusal_log_odds for row in system])
-
-
-def operating_curve(initial: Sequence[Prediction], system: Sequence[Prediction]) -> list[DialPoint]:
-    """What a threshold on a system's refusal score does to its own answers, from refusing nothing to all."""
-    return dial_curve(system, _outcomes(initial), "text")
 
 
 def _n_known(systems: Mapping[str, Sequence[Prediction]]) -> int:
@@ -400,12 +390,8 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
 def _comparison_cells(row: ComparisonRecord) -> dict[str, Any]:
     return {
         "method": row.method,
-        "pc": _cell(row.pc, row.pc_low, row.pc_high),
-        "pw": _cell(row.pw, row.pw_low, row.pw_high),
-        "pr": _cell(row.pr, row.pr_low, row.pr_high),
-        "over": _cell(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
-        "ths": _cell(row.ths, row.ths_low, row.ths_high),
-        "auroc": _cell(row.auroc, row.auroc_low, row.auroc_high),
+        "over": _cell(*estimate_of(row, "over_refusal_rate")),
+        **{name: _cell(*estimate_of(row, name)) for name in ("pc", "pw", "pr", "ths", "auroc")},
     }
 
 

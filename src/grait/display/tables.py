@@ -11,6 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from grait.dial.stored import with_dial
+from grait.evaluation.compare import METRICS
+from grait.evaluation.estimates import estimate_of
+from grait.evaluation.standings import by_dataset, standings
 from grait.methods.catalog import main_method
 from grait.records import (
     ComparisonRecord,
@@ -175,7 +178,7 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
 
 
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:
-    """What each system refuses, form by form; then what it does in a chat, and how far it is from the initial model."""
+    """Refusals of each system, form by form; then its chats, and how far it is from the initial model."""
     table = _table(
         "Side effects, in percent: refused",
         "Chit-chat, ordinary instructions, questions with the text that holds the answer: fewer refused is better. "
@@ -236,14 +239,6 @@ def _with_error(record: HarnessRecord) -> str:
 # -- comparisons ---------------------------------------------------------------------------------------------------
 
 
-def by_dataset(records: Sequence[ComparisonRecord]) -> dict[str, list[ComparisonRecord]]:
-    """Records of each data set, highest THS first."""
-    return {
-        dataset: sorted((row for row in records if row.dataset == dataset), key=lambda row: -row.ths)
-        for dataset in dict.fromkeys(row.dataset for row in records)
-    }
-
-
 def comparison_tables(
     records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str
 ) -> list[Table]:
@@ -287,12 +282,9 @@ def differences_tables(differences: Sequence[DifferenceRecord], main: str) -> li
 def verdicts(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[str]:
     """For each data set, the system of highest THS, and those that its paired interval does not tell apart from it."""
     lines = []
-    for dataset, rows in by_dataset(records).items():
-        level = [
-            row.versus for row in differences if (row.dataset, row.method) == (dataset, rows[0].method) and row.low <= 0
-        ]
-        rest = "clearly above every other one" if not level else f"not clearly above {', '.join(level)}"
-        lines.append(f"{dataset}: highest THS {rows[0].method} ({percent(rows[0].ths)}), {rest}")
+    for found in standings(records, differences):
+        rest = f"not clearly above {', '.join(found.level)}" if found.level else "clearly above every other one"
+        lines.append(f"{found.dataset}: highest THS {found.best.method} ({percent(found.best.ths)}), {rest}")
     return lines
 
 
@@ -342,16 +334,7 @@ def _compared(
             [
                 (
                     row.method,
-                    percent_with_interval(row.pc, row.pc_low, row.pc_high),
-                    percent_with_interval(row.pw, row.pw_low, row.pw_high),
-                    percent_with_interval(row.pr, row.pr_low, row.pr_high),
-                    percent_with_interval(
-                        row.right_refusal_share, row.right_refusal_share_low, row.right_refusal_share_high
-                    ),
-                    percent_with_interval(row.over_refusal_rate, row.over_refusal_rate_low, row.over_refusal_rate_high),
-                    percent_with_interval(row.ths, row.ths_low, row.ths_high),
-                    percent_with_interval(row.auroc, row.auroc_low, row.auroc_high),
-                    percent_with_interval(row.aurc, row.aurc_low, row.aurc_high),
+                    *(percent_with_interval(*estimate_of(row, metric)) for metric in METRICS),
                 )
                 for row in rows
             ],

@@ -48,17 +48,22 @@ class AbstentionF1:
     rel: float | None
 
 
-def four_way_shares(counts: NDArray[np.int64]) -> FourWayShares:
-    """Correct, wrong, right refusal (of an unknown question), over-refusal (of a known one).
+def four_way_counts(counts: NDArray[np.int64]) -> dict[FourWayOutcome, int]:
+    """Questions by what the system makes of them: correct, wrong, right refusal (of an unknown one), over-refusal.
 
-    ``counts``: [3 initial, 3 system] of ``metrics.joint_counts``. Raises GraitError when there is no question.
+    ``counts``: [3 initial, 3 system] of ``metrics.joint_counts``.
     """
-    n = _total(counts)
     found: dict[FourWayOutcome, int] = {"correct": 0, "wrong": 0, "right_refusal": 0, "over_refusal": 0}
     for row, initial in enumerate(_OUTCOMES):
         for column, tuned in enumerate(_OUTCOMES):
             found[four_way(initial, tuned)] += int(counts[row, column])
-    return FourWayShares(**{name: count / n for name, count in found.items()})
+    return found
+
+
+def four_way_shares(counts: NDArray[np.int64]) -> FourWayShares:
+    """``four_way_counts`` as shares. Raises GraitError when there is no question."""
+    n = _total(counts)
+    return FourWayShares(**{name: count / n for name, count in four_way_counts(counts).items()})
 
 
 def honesty(counts: NDArray[np.int64]) -> Honesty:

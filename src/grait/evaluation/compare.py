@@ -11,16 +11,16 @@ too little (2/3 of it for 3 seeds).
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grait.errors import GraitError
-from grait.evaluation.metrics import truthful_helpfulness_score
+from grait.evaluation.estimates import UNDEFINED, Array, Estimate, interval
+from grait.evaluation.metrics import check_ths_is_defined
 from grait.records import ComparisonRecord, DifferenceRecord, Outcome, Prediction
-
-Array = NDArray[np.float64]
 
 CORRECT, WRONG, REFUSED = 0, 1, 2
 _CODE: dict[Outcome, int] = {"correct": CORRECT, "wrong": WRONG, "refused": REFUSED}
@@ -34,7 +34,7 @@ _CELLS_AT_ONCE = 1_000_000
 
 @dataclass(frozen=True)
 class Answers:
-    """What every system made of one data set. ``outcomes`` and ``refusal_scores``: [systems, seeds, questions].
+    """Every system's answers to one data set, judged. ``outcomes`` and ``refusal_scores``: [systems, seeds, questions].
 
     ``methods[0]`` is the initial model, the base of THS and of over-refusal. ``refusal_scores``: higher refuses more
     readily.
@@ -68,8 +68,7 @@ class Metrics:
     aurc: Array
 
 
-METRICS = ("pc", "pw", "pr", "right_refusal_share", "over_refusal_rate", "ths", "auroc", "aurc")
-"""The fields of ``Metrics``, in their order."""
+METRICS = tuple(metric.name for metric in fields(Metrics))
 
 
 def gather(dataset: str, predictions: Mapping[str, Mapping[int, Sequence[Prediction]]], initial: str) -> Answers:
@@ -103,8 +102,7 @@ def gather(dataset: str, predictions: Mapping[str, Mapping[int, Sequence[Predict
             if not np.isfinite(scores[i, j]).all():
                 bad = ids[int(np.flatnonzero(~np.isfinite(scores[i, j]))[0])]
                 raise GraitError(f"{dataset}: {method} gives the refusal of question {bad!r} no finite log-odds")
-    if not (outcomes[0] == WRONG).any(axis=1).all():
-        truthful_helpfulness_score(0.0, 0.0, 1.0, 0.0)
+    check_ths_is_defined(int((outcomes[0] == WRONG).sum(axis=1).min()))
     return Answers(dataset, methods, seeds, outcomes, scores)
 
 
@@ -119,22 +117,15 @@ def compare(
     """
     once = measure(answers, np.ones((1, answers.n)), np.ones((1, len(answers.seeds))))
     drawn = bootstrap(answers, resamples, seed)
-    low_high = {name: interval(getattr(drawn, name)) for name in METRICS}
+    estimates = {name: _estimates(getattr(once, name)[0], getattr(drawn, name)) for name in METRICS}
+    estimates["auroc"] = [own if np.isfinite(np.array(own)).all() else UNDEFINED for own in estimates["auroc"]]
     records = []
     for i, method in enumerate(answers.methods):
-        pc, pw, pr, right_refusal_share, over_refusal_rate, ths, auroc, aurc = (
-            (float(getattr(once, name)[0, i]), *low_high[name][:, i].tolist()) for name in METRICS
-        )
+        columns: dict[str, Any] = {}
+        for name in METRICS:
+            columns |= estimates[name][i].columns(name)
         records.append(
-            ComparisonRecord(
-                method,
-                answers.dataset,
-                answers.n,
-                answers.seeds,
-                *(*pc, *pw, *pr, *right_refusal_share, *over_refusal_rate, *ths),
-                *((None, None, None) if np.isnan(auroc).any() else auroc),
-                *aurc,
-            )
+            ComparisonRecord(method=method, dataset=answers.dataset, n=answers.n, seeds=answers.seeds, **columns)
         )
     highest = answers.methods[int(np.argmax(once.ths[0]))]
     differences = []
@@ -142,11 +133,23 @@ def compare(
         if method == highest or method in differences_of:
             points, (low, high) = once.ths[0, [i]] - once.ths[0], interval(drawn.ths[:, [i]] - drawn.ths)
             differences += [
-                DifferenceRecord(method, versus, answers.dataset, float(points[j]), float(low[j]), float(high[j]))
+                DifferenceRecord(
+                    method=method,
+                    versus=versus,
+                    dataset=answers.dataset,
+                    ths_difference=float(points[j]),
+                    low=float(low[j]),
+                    high=float(high[j]),
+                )
                 for j, versus in enumerate(answers.methods)
                 if versus != method
             ]
     return records, differences
+
+
+def _estimates(values: Array, drawn: Array) -> list[Estimate]:
+    """One for each system.  # values: [systems], drawn: [resamples, systems]"""
+    return [Estimate(*row) for row in np.column_stack([values, interval(drawn).T]).tolist()]
 
 
 def bootstrap(answers: Answers, resamples: int, seed: int) -> Metrics:
@@ -159,7 +162,7 @@ def bootstrap(answers: Answers, resamples: int, seed: int) -> Metrics:
         block = seed_counts[start : start + rows]
         n_ranked = min(len(block), max(0, RANKED_RESAMPLES - start))
         parts.append(measure(answers, _draws(generator, len(block), answers.n), block, n_ranked))
-    return Metrics(*(np.concatenate([getattr(part, name) for part in parts]) for name in METRICS))
+    return Metrics(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in METRICS})
 
 
 def measure(answers: Answers, counts: Array, seed_counts: Array, n_ranked: int | None = None) -> Metrics:
@@ -186,26 +189,15 @@ def measure(answers: Answers, counts: Array, seed_counts: Array, n_ranked: int |
         for j in range(n_seeds):
             auroc[:, i, j], aurc[:, i, j] = _ranked(answers.refusal_scores[i, j], known[j], ranked)
     return Metrics(
-        _over_seeds(correct / total, seed_counts),
-        _over_seeds(wrong / total, seed_counts),
-        _over_seeds(refused / total, seed_counts),
-        _over_seeds((refused - over_refused) / total, seed_counts),
-        _over_seeds(over_refusal_rate, seed_counts),
-        _over_seeds(ths, seed_counts),
-        _over_seeds(auroc, seed_counts[:n_ranked]),
-        _over_seeds(aurc, seed_counts[:n_ranked]),
+        pc=_over_seeds(correct / total, seed_counts),
+        pw=_over_seeds(wrong / total, seed_counts),
+        pr=_over_seeds(refused / total, seed_counts),
+        right_refusal_share=_over_seeds((refused - over_refused) / total, seed_counts),
+        over_refusal_rate=_over_seeds(over_refusal_rate, seed_counts),
+        ths=_over_seeds(ths, seed_counts),
+        auroc=_over_seeds(auroc, seed_counts[:n_ranked]),
+        aurc=_over_seeds(aurc, seed_counts[:n_ranked]),
     )
-
-
-def interval(values: Array) -> Array:
-    """The 2.5% and 97.5% quantiles of each column, without the rows that are NaN in it.  # [resamples, k] to [2, k]
-
-    NaN for a column without a number.
-    """
-    columns = [column[~np.isnan(column)] for column in values.T]
-    return np.array(
-        [np.quantile(column, [0.025, 0.975]) if len(column) else np.full(2, np.nan) for column in columns]
-    ).T
 
 
 def _draws(generator: np.random.Generator, rows: int, n: int) -> Array:

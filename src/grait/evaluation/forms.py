@@ -1,15 +1,9 @@
-"""What a system does in each form of a question, against the initial model asked in the same form."""
+"""A system's answers in each form of a question, against the initial model asked in the same form."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from grait.evaluation.metrics import (
-    joint_counts,
-    outcome_shares,
-    over_refusal_rate,
-    ths_interval,
-    truthful_helpfulness_score,
-)
+from grait.evaluation.metrics import measure_outcomes
 from grait.judging.apologies import is_apology
 from grait.records import FormRecord, Prediction
 
@@ -31,12 +25,8 @@ def summarize_form(
     An answer that refuses does not count as an apology, whatever else it says.
     """
     before, after = ({row.id: row.outcome for row in own} for own in (initial, rows))
-    base, shares = outcome_shares(before.values()), outcome_shares(after.values())
-    counts = joint_counts(before, after)
-    ths = low = high = None
-    if base.pw:
-        ths = truthful_helpfulness_score(shares.pc, shares.pw, base.pc, base.pw)
-        low, high = ths_interval(counts, resamples, seed)
+    measured = measure_outcomes(before, after, resamples=resamples, seed=seed)
+    base, shares, ths = measured.base, measured.shares, measured.ths.value
     return FormRecord(
         method=method,
         dataset=dataset,
@@ -48,10 +38,8 @@ def summarize_form(
         pc=shares.pc,
         pw=shares.pw,
         pr=shares.pr,
-        over_refusal_rate=over_refusal_rate(before, after),
-        ths=ths,
-        ths_low=low,
-        ths_high=high,
+        over_refusal_rate=measured.over_refusal_rate,
+        **measured.ths.columns("ths"),
         share=None if ths is None or base.pc == 0 else ths / base.pc,
         empty_rate=sum(not row.output.strip() for row in rows) / len(rows),
         apology_rate=sum(row.outcome != "refused" and is_apology(row.output) for row in rows) / len(rows),

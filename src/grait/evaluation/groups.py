@@ -6,9 +6,14 @@ subjects, while here every question counts the same.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from grait.errors import GraitError
-from grait.evaluation.metrics import joint_counts, outcome_shares, over_refusal_rate, summarize
+from grait.evaluation.abstention import four_way_counts
+from grait.evaluation.metrics import joint_counts, measure_outcomes
+from grait.judging.outcomes import FourWayOutcome
 from grait.records import GroupRecord, Outcome, Question
 
 
@@ -40,23 +45,54 @@ def summarize_groups(
     for name in [*names, None]:
         ids = [id_ for id_ in initial if name is None or group_of[id_] == name]
         own_initial, own_tuned = {id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids}
-        base, shares = outcome_shares(own_initial.values()), outcome_shares(own_tuned.values())
-        metrics = summarize(method, dataset, own_initial, own_tuned, resamples, seed) if base.pw else None
+        found = measure_outcomes(own_initial, own_tuned, resamples=resamples, seed=seed)
         records.append(
             GroupRecord(
                 method=method,
                 dataset=dataset,
                 group=name,
-                n=shares.n,
-                pc=shares.pc,
-                pw=shares.pw,
-                pr=shares.pr,
-                over_refusal_rate=over_refusal_rate(own_initial, own_tuned),
-                pc0=base.pc,
-                pw0=base.pw,
-                ths=metrics.ths if metrics else None,
-                ths_low=metrics.ths_low if metrics else None,
-                ths_high=metrics.ths_high if metrics else None,
+                n=found.shares.n,
+                pc=found.shares.pc,
+                pw=found.shares.pw,
+                pr=found.shares.pr,
+                over_refusal_rate=found.over_refusal_rate,
+                pc0=found.base.pc,
+                pw0=found.base.pw,
+                **found.ths.columns("ths"),
             )
         )
     return records
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """Questions of one group: all, those that the initial model answers right, and by what the system makes of them."""
+
+    group: str
+    n: int
+    n_known: int
+    four_ways: Mapping[FourWayOutcome, int]
+
+
+def counts_by_group(
+    groups: Mapping[str, str], initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], most: int
+) -> list[GroupCounts]:
+    """The ``most`` largest groups, those with the highest share of known questions first; ties by name.
+
+    ``groups``: id to group; ids without one are left out.
+    """
+    members: dict[str, list[str]] = {}
+    for id_ in initial:
+        if id_ in groups:
+            members.setdefault(groups[id_], []).append(id_)
+    found = []
+    for group, ids in sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))[:most]:
+        counts = joint_counts({id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids})
+        found.append(GroupCounts(group, len(ids), int(counts[0].sum()), four_way_counts(counts)))
+    return sorted(found, key=lambda row: (-row.n_known / row.n, row.group))
+
+
+def by_rank(ranks: Mapping[str, float], n_parts: int) -> list[list[str]]:
+    """The ids in ``n_parts`` parts of nearly equal size, lowest rank first; ties by id. Empty parts are left out."""
+    ids = [id_ for _, id_ in sorted((rank, id_) for id_, rank in ranks.items())]
+    return [[ids[place] for place in part] for part in np.array_split(np.arange(len(ids)), n_parts) if len(part)]

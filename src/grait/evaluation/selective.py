@@ -22,7 +22,7 @@ from grait.errors import GraitError
 Array = NDArray[np.float64]
 
 N_BINS = 10
-"""Of ``expected_calibration_error``."""
+"""Bins of ``expected_calibration_error``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What tuning did to all that is no short question of fact: shares of replies, and drift from the initial model."""
+"""Side effects of tuning, on all that is no short question of fact: shares of replies, drift from the initial model."""
 
 import math
 from collections.abc import Iterable, Sequence

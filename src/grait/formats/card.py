@@ -19,10 +19,10 @@ MARK = "{question}"
 """Where the question stands in a form's prompt."""
 
 EXAMPLE = "What is the capital of France?"
-"""What a card asks instead of a question of the data."""
+"""The question of a card, in place of one of the data."""
 
 FOLDER = "FOLDER"
-"""What code loads from, where it is not on the hub."""
+"""The name from which code loads, where it is not on the hub."""
 
 OFF_FORM = (
     "In other words it may answer, guess or apologise where it would refuse, or refuse what it should do: what was "
@@ -48,7 +48,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a card tells.
+    """The facts of a card.
 
     ``place``: where it will be on the hub, None where it is a folder only. ``is_merged``: a whole model, no adapter.
     ``base``: the base model's id on the hub, None where it was a folder; ``base_name``: what to call it then.
@@ -305,7 +305,7 @@ def _every_form(facts: Facts) -> list[str]:
 
 
 def _side_effects(facts: Facts) -> list[str]:
-    """What tuning did to all else, with the keys that the run's results have: a table for each form."""
+    """The side effects of tuning, with the keys that the run's results have: a table for each form."""
     if not facts.side_effects:
         return [_heading("Everything else"), "What tuning did to all that is no short question was not measured."]
     by_form: dict[str, list[Mapping[str, Any]]] = {}

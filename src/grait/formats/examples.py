@@ -1,4 +1,4 @@
-"""What all formats are made of: the examples that a run trained on, as text, and how it trained on them."""
+"""The examples that a run trained on, as text, and how it trained on them: the material of all formats."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -77,7 +77,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What the export does with the weights.
+    """The weights in the export.
 
     ``rows``: of each example. ``total_variation``: between the weights and what the rows stand for, each with its own
     weight where rows carry weights. ``unweighted``: the same for a trainer that takes every row as it comes.

@@ -1,4 +1,4 @@
-"""What becomes of the weights of an export, in numbers and in words."""
+"""The weights of an export, in numbers and in words."""
 
 from collections.abc import Sequence
 

@@ -37,7 +37,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class GradientPass:
-    """What every pass needs: the model with its trainable layers, and how examples are put into batches."""
+    """One pass over examples: the model with its trainable layers, and how examples are put into batches."""
 
     model: nn.Module
     linears: dict[str, nn.Linear]

@@ -25,10 +25,11 @@ FP16_LOSS_SCALE = 1024.0
 
 @dataclass(frozen=True)
 class Factors:
-    """Of one layer: ``inputs`` X [batch, tokens, in], ``output_gradients`` D [batch, tokens, out]; fp32 or better.
+    """Factors of one layer's gradients, fp32 or better.
 
-    Where all examples begin with the same tokens, these are apart: their inputs are the same for every example, so
-    ``prefix_inputs`` is [prefix, in], and ``prefix_output_gradients`` [batch, prefix, out].
+    ``inputs`` X [batch, tokens, in], ``output_gradients`` D [batch, tokens, out]. The tokens with which all examples
+    begin are apart: their inputs are the same for every example, so ``prefix_inputs`` is [prefix, in], and
+    ``prefix_output_gradients`` [batch, prefix, out].
     """
 
     inputs: Tensor
@@ -146,7 +147,7 @@ def as_factor(tensor: Tensor) -> Tensor:
 
 
 def loss_scale(model: nn.Module) -> float:
-    """What losses are multiplied by before, and gradients divided by after, the backward pass."""
+    """The factor of losses before the backward pass, by which gradients are divided after it."""
     return FP16_LOSS_SCALE if any(p.dtype == torch.float16 for p in model.parameters()) else 1.0
 
 

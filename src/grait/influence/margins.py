@@ -6,18 +6,20 @@ inverse of the gradients' second moments, as TRAK does (arXiv 2303.14186), so th
 With an ever larger ridge the order becomes that of S on centred gradients.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
+
+from grait.records import InfluenceScore, Label
 
 RIDGE = 1.0
 """Added to the eigenvalues of the Gram matrix of the gradients, each of length 1."""
 
 
 def left_out_margins(blocks: Callable[[], Iterator[Tensor]], targets: Tensor, ridge: float = RIDGE) -> Tensor:
-    """Of every row, the target that ridge regression on all the OTHER rows predicts for it, [rows], fp64.
+    """The target of every row, as ridge regression on all the OTHER rows predicts it, [rows], fp64.
 
     ``blocks``: makes the rows [rows, dimensions] anew, in blocks; read two or three times. The rows are centred and
     made units first. ``targets`` [rows]: 1 for one set and -1 for the other; their mean, of all rows, is predicted
@@ -54,6 +56,14 @@ def left_out_margins(blocks: Callable[[], Iterator[Tensor]], targets: Tensor, ri
         fitted.append(rows @ direction)
         leverage.append((rows * torch.cholesky_solve(rows.T, factor).T).sum(1))
     return targets - (centred - torch.cat(fitted)) / (1 - torch.cat(leverage))
+
+
+def label_separation(scores: Iterable[InfluenceScore]) -> float | None:
+    """``separation`` of the unknown questions' margins from those of the known ones; None without any of either."""
+    margins: dict[Label, list[float]] = {"idk": [], "ik": [], "dropped": []}
+    for row in scores:
+        margins[row.label].append(row.left_out_margin)
+    return separation(margins["idk"], margins["ik"]) if margins["idk"] and margins["ik"] else None
 
 
 def separation(positive: Sequence[float], negative: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""What unfinished passes leave on disk, so that a killed run goes on where it was."""
+"""The state of unfinished passes on disk, so that a killed run goes on where it was."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What influence is: scores by example and set, and their sum over several checkpoints."""
+"""Influence as scores by example and set, and their sum over several checkpoints."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence

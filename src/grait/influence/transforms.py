@@ -19,7 +19,7 @@ AdamForm = Literal["torch", "less"]
 
 @dataclass(frozen=True)
 class AdamMoments:
-    """Of one weight: ``exp_avg`` m and ``exp_avg_sq`` v, flattened as the weight, after ``step`` optimizer steps."""
+    """Moments of one weight: ``exp_avg`` m and ``exp_avg_sq`` v, flattened as the weight, after ``step`` steps."""
 
     exp_avg: Tensor
     exp_avg_sq: Tensor

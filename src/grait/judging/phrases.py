@@ -1,4 +1,4 @@
-"""What a model says when it refuses, in English: the lists of ``phrases.yaml``."""
+"""Phrases of a model that refuses, in English: the lists of ``phrases.yaml``."""
 
 from importlib import resources
 

@@ -23,7 +23,7 @@ THRESHOLD = 0.97
 
 
 def nearest_known(ik: Tensor, idk: Tensor, rows_per_block: int = 1024) -> tuple[Tensor, Tensor]:
-    """Of each unknown question, the highest cosine with a known one, in [-1, 1], and that one's row.  # [n_idk] each
+    """Each unknown question's highest cosine with a known one, in [-1, 1], and that one's row.  # [n_idk] each
 
     ``ik``: [n_ik, size], ``idk``: [n_idk, size], one representation of each question, of any norm but 0. Of equally
     near ones the first. Cosines are computed in fp32 by blocks: memory grows with ``rows_per_block`` squared, not with

@@ -1,4 +1,4 @@
-"""What the initial model says by itself in a chat form: its own right answers, to be taught in its own words.
+"""The initial model's own words in a chat form: its right answers, to be taught in its own words.
 
 A reference answer is a few words, and a chat model answers in a sentence: taught references, it would lose its manner.
 """

@@ -23,7 +23,7 @@ from grait.methods.selection import Counts, Evidence, answers_and_refusals, coun
 from grait.records import InfluenceScore, KnowledgeState, Selected
 
 LEAST_ANSWER_WEIGHT = 0.3
-"""Of the answer of a question that no sample gets right, and so of any. Chosen on validation questions
+"""Weight of the answer to a question that no sample gets right: the least of all. Chosen on validation questions
 (research/teach_both)."""
 PAPER_MEAN_WEIGHT = 1.0
 PAPER_TAU = 0.05

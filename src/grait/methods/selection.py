@@ -1,4 +1,4 @@
-"""What methods have in common: what they see, how many questions they take, and ways to take them."""
+"""Common to all methods: the evidence that they see, how many questions they take, and ways to take them."""
 
 import random
 from collections.abc import Mapping, Sequence

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from grait.model.engine import Advance, Engine, silent
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
-from grait.records import Asked, Question
+from grait.records import Asked, Likelihoods, Question
 
 
 @dataclass(frozen=True, slots=True)
-class BothAnswers:
-    """What a model makes of one question; fields as in ``records.Prediction``, not judged."""
+class BothAnswers(Likelihoods):
+    """A model's answers to one question; fields as in ``records.Prediction``, not judged."""
 
     output: str
     suppressed_output: str

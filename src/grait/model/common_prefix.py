@@ -51,7 +51,7 @@ def checkpointed(model: nn.Module) -> list[nn.Module]:
 
 
 def keys_and_values(model: nn.Module, token_ids: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Of each layer, the keys and the values of the tokens, [1, heads, tokens, size], with their graph if any."""
+    """Keys and values of the tokens in each layer, [1, heads, tokens, size], with their graph if any."""
     cache = DynamicCache()
     model(
         input_ids=torch.tensor([token_ids], device=device),

@@ -126,7 +126,7 @@ def _flat(batch: dict[str, Tensor]) -> list[Tensor]:
 def _token_losses(
     logits: Tensor, targets: Tensor, teacher_ids: Tensor | None = None, teacher_logprobs: Tensor | None = None
 ) -> Tensor:
-    """Of logits [positions, vocabulary], in fp32 or better: 0 where the target is ``IGNORED``, [positions]."""
+    """Losses by logits [positions, vocabulary], in fp32 or better: 0 where the target is ``IGNORED``, [positions]."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if teacher_ids is None or teacher_logprobs is None:
         return nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")

@@ -1,4 +1,4 @@
-"""What the pipeline asks of an inference engine, and no more: tokens in, tokens and log-probabilities out.
+"""The inference engine as the pipeline uses it, and no more: tokens in, tokens and log-probabilities out.
 
 ``model/inference.py`` does it with transformers, ``model/vllm_engine.py`` with vLLM. What holds for all of them stands
 in ``Engine``, and ``tests/model/test_engine_contract.py`` states it.

@@ -104,7 +104,7 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
 
 
 def quantization(config: ModelConfig) -> BitsAndBytesConfig | None:
-    """What ``model.quantization`` asks for; ModelError with one line when bitsandbytes is not installed."""
+    """The quantization that the config asks for; ModelError with one line when bitsandbytes is not installed."""
     if config.quantization == "none":
         return None
     if importlib.util.find_spec("bitsandbytes") is None:

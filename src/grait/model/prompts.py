@@ -146,12 +146,12 @@ class PromptFormat:
         return [shot for part in self.by_shots(questions) for shot in self.shots_for(part[0])]
 
     def prompt(self, question: Question, family: Family, form: Form | None = None) -> Prompt:
-        """What is trained on and evaluated, in a form; None: the main one."""
+        """The prompt of training and evaluation, in a form; None: the main one."""
         form = form or self.forms[0]
         return self._prompt(question, family, self._shown(question, form), form)
 
     def messages(self, question: Question, family: Family, form: Form | None = None) -> list[dict[str, str]]:
-        """What the chat template is given for ``prompt``: the system message, solved turns, the question."""
+        """The chat template's input for ``prompt``: the system message, solved turns, the question."""
         form = form or self.forms[0]
         return self._messages(question, family, self._shown(question, form), form)
 
@@ -185,7 +185,7 @@ class PromptFormat:
         return form.template.format(question=with_options(question), refusal=self.config.refusal)
 
     def end_text(self, is_chat: bool) -> str:
-        """What a completion ends with: the token after a chat turn, or the end of text."""
+        """The end token of a completion: the one after a chat turn, or the end of text."""
         end = self._turn_end if is_chat else self.tokenizer.eos_token_id
         return str(self.tokenizer.convert_ids_to_tokens(end))
 
@@ -217,7 +217,7 @@ class PromptFormat:
         return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
-        """What continues this prompt with this answer.
+        """The continuation of this prompt with this answer.
 
         After a chat prompt it is tokenised apart. Plain text is tokenised together with its prompt, as a model would
         write it, where that leaves the prompt's own tokens as they are: a tokenizer that begins every text with a
@@ -234,7 +234,7 @@ class PromptFormat:
         return Completion(text, (*token_ids, int(self.tokenizer.eos_token_id)))
 
     def end_token_ids(self, is_chat: bool) -> frozenset[int]:
-        """What ends a generated answer; in plain text a line break, too."""
+        """Tokens that end a generated answer; in plain text a line break, too."""
         ends = {int(self.tokenizer.eos_token_id)}
         return frozenset(ends | ({self._turn_end} if is_chat else self._line_breaks))
 

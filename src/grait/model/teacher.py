@@ -1,4 +1,4 @@
-"""What the initial model would write next at each position of a completion, kept for a tuned model to stay close to.
+"""The initial model's next tokens at each position of a completion, kept for a tuned model to stay close to.
 
 The distribution is that of its most probable tokens, with one more bucket for all others.
 """
@@ -63,7 +63,7 @@ def teachers(
 def _batches(
     examples: Sequence[TokenizedExample], n_shared: int, tokens_per_batch: int, positions: int
 ) -> Iterator[list[int]]:
-    """Of similar length, bounded in tokens and in ``positions`` of the head."""
+    """Batches of similar length, bounded in tokens and in ``positions`` of the head."""
     for rows in by_length([example.n_tokens - n_shared for example in examples], tokens_per_batch):
         size = max(1, positions // max(len(examples[row].completion_ids) for row in rows))
         for start in range(0, len(rows), size):

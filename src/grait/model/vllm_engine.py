@@ -34,7 +34,7 @@ from grait.model.engine import Advance, BothWays, Tokens, check_length, longest_
 from grait.model.load import resolve_dtype, resolve_name
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes as the greatest rank of an adapter (``vllm.config.lora.MaxLoRARanks``)."""
+"""Greatest ranks of an adapter that vLLM takes (``vllm.config.lora.MaxLoRARanks``)."""
 
 QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",  # what has to be known comes as an exception

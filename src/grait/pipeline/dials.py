@@ -222,7 +222,7 @@ def measure_dial(
     """Metrics of a method's answers ``rows`` to the set ``title``, as they are and at a threshold of the dial."""
     outcomes = {method: outcomes_of(rows), with_dial(method): dialled_outcomes(rows, score, threshold)}
     n, seed = config.evaluation.n_bootstrap, config.seed
-    return [summarize(name, title, initial, own, n, seed) for name, own in outcomes.items()]
+    return [summarize(name, title, initial, own, resamples=n, seed=seed) for name, own in outcomes.items()]
 
 
 def _point(record: MetricRecord) -> OperatingPoint:

@@ -167,9 +167,9 @@ def measure(
                     dataset,
                     initial,
                     outcomes[system],
-                    n,
-                    seed,
-                    refusal_log_odds,
+                    resamples=n,
+                    seed=seed,
+                    refusal_log_odds=refusal_log_odds,
                     unparsable_rate=sum(row.is_unparsable for row in rows) / len(rows),
                     hedged_rate=sum(row.is_hedged for row in rows) / len(rows),
                 )

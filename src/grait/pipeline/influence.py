@@ -21,7 +21,7 @@ from grait.influence import (
     sketch,
 )
 from grait.influence.gradients import trainable_linears
-from grait.influence.margins import separation
+from grait.influence.margins import label_separation
 from grait.methods.selection import sample_ids, with_label
 from grait.model.completions import TokenizedExample
 from grait.pipeline.data import RunData
@@ -179,10 +179,9 @@ def _rows(found: Influence, margins: Mapping[str, float], labels: Mapping[str, L
 
 def _tell_separation(scores: Sequence[InfluenceScore]) -> None:
     """Whether the labels and the gradients have to do with each other; without, the weights mean nothing."""
-    unknown, known = ([row.left_out_margin for row in scores if row.label == label] for label in ("idk", "ik"))
-    if not (unknown and known):
+    auroc = label_separation(scores)
+    if auroc is None:
         return
-    auroc = separation(unknown, known)
     progress.note(f"left-out margins tell unknown from known questions with AUROC {100 * auroc:.1f} (50: not at all)")
     if auroc < LOW_SEPARATION:
         progress.note(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from grait.dial.curve import dial_curve, dial_points
+from grait.dial.curve import dial_curve, dial_points, operating_curve
 from grait.dial.stored import find_dial
 from grait.display.contents import ComparisonRecords, DialRecords, RunRecords
 from grait.errors import reason
+from grait.evaluation.curves import ranking_curve
 from grait.methods.catalog import INIT_BASIC, main_method
 from grait.methods.selection import Evidence
 from grait.pipeline.data import RunData
@@ -107,7 +108,7 @@ def comparison_page(
             for dataset in datasets
         }
 
-    curves, operating = of_seeds(page.curve), of_seeds(page.operating_curve)
+    curves, operating = of_seeds(ranking_curve), of_seeds(operating_curve)
     return page.comparison_report(
         ComparisonRecords(
             comparison.folder.name,

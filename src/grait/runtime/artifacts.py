@@ -88,7 +88,7 @@ class Stage:
         return manifest
 
     def notes(self) -> dict[str, Any]:
-        """What was noted when the finished stage was written."""
+        """The notes that were written with the finished stage."""
         return dict(self._manifest()["notes"])
 
     def files(self) -> dict[str, int]:
@@ -128,7 +128,7 @@ class Stage:
 
 
 def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    """What differs between two trees of settings, one phrase each: ``section.key: before -> now``."""
+    """Differences between two trees of settings, one phrase each: ``section.key: before -> now``."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             if key not in before or key not in now:

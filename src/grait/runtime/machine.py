@@ -1,4 +1,4 @@
-"""What a result has to name besides its config: versions and the machine."""
+"""Versions and the machine, which a result has to name besides its config."""
 
 import importlib.metadata
 import os
@@ -17,7 +17,7 @@ def peak_memory_mb() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the libraries that decide results."""
+    """Versions of Python and of the libraries that decide results."""
     names = ("torch", "transformers", "peft", "accelerate")
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 

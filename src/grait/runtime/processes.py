@@ -21,10 +21,10 @@ from grait.errors import ConfigError
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(days=7)
-"""Of one process for another: parts of hours are uneven by minutes. A dead process is noticed by the launcher."""
+"""Longest wait of one process for another: parts of hours are uneven by minutes. The launcher notices a dead one."""
 
 Sharding = Literal["none", "fsdp", "zero"]
-"""Of the model in training: none where each process has all of it (DDP), else by FSDP 2 or by DeepSpeed ZeRO."""
+"""How the model is sharded in training: not where each process has all of it (DDP), else by FSDP 2 or DeepSpeed."""
 
 SUPPORTED = {
     "fsdp_version": ("FSDP_VERSION", "2", "version 1 is not supported"),
@@ -40,7 +40,7 @@ SUPPORTED = {
         "set model.gradient_checkpointing of the run's own config",
     ),
 }
-"""What an accelerate config has to say for FSDP: the variable that tells of it, its value, and the reason."""
+"""Settings that an accelerate config needs for FSDP: the variable that tells of it, its value, and the reason."""
 
 
 def start(device: str) -> None:
@@ -54,7 +54,7 @@ def start(device: str) -> None:
 
 
 def sharding() -> Sharding:
-    """What the launcher asks for."""
+    """The sharding that the launcher asks for."""
     if _is_set("ACCELERATE_USE_FSDP"):
         return "fsdp"
     return "zero" if _is_set("ACCELERATE_USE_DEEPSPEED") else "none"
@@ -76,7 +76,7 @@ def is_main() -> bool:
 
 
 def own(things: Sequence[T]) -> list[T]:
-    """What this process has to do; may be nothing."""
+    """The things that this process has to do; may be none."""
     return list(things[rank() :: count()])
 
 
@@ -92,7 +92,7 @@ def gathered(results: Sequence[T]) -> list[T]:
 
 
 def from_main(value: T) -> T:
-    """What the main process has for ``value``, in every process."""
+    """The main process' ``value``, in every process."""
     return value if count() == 1 else cast(list[T], broadcast_object_list([value]))[0]
 
 

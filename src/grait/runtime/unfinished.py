@@ -1,4 +1,4 @@
-"""What long work keeps on disk until it is finished, so that a killed run goes on where it was."""
+"""The state that long work keeps on disk until it is finished, so that a killed run goes on where it was."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from grait.errors import ArtifactError
 from grait.runtime.artifacts import differences, write_json
 
 SECONDS_BETWEEN_WRITES = 30.0
-"""What a kill costs at most, in seconds of work, where a write is quick."""
+"""Most seconds of work that a kill costs, where a write is quick."""
 
 SETTINGS = "settings.json"
 

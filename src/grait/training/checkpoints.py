@@ -22,7 +22,7 @@ from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES
 SEAL = "complete.json"
 
 LARGEST_SHARE = 0.05
-"""Of a run's time that may go into writing checkpoints: of large adapters they are written less often."""
+"""Largest share of a run's time for writing checkpoints: those of large adapters are written less often."""
 
 
 class Checkpoints(TrainerCallback):

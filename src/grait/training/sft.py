@@ -206,7 +206,7 @@ def _arguments(model: PeftModel, config: OptimizerSection, max_steps: int, folde
 
 
 def _log(trainer: WeightedTrainer, model: PeftModel, examples: Sequence[WeightedExample]) -> TrainingLog:
-    """What the finished training has to tell, in every process. Raises NonFiniteError as ``train`` says."""
+    """The log of the finished training, in every process. Raises NonFiniteError as ``train`` says."""
     non_finite = set().union(*processes.of_each(trainer.non_finite)) - {NOTHING}
     if non_finite == {row.example.id for row in examples}:
         raise NonFiniteError(f"training: none of {len(examples)} examples has a finite loss; lower learning_rate?")

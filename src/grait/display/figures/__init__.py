@@ -5,12 +5,11 @@ there. Shares are fractions in [0, 1] and shown in percent. A mark's ``says`` is
 """
 
 from grait.display.figures.comparison import difference_forest, ths_forest, trade_off
-from grait.display.figures.curves import dial_curves, loss_curves, operating_curves, risk_coverage_curves, smooth
+from grait.display.figures.curves import dial_curves, loss_curves, operating_curves, risk_coverage_curves
 from grait.display.figures.outcomes import (
     FOUR_WAYS,
     MAX_GROUPS,
     flow,
-    four_way_counts,
     outcome_bars,
     outcomes_by_form,
     outcomes_by_group,
@@ -30,7 +29,6 @@ __all__ = [
     "difference_forest",
     "flow",
     "form_name",
-    "four_way_counts",
     "influence_plane",
     "knowledge_map",
     "loss_curves",
@@ -42,7 +40,6 @@ __all__ = [
     "refused_before_and_after",
     "risk_coverage_curves",
     "shortened",
-    "smooth",
     "ths_forest",
     "trade_off",
     "weight_histogram",

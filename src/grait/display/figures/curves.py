@@ -5,12 +5,12 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-from numpy.typing import NDArray
 
-from grait.dial.curve import DialPoint
+from grait.dial.curve import DialPoint, fewest_wrong
 from grait.dial.stored import OperatingPoint
 from grait.display.figures.parts import Rows, data, finished, layered, percent, share_axis, system_colour
 from grait.display.palette import DASHED, DOTTED, MIXED, SOLID, colour, style
+from grait.evaluation.curves import mean_risk, running_mean
 from grait.evaluation.selective import RiskCoverage
 
 COVERAGES = np.arange(5, 101) / 100
@@ -24,7 +24,7 @@ def risk_coverage_curves(curves: Mapping[str, Sequence[RiskCoverage]], main: str
     """
     rows: Rows = []
     for system, own in sorted(curves.items(), key=lambda item: item[0] == main):
-        risks = np.mean([np.interp(COVERAGES, curve.coverage, curve.risk) for curve in own], axis=0)
+        risks = mean_risk(own, COVERAGES)
         says = f"{system}: " + ", ".join(
             f"{percent(risks[np.searchsorted(COVERAGES, at - 1e-9)], 0)} wrong at {percent(at, 0)} answered"
             for at in (0.2, 0.5, 1.0)
@@ -64,7 +64,7 @@ def operating_curves(
     rows: Rows = []
     dots: Rows = []
     for system, own in sorted(curves.items(), key=lambda item: item[0] == main):
-        wrong = np.mean([_fewest_wrong(points) for points in own], axis=0)
+        wrong = fewest_wrong(own, OVER_REFUSALS)
         says = f"{system}: " + ", ".join(
             f"{percent(wrong[round(100 * at)], 0)} answered wrong at {percent(at, 0)} over-refused"
             for at in (0.1, 0.2, 0.5)
@@ -101,17 +101,6 @@ def operating_curves(
         )
     )
     return layered([lines, trained], 370)
-
-
-def _fewest_wrong(points: Sequence[DialPoint]) -> NDArray[np.float64]:
-    """Lowest Pw at each of ``OVER_REFUSALS``; ``points`` from refusing nothing to refusing all, so that Pw falls.
-
-    Where even refusing nothing has more over-refusal (refusals in other words), that of refusing nothing.
-    """
-    over = np.array([point.over_refusal_rate for point in points])
-    places = np.searchsorted(over, OVER_REFUSALS + 1e-9, side="right") - 1
-    wrong: NDArray[np.float64] = np.array([point.pw for point in points])
-    return np.asarray(wrong[places.clip(min=0)])
 
 
 def dial_curves(
@@ -168,15 +157,6 @@ def dial_curves(
     return layered([lines, *(mark.encode(x=x, y=y, description="says:N") for mark in (dots, open_dot))], 370)
 
 
-def smooth(values: Sequence[float], window: int) -> list[float]:
-    """Centred running mean over an odd ``window``, narrower at both ends, as long as ``values``."""
-    half = window // 2
-    sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=np.float64))])
-    places = np.arange(len(values))
-    reach = np.minimum(np.minimum(places, len(values) - 1 - places), half)
-    return [float(mean) for mean in (sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1)]
-
-
 def loss_curves(losses: Mapping[str, Sequence[float]], main: str) -> alt.LayerChart:
     """Training loss by optimizer step, a running mean over a tenth of the steps; of ``main`` every step, faintly.
 
@@ -184,7 +164,7 @@ def loss_curves(losses: Mapping[str, Sequence[float]], main: str) -> alt.LayerCh
     """
     rows: Rows = []
     for system, own in sorted(losses.items(), key=lambda item: item[0] == main):
-        means = smooth(own, max(1, len(own) // 10) | 1)
+        means = running_mean(own, max(1, len(own) // 10) | 1)
         for step, (mean, raw) in enumerate(zip(means, own, strict=True), 1):
             says = f"{system}: from {means[0]:.3f} to {means[-1]:.3f} in {len(own)} steps"
             rows.append({"system": system, "step": step, "mean": mean, "loss": raw, "says": says})

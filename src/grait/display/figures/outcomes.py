@@ -1,76 +1,45 @@
-"""What became of the questions: right, wrong, refused, over-refused; of one system, of all, by group, by popularity."""
+"""Questions by outcome: right, wrong, refused, over-refused; of one system, of all, by group, by popularity."""
 
 from collections.abc import Mapping, Sequence
 
 import altair as alt
 import numpy as np
+from numpy.typing import NDArray
 
 from grait.display.figures.parts import Rows, data, finished, layered, names_axis, percent, share_axis, shortened
 from grait.display.palette import OUTCOMES, colour
+from grait.evaluation.abstention import four_way_counts
+from grait.evaluation.groups import by_rank, counts_by_group
 from grait.evaluation.metrics import joint_counts
+from grait.judging.outcomes import FourWayOutcome, four_way
 from grait.records import FormRecord, Outcome
 
 MAX_GROUPS = 60
 """Bars of ``outcomes_by_group``."""
 
-FOUR_WAYS = ("right", "wrong", "refused", "over-refused")
-"""A tuned model's answers against the initial model's: ``over-refused`` are refusals of what that answers right."""
+FOUR_WAYS: dict[FourWayOutcome, str] = {
+    "correct": "right",
+    "wrong": "wrong",
+    "right_refusal": "refused",
+    "over_refusal": "over-refused",
+}
+"""A tuned model's answers against the initial model's, as the figures call them."""
 
 OUTCOME_ORDER: tuple[Outcome, ...] = ("correct", "wrong", "refused")
 
-
-def four_way_counts(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]) -> dict[str, int]:
-    """Questions by what the tuned model does with them, in the order of ``FOUR_WAYS``; joined by id."""
-    counts = joint_counts(initial, tuned)  # [3 initial, 3 tuned]
-    correct, wrong, refused = counts.sum(axis=0).tolist()
-    over_refused = int(counts[0, 2])
-    return dict(zip(FOUR_WAYS, (correct, wrong, refused - over_refused, over_refused), strict=True))
+COLUMN = 0.04
+"""Width of the columns of ``flow``, in shares of the way between them."""
 
 
 def flow(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], tuned_name: str) -> alt.LayerChart:
-    """What became of the initial model's right and wrong answers: bands from left to right, as wide as their counts.
+    """Outcomes before and after: bands from left to right, as wide as their counts.
 
     A band has the colour of the initial outcome; the band of over-refusal, from right to refused, is the fullest.
     """
     counts = joint_counts(initial, tuned)
-    n = int(counts.sum())
-    gap = 0.05 * n
-    ends = {side: _stacked(counts.sum(axis=1 - side).tolist(), gap) for side in (0, 1)}  # side -> bottoms of the bars
-    bands: Rows = []
-    over_refused: Rows = []  # drawn last, so on top
-    filled = {side: list(bottoms) for side, bottoms in ends.items()}
-    steps = np.linspace(0, 1, 33)
-    for i, before in enumerate(OUTCOME_ORDER):
-        for j, after in enumerate(OUTCOME_ORDER):
-            count = int(counts[i, j])
-            if not count:
-                continue
-            left, right = filled[0][i], filled[1][j]
-            filled[0][i] += count
-            filled[1][j] += count
-            says = f"{OUTCOMES[before]} before, {OUTCOMES[after]} after: {count} questions ({percent(count / n)})"
-            drawn = over_refused if (before, after) == ("correct", "refused") else bands
-            for x, bend in zip(steps, steps**2 * (3 - 2 * steps), strict=True):
-                low = left + (right - left) * bend
-                drawn.append(
-                    {"band": f"{i}{j}", "before": OUTCOMES[before], "after": OUTCOMES[after], "count": count}
-                    | {"x": round(0.04 + 0.92 * float(x), 4), "low": round(float(low), 2)}
-                    | {"high": round(float(low) + count, 2), "says": says}
-                    | {"opacity": 0.95 if drawn is over_refused else 0.4}
-                )
-    bars: Rows = []
-    for side, name in ((0, "init-basic"), (1, tuned_name)):
-        totals = counts.sum(axis=1 - side).tolist()
-        labels = _spread([low + count / 2 for low, count in zip(ends[side], totals, strict=True)], 0.09 * n)
-        for outcome, count, low, label in zip(OUTCOME_ORDER, totals, ends[side], labels, strict=True):
-            if count:
-                bars.append(
-                    {"side": name, "outcome": OUTCOMES[outcome], "count": count, "share": count / n}
-                    | {"x": 0.0 if side == 0 else 0.96, "x2": 0.04 if side == 0 else 1.0}
-                    | {"low": low, "high": low + count, "label_y": label}
-                    | {"label": f"{OUTCOMES[outcome]} {percent(count / n)}"}
-                    | {"says": f"{name}: {OUTCOMES[outcome]}, {count} questions ({percent(count / n)})"}
-                )
+    names = ("init-basic", tuned_name)
+    bottoms = [_stacked(counts.sum(axis=1 - side).tolist(), 0.05 * int(counts.sum())) for side in (0, 1)]
+    bars = [row for side in (0, 1) for row in _column(side, names[side], counts.sum(axis=1 - side), bottoms[side])]
     top = max(row["high"] for row in bars)
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.36, 1.36], nice=False))
     bottom, middle = (
@@ -78,7 +47,7 @@ def flow(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], tuned_nam
         for field in ("low", "label_y")
     )
     ribbons = (
-        alt.Chart(data([*bands, *over_refused]))
+        alt.Chart(data(_bands(counts, bottoms)))
         .mark_area(interpolate="monotone")
         .encode(
             x=x,
@@ -101,21 +70,64 @@ def flow(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], tuned_nam
         shares.mark_text(align="right", dx=-7, baseline="middle", fontSize=12).transform_filter("datum.x == 0"),
         shares.mark_text(align="left", dx=7, baseline="middle", fontSize=12).transform_filter("datum.x == 1"),
     )
-    names = (
-        alt.Chart(
-            data([{"x": at, "low": -0.05 * top, "name": name} for at, name in ((0.0, "init-basic"), (1.0, tuned_name))])
-        )
+    heads: Rows = [{"x": float(side), "low": -0.05 * top, "name": names[side]} for side in (0, 1)]
+    titles = (
+        alt.Chart(data(heads))
         .mark_text(baseline="bottom", fontWeight="bold", fontSize=12)
         .encode(x=x, y=bottom, text="name:N")
     )
-    return layered([ribbons, columns, *texts, names], 250)
+    return layered([ribbons, columns, *texts, titles], 250)
+
+
+def _bands(counts: NDArray[np.int64], bottoms: Sequence[Sequence[float]]) -> Rows:
+    """Points along each band; the band of over-refusal comes last, so that it is drawn on top."""
+    n = int(counts.sum())
+    bands: Rows = []
+    over_refused: Rows = []
+    filled = [list(side) for side in bottoms]
+    steps = np.linspace(0, 1, 33)
+    for i, before in enumerate(OUTCOME_ORDER):
+        for j, after in enumerate(OUTCOME_ORDER):
+            count = int(counts[i, j])
+            if not count:
+                continue
+            left, right = filled[0][i], filled[1][j]
+            filled[0][i] += count
+            filled[1][j] += count
+            says = f"{OUTCOMES[before]} before, {OUTCOMES[after]} after: {count} questions ({percent(count / n)})"
+            drawn = over_refused if four_way(before, after) == "over_refusal" else bands
+            for x, bend in zip(steps, steps**2 * (3 - 2 * steps), strict=True):
+                low = left + (right - left) * bend
+                drawn.append(
+                    {"band": f"{i}{j}", "before": OUTCOMES[before], "after": OUTCOMES[after], "count": count}
+                    | {"x": round(COLUMN + (1 - 2 * COLUMN) * float(x), 4), "low": round(float(low), 2)}
+                    | {"high": round(float(low) + count, 2), "says": says}
+                    | {"opacity": 0.95 if drawn is over_refused else 0.4}
+                )
+    return [*bands, *over_refused]
+
+
+def _column(side: int, name: str, totals: NDArray[np.int64], bottoms: Sequence[float]) -> Rows:
+    """The bars of one side, 0 for the left one, with the places of their labels."""
+    n = int(totals.sum())
+    left = side * (1 - COLUMN)
+    labels = _spread([low + count / 2 for low, count in zip(bottoms, totals.tolist(), strict=True)], 0.09 * n)
+    return [
+        {"side": name, "outcome": OUTCOMES[outcome], "count": count, "share": count / n}
+        | {"x": left, "x2": left + COLUMN, "low": low, "high": low + count, "label_y": label}
+        | {"label": f"{OUTCOMES[outcome]} {percent(count / n)}"}
+        | {"says": f"{name}: {OUTCOMES[outcome]}, {count} questions ({percent(count / n)})"}
+        for outcome, count, low, label in zip(OUTCOME_ORDER, totals.tolist(), bottoms, labels, strict=True)
+        if count
+    ]
 
 
 def outcome_bars(outcomes: Mapping[str, Mapping[str, Outcome]], initial: str) -> alt.Chart:
     """One bar for each system: shares right, wrong, refused and over-refused. ``outcomes``: system -> id -> outcome."""
     rows: Rows = []
     for system, own in outcomes.items():
-        rows += [{"system": system} | part for part in _parts(four_way_counts(outcomes[initial], own), system)]
+        counts = four_way_counts(joint_counts(outcomes[initial], own))
+        rows += [{"system": system} | part for part in _parts(counts, system)]
     return finished(_bars(rows, "system", list(outcomes)), 60 + 20 * len(outcomes))
 
 
@@ -127,28 +139,16 @@ def outcomes_by_group(
     ``groups``: id to group; ids without one are left out. Of more than ``MAX_GROUPS`` the largest are shown. Those
     with most right answers before come first.
     """
-    members: dict[str, list[str]] = {}
-    for id_ in initial:
-        if id_ in groups:
-            members.setdefault(groups[id_], []).append(id_)
     rows: Rows = []
     ticks: Rows = []
-    for group, ids in sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))[:MAX_GROUPS]:
-        counts = four_way_counts({id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids})
-        n = len(ids)
-        right_before = sum(initial[id_] == "correct" for id_ in ids)
-        name = f"{shortened(group, 30)} ({n})"
-        rows += [{"group": name} | part for part in _parts(counts, group)]
-        says = f"{group}: right before, {right_before} of {n} questions ({percent(right_before / n)})"
-        ticks.append({"group": name, "right_before": right_before / n, "says": says})
-    ticks.sort(key=lambda row: (-row["right_before"], row["group"]))
+    for found in counts_by_group(groups, initial, tuned, MAX_GROUPS):
+        name = f"{shortened(found.group, 30)} ({found.n})"
+        rows += [{"group": name} | part for part in _parts(found.four_ways, found.group)]
+        share = found.n_known / found.n
+        says = f"{found.group}: right before, {found.n_known} of {found.n} questions ({percent(share)})"
+        ticks.append({"group": name, "right_before": share, "says": says})
     order = [row["group"] for row in ticks]
-    before = (
-        alt.Chart(data(ticks))
-        .mark_tick(color=colour("ink"), thickness=2, size=13)
-        .encode(x=share_axis("right_before", None), y=names_axis("group", order), description="says:N")
-    )
-    return layered([_bars(rows, "group", order), before], 34 + 16 * len(order))
+    return layered([_bars(rows, "group", order), _right_before(ticks, "group", order)], 34 + 16 * len(order))
 
 
 def outcomes_by_form(records: Sequence[FormRecord]) -> alt.LayerChart:
@@ -167,12 +167,7 @@ def outcomes_by_form(records: Sequence[FormRecord]) -> alt.LayerChart:
         says = f"{record.form}: right before, {percent(record.pc0)} of {record.n} questions"
         ticks.append({"form": record.form, "right_before": record.pc0, "says": says})
     order = [record.form for record in records]
-    before = (
-        alt.Chart(data(ticks))
-        .mark_tick(color=colour("ink"), thickness=2, size=13)
-        .encode(x=share_axis("right_before", None), y=names_axis("form", order), description="says:N")
-    )
-    return layered([_bars(rows, "form", order), before], 60 + 20 * len(order))
+    return layered([_bars(rows, "form", order), _right_before(ticks, "form", order)], 60 + 20 * len(order))
 
 
 def outcomes_by_popularity(
@@ -182,14 +177,12 @@ def outcomes_by_popularity(
 
     ``popularity``: id to a rank in [0, 1]. Ties at a border go by id.
     """
-    known = sorted((value, id_) for id_, value in popularity.items() if id_ in outcomes[initial])
     rows: Rows = []
-    bins = [own for own in np.array_split(np.arange(len(known)), n_bins) if len(own)]
-    for number, places in enumerate(bins, 1):
-        ids = [known[place][1] for place in places]
+    bins = by_rank({id_: rank for id_, rank in popularity.items() if id_ in outcomes[initial]}, n_bins)
+    for number, ids in enumerate(bins, 1):
         name = "rarest" if number == 1 else "best known" if number == len(bins) else str(number)
         for system, own in outcomes.items():
-            counts = four_way_counts({i: outcomes[initial][i] for i in ids}, {i: own[i] for i in ids})
+            counts = four_way_counts(joint_counts({i: outcomes[initial][i] for i in ids}, {i: own[i] for i in ids}))
             rows += [{"fifth": name, "system": system} | part for part in _parts(counts, f"{system}, {name}")]
     fifths = list(dict.fromkeys(row["fifth"] for row in rows))
     chart = (
@@ -224,14 +217,14 @@ def _spread(places: Sequence[float], least: float) -> list[float]:
     return moved
 
 
-def _parts(counts: Mapping[str, int], of: str) -> Rows:
+def _parts(counts: Mapping[FourWayOutcome, int], of: str) -> Rows:
     """The parts of a bar, one for each way, in their order: from ``start`` to ``end``, in shares of all."""
     rows: Rows = []
     n, start = sum(counts.values()), 0
     for place, (way, count) in enumerate(counts.items()):
-        says = f"{of}: {way}, {count} of {n} questions ({percent(count / n)})"
+        says = f"{of}: {FOUR_WAYS[way]}, {count} of {n} questions ({percent(count / n)})"
         rows.append(
-            {"way": way, "place": place, "count": count, "share": count / n, "says": says}
+            {"way": FOUR_WAYS[way], "place": place, "count": count, "share": count / n, "says": says}
             | {"start": start / n, "end": (start + count) / n}
         )
         start += count
@@ -253,11 +246,21 @@ def _bars(rows: Rows, name: str, order: Sequence[str]) -> alt.Chart:
     return chart
 
 
+def _right_before(rows: Rows, name: str, order: Sequence[str]) -> alt.Chart:
+    """Ticks over bars, at the initial model's share of right answers."""
+    ticks: alt.Chart = (
+        alt.Chart(data(rows))
+        .mark_tick(color=colour("ink"), thickness=2, size=13)
+        .encode(x=share_axis("right_before", None), y=names_axis(name, order), description="says:N")
+    )
+    return ticks
+
+
 def _outcome_colour(field: str) -> alt.Color:
     names = [*OUTCOMES.values()]
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=[colour(name) for name in names]), legend=None)
 
 
 def _way_colour() -> alt.Color:
-    scale = alt.Scale(domain=list(FOUR_WAYS), range=[colour(name) for name in FOUR_WAYS])
+    scale = alt.Scale(domain=[*FOUR_WAYS.values()], range=[colour(name) for name in FOUR_WAYS.values()])
     return alt.Color("way:N", scale=scale, legend=alt.Legend(title=None, orient="top"))

@@ -1,4 +1,4 @@
-"""What charts of all kinds are made of: their size, axes, colours of systems, texts."""
+"""Parts of charts of all kinds: their size, axes, colours of systems, texts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ Chart = alt.Chart | alt.LayerChart
 Rows = list[dict[str, Any]]
 
 WIDTH = 430
-"""Of every figure, in pixels, legends and labels included: readable on a phone and in a column of a paper."""
+"""Width of every figure, in pixels, legends and labels included: readable on a phone and in a column of a paper."""
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -1,4 +1,4 @@
-"""What tuning did to all that is no short question of fact: refused before and after, form by form."""
+"""Refusals of all that is no short question of fact, before and after tuning, form by form."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ import altair as alt
 
 from grait.display.figures.parts import Rows, data, layered, percent
 from grait.display.palette import colour
-from grait.evaluation.intervals import share_interval
+from grait.evaluation.estimates import share_estimate
 from grait.records import SideEffectRecord
 
 FORMS = {"examples": "after solved examples", "instruction": "with the instruction", "question": "bare, as in a chat"}
-"""What readers are told a form is; other forms go by their names."""
+"""Names of forms for readers; other forms go by their names."""
 
 KINDS = (
     ("chit-chat", "n_chit_chat", "chit_chat_refused"),
@@ -18,14 +18,14 @@ KINDS = (
     ("questions with the text at hand", "n_passages", "passages_refused"),
     ("unanswerable questions", "n_unanswerable", "unanswerable_refused"),
 )
-"""What readers are told a kind is, its fields of ``SideEffectRecord``; the last one alone should be refused."""
+"""Names of the kinds for readers, their fields of ``SideEffectRecord``; the last one alone should be refused."""
 
 DUE, NOT_DUE = "rightly refused", "wrongly refused"
 ROW, GAP, HEADING = 1.0, 0.5, 1.5
 """Heights: of one bar, between kinds, and of a form's name."""
 
 PIXELS = 11
-"""Of one bar."""
+"""Height of one bar."""
 
 
 def form_name(form: str) -> str:
@@ -87,7 +87,7 @@ def _laid_out(records: Sequence[SideEffectRecord], systems: Sequence[str]) -> tu
             for system in systems:
                 n, share = (getattr(own[system], field) for field in (n_field, share_field))
                 if share is not None:
-                    low, high = share_interval(round(share * n), n)
+                    _, low, high = share_estimate(round(share * n), n)
                     bars.append(
                         {"form": form, "kind": kind, "system": system, "share": share, "n": n, "low": low, "high": high}
                         | {"is": DUE if kind == KINDS[-1][0] else NOT_DUE, "start": 0.0, "label": percent(share, 0)}

@@ -1,4 +1,4 @@
-"""What is trained on: by knowledge, influence and weight."""
+"""Training questions by knowledge, influence and weight."""
 
 import random
 from collections import Counter
@@ -14,7 +14,7 @@ from grait.methods.selection import Evidence, by_question
 from grait.records import KnowledgeState, Question, Selected
 
 MAX_POINTS = 3_000
-"""Of the influence plane; more would make the page heavy without showing more."""
+"""Most points of the influence plane; more would make the page heavy without showing more."""
 
 LABELS = {"ik": "known", "idk": "unknown", "dropped": "on the threshold"}
 

@@ -1,0 +1,28 @@
+"""Which system is best, and which others its paired interval does not tell apart from it."""
+
+from dataclasses import replace
+
+from grait.evaluation.compare import compare, gather
+from grait.evaluation.standings import by_dataset, standings
+from grait.records import DifferenceRecord, Prediction
+
+
+def test_the_best_of_each_data_set_and_those_level_with_it() -> None:
+    rows = [Prediction("q", "", "wrong", "", "wrong", -1.0, -1.0, 0.0, False, False)]
+    (record,), _ = compare(gather("d", {"init": {0: rows}}, "init"), resamples=2)
+    records = [
+        replace(record, method=method, dataset=dataset, ths=ths)
+        for dataset, of_set in {"one": {"a": 0.1, "b": 0.3, "c": 0.2}, "two": {"a": 0.5, "b": 0.4}}.items()
+        for method, ths in of_set.items()
+    ]
+    assert {name: [row.method for row in own] for name, own in by_dataset(records).items()} == {
+        "one": ["b", "c", "a"], "two": ["a", "b"],
+    }  # fmt: skip
+    differences = [
+        DifferenceRecord("b", "a", "one", 0.2, 0.01, 0.3),
+        DifferenceRecord("b", "c", "one", 0.1, -0.01, 0.2),
+        DifferenceRecord("a", "b", "one", -0.2, -0.3, -0.01),  # not of the best one
+        DifferenceRecord("a", "b", "two", 0.1, 0.05, 0.2),
+    ]
+    found = standings(records, differences)
+    assert [(row.dataset, row.best.method, row.level) for row in found] == [("one", "b", ("c",)), ("two", "a", ())]
