@@ -25,6 +25,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where tiny_folder is; pytest has it there by itself
 
 import psutil
 import pyarrow.parquet as pq
