@@ -306,7 +306,7 @@ def test_other_data_than_worldfacts_has_to_be_named() -> None:
     assert default_data(Config()) == DataConfig(path="worldfacts", split="val")
     options = parse_config({"data": {"path": "worldfacts", "split": "train", "view": "mcqa"}})
     assert default_data(options).view == "mcqa"
-    with pytest.raises(ConfigError, match="--data"):
+    with pytest.raises(ConfigError, match=r"neither trained on nor tested \(data\)"):
         default_data(parse_config({"data": {"path": "mine.jsonl"}}))
 
 
