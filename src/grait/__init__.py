@@ -47,7 +47,11 @@ def __getattr__(name: str) -> Any:
     if name == "influence":
         return import_module("grait.influence")
     if name not in _HOMES:
-        raise AttributeError(f"module 'grait' has no attribute {name!r}")
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, __all__, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise AttributeError(f"module 'grait' has no attribute {name!r}{hint}", name=name)  # else Python hints, too
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -4,6 +4,9 @@ Each message is one line that says what was expected, what was found, where, and
 The command line prints it and exits with code 2; ``--debug`` adds the traceback.
 """
 
+import reprlib
+from typing import Any
+
 
 class GraitError(Exception):
     """Base of every error that the user, not this package, has to act on."""
@@ -39,6 +42,11 @@ class DialError(GraitError):
 
 class HubError(GraitError):
     """The hub cannot be reached, or does not take what is sent to it."""
+
+
+def described(value: Any) -> str:
+    """A value of a wrong type, as messages show it: its type and the beginning of it, on one line."""
+    return f"{type(value).__name__} {' '.join(reprlib.repr(value).split())}"
 
 
 def reason(error: BaseException) -> str:

@@ -204,7 +204,7 @@ def test_debug_shows_the_traceback(command: Call, tmp_path: Path) -> None:
     assert code == 2
     assert "Traceback (most recent call last)" in err
     assert "ConfigError" in err
-    assert err.splitlines()[-1] == f"error: {tmp_path / 'no.yaml'}: no such config file"
+    assert err.splitlines()[-1].startswith(f"error: {tmp_path / 'no.yaml'}: no such config file; ")
 
 
 def test_a_defect_of_the_program_is_not_hidden(command: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,3 +441,25 @@ def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Pat
 def test_bad_options_of_eval_are_one_line(command: Call, tmp_path: Path, arguments: list[str], expected: str) -> None:
     assert_one_error(command("eval", *arguments, "--out", tmp_path / "eval"), expected)
     assert not (tmp_path / "eval").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["run", "--dry-run"], ["run", "--out", "x"], ["eval"], ["eval", "--out", "x"]]
+)
+@pytest.mark.usefixtures("no_model")
+def test_a_bare_command_says_what_to_give(
+    command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_one_error(command(*arguments), "name ", "for the demo: grait demo")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["run", "compare"])
+@pytest.mark.usefixtures("no_model")
+def test_a_config_file_with_training_questions_needs_test_questions(command: Call, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("data: {path: my_train.jsonl}")
+    assert_one_error(command(name, path), f"{path}: data.path = 'my_train.jsonl' needs evaluation.datasets")
+    path.write_text("")
+    assert_one_error(command(name, path), f"{path}: beside out and seed nothing is set")

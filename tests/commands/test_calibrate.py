@@ -306,19 +306,19 @@ def test_other_data_than_worldfacts_has_to_be_named() -> None:
     assert default_data(Config()) == DataConfig(path="worldfacts", split="val")
     options = parse_config({"data": {"path": "worldfacts", "split": "train", "view": "mcqa"}})
     assert default_data(options).view == "mcqa"
-    with pytest.raises(ConfigError, match="--data"):
+    with pytest.raises(ConfigError, match=r"neither trained on nor tested \(data\)"):
         default_data(parse_config({"data": {"path": "mine.jsonl"}}))
 
 
 BAD_CALLS: dict[str, tuple[list[str], str]] = {
-    "no target": ([], "give one of --max-over-refusal, --max-wrong and --max-ths; found 0"),
+    "no target": ([], "give one of max_over_refusal, max_wrong and max_ths; found 0"),
     "two targets": (["--max-wrong", "0.1", "--max-ths"], "found 2"),
     "a percentage": (["--max-wrong", "10"], "the limit is 10: expected a share above 0 and below 1"),
     "no share": (["--max-over-refusal", "nan"], "the limit is nan"),
     "certainty": (["--max-wrong", "0.1", "--confidence", "1"], "confidence is 1: expected a share"),
     "unknown score": (["--max-ths", "--score", "auroc"], "--score auroc: expected first-token or text"),
     "unknown method": (["--max-ths", "--method", "craft"], "no adapter of the method 'craft'; trained were grait"),
-    "no validation set": (["--max-ths"], "name questions that are neither trained on nor tested with --data"),
+    "no validation set": (["--max-ths"], "name questions that are neither trained on nor tested (data)"),
     "unknown key": (["--max-ths", "--data", "{path: a.jsonl, splitt: b}"], "data.splitt: unknown key"),
     "not YAML": (["--max-ths", "--data", "{path: [}"], "expected a path, or"),
     "no such file": (["--max-ths", "--data", "none.jsonl"], "none.jsonl"),

@@ -15,7 +15,7 @@ import grait
 from grait.commands.compare import Comparison, compare, read_comparison
 from grait.config import parse_config
 from grait.display.tables import comparison_markdown, comparison_tables, verdicts
-from grait.errors import GraitError
+from grait.errors import ArtifactError, GraitError
 from grait.methods.catalog import METHODS
 from grait.pipeline import evaluation, knowledge, training
 from grait.runtime.artifacts import MANIFEST
@@ -454,3 +454,12 @@ def test_the_configs_of_the_repository_can_be_read(name: str) -> None:
     assert config.compare.methods is None
     for dataset in (config.data, *config.evaluation.datasets):
         assert len(load_questions(dataset)) == dataset.limit
+
+
+def test_a_folder_that_holds_a_run_takes_no_comparison(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    tree = tiny_tree(*tiny, tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"holds a run of its own; name another folder \(out\)"):
+        compare(parse_config(tree))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]

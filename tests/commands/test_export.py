@@ -456,9 +456,12 @@ def test_trl_itself_has_the_losses_of_the_run(tmp_path: Path, tiny: tuple[str, A
 # -- refusals ------------------------------------------------------------------------------------------------------
 
 BAD_CALLS: dict[str, tuple[list[str], str]] = {
-    "unknown format": (["--format", "gguf"], "--format gguf: expected one of trl, llama-factory, axolotl, openai"),
-    "rows without resampling": (["--format", "trl", "--rows", "5"], "--rows goes with --resample"),
-    "no rows": (["--format", "trl", "--resample", "--rows", "0"], "--rows 0: expected at least 1"),
+    "unknown format": (
+        ["--format", "gguf"],
+        "format: expected one of trl, llama-factory, axolotl, openai, found str 'gguf'",
+    ),
+    "rows without resampling": (["--format", "trl", "--rows", "5"], "rows: goes with resample"),
+    "no rows": (["--format", "trl", "--resample", "--rows", "0"], "rows: expected a whole number from 1, found int 0"),
     "untrained system": (["--format", "trl", "--method", "init-basic"], "no adapter of the method 'init-basic'"),
     "method that was not trained": (["--format", "trl", "--method", "craft"], "trained were cor-rait, grait, r-tuning"),
 }

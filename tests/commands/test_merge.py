@@ -123,7 +123,7 @@ def test_only_a_new_or_empty_folder_is_written(finished: Path, tmp_path: Path) -
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("", encoding="utf-8")
     for out in (tmp_path / "full", tmp_path / "full" / "mine"):
-        with pytest.raises(ArtifactError, match=r"is there already, and not empty; name a new folder with --out"):
+        with pytest.raises(ArtifactError, match=r"is there already, and not empty; name a new folder \(out\)"):
             merge(finished, out)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
     (tmp_path / "empty").mkdir()

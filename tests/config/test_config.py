@@ -251,5 +251,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, exp
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    assert file_error(tmp_path / "no.yaml") == f"{tmp_path / 'no.yaml'}: no such config file"
-    assert file_error(tmp_path) == f"{tmp_path}: expected a YAML file, found a folder"
+    advice = "check the path, or write the file (at least model, data and evaluation)"
+    assert file_error(tmp_path / "no.yaml") == f"{tmp_path / 'no.yaml'}: no such config file; {advice}"
+    assert file_error(tmp_path) == f"{tmp_path}: expected a YAML file, found a folder; name the file in it"

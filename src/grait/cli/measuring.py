@@ -61,7 +61,7 @@ def evaluate(
     examples where the question set keeps some (MMLU) or --prompt-of has some, else without. Run the same command again
     to continue after an interruption, or to see the tables again.
     """
-    from typing import cast, get_args
+    from typing import cast
 
     from grait.commands.evaluate import asked_as, label
     from grait.commands.evaluate import evaluate as evaluate_model
@@ -69,8 +69,7 @@ def evaluate(
     from grait.config import ModelConfig, override, parse_config
     from grait.records import Asked
 
-    if prompt not in get_args(Asked):
-        raise ConfigError(f"--prompt {prompt}: expected {' or '.join(get_args(Asked))}")
+    _check(prompt, is_named=any((model, adapter, data, prompt_of, lm_eval_tasks, overrides)))
     of_run, shots = asked_as(prompt_of) if prompt_of else ({}, ())
     tree: dict[str, Any] = {
         "out": str(out or Path("runs") / "eval" / label(model or ModelConfig().name, adapter)),
@@ -95,6 +94,17 @@ def evaluate(
             settings, adapter=adapter, initial=initial, asked=cast(Asked, prompt), harness=harness, shots=shots
         )
     _print_evaluation(result)
+
+
+def _check(prompt: str, *, is_named: bool) -> None:
+    from typing import get_args
+
+    from grait.records import Asked
+
+    if prompt not in get_args(Asked):
+        raise ConfigError(f"--prompt {prompt}: expected {' or '.join(get_args(Asked))}")
+    if not is_named:
+        raise ConfigError("name what to measure: --model (or --adapter) and --data; for the demo: grait demo")
 
 
 def _datasets(data: list[str] | None, limit: int | None) -> list[dict[str, Any]]:

@@ -11,7 +11,9 @@ from grait.errors import ConfigError
 
 
 def run(
-    config: Annotated[Path | None, typer.Argument(help="YAML config file; without one, the defaults.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(help="YAML config file; or give --model, --train and --test.")
+    ] = None,
     *,
     model: Annotated[str | None, typer.Option(help="Hub id or folder of a causal language model.")] = None,
     train: Annotated[
@@ -37,7 +39,7 @@ def run(
     --model, --train and --test no config file is needed. Run the same command again to continue after an
     interruption; a changed config re-runs only what it affects.
     """
-    from grait.config import load_config, override, parse_config
+    from grait.config import check_given, load_config, override, parse_config
 
     tree: dict[str, Any] = {}
     if model:
@@ -56,6 +58,7 @@ def run(
         )
     changes = assignments(overrides, out)
     settings = load_config(config, changes) if config else parse_config(override(tree, changes), "options")
+    check_given(settings, str(config or "options"))
     if dry_run:
         _explain(settings)
     else:
@@ -82,7 +85,10 @@ def compare(
         str | None, typer.Option(help="Methods to train, with commas between; default: all of `grait methods`.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds, with commas between, such as 0,1,2; default: the config's seed.")
+        str | None,
+        typer.Option(
+            help="Seeds, with commas between, such as 0,1,2; default: compare.seeds of the config, else its seed."
+        ),
     ] = None,
     overrides: Set = None,
     out: Out = None,
@@ -93,14 +99,14 @@ def compare(
     seed, compare.json and compare.md. Run the same command again to continue after an interruption, or to see the
     table again.
     """
-    from grait.config import load_config
+    from grait.config import check_given, load_config
 
     changes = [
         *assignments(overrides, out),
         *([f"compare.methods=[{', '.join(_method_names(methods))}]"] if methods is not None else []),
         *([f"compare.seeds={_seed_numbers(seeds)}"] if seeds is not None else []),
     ]
-    _compare(load_config(config, changes))
+    _compare(check_given(load_config(config, changes), str(config)))
 
 
 def _method_names(text: str) -> list[str]:

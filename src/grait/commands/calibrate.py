@@ -1,8 +1,10 @@
 """After a run: another target for a trained method's refusal dial."""
 
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import NoneType
+from typing import TYPE_CHECKING, get_args
 
 from grait.commands.finished import finished_adapter, open_run, trained_method
 from grait.commands.report import FinishedRun
@@ -10,7 +12,7 @@ from grait.config import Config, DataConfig, parse_config
 from grait.dial.choice import Target
 from grait.dial.stored import SavedDial, save_dial
 from grait.dial.threshold import ScoreName
-from grait.errors import ConfigError
+from grait.errors import ConfigError, described
 from grait.methods.catalog import INIT_BASIC
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import (
@@ -27,6 +29,7 @@ from grait.pipeline.results import SUMMARY
 from grait.pipeline.stages import Stages
 from grait.records import MetricRecord, Prediction
 from grait.runtime.artifacts import read_rows
+from grait.runtime.files import as_path
 from grait.runtime.lock import locked
 
 if TYPE_CHECKING:
@@ -65,11 +68,13 @@ def calibrate(
     by default WorldFacts' ``val`` where the run is on WorldFacts. Raises a GraitError when they were trained on or are
     test questions, or when no threshold reaches the target; nothing is stored then.
     """
+    opened = open_run(run)
+    folder = opened.folder
     target = _target(max_over_refusal, max_wrong, max_ths, confidence)
-    folder = Path(run)
-    opened = open_run(folder)
+    if score not in get_args(ScoreName):
+        raise ConfigError(f"score: expected {' or '.join(get_args(ScoreName))}, found {described(score)}")
     models = Models(opened)
-    source = parse_config({"data": {"path": str(data)}}).data if isinstance(data, str | Path) else data
+    source = _source(data)
     with locked(folder), models.releasing_vllm():
         found = _calibrate(opened, models, target, trained_method(opened, method), source, score)
         if (folder / SUMMARY).exists():
@@ -98,6 +103,15 @@ def _told_again(folder: Path) -> "Report":
     return run.page()
 
 
+def _source(data: DataConfig | str | Path | None) -> DataConfig | None:
+    """The calibration questions that are named, if any."""
+    return (
+        data
+        if isinstance(data, DataConfig | NoneType)
+        else parse_config({"data": {"path": str(as_path(data, "data"))}}).data
+    )
+
+
 def _target(max_over_refusal: float | None, max_wrong: float | None, max_ths: bool, confidence: float) -> Target:
     """ConfigError when not one was given, or when a share is not between 0 and 1."""
     targets = [
@@ -106,10 +120,16 @@ def _target(max_over_refusal: float | None, max_wrong: float | None, max_ths: bo
         *([Target("ths")] if max_ths else []),
     ]
     if len(targets) != 1:
-        raise ConfigError(f"give one of --max-over-refusal, --max-wrong and --max-ths; found {len(targets)}")
+        raise ConfigError(f"give one of max_over_refusal, max_wrong and max_ths; found {len(targets)}")
     (target,) = targets
     for name, share in (("the limit", target.at_most), ("confidence", target.confidence)):
-        if share is not None and not 0 < share < 1:
+        if share is None:
+            continue
+        if not isinstance(share, Real) or isinstance(share, bool):
+            raise ConfigError(
+                f"{name}: expected a share above 0 and below 1, found {described(share)}; give a number such as 0.05"
+            )
+        if not 0 < share < 1:
             raise ConfigError(f"{name} is {share:g}: expected a share above 0 and below 1, such as 0.05")
     return target
 
@@ -119,7 +139,7 @@ def default_data(config: Config) -> DataConfig:
     if config.data.path != "worldfacts":
         raise ConfigError(
             f"this run is trained on {config.data.path}, which has no validation questions of its own here; name "
-            "questions that are neither trained on nor tested with --data, such as --data calibration.jsonl"
+            "questions that are neither trained on nor tested (data), such as calibration.jsonl"
         )
     return DataConfig(path="worldfacts", split="val", view=config.data.view)
 

@@ -42,6 +42,8 @@ def compare(config: Config | dict[str, Any] | str | Path) -> Comparison:
     """
     config = as_config(config)
     folder = Path(config.out)
+    if (folder / "config.json").exists():
+        raise ArtifactError(f"{folder}: holds a run of its own; name another folder (out)")
     key = fingerprint(_key(config))
     found = _finished(folder, key)
     if found:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from grait.commands.finished import open_run
 from grait.commands.harness import HarnessTasks, check_tasks, run_tasks
 from grait.config import Config, ModelConfig, as_config
-from grait.errors import ArtifactError
+from grait.errors import ArtifactError, ConfigError, described
 from grait.evaluation.groups import summarize_groups
 from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
@@ -73,8 +73,9 @@ def evaluate(
     run). Stages that are finished in ``config.out`` are reused. Raises a GraitError with one line.
     """
     config = as_config(config)
+    _check_arguments(adapter, initial, asked, harness)
     if (Path(config.out) / "config.json").exists():
-        raise ArtifactError(f"{config.out}: holds a run of its own; name another folder with --out")
+        raise ArtifactError(f"{config.out}: holds a run of its own; name another folder (out)")
     data = RunData(config, has_training=False, given_shots=tuple(shots))
     models = Models(data)
     base = data if initial is None else replace(data, config=config.model_copy(update={"model": initial}))
@@ -106,6 +107,18 @@ def evaluate(
         about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | _about(data, base, stages)
         about["asked"] = {system.name: system.asked for system in (theirs, *([ours] if is_asked else []))}
         return _write(data, stages.folder, predictions, effects, tasks, about)
+
+
+def _check_arguments(adapter: Any, initial: Any, asked: Any, harness: Any) -> None:
+    """ConfigError for a value of a wrong type."""
+    if adapter is not None and not isinstance(adapter, str | Path):
+        raise ConfigError(f"adapter: expected a folder or hub id, found {described(adapter)}; give it as text or path")
+    if initial is not None and not isinstance(initial, ModelConfig):
+        raise ConfigError(f"initial: expected a ModelConfig, found {described(initial)}; give ModelConfig(name=...)")
+    if asked not in get_args(Asked):
+        raise ConfigError(f"asked: expected {' or '.join(get_args(Asked))}, found {described(asked)}")
+    if harness is not None and not isinstance(harness, HarnessTasks):
+        raise ConfigError(f"harness: expected HarnessTasks, found {described(harness)}; give HarnessTasks(tasks=...)")
 
 
 def _note_shots(data: RunData, adapter: str | None, put_on: Stage | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
 from grait.commands.replayed import Replay
 from grait.config.schema import LARGEST
-from grait.errors import ArtifactError, ConfigError
+from grait.errors import ArtifactError, ConfigError, described
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
@@ -20,7 +20,7 @@ from grait.pipeline.order import same_training, selections
 from grait.pipeline.own_words import stored_own_words
 from grait.records import Selected
 from grait.runtime.artifacts import MANIFEST, Stage, write_json
-from grait.runtime.files import beside, written
+from grait.runtime.files import as_path, beside, written
 from grait.training.examples import digest_of
 
 ABOUT = "export.json"
@@ -63,15 +63,10 @@ def export(
     weights, ``n_rows`` of them (default: as many as examples), and no weights. An earlier export in the folder is
     replaced; files that are not ours stay. Raises a GraitError with one line.
     """
-    if format_name not in FORMATS:
-        raise ConfigError(f"--format {format_name}: expected one of {', '.join(FORMATS)}")
-    if n_rows is not None and not resample:
-        raise ConfigError("--rows goes with --resample; without it every example has one row")
-    if n_rows is not None and not 0 < n_rows < LARGEST:
-        raise ConfigError(f"--rows {n_rows}: expected at least 1")
-    data = open_run(Path(run))
+    data = open_run(run)
+    _check_wanted(format_name, resample, n_rows)
     method = trained_method(data, method)
-    folder = Path(out or Path(run) / "export" / method / format_name)
+    folder = data.folder / "export" / method / format_name if out is None else as_path(out, "out")
     _check_free(folder)
     adapter = trained_adapter(data, method)
     selected = trained_on(data, method, adapter)
@@ -107,6 +102,17 @@ def export(
     }
     _write(folder, files, about)
     return Exported(folder, share, notes)
+
+
+def _check_wanted(format_name: str, resample: bool, n_rows: int | None) -> None:
+    if not isinstance(format_name, str) or format_name not in FORMATS:
+        raise ConfigError(f"format: expected one of {', '.join(FORMATS)}, found {described(format_name)}")
+    if n_rows is None:
+        return
+    if not resample:
+        raise ConfigError("rows: goes with resample; without it every example has one row")
+    if not isinstance(n_rows, int) or isinstance(n_rows, bool) or not 0 < n_rows < LARGEST:
+        raise ConfigError(f"rows: expected a whole number from 1, found {described(n_rows)}")
 
 
 def _about(row: Example) -> dict[str, Any]:
@@ -206,9 +212,9 @@ def _rendered_otherwise(data: RunData, examples: Sequence[Example], recipe: Reci
 def _check_free(folder: Path) -> None:
     """ArtifactError when the folder holds anything but an earlier export, and perhaps what was made from it."""
     if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"{folder}: a file; name a folder with --out")
+        raise ArtifactError(f"{folder}: a file; name a folder (out)")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / ABOUT).is_file():
-        raise ArtifactError(f"{folder}: not empty, and no earlier export (no {ABOUT}); name another folder with --out")
+        raise ArtifactError(f"{folder}: not empty, and no earlier export (no {ABOUT}); name another folder (out)")
 
 
 def _write(folder: Path, files: dict[str, str], about: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from grait.config import parse_config
 from grait.dial.answers import Reply
 from grait.dial.stored import SavedDial, find_dial
 from grait.dial.threshold import ScoreName, check_threshold
-from grait.errors import ArtifactError
+from grait.errors import ArtifactError, ConfigError, described
 from grait.knowledge.own_words import known_in_any_form
 from grait.methods.catalog import main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence
@@ -26,6 +26,7 @@ from grait.pipeline.models import Models
 from grait.pipeline.own_words import stored_own_words
 from grait.records import InfluenceScore, KnowledgeFlow, KnowledgeState, Question
 from grait.runtime.artifacts import MANIFEST, Stage, read_rows
+from grait.runtime.files import as_path
 
 
 @dataclass
@@ -93,8 +94,9 @@ class LiveRun:
         return Reply(question.question, prompts.decode(initial), tuned)
 
 
-def open_run(folder: Path) -> RunData:
+def open_run(run: str | Path) -> RunData:
     """What a finished run read, by the config it was made with. Raises ArtifactError when the folder holds no run."""
+    folder = as_path(run, "run")
     path = folder / "config.json"
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
@@ -111,13 +113,17 @@ def open_run(folder: Path) -> RunData:
 
 def trained_method(data: RunData, method: str | None) -> str:
     """The method itself; the main one of the run where it is None."""
-    return method or main_method(data.config.training.methods)
+    if method is None:
+        return main_method(data.config.training.methods)
+    if not isinstance(method, str):
+        raise ConfigError(f"method: expected a name, found {described(method)}; `grait methods` lists them")
+    return method
 
 
 def finished_adapter(data: RunData, method: str) -> Stage:
     """The adapter that a method trained in this run. Raises ArtifactError, naming those that there are."""
     adapters = data.folder / "adapters"
-    if not (adapters / method).is_dir():
+    if not method or not (adapters / method).is_dir():
         trained = sorted(path.parent.name for path in adapters.glob(f"[!.]*/{MANIFEST}"))
         known = f"trained were {', '.join(trained)}" if trained else "none was trained yet: run grait run first"
         raise ArtifactError(f"{data.folder}: no adapter of the method {method!r}; {known}")

@@ -44,9 +44,9 @@ def check_tasks(wanted: HarnessTasks) -> Any:
     Raises ConfigError when the harness is not installed, or does not know a task.
     """
     if importlib.util.find_spec("lm_eval") is None:
-        raise ConfigError("--lm-eval-tasks needs lm-evaluation-harness: pip install 'grait[lm-eval]'")
+        raise ConfigError("the tasks need lm-evaluation-harness: pip install 'grait[lm-eval]'")
     if wanted.include_path is not None and not Path(wanted.include_path).is_dir():
-        raise ConfigError(f"--lm-eval-include-path {wanted.include_path}: no such folder; expected one with task files")
+        raise ConfigError(f"lm-eval include_path {wanted.include_path}: no such folder; expected one with task files")
     from lm_eval.tasks import TaskManager
 
     folders = [str(FOLDER), *([wanted.include_path] if wanted.include_path else [])]
@@ -56,12 +56,12 @@ def check_tasks(wanted: HarnessTasks) -> Any:
             if not set(wanted.tasks) <= set(index.all_subtasks):  # groups may name tasks of the harness's own
                 index = TaskManager(include_path=folders)  # reads thousands of files
     except Exception as error:
-        raise ConfigError(f"--lm-eval-include-path {wanted.include_path}: {reason(error)}") from error
+        raise ConfigError(f"lm-eval include_path {wanted.include_path}: {reason(error)}") from error
     for name in wanted.tasks:
         if name not in index.all_tasks:
             near = difflib.get_close_matches(name, index.all_tasks, n=3)
             advice = f"did you mean {' or '.join(near)}?" if near else "`lm-eval ls tasks` lists its own"
-            raise ConfigError(f"--lm-eval-tasks: lm-evaluation-harness knows no task {name!r}; {advice}")
+            raise ConfigError(f"lm-eval tasks: lm-evaluation-harness knows no task {name!r}; {advice}")
     return index
 
 

@@ -15,7 +15,7 @@ from grait.pipeline.cards import CARD, card, public_dial
 from grait.pipeline.data import RunData
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage
-from grait.runtime.files import replacing_folder
+from grait.runtime.files import as_path, replacing_folder
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,9 @@ def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Mer
     run's main method. Weights are in the type that the run computes in. A quantised base is loaded unquantised: 4-bit
     weights cannot take up an adapter without losing some of it. Raises a GraitError with one line.
     """
-    run, out = Path(run), Path(out)
+    data, out = open_run(run), as_path(out, "out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ArtifactError(f"{out}: is there already, and not empty; name a new folder with --out")
-    data = open_run(run)
+        raise ArtifactError(f"{out}: is there already, and not empty; name a new folder (out)")
     method = trained_method(data, method)
     adapter = trained_adapter(data, method)
     config = data.config.model

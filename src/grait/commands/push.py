@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, get_token
 from grait.commands.export import trained_adapter, trained_on
 from grait.commands.finished import open_run, trained_method
 from grait.dial.stored import save_dial
-from grait.errors import ArtifactError, ConfigError, HubError, reason
+from grait.errors import ArtifactError, ConfigError, HubError, described, reason
 from grait.model.adapters import CONFIG, WEIGHTS
 from grait.pipeline.cards import CARD, HUB_ID, card, measured, public_base, public_dial, versions
 from grait.pipeline.data import RunData
@@ -35,13 +35,15 @@ def push(
     one; ``is_dry``: write the folder only. Raises a GraitError with one line; HubError when the folder is complete but
     could not be uploaded.
     """
+    data = open_run(run)
+    if not isinstance(repo, str):
+        raise ConfigError(f"repo: expected OWNER/NAME, found {described(repo)}; give a text such as 'me/my-adapter'")
     name = HUB_ID.fullmatch(repo)
     if name is None or name["owner"] is None:
         raise ConfigError(f"{repo}: no name of a repository; expected OWNER/NAME, such as me/my-adapter")
-    data = open_run(Path(run))
     method = trained_method(data, method)
     adapter = trained_adapter(data, method)
-    folder = Path(run) / "push" / method
+    folder = data.folder / "push" / method
     selected = trained_on(data, method, adapter)
     measured(data, method, adapter)
     versions(data)

@@ -23,6 +23,7 @@ from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
 from grait.pipeline.results import COMPARISON, DRIFT, FORMS, SIDE_EFFECTS, SUMMARY, Answered, RunResult, SideEffects
 from grait.records import DriftRecord, FormRecord, Prediction, Selected, SideEffectRecord
 from grait.runtime.artifacts import read_rows
+from grait.runtime.files import as_path
 from grait.runtime.progress import note
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def report(folder: str | Path) -> Path:
 
     Raises ArtifactError when the folder holds neither.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     if (folder / COMPARISON).is_file():
         found = read_comparison(folder)
         runs = {seed: FinishedRun.read(folder / f"seed-{seed}") for seed in found.about["seeds"]}

@@ -4,6 +4,7 @@
 """
 
 from grait.config.loading import as_config as as_config
+from grait.config.loading import check_given as check_given
 from grait.config.loading import load_config as load_config
 from grait.config.loading import override as override
 from grait.config.loading import parse_config as parse_config

@@ -3,13 +3,15 @@
 import copy
 import reprlib
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 
 from grait.config.schema import Config, Section
-from grait.errors import ConfigError
+from grait.errors import ConfigError, described
+from grait.runtime.files import as_path
 
 MOST_FAULTS = 8
 """That one message names."""
@@ -26,10 +28,35 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> Config:
 
 
 def as_config(config: Config | dict[str, Any] | str | Path) -> Config:
-    """A ``Config`` as it is; else the checked config of a plain tree or of a YAML file. ConfigError as there."""
+    """The config that a run, comparison or evaluation is given: a ``Config``, a plain tree, or a YAML file.
+
+    ConfigError as of ``parse_config``, ``load_config`` and ``check_given``.
+    """
+    if isinstance(config, str | Path):
+        return check_given(load_config(config), str(config))
+    if isinstance(config, dict):
+        return check_given(parse_config(config))
     if isinstance(config, Config):
-        return config
-    return parse_config(config) if isinstance(config, dict) else load_config(Path(config))
+        return check_given(config)
+    raise ConfigError(
+        f"config: expected keys and values, a Config or the path of a YAML file, found {described(config)}; "
+        "give one of these, such as 'my.yaml'"
+    )
+
+
+def check_given(config: Config, source: str = "config") -> Config:
+    """The config itself. ConfigError when the user's words leave open what is to be run, and defaults would decide."""
+    if config.model_fields_set <= {"out", "seed"}:
+        raise ConfigError(
+            f"{source}: beside out and seed nothing is set; name a model (model.name), training questions (data.path) "
+            "and test questions (evaluation.datasets); for the demo: grait demo"
+        )
+    if config.data.path != "worldfacts" and "datasets" not in config.evaluation.model_fields_set:
+        raise ConfigError(
+            f"{source}: data.path = {_shown(config.data.path)} needs evaluation.datasets: name at least one set of "
+            "test questions, such as evaluation: {datasets: [{path: my_test.jsonl}]}"
+        )
+    return config
 
 
 def _explain(detail: Any) -> str:
@@ -102,13 +129,17 @@ def _read_yaml(text: str) -> Any:
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """Read a YAML file and apply ``section.key=value`` overrides, whose values are YAML, too."""
-    path = Path(path)
+    path = as_path(path, "path")
+    if not isinstance(overrides, list | tuple | NoneType):
+        raise ConfigError(f"overrides: expected a list of texts, found {described(overrides)}; give ['key=value']")
     try:
         tree = _read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such config file") from error
+        raise ConfigError(
+            f"{path}: no such config file; check the path, or write the file (at least model, data and evaluation)"
+        ) from error
     except IsADirectoryError as error:
-        raise ConfigError(f"{path}: expected a YAML file, found a folder") from error
+        raise ConfigError(f"{path}: expected a YAML file, found a folder; name the file in it") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
     except OSError as error:
@@ -126,6 +157,8 @@ def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of the tree with each ``section.key=value`` set; a part that is a number is a place in a list, from 0."""
     tree = copy.deepcopy(tree)
     for assignment in overrides:
+        if not isinstance(assignment, str):
+            raise ConfigError(f"overrides: expected texts, found {described(assignment)}; give 'section.key=value'")
         key, separator, text = assignment.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {assignment}: expected section.key=value")

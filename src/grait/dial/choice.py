@@ -132,7 +132,7 @@ def _why_not(target: Target, hits: int, trials: int) -> str:
     told = f"no threshold holds {name} to at most {target.at_most:g} with confidence {target.confidence:g}: "
     needed = fewest_trials(target.at_most, target.confidence)
     if trials < needed:
-        return f"{told}it takes at least {needed} {kind}, found {trials}; give more with --data, or ask for less"
+        return f"{told}it takes at least {needed} {kind}, found {trials}; give more (data), or ask for less"
     return (
         f"{told}even where the dial refuses nothing, {hits} of {trials} {kind} are refused in other words than the "
         f"refusal text; ask for more than {upper_bound(hits, trials, target.confidence):.3f}"

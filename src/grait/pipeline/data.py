@@ -42,7 +42,7 @@ class RunData:
         if len(questions) <= self.config.prompt.n_shots:
             raise DataError(
                 f"{self.config.data.path}: expected more than prompt.n_shots = {self.config.prompt.n_shots} "
-                f"training questions, found {len(questions)}"
+                f"training questions, found {len(questions)}; add questions or lower prompt.n_shots"
             )
         return questions
 

@@ -1,13 +1,22 @@
 """Files and folders that are replaced whole or not at all, and the disk's errors in words."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
-from grait.errors import ArtifactError, reason
+from grait.errors import ArtifactError, ConfigError, described, reason
+
+
+def as_path(value: Any, name: str) -> Path:
+    """The path that an argument called ``name`` gives as text or path. ConfigError for anything else."""
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{name}: expected a path, found {described(value)}; give it as text or as a pathlib.Path")
+    return Path(value)
 
 
 def beside(path: Path, kind: str) -> Path:
