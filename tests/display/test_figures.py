@@ -8,7 +8,12 @@ import pytest
 from report_data import ALL, made_up_comparison, made_up_forms, made_up_run
 
 from grait.dial.curve import dial_curve
-from grait.display import figures, palette
+from grait.display import palette
+from grait.display.figures import comparison as comparison_figures
+from grait.display.figures import curves as curves_figures
+from grait.display.figures import outcomes as outcomes_figures
+from grait.display.figures import side_effects as side_effects_figures
+from grait.display.figures import training as training_figures
 from grait.display.pictures import file_svg, svg
 from grait.display.tables import forms_tables
 from grait.evaluation.selective import RiskCoverage
@@ -44,7 +49,7 @@ def data_of(chart: Any) -> list[list[dict[str, Any]]]:
 
 
 def test_flow_has_one_band_for_each_change_and_it_is_as_wide_as_its_count() -> None:
-    chart = figures.flow(INITIAL, TUNED, "grait")
+    chart = outcomes_figures.flow(INITIAL, TUNED, "grait")
     bands = rows_of(chart, "band", "count")
     found = {(row["before"], row["after"]): row["count"] for row in bands}
     assert found == {
@@ -61,7 +66,7 @@ def test_flow_has_one_band_for_each_change_and_it_is_as_wide_as_its_count() -> N
 
 
 def test_bands_of_a_flow_fill_both_bars_without_overlap() -> None:
-    chart = figures.flow(INITIAL, TUNED, "grait")
+    chart = outcomes_figures.flow(INITIAL, TUNED, "grait")
     bars = rows_of(chart, "side", "count")
     bands = rows_of(chart, "band", "count")
     for side, at, end in (("init-basic", 0.04, "before"), ("grait", 0.96, "after")):
@@ -74,25 +79,27 @@ def test_bands_of_a_flow_fill_both_bars_without_overlap() -> None:
 
 
 def test_over_refusal_is_drawn_last_and_fullest() -> None:
-    bands = rows_of(figures.flow(INITIAL, TUNED, "grait"), "band", "count")
+    bands = rows_of(outcomes_figures.flow(INITIAL, TUNED, "grait"), "band", "count")
     assert (bands[-1]["before"], bands[-1]["after"]) == ("right", "refused")
     fullest = {(row["before"], row["after"]) for row in bands if row["opacity"] > 0.5}
     assert fullest == {("right", "refused")}
 
 
 def test_bars_of_a_system_are_its_shares_end_to_end() -> None:
-    rows = rows_of(figures.outcome_bars({"init-basic": INITIAL, "grait": TUNED}, "init-basic"), "system", "share")
+    rows = rows_of(
+        outcomes_figures.outcome_bars({"init-basic": INITIAL, "grait": TUNED}, "init-basic"), "system", "share"
+    )
     tuned = {row["way"]: row for row in rows if row["system"] == "grait"}
     assert {way: row["share"] for way, row in tuned.items()} == {
         "right": 0.25, "wrong": 0.25, "refused": 0.375, "over-refused": 0.125,
     }  # fmt: skip
-    assert [tuned[way]["start"] for way in figures.FOUR_WAYS.values()] == [0, 0.25, 0.5, 0.875]
+    assert [tuned[way]["start"] for way in outcomes_figures.FOUR_WAYS.values()] == [0, 0.25, 0.5, 0.875]
     assert tuned["over-refused"]["end"] == 1
 
 
 def test_groups_are_counted_apart_and_the_best_known_come_first() -> None:
     groups = {"a": "x", "b": "x", "d": "x", "c": "y", "e": "z", "f": "z"}  # g and h have none
-    chart = figures.outcomes_by_group(groups, INITIAL, TUNED)
+    chart = outcomes_figures.outcomes_by_group(groups, INITIAL, TUNED)
     found = {(row["group"], row["way"]): row["count"] for row in rows_of(chart, "group", "way")}
     assert found == {
         ("x (3)", "right"): 1, ("x (3)", "over-refused"): 1, ("x (3)", "refused"): 1,
@@ -103,15 +110,21 @@ def test_groups_are_counted_apart_and_the_best_known_come_first() -> None:
 
 
 def test_of_many_groups_the_largest_are_shown() -> None:
-    groups = {f"q{i}-{j}": f"group {i:03d}" for i in range(figures.MAX_GROUPS + 5) for j in range(1 + (i >= 5))}
+    groups = {
+        f"q{i}-{j}": f"group {i:03d}" for i in range(outcomes_figures.MAX_GROUPS + 5) for j in range(1 + (i >= 5))
+    }
     outcomes: dict[str, Outcome] = dict.fromkeys(groups, "correct")
-    shown = {row["group"] for row in rows_of(figures.outcomes_by_group(groups, outcomes, outcomes), "right_before")}
-    assert shown == {f"group {i:03d} (2)" for i in range(5, figures.MAX_GROUPS + 5)}
+    shown = {
+        row["group"] for row in rows_of(outcomes_figures.outcomes_by_group(groups, outcomes, outcomes), "right_before")
+    }
+    assert shown == {f"group {i:03d} (2)" for i in range(5, outcomes_figures.MAX_GROUPS + 5)}
 
 
 def test_popularity_goes_from_the_rarest_fifth_to_the_best_known() -> None:
     popularity = {id_: place / 10 for place, id_ in enumerate("hgfedcba")}
-    chart = figures.outcomes_by_popularity(popularity, {"init-basic": INITIAL, "grait": TUNED}, "init-basic", n_bins=2)
+    chart = outcomes_figures.outcomes_by_popularity(
+        popularity, {"init-basic": INITIAL, "grait": TUNED}, "init-basic", n_bins=2
+    )
     found = {(r["fifth"], r["way"]): r["count"] for r in rows_of(chart, "fifth") if r["system"] == "grait"}
     assert found == {
         ("rarest", "refused"): 2, ("rarest", "right"): 1, ("rarest", "wrong"): 1,
@@ -126,7 +139,7 @@ def test_popularity_goes_from_the_rarest_fifth_to_the_best_known() -> None:
 def test_risk_is_read_at_its_coverage_and_averaged_over_seeds() -> None:
     coverage = np.arange(1, 101) / 100
     low, high = RiskCoverage(coverage, coverage / 2), RiskCoverage(coverage, coverage)
-    rows = rows_of(figures.risk_coverage_curves({"grait": [low, high], "cor-rait": [low]}, "grait"), "coverage")
+    rows = rows_of(curves_figures.risk_coverage_curves({"grait": [low, high], "cor-rait": [low]}, "grait"), "coverage")
     for row in rows:
         factor = 0.75 if row["system"] == "grait" else 0.5
         assert row["risk"] == pytest.approx(factor * row["coverage"])
@@ -142,7 +155,7 @@ def test_operating_curves_have_the_fewest_wrong_answers_at_each_over_refusal() -
     kinds: tuple[Outcome, ...] = ("correct", "wrong", "correct", "wrong")
     system = [Prediction(f"q{i}", "", kind, "", kind, i - 9.0, -9.0, 0.0, False, False) for i, kind in enumerate(kinds)]
     points = dial_curve(system, {row.id: row.outcome for row in system}, "text")
-    chart = figures.operating_curves({"cor-rait": [points, points], "grait": [points]}, SAME_POINT, "grait")
+    chart = curves_figures.operating_curves({"cor-rait": [points, points], "grait": [points]}, SAME_POINT, "grait")
     rows = [row for part in data_of(chart) for row in part]
     for name in SAME_POINT:
         own = [row for row in rows if row["system"] == name]
@@ -154,7 +167,7 @@ def test_operating_curves_have_the_fewest_wrong_answers_at_each_over_refusal() -
 
 
 def test_only_the_main_system_shows_every_step() -> None:
-    chart = figures.loss_curves({"grait": [3.0, 1.0, 2.0], "cor-rait": [1.0, 1.0]}, "grait")
+    chart = curves_figures.loss_curves({"grait": [3.0, 1.0, 2.0], "cor-rait": [1.0, 1.0]}, "grait")
     raw = rows_of(chart, "loss")
     assert [(row["system"], row["step"], row["loss"]) for row in raw] == [
         ("grait", 1, 3.0), ("grait", 2, 1.0), ("grait", 3, 2.0),
@@ -177,7 +190,7 @@ SELECTED = [
 
 
 def test_knowledge_counts_questions_at_one_place() -> None:
-    rows = rows_of(figures.knowledge_map(STATES, SELECTED), "correctness")
+    rows = rows_of(training_figures.knowledge_map(STATES, SELECTED), "correctness")
     found = {(row["correctness"], row["certainty"], row["label"]): (row["count"], row["chosen"]) for row in rows}
     assert found == {(1.0, 1.0, "known"): (2, 1), (0.2, 0.4, "unknown"): (1, 1)}  # d has no certainty
 
@@ -188,7 +201,7 @@ def test_the_influence_plane_holds_scores_and_weights_as_they_are() -> None:
         InfluenceScore("c", "idk", 0.5, 0.2, 0.3, 0, 1, 0.8),
     ]
     evidence = Evidence(STATES, {}, {row.id: row for row in scores})
-    chart = figures.influence_plane(evidence, SELECTED[1:], {"c": Question("c", "Who?", ("x",))})
+    chart = training_figures.influence_plane(evidence, SELECTED[1:], {"c": Question("c", "Who?", ("x",))})
     assert [(r["R"], r["O"], r["label"], r["weight"]) for r in rows_of(chart, "weight", "says")] == [
         (0.1, 0.3, "known", None)
     ]
@@ -198,7 +211,7 @@ def test_the_influence_plane_holds_scores_and_weights_as_they_are() -> None:
 
 
 def test_the_weight_histogram_counts_refusals_only() -> None:
-    chart = figures.weight_histogram(SELECTED, n_bins=2)
+    chart = training_figures.weight_histogram(SELECTED, n_bins=2)
     assert [(row["from"], row["to"], row["count"]) for row in rows_of(chart, "from")] == [(0.5, 1.5, 1), (1.5, 2.5, 1)]
     assert [row["mean"] for row in rows_of(chart, "mean")] == [1.5]
 
@@ -209,7 +222,7 @@ def test_the_weight_histogram_counts_refusals_only() -> None:
 def test_forests_hold_the_records_in_points_highest_first() -> None:
     comparison = made_up_comparison(40, (0, 1), ("init-basic", "init-refuse", "cor-rait", "grait"))
     records = [row for row in comparison.records if row.dataset == "in-domain"]
-    rows = rows_of(figures.ths_forest(records, "grait"), "value", "low")
+    rows = rows_of(comparison_figures.ths_forest(records, "grait"), "value", "low")
     assert [row["value"] for row in rows] == sorted((100 * row.ths for row in records), reverse=True)
     by_name = {row.method: row for row in records}
     for row in rows:
@@ -218,9 +231,9 @@ def test_forests_hold_the_records_in_points_highest_first() -> None:
             100 * by_name[row["system"]].ths_high,
         )
     own = [row for row in comparison.differences if (row.dataset, row.method) == ("in-domain", "grait")]
-    found = {row["system"]: row["value"] for row in rows_of(figures.difference_forest(own), "value", "low")}
+    found = {row["system"]: row["value"] for row in rows_of(comparison_figures.difference_forest(own), "value", "low")}
     assert found == {row.versus: 100 * row.ths_difference for row in own}
-    points = rows_of(figures.trade_off(records, "grait"), "pw", "over")
+    points = rows_of(comparison_figures.trade_off(records, "grait"), "pw", "over")
     assert {row["system"]: (row["pw"], row["over"]) for row in points} == {
         row.method: (row.pw, row.over_refusal_rate) for row in records
     }
@@ -241,7 +254,7 @@ def test_both_themes_have_every_colour() -> None:
 
 
 def test_a_file_has_real_colours_where_the_page_has_names() -> None:
-    picture = svg(figures.flow(INITIAL, TUNED, "grait"), "flow")
+    picture = svg(outcomes_figures.flow(INITIAL, TUNED, "grait"), "flow")
     assert "var(--right)" in picture
     assert "var(" not in file_svg(picture)
     assert palette.LIGHT["right"] in file_svg(picture)
@@ -249,14 +262,14 @@ def test_a_file_has_real_colours_where_the_page_has_names() -> None:
 
 def test_text_of_the_data_is_text_in_a_picture() -> None:
     bad = '</text><script>alert("1")</script>'
-    picture = svg(figures.outcomes_by_group({"a": bad, "d": "x"}, INITIAL, TUNED), "bad")
+    picture = svg(outcomes_figures.outcomes_by_group({"a": bad, "d": "x"}, INITIAL, TUNED), "bad")
     assert "<script" not in picture
     assert "&lt;script&gt;" in picture
 
 
 def test_refusals_before_and_after_stand_beside_each_other() -> None:
     records = made_up_run(20, {"in-domain": 20}, ("init-basic", "init-refuse", "cor-rait", "grait")).side_effects
-    chart = figures.refused_before_and_after(records, ["init-refuse", "grait"])
+    chart = side_effects_figures.refused_before_and_after(records, ["init-refuse", "grait"])
     bars = rows_of(chart, "share", "low")
     found = {(row["form"], row["kind"], row["system"]): row for row in bars}
     assert len(found) == len(bars) == 2 * 4 * 2
@@ -273,13 +286,13 @@ def test_refusals_before_and_after_stand_beside_each_other() -> None:
 def test_all_systems_at_once_can_be_drawn() -> None:
     run = made_up_run(30, {"in-domain": 20})
     outcomes = {name: {row.id: row.outcome for row in rows} for name, rows in run.predictions["in-domain"].items()}
-    rows = rows_of(figures.outcome_bars(outcomes, "init-basic"), "system")
+    rows = rows_of(outcomes_figures.outcome_bars(outcomes, "init-basic"), "system")
     assert list(dict.fromkeys(row["system"] for row in rows)) == list(ALL)
 
 
 def test_bars_by_form_are_the_shares_of_the_records() -> None:
     records = [row for row in made_up_forms(made_up_run(40, {"in-domain": 60})) if row.method == "grait"]
-    chart = figures.outcomes_by_form(records)
+    chart = outcomes_figures.outcomes_by_form(records)
     bars, ticks = rows_of(chart, "way", "share"), rows_of(chart, "right_before")
     for row in records:
         own = {bar["way"]: bar["share"] for bar in bars if bar["form"] == row.form}

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 from grait.display.contents import RunRecords
-from grait.display.figures import FOUR_WAYS, LABELS, shortened
+from grait.display.figures.outcomes import FOUR_WAYS
+from grait.display.figures.parts import shortened
+from grait.display.figures.training import LABELS
 from grait.display.palette import OUTCOMES
 from grait.judging.outcomes import four_way
 from grait.methods.catalog import INIT_BASIC

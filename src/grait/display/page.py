@@ -18,10 +18,21 @@ from markupsafe import Markup
 
 from grait.dial.curve import operating_curve
 from grait.dial.stored import with_dial
-from grait.display import figures
 from grait.display.contents import ComparisonRecords, RunRecords
 from grait.display.examples import answers_table, group_of, training_table
-from grait.display.figures import Chart
+from grait.display.figures.comparison import difference_forest, ths_forest, trade_off
+from grait.display.figures.curves import dial_curves, loss_curves, operating_curves, risk_coverage_curves
+from grait.display.figures.outcomes import (
+    MAX_GROUPS,
+    flow,
+    outcome_bars,
+    outcomes_by_form,
+    outcomes_by_group,
+    outcomes_by_popularity,
+)
+from grait.display.figures.parts import Chart
+from grait.display.figures.side_effects import form_name, refused_before_and_after
+from grait.display.figures.training import MAX_POINTS, influence_plane, knowledge_map, weight_histogram
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
 from grait.display.tables import percent, verdicts
@@ -114,33 +125,33 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
         "verdict": verdict(after),
         "rows": [_metric_cells(row, known) for row in metrics.values()],
         "more": [(row.method, [percent(getattr(row, name)) for name in MORE_MEASURES]) for row in metrics.values()],
-        "flow": pictures.draw(f"flow-{slug}", figures.flow(outcomes[INIT_BASIC], outcomes[main], main)),
-        "bars": pictures.draw(f"outcomes-{slug}", figures.outcome_bars(outcomes, INIT_BASIC)),
+        "flow": pictures.draw(f"flow-{slug}", flow(outcomes[INIT_BASIC], outcomes[main], main)),
+        "bars": pictures.draw(f"outcomes-{slug}", outcome_bars(outcomes, INIT_BASIC)),
         "curves": pictures.draw(
             f"risk-coverage-{slug}",
-            figures.risk_coverage_curves(
+            risk_coverage_curves(
                 {system: [ranking_curve(own[INIT_BASIC], rows)] for system, rows in own.items()}, main
             ),
         ),
         "operating": pictures.draw(
             f"operating-{slug}",
-            figures.operating_curves(
+            operating_curves(
                 {system: [operating_curve(own[INIT_BASIC], rows)] for system, rows in own.items()},
                 {row.method: (row.over_refusal_rate, row.pw) for row in metrics.values()},
                 main,
             ),
         ),
         "n_kinds": len(set(kinds.values())),
-        "n_shown": min(len(set(kinds.values())), figures.MAX_GROUPS),
+        "n_shown": min(len(set(kinds.values())), MAX_GROUPS),
     }
     if len(set(kinds.values())) > 1:
         found["kinds"] = pictures.draw(
-            f"by-group-{slug}", figures.outcomes_by_group(kinds, outcomes[INIT_BASIC], outcomes[main])
+            f"by-group-{slug}", outcomes_by_group(kinds, outcomes[INIT_BASIC], outcomes[main])
         )
     if len(set(popularity.values())) > 1:
         pair = {system: outcomes[system] for system in (INIT_BASIC, main)}
         found["popularity"] = pictures.draw(
-            f"by-popularity-{slug}", figures.outcomes_by_popularity(popularity, pair, INIT_BASIC)
+            f"by-popularity-{slug}", outcomes_by_popularity(popularity, pair, INIT_BASIC)
         )
     return found
 
@@ -155,20 +166,20 @@ def _training(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, An
         "n_refusals": sum(row.target == "refusal" for row in selected),
         "n_selected": len(by_question(selected)),
         "n_uncertain": sum(state.certainty is None for state in states),
-        "n_points": min(len(run.evidence.influence), figures.MAX_POINTS),
+        "n_points": min(len(run.evidence.influence), MAX_POINTS),
         "n_scores": len(run.evidence.influence),
     }
     if any(state.certainty is not None for state in states):
-        found["knowledge"] = pictures.draw("knowledge", figures.knowledge_map(states, selected))
+        found["knowledge"] = pictures.draw("knowledge", knowledge_map(states, selected))
     if run.evidence.influence:
-        plane = figures.influence_plane(run.evidence, selected, run.training_set)
+        plane = influence_plane(run.evidence, selected, run.training_set)
         found["influence"] = pictures.draw("influence", plane)
         found["separation"] = label_separation(run.evidence.influence.values())
     weights = {row.sample_weight for row in selected if row.target == "refusal"}
     if len(weights) > 1:
-        found["weights"] = pictures.draw("weights", figures.weight_histogram(selected))
+        found["weights"] = pictures.draw("weights", weight_histogram(selected))
     if any(run.losses.values()):
-        found["losses"] = pictures.draw("losses", figures.loss_curves(run.losses, main))
+        found["losses"] = pictures.draw("losses", loss_curves(run.losses, main))
     return found
 
 
@@ -186,7 +197,7 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
         "saved": dial.saved,
         "title": dial.saved.data.title,
         "chosen": dial.chosen,
-        "curve": pictures.draw("dial", figures.dial_curves(dial.curves, dial.chosen, dial.saved.without_dial)),
+        "curve": pictures.draw("dial", dial_curves(dial.curves, dial.chosen, dial.saved.without_dial)),
     }
 
 
@@ -202,7 +213,7 @@ def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pic
                 "name": name,
                 "n": max(row.n for row in own),
                 "forms": [(form, [_form_cells(row) for row in own if row.form == form]) for form in forms],
-                "picture": pictures.draw(f"forms-{slugs[name]}", figures.outcomes_by_form(shown)) if shown else None,
+                "picture": pictures.draw(f"forms-{slugs[name]}", outcomes_by_form(shown)) if shown else None,
             }
         )
     return found
@@ -226,9 +237,9 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
     return {
         "headline": side_effects_headline(initial, own),
         "initial": INIT_REFUSE,
-        "picture": pictures.draw("side-effects", figures.refused_before_and_after(records, systems)),
+        "picture": pictures.draw("side-effects", refused_before_and_after(records, systems)),
         "forms": [
-            (figures.form_name(form), [_side_effect_cells(row) for row in records if row.form == form])
+            (form_name(form), [_side_effect_cells(row) for row in records if row.form == form])
             for form in dict.fromkeys(row.form for row in records)
         ],
         "conversations": [
@@ -254,7 +265,7 @@ def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) ->
         for kind, (before, after) in kinds.items()
         if before is not None and after is not None
     ]
-    return f"Asked {figures.form_name(tuned.form)}, {tuned.method} refuses {', '.join(parts)}." if parts else ""
+    return f"Asked {form_name(tuned.form)}, {tuned.method} refuses {', '.join(parts)}." if parts else ""
 
 
 def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
@@ -357,18 +368,18 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
             "name": name,
             "rows": [_comparison_cells(row) for row in rows],
             "n": rows[0].n,
-            "forest": pictures.draw(f"ths-{slug}", figures.ths_forest(rows, main)),
-            "trade_off": pictures.draw(f"trade-off-{slug}", figures.trade_off(rows, main)),
+            "forest": pictures.draw(f"ths-{slug}", ths_forest(rows, main)),
+            "trade_off": pictures.draw(f"trade-off-{slug}", trade_off(rows, main)),
         }
         if with_dials := of_dialled.get(name):
             found["dialled"] = [_comparison_cells(row) for row in with_dials]
         if own:
-            found["differences"] = pictures.draw(f"differences-{slug}", figures.difference_forest(own))
+            found["differences"] = pictures.draw(f"differences-{slug}", difference_forest(own))
         if name in comparison.curves:
-            curves = figures.risk_coverage_curves(comparison.curves[name], main)
+            curves = risk_coverage_curves(comparison.curves[name], main)
             found["curves"] = pictures.draw(f"risk-coverage-{slug}", curves)
             trained = {row.method: (row.over_refusal_rate, row.pw) for row in rows}
-            operating = figures.operating_curves(comparison.operating[name], trained, main)
+            operating = operating_curves(comparison.operating[name], trained, main)
             found["operating"] = pictures.draw(f"operating-{slug}", operating)
         datasets.append(found)
     return _report(

@@ -6,7 +6,7 @@ from importlib import resources
 
 import vl_convert
 
-from grait.display.figures import Chart
+from grait.display.figures.parts import Chart
 from grait.display.palette import colour, in_light_colours
 
 PNG_SCALE = 3

@@ -1,6 +1,7 @@
 """A system's answers in each form of a question, against the initial model asked in the same form."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import fmean
 
 from grait.evaluation.metrics import measure_outcomes
@@ -31,13 +32,10 @@ def summarize_form(
         method=method,
         dataset=dataset,
         form=form,
-        n=shares.n,
+        **asdict(shares),
         pc0=base.pc,
         pw0=base.pw,
         pr0=base.pr,
-        pc=shares.pc,
-        pw=shares.pw,
-        pr=shares.pr,
         over_refusal_rate=measured.over_refusal_rate,
         **measured.ths.columns("ths"),
         share=None if ths is None or base.pc == 0 else ths / base.pc,
@@ -73,13 +71,7 @@ def _mean(own: Sequence[FormRecord]) -> FormRecord:
         dataset=own[0].dataset,
         form=ALL,
         n=max(row.n for row in own),
-        pc0=over("pc0"),
-        pw0=over("pw0"),
-        pr0=over("pr0"),
-        pc=over("pc"),
-        pw=over("pw"),
-        pr=over("pr"),
-        over_refusal_rate=over("over_refusal_rate"),
+        **{name: over(name) for name in ("pc0", "pw0", "pr0", "pc", "pw", "pr", "over_refusal_rate")},
         ths=where_defined("ths"),
         ths_low=None,
         ths_high=None,

@@ -6,7 +6,7 @@ subjects, while here every question counts the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -51,10 +51,7 @@ def summarize_groups(
                 method=method,
                 dataset=dataset,
                 group=name,
-                n=found.shares.n,
-                pc=found.shares.pc,
-                pw=found.shares.pw,
-                pr=found.shares.pr,
+                **asdict(found.shares),
                 over_refusal_rate=found.over_refusal_rate,
                 pc0=found.base.pc,
                 pw0=found.base.pw,

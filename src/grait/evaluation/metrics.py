@@ -5,7 +5,7 @@ initial model's shares on the same questions.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,32 +215,24 @@ def summarize(
     found = measure_outcomes(initial, tuned, resamples=resamples, seed=seed)
     check_ths_is_defined(found.base.pw)
     shares, counts = found.shares, joint_counts(initial, tuned)
-    four_way, honest, f1 = four_way_shares(counts), honesty(counts), abstention_f1(counts)
+    four_way, f1 = four_way_shares(counts), abstention_f1(counts)
     ranking = Ranking(None, None, None, None) if refusal_log_odds is None else rank(refusal_log_odds, initial)
     return MetricRecord(
         method=method,
         dataset=dataset,
-        n=shares.n,
-        pc=shares.pc,
-        pw=shares.pw,
-        pr=shares.pr,
+        **asdict(shares),
         over_refusal_rate=found.over_refusal_rate,
         **found.ths.columns("ths"),
-        auroc=ranking.auroc,
+        **asdict(ranking),
         unparsable_rate=unparsable_rate,
         hedged_rate=hedged_rate,
         right_refusal_share=four_way.right_refusal,
         over_refusal_share=four_way.over_refusal,
-        prudence=honest.prudence,
-        over_conservativeness=honest.over_conservativeness,
-        honesty=honest.honesty,
+        **asdict(honesty(counts)),
         f1_ans=f1.ans,
         f1_abs=f1.abs,
         f1_rel=f1.rel,
         penalised_50=penalised_score(shares.pc, shares.pw, 0.5),
         penalised_75=penalised_score(shares.pc, shares.pw, 0.75),
         penalised_90=penalised_score(shares.pc, shares.pw, 0.9),
-        average_precision=ranking.average_precision,
-        aurc=ranking.aurc,
-        ece=ranking.ece,
     )

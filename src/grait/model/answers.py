@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from grait.model.engine import Advance, Engine, silent
 from grait.model.forms import Form
-from grait.model.prompts import PromptFormat
+from grait.model.prompts import Prompt, PromptFormat
 from grait.records import Asked, Likelihoods, Question
 
 
@@ -55,3 +56,39 @@ def ask_both_ways(
         )
         for both in answered
     ]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A prompt to be answered. ``form``: prompts of one form share a beginning."""
+
+    id: str
+    form: str
+    prompt: Prompt
+
+
+ShownT = TypeVar("ShownT", bound=Shown)
+
+
+def by_form(rows: Sequence[ShownT]) -> list[list[ShownT]]:
+    """The prompts of each form, whose beginning then runs once."""
+    return [[row for row in rows if row.form == form] for form in dict.fromkeys(row.form for row in rows)]
+
+
+def greedy_answers(
+    engine: Engine, prompts: PromptFormat, asked: Sequence[Shown], max_new_tokens: int, advance: Advance
+) -> dict[str, list[int]]:
+    """Tokens of the greedy answer to each prompt, by its id."""
+    found: dict[str, list[int]] = {}
+    for own in by_form(asked):
+        answers = engine.generate(
+            [row.prompt.token_ids for row in own],
+            [row.id for row in own],
+            n=1,
+            temperature=0,
+            max_new_tokens=max_new_tokens,
+            end_token_ids=prompts.end_token_ids(own[0].prompt.is_chat),
+            advance=advance,
+        )
+        found |= {row.id: tokens for row, (tokens,) in zip(own, answers, strict=True)}
+    return found

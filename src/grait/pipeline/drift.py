@@ -1,23 +1,24 @@
 """Part of stage 4: how far each system is from the initial model on what the initial model says by itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from grait.config import Config
 from grait.evaluation.side_effects import summarize_drift
 from grait.methods.catalog import INIT_REFUSE
+from grait.model.answers import Shown, greedy_answers
 from grait.model.completions import TokenizedExample
 from grait.model.drift import drift
+from grait.model.engine import Advance
 from grait.model.prompts import Prompt
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
-from grait.pipeline.parts import in_parts
+from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages
 from grait.pipeline.work import Count, StagePlan, Work
 from grait.records import DriftRecord, DriftSums, InitialAnswer
-from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
 
 NEW_TOKENS = 40
@@ -59,39 +60,19 @@ def _initial_answers(data: RunData, models: Models, stages: Stages, prompts: Map
 
     def compute(folder: Path) -> Notes:
         longest = models.longest - NEW_TOKENS
-        kept = [_Asked(id_, prompt) for id_, prompt in prompts.items() if len(prompt.token_ids) <= longest]
-        with (
-            models.engine(None) as engine,
-            progress.bar("the initial model's own answers", len(processes.own(kept)), "prompts") as advance,
-        ):
+        kept = [Shown(id_, "", prompt) for id_, prompt in prompts.items() if len(prompt.token_ids) <= longest]
+        with models.engine(None) as engine:
 
-            def answer(part: list[_Asked]) -> list[InitialAnswer]:
-                found = engine.generate(
-                    [row.prompt.token_ids for row in part],
-                    [row.id for row in part],
-                    n=1,
-                    temperature=0,
-                    max_new_tokens=NEW_TOKENS,
-                    end_token_ids=data.prompts.end_token_ids(part[0].prompt.is_chat),
-                    advance=advance,
-                )
-                return [
-                    InitialAnswer(row.id, data.prompts.decode(tokens), tuple(tokens))
-                    for row, (tokens,) in zip(part, found, strict=True)
-                ]
+            def answer(part: list[Shown], advance: Advance) -> list[InitialAnswer]:
+                found = greedy_answers(engine, data.prompts, part, NEW_TOKENS, advance)
+                return [InitialAnswer(id_, data.prompts.decode(tokens), tuple(tokens)) for id_, tokens in found.items()]
 
-            rows = in_parts(stage.unfinished(), InitialAnswer, [kept], answer, advance)
-        write_rows(folder / "answers.parquet", [rows[row.id] for row in kept])
+            rows = stage_rows(stage, InitialAnswer, kept, answer, bar="the initial model's own answers", unit="prompts")
+        write_rows(folder / "answers.parquet", rows)
         return {}
 
     stages.once("4/4 Evaluation: what the initial model says by itself", stage, compute)
     return stage
-
-
-@dataclass(frozen=True)
-class _Asked:
-    id: str
-    prompt: Prompt
 
 
 def _key(data: RunData, spoken: Stage, adapter: Stage | None) -> dict[str, Any]:
@@ -114,20 +95,18 @@ def _drift(
     name = stage.folder.name
 
     def compute(folder: Path) -> Notes:
-        with (
-            models.adapted(adapter) as model,
-            progress.bar(f"{name}, drift", len(processes.own(examples)), "answers") as advance,
-        ):
-            rows = in_parts(
-                stage.unfinished(),
+        with models.adapted(adapter) as model:
+            rows = stage_rows(
+                stage,
                 DriftSums,
-                [examples],
-                lambda part: drift(
+                examples,
+                lambda part, advance: drift(
                     model, part, models.pad_token_id, tokens_per_batch=data.config.tokens_per_batch, advance=advance
                 ),
-                advance,
+                bar=f"{name}, drift",
+                unit="answers",
             )
-        write_rows(folder / "sums.parquet", [rows[example.id] for example in examples])
+        write_rows(folder / "sums.parquet", rows)
         return {}
 
     stages.once(f"4/4 Evaluation: drift of {name} from the initial model", stage, compute)

@@ -14,7 +14,7 @@ from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_
 from grait.model.forms import Form, form_key
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
-from grait.pipeline.parts import in_parts
+from grait.pipeline.parts import stage_rows
 from grait.pipeline.predict import predict
 from grait.pipeline.results import SUMMARY, Answered, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
@@ -28,7 +28,7 @@ from grait.records import (
     Prediction,
     Question,
 )
-from grait.runtime import processes, progress
+from grait.runtime import processes
 from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
 
@@ -126,15 +126,12 @@ def ask(
     """
     new_tokens = data.config.evaluation.max_new_tokens
     kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title, form=system.form)
-    with (
-        models.engine(system.adapter) as engine,
-        progress.bar(f"{system.name}, {asked.title}", len(processes.own(kept)), "questions") as advance,
-    ):
-        predictions = in_parts(
-            stage.unfinished(),
+    with models.engine(system.adapter) as engine:
+        predictions = stage_rows(
+            stage,
             Prediction,
-            data.prompts.asked_together(kept, system.asked, system.form),
-            lambda part: predict(
+            kept,
+            lambda part, advance: predict(
                 engine,
                 data.prompts,
                 part,
@@ -144,9 +141,10 @@ def ask(
                 max_new_tokens=new_tokens,
                 advance=advance,
             ),
-            advance,
+            bar=f"{system.name}, {asked.title}",
+            groups=data.prompts.asked_together(kept, system.asked, system.form),
         )
-    return [predictions[question.id] for question in kept], skipped
+    return predictions, skipped
 
 
 def measure(

@@ -14,11 +14,11 @@ from grait.model.load import resolve_device
 from grait.model.sentences import Embed, load_embedder
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
-from grait.pipeline.parts import in_parts
+from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import CHARACTERS_PER_TOKEN, SetSize, StagePlan, Work
 from grait.records import KnowledgeFlow, KnowledgeState, Question
-from grait.runtime import processes, progress
+from grait.runtime import progress
 from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 
@@ -100,20 +100,17 @@ def _query_in_parts(
     """The knowledge query, in parts that survive a kill."""
     config = data.config
     embed = _embedder(config)
-    with (
-        models.engine(adapter) as engine,
-        progress.bar("knowledge query", len(processes.own(questions)), "questions") as advance,
-    ):
-        states = in_parts(
-            stage.unfinished(),
+    with models.engine(adapter) as engine:
+        return stage_rows(
+            stage,
             KnowledgeState,
-            data.prompts.by_shots(questions),
-            lambda part: query(
+            questions,
+            lambda part, advance: query(
                 engine, data.prompts, part, config.knowledge, seed=config.seed, advance=advance, embed=embed
             ),
-            advance,
+            bar="knowledge query",
+            groups=data.prompts.by_shots(questions),
         )
-    return [states[question.id] for question in questions]
 
 
 def _embedder(config: Config) -> Embed | None:

@@ -9,11 +9,11 @@ from grait.methods.selection import with_label
 from grait.model.forms import Form, built_in, form_key, forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
-from grait.pipeline.parts import in_parts
+from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import KnowledgeState, OwnWords
-from grait.runtime import processes, progress
+from grait.runtime import progress
 from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 FOLDER, FILE = "own_words", "answers.parquet"
@@ -51,20 +51,17 @@ def own_words(data: RunData, models: Models, stages: Stages, states: Sequence[Kn
         stage = Stage(stages.folder / FOLDER / form.name, key)
 
         def compute(folder: Path, form: Form = form, stage: Stage = stage) -> Notes:
-            with (
-                models.engine(None) as engine,
-                progress.bar(f"own words, {form.name}", len(processes.own(questions)), "questions") as advance,
-            ):
-                rows = in_parts(
-                    stage.unfinished(),
+            with models.engine(None) as engine:
+                rows = stage_rows(
+                    stage,
                     OwnWords,
-                    [questions],
-                    lambda part: in_own_words(
+                    questions,
+                    lambda part, advance: in_own_words(
                         engine, data.prompts, part, form, config.knowledge, seed=config.seed, advance=advance
                     ),
-                    advance,
+                    bar=f"own words, {form.name}",
                 )
-            write_rows(folder / FILE, [rows[question.id] for question in questions])
+            write_rows(folder / FILE, rows)
             return {}
 
         stages.once(f"1/4 Knowledge: the model's own words in the form {form.name}", stage, compute)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from grait.errors import ArtifactError
+from grait.model.engine import Advance
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import read_rows, write_rows
+from grait.runtime.artifacts import Stage, read_rows, write_rows
 
 QUESTIONS = 1000
 """Of one part: minutes of work on a CPU, seconds on a GPU, and enough for batches of questions of similar length."""
@@ -26,7 +27,7 @@ def in_parts(
     kind: type[Row],
     groups: Sequence[Sequence[Item]],
     compute: Callable[[list[Item]], list[Row]],
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> dict[str, Row]:
     """``compute``'s row of each question, by id. ``advance`` is told of the questions that are found in ``unfinished``.
 
@@ -48,6 +49,22 @@ def in_parts(
             advance(len(processes.own(part)))
         rows |= {row.id: row for row in found}
     return rows
+
+
+def stage_rows(
+    stage: Stage,
+    kind: type[Row],
+    items: Sequence[Item],
+    compute: Callable[[list[Item], Advance], list[Row]],
+    *,
+    bar: str,
+    unit: str = "questions",
+    groups: Sequence[Sequence[Item]] = (),
+) -> list[Row]:
+    """``in_parts`` of a stage, with a progress bar; the rows are in the order of ``items``. ``groups``: default one."""
+    with progress.bar(bar, len(processes.own(items)), unit) as advance:
+        rows = in_parts(stage.unfinished(), kind, groups or [items], lambda part: compute(part, advance), advance)
+    return [rows[item.id] for item in items]
 
 
 def _parts(items: list[Item]) -> Iterator[list[Item]]:

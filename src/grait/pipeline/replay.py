@@ -17,14 +17,14 @@ from grait.data.files import SUFFIXES
 from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError, ModelError
 from grait.judging.matching import normalize
+from grait.model.answers import Shown, by_form, greedy_answers
 from grait.model.completions import TokenizedExample
-from grait.model.engine import Advance, Engine
+from grait.model.engine import Advance
 from grait.model.forms import Form
-from grait.model.prompts import Prompt
 from grait.model.teacher import TOP, Teacher, teachers
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
-from grait.pipeline.parts import in_parts
+from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages, left_out
 from grait.pipeline.work import Count, SetSize, StagePlan, Work
 from grait.records import Question
@@ -39,19 +39,16 @@ HUB_CHARACTERS = 400
 """Of a conversation that was not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+@dataclass(frozen=True)
+class Asked(Shown):
     """A replay prompt as it is put. ``form``: as of ``WeightedExample``; ``messages``: of a chat prompt.
 
     ``said``: the user's turns as they stand in the file.
     """
 
-    id: str
     kind: str
-    form: str
     said: tuple[str, ...]
     messages: tuple[dict[str, str], ...]
-    prompt: Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +219,13 @@ def _ask(data: RunData, prompt: ReplayPrompt, form: Form | None) -> Asked:
         question = Question(prompt.id, said[-1], ("",))
         name = form.name if len(data.prompts.forms) > 1 else ""
         messages = tuple(data.prompts.messages(question, "refuse", form))
-        return Asked(prompt.id, prompt.kind, name, said, messages, data.prompts.prompt(question, "refuse", form))
+        return Asked(prompt.id, name, data.prompts.prompt(question, "refuse", form), prompt.kind, said, messages)
     has_system, system = prompt.messages[0]["role"] == "system", data.config.prompt.system
     messages = prompt.messages
     if system is not None and not has_system:
         messages = ({"role": "system", "content": system}, *messages)
     name = WITH_SYSTEM if has_system else BARE
-    return Asked(prompt.id, prompt.kind, name, said, messages, data.prompts.conversation(messages))
+    return Asked(prompt.id, name, data.prompts.conversation(messages), prompt.kind, said, messages)
 
 
 def _fitting(data: RunData, models: Models, asked: Sequence[Asked]) -> tuple[list[Asked], list[str]]:
@@ -259,50 +256,25 @@ def _note_questions(data: RunData, asked: Sequence[Asked]) -> None:
             progress.note(f"replay: {len(ids)} of {len(asked)} prompts are {what} questions of this run: {named}")
 
 
-def _answers(data: RunData, models: Models, stage: Stage, asked: Sequence[Asked]) -> dict[str, _Answer]:
+def _answers(data: RunData, models: Models, stage: Stage, asked: Sequence[Asked]) -> dict[str, list[int]]:
     """Greedy answers by id, in parts that survive a kill."""
-    with (
-        models.engine(None) as engine,
-        progress.bar("replay answers", len(processes.own(asked)), "prompts") as advance,
-    ):
-        return in_parts(
-            stage.unfinished(), _Answer, [asked], lambda part: _generate(data, engine, part, advance), advance
-        )
+    with models.engine(None) as engine:
+
+        def answer(part: list[Asked], advance: Advance) -> list[_Answer]:
+            found = greedy_answers(engine, data.prompts, part, data.config.replay.max_new_tokens, advance)
+            return [_Answer(row.id, found[row.id]) for row in part]
+
+        rows = stage_rows(stage, _Answer, asked, answer, bar="replay answers", unit="prompts")
+    return {row.id: row.token_ids for row in rows}
 
 
-def _generate(data: RunData, engine: Engine, part: Sequence[Asked], advance: Advance) -> list[_Answer]:
-    found: dict[str, list[int]] = {}
-    for own in _by_form(part):
-        answers = engine.generate(
-            [row.prompt.token_ids for row in own],
-            [row.id for row in own],
-            n=1,
-            temperature=0,
-            max_new_tokens=data.config.replay.max_new_tokens,
-            end_token_ids=data.prompts.end_token_ids(own[0].prompt.is_chat),
-            advance=advance,
-        )
-        found |= {row.id: tokens for row, (tokens,) in zip(own, answers, strict=True)}
-    return [_Answer(row.id, found[row.id]) for row in part]
-
-
-def _by_form(rows: Sequence[Asked]) -> list[list[Asked]]:
-    """Prompts of one form share a beginning, which then runs once."""
-    parts: dict[str, list[Asked]] = {}
-    for row in rows:
-        parts.setdefault(row.form, []).append(row)
-    return list(parts.values())
-
-
-def _write(data: RunData, models: Models, folder: Path, asked: Sequence[Asked], answers: dict[str, _Answer]) -> Notes:
+def _write(data: RunData, models: Models, folder: Path, asked: Sequence[Asked], answers: dict[str, list[int]]) -> Notes:
     """Rows and tensors of the stage; what has no finite probabilities is left out."""
-    ended = {row.id: len(answers[row.id].token_ids) < data.config.replay.max_new_tokens for row in asked}
+    ended = {row.id: len(answers[row.id]) < data.config.replay.max_new_tokens for row in asked}
     end = int(data.prompts.tokenizer.eos_token_id)
     drafts = {
         # The token that ended an answer is found below; as the last one it does not run through the model.
-        row.id: TokenizedExample(
-            row.id, row.prompt.token_ids, (*answers[row.id].token_ids, *([end] if ended[row.id] else []))
-        )
+        row.id: TokenizedExample(row.id, row.prompt.token_ids, (*answers[row.id], *([end] if ended[row.id] else [])))
         for row in asked
     }
     with progress.bar("replay probabilities", len(processes.own(asked)), "prompts") as advance:
@@ -318,7 +290,7 @@ def _write(data: RunData, models: Models, folder: Path, asked: Sequence[Asked], 
         if ended[row.id]:
             ids[-1] = int(found[row.id].token_ids[-1, 0])  # greedy: the likeliest one
         completions.append(torch.tensor(ids, dtype=torch.int32))
-        text = data.prompts.tokenizer.decode(answers[row.id].token_ids, skip_special_tokens=True)
+        text = data.prompts.tokenizer.decode(answers[row.id], skip_special_tokens=True)
         rows.append(ReplayRow(row.id, row.kind, row.form, row.prompt.text, str(text), ended[row.id]))
     write_rows(folder / "rows.parquet", rows)
     tensors = {
@@ -336,7 +308,7 @@ def _teachers(
 ) -> list[Teacher]:
     found: dict[str, Teacher] = {}
     with models.adapted(None) as model:
-        for own in _by_form(asked):
+        for own in by_form(asked):
             made = teachers(
                 model,
                 [drafts[row.id] for row in own],

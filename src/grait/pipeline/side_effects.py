@@ -16,18 +16,19 @@ from grait.evaluation.side_effects import summarize_side_effects
 from grait.judging.outcomes import judge
 from grait.judging.premise import denies_premise
 from grait.methods.catalog import INIT_REFUSE, METHODS, Judge
+from grait.model.answers import Shown, greedy_answers
 from grait.model.engine import Advance, Engine
 from grait.model.forms import Form, built_in, forms_of
-from grait.model.prompts import Prompt, PromptFormat
+from grait.model.prompts import PromptFormat
 from grait.pipeline.data import RunData
 from grait.pipeline.drift import drift_of_systems, plan_drift
 from grait.pipeline.models import Models, engine_key, model_key
-from grait.pipeline.parts import in_parts
+from grait.pipeline.parts import stage_rows
 from grait.pipeline.results import SideEffects
 from grait.pipeline.stages import Notes, Stages
 from grait.pipeline.work import Count, SetSize, StagePlan, Work
 from grait.records import Question, SideEffectAnswer, SideEffectKind, SideEffectOutcome, SideEffectRecord
-from grait.runtime import processes, progress
+from grait.runtime import progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
 
 STRIDE = 50
@@ -37,15 +38,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Probing:
+class Probing(Shown):
     """One thing that is asked in one form. ``question``: what the reply is judged by."""
 
-    id: str
-    form: str
     kind: SideEffectKind
     category: str
     question: Question
-    prompt: Prompt
 
 
 def trained_side_effects(
@@ -99,18 +97,16 @@ def _replies(
     def compute(folder: Path) -> Notes:
         kept, skipped = fitting(asked, models.longest - config.evaluation.max_new_tokens)
         own_judge = METHODS[name].judge if name in METHODS else judge
-        with (
-            models.engine(adapter) as engine,
-            progress.bar(f"{name}, side effects", len(processes.own(kept)), "prompts") as advance,
-        ):
-            found = in_parts(
-                stage.unfinished(),
+        with models.engine(adapter) as engine:
+            rows = stage_rows(
+                stage,
                 SideEffectAnswer,
-                [kept],
-                lambda part: _reply(engine, data, part, own_judge, advance),
-                advance,
+                kept,
+                lambda part, advance: _reply(engine, data, part, own_judge, advance),
+                bar=f"{name}, side effects",
+                unit="prompts",
             )
-        write_rows(folder / "answers.parquet", [found[row.id] for row in kept])
+        write_rows(folder / "answers.parquet", rows)
         return {"skipped": skipped}
 
     stages.once(f"4/4 Evaluation: side effects of {name}", stage, compute)
@@ -129,26 +125,14 @@ def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list
 def _reply(
     engine: Engine, data: RunData, asked: Sequence[Probing], own_judge: Judge, advance: Advance
 ) -> list[SideEffectAnswer]:
-    """Greedy replies, judged, in their order. Each form's prompts run together: they begin alike."""
-    prompts = data.prompts
-    outputs: dict[str, str] = {}
-    for form in dict.fromkeys(row.form for row in asked):
-        own = [row for row in asked if row.form == form]
-        answers = engine.generate(
-            [row.prompt.token_ids for row in own],
-            [row.id for row in own],
-            n=1,
-            temperature=0,
-            max_new_tokens=data.config.evaluation.max_new_tokens,
-            end_token_ids=prompts.end_token_ids(own[0].prompt.is_chat),
-            advance=advance,
-        )
-        outputs |= {row.id: prompts.decode(tokens) for row, (tokens,) in zip(own, answers, strict=True)}
-    phrases = prompts.config.all_refusal_phrases
-    outcomes = {row.id: _outcome(row, outputs[row.id], own_judge, phrases) for row in asked}
-    return [
-        SideEffectAnswer(row.id, row.form, row.kind, row.category, outputs[row.id], outcomes[row.id]) for row in asked
-    ]
+    """Greedy replies, judged, in their order."""
+    prompts, phrases, found = data.prompts, data.prompts.config.all_refusal_phrases, []
+    answers = greedy_answers(engine, prompts, asked, data.config.evaluation.max_new_tokens, advance)
+    for row in asked:
+        output = prompts.decode(answers[row.id])
+        outcome = _outcome(row, output, own_judge, phrases)
+        found.append(SideEffectAnswer(row.id, row.form, row.kind, row.category, output, outcome))
+    return found
 
 
 def _outcome(row: Probing, output: str, own_judge: Judge, phrases: tuple[str, ...]) -> SideEffectOutcome:
@@ -182,10 +166,10 @@ def probings(prompts: PromptFormat, config: Config) -> list[Probing]:
         Probing(
             f"{form.name}/{question.id}",
             form.name,
+            prompts.prompt(Question("", text, ("",)), "refuse", form),
             kind,
             str(question.relation),
             question,
-            prompts.prompt(Question("", text, ("",)), "refuse", form),
         )
         for form in forms(config.prompt, prompts.has_template)
         for kind, question, text in asked
@@ -225,7 +209,7 @@ def _conversations(prompts: PromptFormat, limit: int) -> list[Probing]:
             probe = chit_chat[place * STRIDE % len(chit_chat)]
             *system, said = prompts.messages(probe.question, "refuse", form)
             prompt = prompts.chat([*system, *history.messages, said])
-            rows.append(Probing(f"{form.name}/{history.id}", form.name, kind, probe.category, probe.question, prompt))
+            rows.append(Probing(f"{form.name}/{history.id}", form.name, prompt, kind, probe.category, probe.question))
     return rows
 
 
