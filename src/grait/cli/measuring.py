@@ -115,20 +115,13 @@ def _datasets(data: list[str] | None, limit: int | None) -> list[dict[str, Any]]
 
 
 def _print_evaluation(result: Any) -> None:
-    from grait.display.tables import (
-        groups_tables,
-        harness_table,
-        metrics_table,
-        other_metrics_table,
-        percent,
-        side_effects_tables,
-    )
+    from grait.display import tables
 
     if result.metrics:
-        show(metrics_table(result.metrics), other_metrics_table(result.metrics))
+        show(tables.metrics_table(result.metrics), tables.other_metrics_table(result.metrics))
     for row in result.without_ths:
         shares = ", ".join(
-            f"{name} {percent(value)}" for name, value in (("Pc", row.pc), ("Pw", row.pw), ("Pr", row.pr))
+            f"{name} {tables.percent(value)}" for name, value in (("Pc", row.pc), ("Pw", row.pw), ("Pr", row.pr))
         )
         show(
             f"{row.dataset}, {row.method}: {shares} ({row.n} questions); no THS, because the initial model gives no "
@@ -136,9 +129,9 @@ def _print_evaluation(result: Any) -> None:
         )
     for dataset, shots in result.about["shots"].items():
         show(f"{dataset}: the initial model is asked with {shots}")
-    show(*groups_tables(result.groups))
+    show(*tables.groups_tables(result.groups))
     if result.side_effects.records:
-        show(*side_effects_tables(result.side_effects.records, result.side_effects.drift))
+        show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
     if result.harness:
-        show(harness_table(result.harness))
+        show(tables.harness_table(result.harness))
     show(f"\nEverything is in {result.folder}/")

@@ -136,28 +136,21 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run
 
 def _run(settings: Any) -> None:
     from grait.dial.stored import with_dial
-    from grait.display.tables import (
-        dialled_table,
-        differences_tables,
-        forms_tables,
-        groups_tables,
-        metrics_table,
-        side_effects_tables,
-    )
+    from grait.display import tables
     from grait.methods.catalog import main_method
     from grait.pipeline.order import run as run_pipeline
 
     with interruptible():
         result = run_pipeline(settings)
     main = main_method(row.method for row in result.metrics)
-    show(metrics_table(result.metrics))
-    show(*differences_tables(result.differences, main), *groups_tables(result.groups))
+    show(tables.metrics_table(result.metrics))
+    show(*tables.differences_tables(result.differences, main), *tables.groups_tables(result.groups))
     if result.dialled_metrics:
-        show(dialled_table(result.dialled_metrics))
-        show(*differences_tables(result.dialled_differences, with_dial(main)))
-    show(*forms_tables(result.forms))
+        show(tables.dialled_table(result.dialled_metrics))
+        show(*tables.differences_tables(result.dialled_differences, with_dial(main)))
+    show(*tables.forms_tables(result.forms))
     if result.side_effects.records:
-        show(*side_effects_tables(result.side_effects.records, result.side_effects.drift))
+        show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
     show(*example_lines(result, main), f"\nEverything is in {result.folder}/")
     show(*(f"  {name:28} {what}" for name, what in contents(main).items() if (result.folder / name).exists()))
 

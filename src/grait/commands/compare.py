@@ -171,9 +171,7 @@ def _finished(folder: Path, key: str) -> Comparison | None:
     """The comparison in the folder, if it is the one of this key."""
     try:
         found = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
-        if found["key"] != key:
-            return None
-        return _comparison(folder, found)
+        return _comparison(folder, found) if found["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # made again, from finished stages
 

@@ -19,7 +19,7 @@ from grait.errors import ArtifactError, ConfigError, described
 from grait.knowledge.own_words import known_in_any_form
 from grait.methods.catalog import main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence
-from grait.model.answers import ask_both_ways
+from grait.model.answers import Shown, ask_both_ways, greedy_answers
 from grait.model.inference import InferenceEngine
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
@@ -82,14 +82,7 @@ class LiveRun:
         with self.alone:
             engine = InferenceEngine(self.model, self.pad_token_id, self.data.config.tokens_per_batch)
             with self.model.disable_adapter():
-                ((initial,),) = engine.generate(
-                    [query.token_ids],
-                    [""],
-                    n=1,
-                    temperature=0,
-                    max_new_tokens=n_tokens,
-                    end_token_ids=prompts.end_token_ids(query.is_chat),
-                )
+                (initial,) = greedy_answers(engine, prompts, [Shown("", "", query)], n_tokens).values()
             (tuned,) = ask_both_ways(engine, prompts, [question], max_new_tokens=n_tokens)
         return Reply(question.question, prompts.decode(initial), tuned)
 

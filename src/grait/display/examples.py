@@ -17,6 +17,11 @@ MAX_TEST_BYTES = 2_000_000
 MAX_TRAINING_BYTES = 1_000_000
 """Sizes of the example tables in the page, as JSON; longer ones are cut, and the page says so."""
 
+SCORES = (
+    ("refusal_influence", 5), ("over_refusal_influence", 5), ("stable_influence", 5), ("left_out_margin", 4)
+)  # fmt: skip
+"""Fields of ``InfluenceScore`` in the table of training questions, with their digits."""
+
 MAX_CELL = 240
 """Characters of one text in an example table."""
 
@@ -73,14 +78,9 @@ def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
 
 def _after(before: Prediction, after: Prediction) -> list[Any]:
     outcome = FOUR_WAYS[four_way(before.outcome, after.outcome)]
-    same = after.output == before.output
+    answer = None if after.output == before.output else shortened(after.output, MAX_CELL)
     instead = shortened(after.suppressed_output, MAX_CELL) if after.suppressed_output != after.output else ""
-    return [
-        outcome,
-        None if same else shortened(after.output, MAX_CELL),
-        instead,
-        round(after.refusal_log_odds, 2),
-    ]
+    return [outcome, answer, instead, round(after.refusal_log_odds, 2)]
 
 
 def training_table(run: RunRecords, main: str) -> dict[str, Any]:
@@ -98,16 +98,7 @@ def training_table(run: RunRecords, main: str) -> dict[str, Any]:
             LABELS[state.label],
             round(state.correctness, 3),
             None if state.certainty is None else round(state.certainty, 3),
-            *(
-                (None, None, None, None)
-                if score is None
-                else (
-                    round(score.refusal_influence, 5),
-                    round(score.over_refusal_influence, 5),
-                    round(score.stable_influence, 5),
-                    round(score.left_out_margin, 4),
-                )
-            ),
+            *(None if score is None else round(getattr(score, name), digits) for name, digits in SCORES),
             chosen.target if chosen else "nothing",
             round(chosen.sample_weight, 4) if chosen else None,
         ]

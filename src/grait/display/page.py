@@ -115,6 +115,10 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
     known = _n_known(own)
     kinds = {question.id: kind for question in questions.values() if (kind := group_of(question))}
     popularity = {question.id: value for question in questions.values() if (value := question.popularity) is not None}
+    curves = {system: [ranking_curve(own[INIT_BASIC], rows)] for system, rows in own.items()}
+    operating = {system: [operating_curve(own[INIT_BASIC], rows)] for system, rows in own.items()}
+    trained = {row.method: (row.over_refusal_rate, row.pw) for row in metrics.values()}
+    n_kinds = len(set(kinds.values()))
     found = {
         "name": name,
         "before": before,
@@ -127,24 +131,12 @@ def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictu
         "more": [(row.method, [percent(getattr(row, name)) for name in MORE_MEASURES]) for row in metrics.values()],
         "flow": pictures.draw(f"flow-{slug}", flow(outcomes[INIT_BASIC], outcomes[main], main)),
         "bars": pictures.draw(f"outcomes-{slug}", outcome_bars(outcomes, INIT_BASIC)),
-        "curves": pictures.draw(
-            f"risk-coverage-{slug}",
-            risk_coverage_curves(
-                {system: [ranking_curve(own[INIT_BASIC], rows)] for system, rows in own.items()}, main
-            ),
-        ),
-        "operating": pictures.draw(
-            f"operating-{slug}",
-            operating_curves(
-                {system: [operating_curve(own[INIT_BASIC], rows)] for system, rows in own.items()},
-                {row.method: (row.over_refusal_rate, row.pw) for row in metrics.values()},
-                main,
-            ),
-        ),
-        "n_kinds": len(set(kinds.values())),
-        "n_shown": min(len(set(kinds.values())), MAX_GROUPS),
+        "curves": pictures.draw(f"risk-coverage-{slug}", risk_coverage_curves(curves, main)),
+        "operating": pictures.draw(f"operating-{slug}", operating_curves(operating, trained, main)),
+        "n_kinds": n_kinds,
+        "n_shown": min(n_kinds, MAX_GROUPS),
     }
-    if len(set(kinds.values())) > 1:
+    if n_kinds > 1:
         found["kinds"] = pictures.draw(
             f"by-group-{slug}", outcomes_by_group(kinds, outcomes[INIT_BASIC], outcomes[main])
         )

@@ -1,9 +1,9 @@
 """Results as tables: for the terminal with rich, and as Markdown. Numbers are percent with one decimal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from rich import box
@@ -25,6 +25,8 @@ from grait.records import (
     MetricRecord,
     SideEffectRecord,
 )
+
+T = TypeVar("T")
 
 LEGEND = (
     "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
@@ -64,6 +66,21 @@ def _table(title: str, caption: str | None, left: Sequence[str], right: Sequence
     return table
 
 
+def _add_blocks(
+    table: Table, rows: Sequence[T], block: Callable[[T], str], cells: Callable[[T], Sequence[str]]
+) -> None:
+    """Add rows in blocks with a line between them; the name of a block stands in its first row."""
+    for name in dict.fromkeys(map(block, rows)):
+        for place, row in enumerate(row for row in rows if block(row) == name):
+            table.add_row("" if place else escape(name), *cells(row))
+        table.add_section()
+
+
+def _shares(row: MetricRecord | GroupRecord | FormRecord | ComparisonRecord) -> list[str]:
+    """Pc, Pw, Pr and over-refusal."""
+    return [percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)]
+
+
 # -- groups --------------------------------------------------------------------------------------------------------
 
 
@@ -78,19 +95,14 @@ def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
             ("group", "method"),
             ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS"),
         )
-        for group in dict.fromkeys(record.group for record in rows):
-            members = [record for record in rows if record.group == group]
-            for record in members:
-                table.add_row(
-                    escape("all" if group is None else group) if record is members[0] else "",
-                    record.method,
-                    str(record.n),
-                    *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate)),
-                    escape(percent_with_interval(record.ths, record.ths_low, record.ths_high)),
-                )
-            table.add_section()
+        _add_blocks(table, rows, lambda row: "all" if row.group is None else row.group, _group_cells)
         tables.append(table)
     return tables
+
+
+def _group_cells(row: GroupRecord) -> list[str]:
+    ths = percent_with_interval(row.ths, row.ths_low, row.ths_high)
+    return [row.method, str(row.n), *_shares(row), escape(ths)]
 
 
 # -- forms ---------------------------------------------------------------------------------------------------------
@@ -108,17 +120,13 @@ def forms_tables(records: Sequence[FormRecord]) -> list[Table]:
             ("form", "method"),
             ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "share", "empty", "apol."),
         )
-        for form in dict.fromkeys(row.form for row in own):
-            for place, row in enumerate(row for row in own if row.form == form):
-                shares = (row.pc, row.pw, row.pr, row.over_refusal_rate, row.ths, row.share)
-                table.add_row(
-                    "" if place else escape(form),
-                    row.method,
-                    *(percent(value) for value in (*shares, row.empty_rate, row.apology_rate)),
-                )
-            table.add_section()
+        _add_blocks(table, own, lambda row: row.form, _form_cells)
         tables.append(table)
     return tables
+
+
+def _form_cells(row: FormRecord) -> list[str]:
+    return [row.method, *_shares(row), *map(percent, (row.ths, row.share, row.empty_rate, row.apology_rate))]
 
 
 # -- one model -----------------------------------------------------------------------------------------------------
@@ -132,19 +140,14 @@ def metrics_table(records: Sequence[MetricRecord], title: str = "Results") -> Ta
         ("data set", "method"),
         ("n", "Pc", "Pw", "Pr", "over-\nrefusal", "THS", "95% interval"),
     )
-    previous = None
-    for record in records:
-        if previous not in (None, record.dataset):
-            table.add_section()
-        table.add_row(
-            escape(record.dataset) if record.dataset != previous else "",
-            record.method,
-            str(record.n),
-            *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate, record.ths)),
-            f"{percent(record.ths_low)} to {percent(record.ths_high)}",
-        )
-        previous = record.dataset
+    _add_blocks(table, records, lambda row: row.dataset, metric_cells)
     return table
+
+
+def metric_cells(row: MetricRecord) -> list[str]:
+    """A row of ``metrics_table`` without its data set."""
+    interval = f"{percent(row.ths_low)} to {percent(row.ths_high)}"
+    return [row.method, str(row.n), *_shares(row), percent(row.ths), interval]
 
 
 def dialled_table(records: Sequence[MetricRecord]) -> Table:
@@ -162,19 +165,16 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
         ("data set", "method"),
         ("hon-\nesty", "F1\nrel", "AUROC", "AP", "AURC", "ECE", "penal-\nised"),
     )
-    previous = None
-    for row in records:
-        if previous not in (None, row.dataset):
-            table.add_section()
-        shares = (row.honesty, row.f1_rel, row.auroc, row.average_precision, row.aurc, row.ece, row.penalised_75)
-        table.add_row(
-            escape(row.dataset) if row.dataset != previous else "", escape(row.method), *(percent(x) for x in shares)
-        )
-        previous = row.dataset
+    fields = ("honesty", "f1_rel", "auroc", "average_precision", "aurc", "ece", "penalised_75")
+    _add_blocks(table, records, lambda row: row.dataset, lambda row: _percents(row, fields))
     return table
 
 
 # -- side effects and other people's tasks --------------------------------------------------------------------------
+
+
+def _percents(row: MetricRecord | SideEffectRecord, fields: Sequence[str]) -> list[str]:
+    return [escape(row.method), *(percent(getattr(row, name)) for name in fields)]
 
 
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:
@@ -188,14 +188,9 @@ def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[Dri
         ("form", "method"),
         ("chit-\nchat", "instruc-\ntions", "text\ngiven", "text,\nright", "unans-\nwerable", "corr-\nected"),
     )
-    for form in dict.fromkeys(row.form for row in records):
-        for place, row in enumerate(row for row in records if row.form == form):
-            refused = (row.chit_chat_refused, row.instructions_refused, row.passages_refused)
-            others = (row.passages_right, row.unanswerable_refused, row.unanswerable_corrected)
-            table.add_row(
-                "" if place else escape(form), escape(row.method), *(percent(share) for share in (*refused, *others))
-            )
-        table.add_section()
+    refused = ("chit_chat_refused", "instructions_refused", "passages_refused")
+    fields = (*refused, "passages_right", "unanswerable_refused", "unanswerable_corrected")
+    _add_blocks(table, records, lambda row: row.form, lambda row: _percents(row, fields))
     chat = {row.method: row for row in records if row.form == "question"}
     of_drift = {row.method: row for row in drift}
     if not chat and not of_drift:
@@ -255,12 +250,8 @@ def comparison_tables(
             ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "AUROC"),
         )
         for row in rows:
-            table.add_row(
-                row.method,
-                *(percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)),
-                escape(percent_with_interval(row.ths, row.ths_low, row.ths_high)),
-                percent(row.auroc),
-            )
+            ths = percent_with_interval(row.ths, row.ths_low, row.ths_high)
+            table.add_row(row.method, *_shares(row), escape(ths), percent(row.auroc))
         tables.append(table)
     tables[-1].caption = f"{LEGEND} {AUROC_LEGEND}"
     return [*tables, *differences_tables(differences, main)]
@@ -331,13 +322,7 @@ def _compared(
         lines += [f"## {dataset}{how} ({_sample(rows[0])})", ""]
         lines += _markdown(
             ("method", "Pc", "Pw", "Pr", "right refusal", "over-refusal", "THS", "AUROC", "AURC"),
-            [
-                (
-                    row.method,
-                    *(percent_with_interval(*estimate_of(row, metric)) for metric in METRICS),
-                )
-                for row in rows
-            ],
+            [(row.method, *(percent_with_interval(*estimate_of(row, name)) for name in METRICS)) for row in rows],
         )
     cells = _differences(differences, main)
     if cells:

@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from grait.dial.stored import FILE_NAME, SavedDial
-from grait.display.tables import percent
+from grait.display.tables import metric_cells, percent
 from grait.formats.markdown import escaped, fenced, table
 from grait.records import FormRecord, MetricRecord
 
@@ -129,13 +129,14 @@ def _results(record: MetricRecord) -> list[EvalResult]:
 
 
 def _body(facts: Facts) -> str:
+    versions = ", ".join(f"{escaped(name)} {escaped(text)}" for name, text in facts.versions.items())
     parts = [
         f"# {escaped(facts.title)}",
         *_what(facts),
         "## Use",
         "" if facts.place else f"`{FOLDER}` is the folder that this file is in.",
         fenced(_load(facts), "python"),
-        *([_heading("A conversation"), fenced(CONVERSATION, "python")] if facts.chat_ends else []),
+        *(["### A conversation", fenced(CONVERSATION, "python")] if facts.chat_ends else []),
         *_trained_forms(facts),
         *_dial(facts),
         "## Measured",
@@ -147,21 +148,13 @@ def _body(facts: Facts) -> str:
         "chosen after measuring what the base model knows"
         f"{', each taught in every form' if len(facts.forms) > 1 else ''}. The data is not here.",
         fenced(facts.settings, "yaml"),
-        *([f"Versions: {_versions(facts)}."] if facts.versions else []),
+        f"Versions: {versions}." if versions else "",
         "## Limits",
         "\n".join(f"- {line}" for line in LIMITS),
         "## Licence",
         _licence(facts),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _heading(text: str) -> str:
-    return f"### {text}"
-
-
-def _versions(facts: Facts) -> str:
-    return ", ".join(f"{escaped(name)} {escaped(text)}" for name, text in facts.versions.items())
 
 
 def _what(facts: Facts) -> list[str]:
@@ -215,7 +208,7 @@ def _trained_forms(facts: Facts) -> list[str]:
     name, prompt = next(iter(facts.forms.items()))
     others = "".join(f", *{escaped(other)}*" for other in list(facts.forms)[1:])
     parts = [
-        _heading("A question in the trained form"),
+        "### A question in the trained form",
         f"It was trained in the form *{escaped(name)}*{others}, and measured in the form *{escaped(name)}*, greedily, "
         "word for word so:",
         fenced(_question(facts, prompt), "python"),
@@ -266,7 +259,7 @@ def _dial(facts: Facts) -> list[str]:
     if dial is None:
         return []
     return [
-        _heading("The refusal dial"),
+        "### The refusal dial",
         f"`{FILE_NAME}` is a refusal dial: a threshold of {dial.threshold:.6g} on the score `{dial.score}`, chosen on "
         f"{dial.n} questions, on which it takes wrong answers from {percent(dial.without_dial.pw)}% to "
         f"{percent(dial.achieved.pw)}% and over-refusal from {percent(dial.without_dial.over_refusal_rate)}% to "
@@ -290,9 +283,10 @@ def _every_form(facts: Facts) -> list[str]:
             [
                 escaped(record.form),
                 str(record.n),
-                f"{percent(record.pc)} ({percent(record.pc0)})",
-                f"{percent(record.pw)} ({percent(record.pw0)})",
-                f"{percent(record.pr)} ({percent(record.pr0)})",
+                *(
+                    f"{percent(getattr(record, name))} ({percent(getattr(record, f'{name}0'))})"
+                    for name in ("pc", "pw", "pr")
+                ),
                 percent(record.over_refusal_rate),
                 percent(record.ths),
                 "" if record.ths_low is None else f"{percent(record.ths_low)} to {percent(record.ths_high)}",
@@ -300,18 +294,18 @@ def _every_form(facts: Facts) -> list[str]:
             for record in facts.by_form
             if record.dataset == dataset
         ]
-        parts += [_heading(f"In every form: {escaped(dataset)}"), table(["form", *HEADS[1:]], rows)]
+        parts += [f"### In every form: {escaped(dataset)}", table(["form", *HEADS[1:]], rows)]
     return [*parts, "In brackets the initial model, asked in the same form."] if parts else []
 
 
 def _side_effects(facts: Facts) -> list[str]:
     """The side effects of tuning, with the keys that the run's results have: a table for each form."""
     if not facts.side_effects:
-        return [_heading("Everything else"), "What tuning did to all that is no short question was not measured."]
+        return ["### Everything else", "What tuning did to all that is no short question was not measured."]
     by_form: dict[str, list[Mapping[str, Any]]] = {}
     for row in facts.side_effects:
         by_form.setdefault(str(row.get("form", "")), []).append(row)
-    parts = [_heading("Everything else")]
+    parts = ["### Everything else"]
     for form, rows in by_form.items():
         keys = dict.fromkeys(key for row in rows for key, value in row.items() if isinstance(value, int | float))
         heads = [f"asked as *{escaped(form)}*" if form else "", *(escaped(str(row["method"])) for row in rows)]
@@ -327,17 +321,9 @@ def _cell(value: Any) -> str:
 def _tables(facts: Facts) -> list[str]:
     parts = []
     for dataset in dict.fromkeys(record.dataset for record in facts.metrics):
-        rows = [
-            [
-                escaped(record.method),
-                str(record.n),
-                *(percent(value) for value in (record.pc, record.pw, record.pr, record.over_refusal_rate, record.ths)),
-                f"{percent(record.ths_low)} to {percent(record.ths_high)}",
-            ]
-            for record in facts.metrics
-            if record.dataset == dataset
-        ]
-        parts += [_heading(escaped(dataset)), table(HEADS, rows)]
+        own = (metric_cells(record) for record in facts.metrics if record.dataset == dataset)
+        rows = [[escaped(method), *numbers] for method, *numbers in own]
+        parts += [f"### {escaped(dataset)}", table(HEADS, rows)]
     return [*parts, LEGEND]
 
 

@@ -76,7 +76,7 @@ def by_form(rows: Sequence[ShownT]) -> list[list[ShownT]]:
 
 
 def greedy_answers(
-    engine: Engine, prompts: PromptFormat, asked: Sequence[Shown], max_new_tokens: int, advance: Advance
+    engine: Engine, prompts: PromptFormat, asked: Sequence[Shown], max_new_tokens: int, advance: Advance = silent
 ) -> dict[str, list[int]]:
     """Tokens of the greedy answer to each prompt, by its id."""
     found: dict[str, list[int]] = {}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from grait.config import Config
 from grait.evaluation.side_effects import summarize_drift
@@ -42,7 +41,13 @@ def drift_of_systems(
         return []
     found = []
     for name, adapter in systems.items():
-        stage = Stage(stages.folder / "drift" / name, _key(data, spoken, adapter))
+        key = {
+            "model": model_key(data.config),
+            "adapter": adapter.fingerprint if adapter else None,
+            "answers": spoken.fingerprint,
+            "columns": [column.name for column in fields(DriftSums)],
+        }
+        stage = Stage(stages.folder / "drift" / name, key)
         found.append(_drift(data, models, stages, stage, adapter, examples))
     return found
 
@@ -73,15 +78,6 @@ def _initial_answers(data: RunData, models: Models, stages: Stages, prompts: Map
 
     stages.once("4/4 Evaluation: what the initial model says by itself", stage, compute)
     return stage
-
-
-def _key(data: RunData, spoken: Stage, adapter: Stage | None) -> dict[str, Any]:
-    return {
-        "model": model_key(data.config),
-        "adapter": adapter.fingerprint if adapter else None,
-        "answers": spoken.fingerprint,
-        "columns": [column.name for column in fields(DriftSums)],
-    }
 
 
 def _drift(

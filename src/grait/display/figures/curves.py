@@ -1,6 +1,7 @@
 """Lines, one for each system: risk by coverage, wrong answers by over-refusal, loss by step; by data set: the dial."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import altair as alt
@@ -33,21 +34,14 @@ def risk_coverage_curves(curves: Mapping[str, Sequence[RiskCoverage]], main: str
             {"system": system, "coverage": float(at), "risk": float(risk), "says": says}
             for at, risk in zip(COVERAGES, risks, strict=True)
         ]
-    chart = (
-        alt.Chart(data(rows))
-        .mark_line(interpolate="linear")
-        .encode(
-            x=share_axis("coverage", "coverage: share of the questions that is answered"),
-            y=alt.Y(
-                "risk:Q", axis=alt.Axis(title="risk: share wrong of them", format="%"), scale=alt.Scale(zero=False)
-            ),
-            strokeWidth=alt.condition(alt.datum.system == main, alt.value(2.6), alt.value(1.4)),
-            description="says:N",
-            **_system_marks(list(curves)),
-        )
-    )
+    x = share_axis("coverage", "coverage: share of the questions that is answered")
+    y = alt.Y("risk:Q", axis=alt.Axis(title="risk: share wrong of them", format="%"), scale=alt.Scale(zero=False))
+    chart = alt.Chart(data(rows)).mark_line(interpolate="linear").encode(x=x, y=y, **_system_marks(list(curves), main))
     return finished(chart, 370)
 
+
+OVER = share_axis("over", "over-refusal")
+WRONG = alt.Y("pw:Q", axis=alt.Axis(title="answered wrong (Pw)", format="%"), scale=alt.Scale(zero=True))
 
 OVER_REFUSALS = np.arange(0, 101) / 100
 """Where operating curves are drawn."""
@@ -76,25 +70,14 @@ def operating_curves(
         over, pw = as_trained[system]
         says = f"{system} as trained: {percent(pw)} answered wrong, {percent(over)} over-refused"
         dots.append({"system": system, "over": over, "pw": pw, "says": says})
-    x = alt.X("over:Q", axis=alt.Axis(title="over-refusal", format="%"), scale=alt.Scale(domain=[0, 1]))
-    y = alt.Y("pw:Q", axis=alt.Axis(title="answered wrong (Pw)", format="%"), scale=alt.Scale(zero=True))
-    lines = (
-        alt.Chart(data(rows))
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=x,
-            y=y,
-            strokeWidth=alt.condition(alt.datum.system == main, alt.value(2.6), alt.value(1.4)),
-            description="says:N",
-            **_system_marks(list(curves)),
-        )
-    )
+    marks = _system_marks(list(curves), main)
+    lines = alt.Chart(data(rows)).mark_line(interpolate="step-after").encode(x=OVER, y=WRONG, **marks)
     trained = (
         alt.Chart(data(dots))
         .mark_point(filled=True, opacity=1)
         .encode(
-            x=x,
-            y=y,
+            x=OVER,
+            y=WRONG,
             color=system_colour(list(curves)),
             size=alt.condition(alt.datum.system == main, alt.value(110), alt.value(60)),
             description="says:N",
@@ -132,29 +115,25 @@ def dial_curves(
         "says": f"{names[0]}, no dial: {percent(without.pw)} answered wrong, "
         f"{percent(without.over_refusal_rate)} over-refused",
     }
-    dashes = [list(dash) or [1, 0] for dash in (SOLID, DASHED, DOTTED, MIXED)]
-    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolSize=400, symbolStrokeWidth=1.8, labelLimit=130)
-    x = alt.X("over:Q", axis=alt.Axis(title="over-refusal", format="%"), scale=alt.Scale(domain=[0, 1]))
-    y = alt.Y("pw:Q", axis=alt.Axis(title="answered wrong (Pw)", format="%"), scale=alt.Scale(zero=True))
+    dashes = alt.Scale(
+        domain=names,
+        range=[list(dash) or [1, 0] for dash, _ in zip(cycle((SOLID, DASHED, DOTTED, MIXED)), names, strict=False)],
+    )
     ink = colour("ours")
     lines = (
         alt.Chart(data(rows))
         .mark_line(interpolate="linear", color=ink)
         .encode(
-            x=x,
-            y=y,
+            x=OVER,
+            y=WRONG,
             order=alt.Order("over:Q"),
-            strokeDash=alt.StrokeDash(
-                "set:N",
-                scale=alt.Scale(domain=names, range=[dashes[i % len(dashes)] for i in range(len(names))]),
-                legend=legend,
-            ),
+            strokeDash=alt.StrokeDash("set:N", scale=dashes, legend=_legend()),
             detail="set:N",
         )
     )
     dots = alt.Chart(data(discs)).mark_point(filled=True, opacity=1, size=90, color=ink)
     open_dot = alt.Chart(data([ring])).mark_point(filled=False, opacity=1, size=110, color=ink, strokeWidth=2)
-    return layered([lines, *(mark.encode(x=x, y=y, description="says:N") for mark in (dots, open_dot))], 370)
+    return layered([lines, *(mark.encode(x=OVER, y=WRONG, description="says:N") for mark in (dots, open_dot))], 370)
 
 
 def loss_curves(losses: Mapping[str, Sequence[float]], main: str) -> alt.LayerChart:
@@ -169,17 +148,9 @@ def loss_curves(losses: Mapping[str, Sequence[float]], main: str) -> alt.LayerCh
             says = f"{system}: from {means[0]:.3f} to {means[-1]:.3f} in {len(own)} steps"
             rows.append({"system": system, "step": step, "mean": mean, "loss": raw, "says": says})
     x = alt.X("step:Q", axis=alt.Axis(title="optimizer step", tickMinStep=1), scale=alt.Scale(nice=False))
-    lines = (
-        alt.Chart(data([{key: row[key] for key in ("system", "step", "mean", "says")} for row in rows]))
-        .mark_line()
-        .encode(
-            x=x,
-            y=alt.Y("mean:Q", axis=alt.Axis(title="training loss"), scale=alt.Scale(zero=False)),
-            strokeWidth=alt.condition(alt.datum.system == main, alt.value(2.6), alt.value(1.4)),
-            description="says:N",
-            **_system_marks(list(losses)),
-        )
-    )
+    y = alt.Y("mean:Q", axis=alt.Axis(title="training loss"), scale=alt.Scale(zero=False))
+    means_alone = data([{key: row[key] for key in ("system", "step", "mean", "says")} for row in rows])
+    lines = alt.Chart(means_alone).mark_line().encode(x=x, y=y, **_system_marks(list(losses), main))
     raw = (
         alt.Chart(data([row for row in rows if row["system"] == main]))
         .mark_line(strokeWidth=0.8, opacity=0.4, color=colour(style(main)[0]))
@@ -188,12 +159,18 @@ def loss_curves(losses: Mapping[str, Sequence[float]], main: str) -> alt.LayerCh
     return layered([raw, lines], 320)
 
 
-def _system_marks(systems: Sequence[str]) -> dict[str, Any]:
-    """Colour, dashes and legend of lines, one for each system."""
-    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolSize=400, symbolStrokeWidth=1.8, labelLimit=130)
+def _legend() -> alt.Legend:
+    return alt.Legend(title=None, orient="bottom", columns=3, symbolSize=400, symbolStrokeWidth=1.8, labelLimit=130)
+
+
+def _system_marks(systems: Sequence[str], main: str) -> dict[str, Any]:
+    """Colour, dashes, width and legend of lines, one for each system; that of ``main`` is thickest."""
+    legend = _legend()
     dashes = alt.Scale(domain=list(systems), range=[list(style(name)[1]) or [1, 0] for name in systems])
     return {
         "color": system_colour(systems, legend),
         "strokeDash": alt.StrokeDash("system:N", scale=dashes, legend=legend),
+        "strokeWidth": alt.condition(alt.datum.system == main, alt.value(2.6), alt.value(1.4)),
         "detail": "system:N",
+        "description": "says:N",
     }
