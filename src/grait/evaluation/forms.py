@@ -1,8 +1,9 @@
 """A system's answers in each form of a question, against the initial model asked in the same form."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import fmean
+from typing import Any
 
 from grait.evaluation.metrics import measure_outcomes
 from grait.judging.apologies import is_apology
@@ -10,6 +11,9 @@ from grait.records import FormRecord, Prediction
 
 ALL = "all"
 """The form of the mean over all forms."""
+
+MEANS = ("pc0", "pw0", "pr0", "pc", "pw", "pr", "over_refusal_rate", "empty_rate", "apology_rate")
+"""Fields that are defined in every form."""
 
 
 def summarize_form(
@@ -59,25 +63,20 @@ def with_means(records: Sequence[FormRecord]) -> list[FormRecord]:
 
 
 def _mean(own: Sequence[FormRecord]) -> FormRecord:
-    def over(name: str) -> float:
-        return fmean(getattr(row, name) for row in own)
-
     def where_defined(name: str) -> float | None:
         values = [value for row in own if (value := getattr(row, name)) is not None]
         return fmean(values) if values else None
 
-    return FormRecord(
-        method=own[0].method,
-        dataset=own[0].dataset,
+    means: dict[str, Any] = {name: fmean(getattr(row, name) for row in own) for name in MEANS}
+    return replace(
+        own[0],
+        **means,
         form=ALL,
         n=max(row.n for row in own),
-        **{name: over(name) for name in ("pc0", "pw0", "pr0", "pc", "pw", "pr", "over_refusal_rate")},
         ths=where_defined("ths"),
         ths_low=None,
         ths_high=None,
         share=where_defined("share"),
-        empty_rate=over("empty_rate"),
-        apology_rate=over("apology_rate"),
     )
 
 

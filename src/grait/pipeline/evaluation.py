@@ -19,15 +19,7 @@ from grait.pipeline.predict import predict
 from grait.pipeline.results import SUMMARY, Answered, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
-from grait.records import (
-    Asked,
-    DifferenceRecord,
-    FormRecord,
-    GroupRecord,
-    MetricRecord,
-    Prediction,
-    Question,
-)
+from grait.records import Asked, DifferenceRecord, FormRecord, GroupRecord, MetricRecord, Prediction, Question
 from grait.runtime import processes
 from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
@@ -77,7 +69,26 @@ def answer_questions(
     stage = Stage(within / asked.title / system.name, key)
 
     def compute(partial: Path) -> Notes:
-        predictions, skipped = ask(data, models, stage, system, asked)
+        new_tokens = data.config.evaluation.max_new_tokens
+        kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title, form=system.form)
+        with models.engine(system.adapter) as engine:
+            predictions = stage_rows(
+                stage,
+                Prediction,
+                kept,
+                lambda part, advance: predict(
+                    engine,
+                    data.prompts,
+                    part,
+                    system.asked,
+                    system.judge,
+                    form=system.form,
+                    max_new_tokens=new_tokens,
+                    advance=advance,
+                ),
+                bar=f"{system.name}, {asked.title}",
+                groups=data.prompts.asked_together(kept, system.asked, system.form),
+            )
         write_rows(partial / "predictions.parquet", predictions)
         return {"skipped": skipped}
 
@@ -115,36 +126,6 @@ def answers_key(data: RunData, system: System, questions: Sequence[Question]) ->
         "questions": digest(questions),
         "max_new_tokens": config.evaluation.max_new_tokens,
     }
-
-
-def ask(
-    data: RunData, models: Models, stage: Stage, system: System, asked: QuestionSet
-) -> tuple[list[Prediction], list[str]]:
-    """A prediction for each question that is not too long, in their order, and the ids of the others.
-
-    What is finished is kept in ``stage.unfinished()``.
-    """
-    new_tokens = data.config.evaluation.max_new_tokens
-    kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title, form=system.form)
-    with models.engine(system.adapter) as engine:
-        predictions = stage_rows(
-            stage,
-            Prediction,
-            kept,
-            lambda part, advance: predict(
-                engine,
-                data.prompts,
-                part,
-                system.asked,
-                system.judge,
-                form=system.form,
-                max_new_tokens=new_tokens,
-                advance=advance,
-            ),
-            bar=f"{system.name}, {asked.title}",
-            groups=data.prompts.asked_together(kept, system.asked, system.form),
-        )
-    return predictions, skipped
 
 
 def measure(

@@ -11,7 +11,7 @@ from grait.knowledge.query import query
 from grait.methods.catalog import needing_flow
 from grait.methods.selection import with_label
 from grait.model.load import resolve_device
-from grait.model.sentences import Embed, load_embedder
+from grait.model.sentences import load_embedder
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
@@ -99,7 +99,8 @@ def _query_in_parts(
 ) -> list[KnowledgeState]:
     """The knowledge query, in parts that survive a kill."""
     config = data.config
-    embed = _embedder(config)
+    is_embedded = config.knowledge.certainty == "embedding"
+    embed = load_embedder(resolve_device(config.model.device)) if is_embedded else None
     with models.engine(adapter) as engine:
         return stage_rows(
             stage,
@@ -111,11 +112,6 @@ def _query_in_parts(
             bar="knowledge query",
             groups=data.prompts.by_shots(questions),
         )
-
-
-def _embedder(config: Config) -> Embed | None:
-    """Sentence embeddings, where the certainty of free text is measured by them."""
-    return None if config.knowledge.certainty == "agreement" else load_embedder(resolve_device(config.model.device))
 
 
 def _plan_query(config: Config, training: SetSize, name: str, begins: str) -> StagePlan:

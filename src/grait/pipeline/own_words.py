@@ -89,18 +89,12 @@ def plan_own_words(config: Config, training: SetSize) -> list[StagePlan]:
     forms, samples = queried_forms(config), config.knowledge.own_samples
     if not forms or training.has_options:
         return []
-    count, per = training.count, training.count.per("training questions")
+    count, per, answers = training.count, training.count.per("training questions"), training.count.times(samples)
     new_tokens = config.knowledge.own_max_new_tokens
     work = Work.generating(count.or_per, training.prompt_tokens, new_tokens, config.tokens_per_batch, samples)
+    does = "{} samples of each question in the form {}: what the model says in its own words"
     return [
-        StagePlan(
-            f"own words {form.name}",
-            f"{samples} samples of each question in the form {form.name}: what the model says in its own words",
-            count,
-            work,
-            samples=count.times(samples),
-            per=per,
-        )
+        StagePlan(f"own words {form.name}", does.format(samples, form.name), count, work, samples=answers, per=per)
         for form in forms
     ]
 

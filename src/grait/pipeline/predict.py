@@ -1,6 +1,7 @@
 """What one system makes of a data set: greedy answers, free and without the refusal, judged, and how likely it was."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from grait.judging.outcomes import is_hedged, is_unparsable
 from grait.model.answers import ask_both_ways
@@ -36,13 +37,9 @@ def predict(
             outcome = judge(both.output, question, phrases)
             predictions[question.id] = Prediction(
                 id=question.id,
-                output=both.output,
+                **asdict(both),
                 outcome=outcome,
-                suppressed_output=both.suppressed_output,
                 suppressed_outcome=judge(both.suppressed_output, question, phrases),
-                refusal_logprob=both.refusal_logprob,
-                suppressed_logprob=both.suppressed_logprob,
-                first_token_log_odds=both.first_token_log_odds,
                 is_unparsable=outcome == "wrong" and is_unparsable(both.output, question, phrases),
                 is_hedged=outcome != "refused" and is_hedged(both.output, question, phrases),
             )

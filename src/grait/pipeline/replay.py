@@ -145,14 +145,12 @@ def positions(n_questions: int, config: Config, replayed: Replayed) -> list[int]
 
 
 def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
-    """What replay adds to the key of a training stage."""
+    """What replay adds to the key of a training stage: the stage, and the options that decide the training alone."""
     if replayed is None:
         return {}
-    return {"replay": {"stage": replayed.stage.fingerprint} | config.replay.model_dump(include={*TRAINING_KEYS})}
-
-
-TRAINING_KEYS = ("loss", "weight", "share")
-"""Of ``config.replay``, what decides the training alone."""
+    return {
+        "replay": {"stage": replayed.stage.fingerprint} | config.replay.model_dump(include={"loss", "weight", "share"})
+    }
 
 
 def asked_prompts(data: RunData) -> list[Asked]:

@@ -199,12 +199,10 @@ def _asked(limit: int) -> list[tuple[SideEffectKind, Question, str]]:
 def _conversations(prompts: PromptFormat, limit: int) -> list[Probing]:
     """Chit-chat after every history; the n-th history of each kind is followed by the same, so kinds compare."""
     chit_chat = [probe for probe in load_probes() if probe.kind == "chit-chat"]
-    kinds: tuple[tuple[SideEffectKind, str], ...] = (
-        ("after-refusal", "refusal"), ("after-greeting", "greeting"), ("after-instruction", "instruction")
-    )  # fmt: skip
+    kinds: tuple[SideEffectKind, ...] = ("after-refusal", "after-greeting", "after-instruction")
     rows, form = [], built_in("question", prompts.config)
-    for kind, category in kinds:
-        own = [row for row in load_conversations() if row.category == category]
+    for kind in kinds:
+        own = [row for row in load_conversations() if kind == f"after-{row.category}"]
         for place, history in enumerate(_spread(own, limit)):
             probe = chit_chat[place * STRIDE % len(chit_chat)]
             *system, said = prompts.messages(probe.question, "refuse", form)
@@ -233,13 +231,7 @@ def plan_side_effects(config: Config) -> list[StagePlan]:
     count = Count(len(shown) * len(asked) + sum(min(limit, n) for n in categories.values()))
     each = Work.generating(count.or_per, size.prompt_tokens, new_tokens, config.tokens_per_batch)
     does = f"what must not be refused, and what should be, to {len(systems)} systems: {', '.join(systems)}"
-    replies = StagePlan(
-        "side effects",
-        does,
-        count,
-        sum((each for _ in systems), Work()),
-        unit="prompts",
-        samples=count.times(len(systems)),
-    )
+    work, samples = sum((each for _ in systems), Work()), count.times(len(systems))
+    replies = StagePlan("side effects", does, count, work, unit="prompts", samples=samples)
     ordinary = Count(sum(kind in ("chit-chat", "instruction") for kind, _, _ in asked))
     return [replies, plan_drift(config, ordinary, size.prompt_tokens)]

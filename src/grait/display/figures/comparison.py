@@ -60,14 +60,11 @@ def trade_off(records: Sequence[ComparisonRecord], main: str) -> alt.LayerChart:
 
 
 def _forest(rows: Rows, title: str, main: str | None) -> alt.LayerChart:
+    rows = [{"system": row["system"]} | {name: 100 * row[name] for name in ("value", "low", "high")} for row in rows]
     for row in rows:
-        row["says"] = (
-            f"{row['system']}: {100 * row['value']:.1f}, 95% interval {100 * row['low']:.1f} to {100 * row['high']:.1f}"
-        )
-        row["points"] = {name: 100 * row[name] for name in ("value", "low", "high")}
-    flat = [{"system": row["system"], "says": row["says"], **row["points"]} for row in rows]
-    order = [row["system"] for row in flat]
-    base = alt.Chart(data(flat)).encode(y=names_axis("system", order), color=system_colour(order), description="says:N")
+        row["says"] = f"{row['system']}: {row['value']:.1f}, 95% interval {row['low']:.1f} to {row['high']:.1f}"
+    order = [row["system"] for row in rows]
+    base = alt.Chart(data(rows)).encode(y=names_axis("system", order), color=system_colour(order), description="says:N")
     zero = alt.Chart(data([{"zero": 0}])).mark_rule(color=colour("soft"), strokeDash=[4, 3]).encode(x="zero:Q")
     lines = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", axis=alt.Axis(title=f"{title}, points"), scale=alt.Scale(zero=False)),
