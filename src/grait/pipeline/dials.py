@@ -1,7 +1,7 @@
 """After evaluation: the refusal dial of each trained method, set on questions that the run has not seen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from grait.config import Config, DataConfig
 from grait.data.load import load_questions
@@ -170,13 +170,10 @@ def choose_dial(
     is_chat = prompts.prompt(questions[0], "refuse").is_chat
     dial = SavedDial(
         score=score,
-        threshold=choice.threshold,
+        **asdict(choice),
         target=target.metric,
         at_most=target.at_most,
         confidence=None if target.at_most is None else target.confidence,
-        hits=choice.hits,
-        trials=choice.trials,
-        upper_bound=choice.upper_bound,
         guarantee=guarantee(target),
         data=calibration.source,
         n=len(rows),

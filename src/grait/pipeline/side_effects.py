@@ -181,10 +181,12 @@ def probings(prompts: PromptFormat, config: Config) -> list[Probing]:
 
 def _asked(limit: int) -> list[tuple[SideEffectKind, Question, str]]:
     """What is asked in every form, at most so many of each kind: kind, what the reply is judged by, and the text."""
-    rows: list[tuple[SideEffectKind, Question, str]] = []
-    chit_chat = [probe for probe in load_probes() if probe.kind == "chit-chat"]
-    unanswerable = [probe for probe in load_probes() if probe.kind == "unanswerable"]
-    rows += [("chit-chat", probe.question, probe.text) for probe in _spread(chit_chat, limit)]
+
+    def probes(kind: SideEffectKind) -> list[tuple[SideEffectKind, Question, str]]:
+        own = [probe for probe in load_probes() if probe.kind == kind]
+        return [(kind, probe.question, probe.text) for probe in _spread(own, limit)]
+
+    rows = probes("chit-chat")
     for instruction in _spread(load_instructions(), limit):
         judged = Question(instruction.id, instruction.text, ("",), relation=instruction.category)
         rows.append(("instruction", judged, instruction.text))
@@ -192,8 +194,7 @@ def _asked(limit: int) -> list[tuple[SideEffectKind, Question, str]]:
         # Judged by the question alone: in the passage stand the answer and its rivals.
         judged = Question(passage.id, passage.question, passage.answers, relation=passage.relation)
         rows.append(("passage", judged, passage.text))
-    rows += [("unanswerable", probe.question, probe.text) for probe in _spread(unanswerable, limit)]
-    return rows
+    return rows + probes("unanswerable")
 
 
 def _conversations(prompts: PromptFormat, limit: int) -> list[Probing]:
