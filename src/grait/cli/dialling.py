@@ -71,10 +71,7 @@ def dial_lines(dial: Any) -> list[str]:
         f"Threshold {dial.threshold:.6g} on the {dial.score} score, chosen on {dial.n} questions ({dial.data.title})."
     ]
     if dial.guarantee is None:
-        return [
-            *lines,
-            "It lies where THS is highest on these questions, so expect a little less on new ones.",
-        ]
+        return [*lines, "It lies where THS is highest on these questions, so expect a little less on new ones."]
     counted = "questions that the initial model answers right" if dial.target == "over_refusal" else "questions"
     verb = "refused" if dial.target == "over_refusal" else "answered wrong"
     return [
@@ -127,11 +124,7 @@ def chat(
             console,
             model.ask,
             _speaker(model, form, system, max_new_tokens),
-            method=model.method,
-            refusal=model.refusal,
-            score=model.score,
-            threshold=model.threshold,
-            shows_initial=compare,
+            **_settings(model, compare),
             echoes=not is_typed,
         )
         if is_typed:
@@ -164,15 +157,17 @@ def play(
         blocks = page(
             model.ask,
             _speaker(model, form, system, max_new_tokens),
-            method=model.method,
-            refusal=model.refusal,
-            score=model.score,
-            threshold=model.threshold,
+            **_settings(model, compare),
             examples=model.examples(6),
-            shows_initial=compare,
         )
         print(f"Open {start(blocks, host, port)} in a browser; Ctrl-C ends.", flush=True)
         blocks.block_thread()
+
+
+def _settings(model: Any, shows_initial: bool) -> dict[str, Any]:
+    """What terminal and page are told alike."""
+    told = {name: getattr(model, name) for name in ("method", "refusal", "score", "threshold")}
+    return told | {"shows_initial": shows_initial}
 
 
 def _check(form: str, system: str | None) -> None:

@@ -277,15 +277,8 @@ def _write(
         for record in _shares(title, data.test_sets[title], systems)
     ]
     if processes.is_main():
-        files: dict[str, Sequence[Any]] = {
-            METRICS: metrics,
-            GROUPS: groups,
-            WITHOUT_THS: without_ths,
-            SIDE_EFFECTS: effects.records,
-            DRIFT: effects.drift,
-            HARNESS: tasks,
-        }
-        write_records(folder, files)
+        files: dict[str, Sequence[Any]] = {METRICS: metrics, GROUPS: groups, WITHOUT_THS: without_ths, HARNESS: tasks}
+        write_records(folder, files | {SIDE_EFFECTS: effects.records, DRIFT: effects.drift})
         write_json(folder / ABOUT, about)
     return ModelEvaluation(folder, metrics, groups, without_ths, effects, tasks, about)
 

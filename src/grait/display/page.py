@@ -43,7 +43,7 @@ from grait.evaluation.standings import by_dataset
 from grait.influence.margins import label_separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.selection import by_question
-from grait.records import ComparisonRecord, FormRecord, MetricRecord, Outcome, Prediction, SideEffectRecord
+from grait.records import ComparisonRecord, FormRecord, MetricRecord, Prediction, SideEffectRecord
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -108,7 +108,7 @@ def run_report(run: RunRecords) -> Report:
 def _dataset(run: RunRecords, name: str, slug: str, main: str, pictures: "_Pictures") -> dict[str, Any]:
     """One data set, for the template."""
     own = run.predictions[name]
-    outcomes = {system: _outcomes(rows) for system, rows in own.items()}
+    outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in own.items()}
     metrics = {row.method: row for row in run.metrics if row.dataset == name}
     questions = {question.id: question for question in run.test_sets[name] if question.id in outcomes[main]}
     before, after = metrics[INIT_BASIC], metrics[main]
@@ -325,10 +325,6 @@ def _cell(value: float | None, low: float | None = None, high: float | None = No
 
 def _n_known(systems: Mapping[str, Sequence[Prediction]]) -> int:
     return sum(row.outcome == "correct" for row in systems[INIT_BASIC])
-
-
-def _outcomes(rows: Sequence[Prediction]) -> dict[str, Outcome]:
-    return {row.id: row.outcome for row in rows}
 
 
 def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from grait.errors import GraitError
 from grait.judging.outcomes import FourWayOutcome, four_way
 from grait.records import Outcome
 
-_OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
+OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
 _CORRECT, _WRONG, _REFUSED = range(3)
 
 
@@ -54,8 +54,8 @@ def four_way_counts(counts: NDArray[np.int64]) -> dict[FourWayOutcome, int]:
     ``counts``: [3 initial, 3 system] of ``metrics.joint_counts``.
     """
     found: dict[FourWayOutcome, int] = {"correct": 0, "wrong": 0, "right_refusal": 0, "over_refusal": 0}
-    for row, initial in enumerate(_OUTCOMES):
-        for column, tuned in enumerate(_OUTCOMES):
+    for row, initial in enumerate(OUTCOMES):
+        for column, tuned in enumerate(OUTCOMES):
             found[four_way(initial, tuned)] += int(counts[row, column])
     return found
 
@@ -97,11 +97,8 @@ def abstention_f1(counts: NDArray[np.int64]) -> AbstentionF1:
     is, and 0 when both are 0. ``counts`` and errors as for ``four_way_shares``.
     """
     n = _total(counts)
-    right, refused, due_refusals = (
-        int(counts[:, _CORRECT].sum()),
-        int(counts[:, _REFUSED].sum()),
-        _to_be_refused(counts),
-    )
+    right, refused = int(counts[:, _CORRECT].sum()), int(counts[:, _REFUSED].sum())
+    due_refusals = _to_be_refused(counts)
     answering = _f1(right, made=n - refused, due=n - due_refusals)
     abstaining = _f1(_right_refusals(counts), made=refused, due=due_refusals)
     if answering is None or abstaining is None:

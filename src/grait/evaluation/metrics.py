@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from grait.errors import GraitError
-from grait.evaluation.abstention import abstention_f1, four_way_shares, honesty, penalised_score
+from grait.evaluation.abstention import OUTCOMES, abstention_f1, four_way_shares, honesty, penalised_score
 from grait.evaluation.estimates import UNDEFINED, Estimate
 from grait.evaluation.selective import aurc, average_precision, expected_calibration_error
 from grait.records import MetricRecord, Outcome
-
-_OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Shares:
 
 def outcome_shares(outcomes: Iterable[Outcome]) -> Shares:
     """Pc, Pw and Pr. Raises GraitError when there is no outcome."""
-    counts = dict.fromkeys(_OUTCOMES, 0)
+    counts = dict.fromkeys(OUTCOMES, 0)
     for outcome in outcomes:
         counts[outcome] += 1
     n = sum(counts.values())
@@ -81,7 +79,7 @@ def joint_counts(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]) -
 
     Both axes in the order correct, wrong, refused. Raises GraitError when the id sets differ or are empty.
     """
-    position = {outcome: i for i, outcome in enumerate(_OUTCOMES)}
+    position = {outcome: i for i, outcome in enumerate(OUTCOMES)}
     counts = np.zeros((3, 3), dtype=np.int64)
     for id_ in _join(initial, tuned, "tuned model's"):
         counts[position[initial[id_]], position[tuned[id_]]] += 1

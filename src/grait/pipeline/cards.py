@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
@@ -35,8 +36,6 @@ OTHER_CARD = "MODEL_CARD.md"
 
 SIDE_EFFECTS = ("side_effects.json", "probes.json")
 """Where a run says what tuning did to all else: now, and before."""
-
-T = TypeVar("T")
 
 CHOICES = ("Paris", "Rome", "Madrid", "Berlin")
 """Of the example's question, where a run's questions have options."""
@@ -96,6 +95,12 @@ def card(
     settings = config.model_dump(include={"lora": True, "training": True, "selection": True, "seed": True})
     settings["training"].pop("methods")
     base = public_base(config)
+    metrics: list[MetricRecord] = []
+    packages: dict[str, str] = {}
+    with suppress(ArtifactError):
+        metrics = measured(data, method, adapter)
+    with suppress(ArtifactError):
+        packages = versions(data)
     return model_card(
         Facts(
             title=repo.rpartition("/")[2] if repo else f"{base.rpartition('/')[2]}-{method}",
@@ -117,10 +122,10 @@ def card(
             forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
             chat_ends=[prompts.end_text(True), prompts.end_text(False)] if prompts.has_template else [],
             n_answer=config.evaluation.max_new_tokens,
-            metrics=_unless_missing(lambda: measured(data, method, adapter)) or [],
+            metrics=metrics,
             by_form=_by_form(data.folder, method),
             side_effects=_side_effects(data.folder, [*UNTRAINED, method]),
-            versions=_unless_missing(lambda: versions(data)) or {},
+            versions=packages,
             settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip("\n"),
             dial=find_dial(adapter.folder),
         )
@@ -133,13 +138,6 @@ def public_dial(adapter: Path) -> SavedDial | None:
     if dial is None:
         return None
     return dial.model_copy(update={"data": dial.data.model_copy(update={"path": _public(dial.data), "folder": None})})
-
-
-def _unless_missing(read: Callable[[], T]) -> T | None:
-    try:
-        return read()
-    except ArtifactError:
-        return None
 
 
 def _prompt(prompts: PromptFormat, question: Question, form: Form) -> str | list[dict[str, str]]:
@@ -198,10 +196,8 @@ def _check_answers(record: MetricRecord, evaluated: Path, adapter: Stage, path: 
     stage = Stage.found(evaluated)
     answers = read_rows(evaluated / "predictions.parquet", Prediction)
     n_right = sum(answer.outcome == "correct" for answer in answers)
-    if stage.key.get("adapter") != adapter.fingerprint or (len(answers), n_right / len(answers)) != (
-        record.n,
-        record.pc,
-    ):
+    is_measured = (len(answers), n_right / len(answers)) == (record.n, record.pc)
+    if stage.key.get("adapter") != adapter.fingerprint or not is_measured:
         raise ArtifactError(f"{path}: not what the adapter in {adapter.folder} answered; {again}")
 
 

@@ -135,14 +135,9 @@ def same_training(selected: Mapping[str, Sequence[Selected]]) -> dict[str, str]:
     """Of each method, the first one that trains on the same and is judged alike: one adapter serves both."""
     first: dict[str, str] = {}
     for method, chosen in selected.items():
-        first[method] = next(
-            (
-                other
-                for other in first
-                if list(selected[other]) == list(chosen) and METHODS[other].judge is METHODS[method].judge
-            ),
-            method,
-        )
+        judge = METHODS[method].judge
+        alike = [one for one in first if list(selected[one]) == list(chosen) and METHODS[one].judge is judge]
+        first[method] = alike[0] if alike else method
         if first[method] != method:
             progress.note(f"{method}: the training set of {first[method]}, whose adapter serves both")
     return first

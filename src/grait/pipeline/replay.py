@@ -232,8 +232,7 @@ def _fitting(data: RunData, models: Models, asked: Sequence[Asked]) -> tuple[lis
         progress.note("replay: no chat template; conversations are plain text (User: ... Assistant:)")
     longest, new_tokens = models.longest, data.config.replay.max_new_tokens
     kept = [row for row in asked if len(row.prompt.token_ids) + new_tokens <= longest]
-    ids = {row.id for row in kept}
-    skipped = [row.id for row in asked if row.id not in ids]
+    skipped = [row.id for row in asked if len(row.prompt.token_ids) + new_tokens > longest]
     if skipped:
         named = progress.first_few(skipped)
         progress.note(f"replay: {len(skipped)} prompts longer than {longest} tokens skipped: {named}")

@@ -50,10 +50,8 @@ def _run(stage: Stage, reasons: Sequence[str], compute: Callable[[Path], Notes])
     if stage.folder.exists():
         progress.note("running again: " + "; ".join(reasons))
     start = time.monotonic()
-    with (
-        written(stage.folder),
-        stage.writing() if processes.is_main() else _thrown_away() as (folder, notes),
-    ):
+    writing = stage.writing() if processes.is_main() else _thrown_away()
+    with written(stage.folder), writing as (folder, notes):
         notes.update(compute(folder))
         notes["seconds"] = round(time.monotonic() - start, 1)
         notes["peak_memory_mb"] = peak_memory_mb()

@@ -25,8 +25,6 @@ FOUR_WAYS: dict[FourWayOutcome, str] = {
 }
 """A tuned model's answers against the initial model's, as the figures call them."""
 
-OUTCOME_ORDER: tuple[Outcome, ...] = ("correct", "wrong", "refused")
-
 COLUMN = 0.04
 """Width of the columns of ``flow``, in shares of the way between them."""
 
@@ -86,8 +84,8 @@ def _bands(counts: NDArray[np.int64], bottoms: Sequence[Sequence[float]]) -> Row
     over_refused: Rows = []
     filled = [list(side) for side in bottoms]
     steps = np.linspace(0, 1, 33)
-    for i, before in enumerate(OUTCOME_ORDER):
-        for j, after in enumerate(OUTCOME_ORDER):
+    for i, before in enumerate(OUTCOMES):
+        for j, after in enumerate(OUTCOMES):
             count = int(counts[i, j])
             if not count:
                 continue
@@ -117,7 +115,7 @@ def _column(side: int, name: str, totals: NDArray[np.int64], bottoms: Sequence[f
         | {"x": left, "x2": left + COLUMN, "low": low, "high": low + count, "label_y": label}
         | {"label": f"{OUTCOMES[outcome]} {percent(count / n)}"}
         | {"says": f"{name}: {OUTCOMES[outcome]}, {count} questions ({percent(count / n)})"}
-        for outcome, count, low, label in zip(OUTCOME_ORDER, totals.tolist(), bottoms, labels, strict=True)
+        for outcome, count, low, label in zip(OUTCOMES, totals.tolist(), bottoms, labels, strict=True)
         if count
     ]
 

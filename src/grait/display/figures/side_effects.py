@@ -61,16 +61,8 @@ def refused_before_and_after(records: Sequence[SideEffectRecord], systems: Seque
     names = left.mark_text(align="left", baseline="middle", fontSize=12, fontWeight="bold").encode(
         x=alt.datum(-0.72, scale=x)
     )
-    return layered(
-        [
-            rectangles,
-            intervals,
-            numbers,
-            kinds.transform_filter("!datum.is_form"),
-            names.transform_filter("datum.is_form"),
-        ],
-        60 + round(PIXELS * height),
-    )
+    named = [kinds.transform_filter("!datum.is_form"), names.transform_filter("datum.is_form")]
+    return layered([rectangles, intervals, numbers, *named], 60 + round(PIXELS * height))
 
 
 def _laid_out(records: Sequence[SideEffectRecord], systems: Sequence[str]) -> tuple[Rows, Rows, float]:
