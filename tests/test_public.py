@@ -51,7 +51,7 @@ def test_folders_and_configs_are_named_by_text_or_path() -> None:
         assert {str, Path} <= set(get_args(get_type_hints(getattr(grait, name))[argument])), name
 
 
-WRONG: tuple[Any, ...] = (42, None, [], b"x", {}, 1.5, object())
+WRONG: tuple[Any, ...] = (42, None, [], b"x", {}, 1.5, pytest.param(object(), id="object"))
 
 
 def refused(call: Any, *args: Any, **kwargs: Any) -> str:
