@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from grait.dial.curve import operating_curve
-from grait.display import figures
+from grait.display.figures import curves as figures
 from grait.display.pictures import file_png, svg
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate
 from grait.methods.catalog import INIT_BASIC

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grait.config import SelectionConfig
-from grait.display.figures import influence_plane
+from grait.display.figures.training import influence_plane
 from grait.display.pictures import file_png, svg
 from grait.influence import GradientDatastore
 from grait.methods import grait
