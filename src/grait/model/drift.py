@@ -8,7 +8,7 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from grait.model.completions import IGNORED, LOGITS_AT_ONCE, TokenizedExample, collate, last_positions
+from grait.model.completions import IGNORED, LOGITS_AT_ONCE, TokenizedExample, answer_logits, collate
 from grait.model.inference import by_length
 from grait.records import DriftSums
 
@@ -63,12 +63,4 @@ def _sums(model: PreTrainedModel | PeftModel, batch: dict[str, Tensor]) -> list[
 
 def _logprobs(model: PreTrainedModel | PeftModel, batch: dict[str, Tensor]) -> Tensor:
     """Log-probabilities at the answer positions, [batch, answer tokens, vocabulary], fp32."""
-    targets = batch["targets"]
-    logits: Tensor = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        position_ids=batch["position_ids"],
-        use_cache=False,
-        logits_to_keep=last_positions(batch["input_ids"].shape[1], targets.shape[1], targets.device),
-    ).logits
-    return logits.float().log_softmax(-1)
+    return answer_logits(model, batch, None).float().log_softmax(-1)

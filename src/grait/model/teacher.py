@@ -14,7 +14,7 @@ from grait.model.completions import LOGITS_AT_ONCE, TokenizedExample, answer_log
 from grait.model.inference import by_length
 
 TOP = 40
-"""Tokens of a distribution: of SmolLM2's, the others have 2% of the mass in the mean."""
+"""Tokens of a distribution: along SmolLM2's answers to built-in prompts all others have 7% of the mass, in the mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
