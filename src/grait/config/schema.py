@@ -408,14 +408,32 @@ class ReplayConfig(Section):
         description="builtin (prompts that ship with this package), a .jsonl/.json/.parquet file, or a hub id, with "
         "`messages` or `prompt` in TRL's formats; default: no replay.",
     )
-    n: int = Field(400, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
-    max_new_tokens: int = Field(40, ge=1, description="Longest answer of the initial model, in tokens.")
+    n: int = Field(500, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
+    given_texts: int = Field(
+        80,
+        ge=0,
+        description="Further prompts, made of so many training questions: a text that holds the answer, and the "
+        "question. They are to be read, not refused.",
+    )
+    unanswerable: int = Field(
+        96,
+        ge=0,
+        description="Questions that nobody can answer, of those that ship with this package: taught the refusal, with "
+        "the mean weight of the method's refusals.",
+    )
+    max_new_tokens: int = Field(32, ge=1, description="Longest answer of the initial model, in tokens.")
     loss: Literal["kl", "cross-entropy"] = Field(
         "kl",
         description="kl: stay close to the initial model's next-token probabilities along its own answer. "
         "cross-entropy: learn that answer.",
     )
-    weight: float = Field(1.0, gt=0, description="Weight of a replay row, as a multiple of the questions' mean weight.")
+    weight: float = Field(4.0, gt=0, description="Weight of a replay row, as a multiple of the questions' mean weight.")
+    first_token: float = Field(
+        6.0,
+        ge=1,
+        description="How many times the first token of a replayed answer counts. It decides between answer and refusal; "
+        "in an answer of 32 tokens it would count a fifth of what it counts in a refusal of 6.",
+    )
     share: float = Field(
         0.25, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
     )

@@ -71,8 +71,8 @@ def completion_losses(
     """l(q, y; theta) of each row: mean cross-entropy over its completion's tokens (nats), [batch], fp32.
 
     Of rows with a teacher the mean divergence from it instead: ``teacher_ids`` [batch, answer tokens, k], -1 at the
-    positions of all others, and ``teacher_logprobs`` [batch, answer tokens, k + 1], as in ``divergences``. Prompt
-    tokens carry no loss. The head runs at answer positions only; where their logits are more than ``LOGITS_AT_ONCE``
+    positions of all others, and ``teacher_logprobs`` [batch, answer tokens, k + 1], as in ``divergences``. Where there
+    is ``first_token_weight`` [batch], the loss of a row's first token counts so many times. Prompt tokens carry no loss. The head runs at answer positions only; where their logits are more than ``LOGITS_AT_ONCE``
     it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens before
     those of the batch, whose attention mask and positions then cover them.
     """
@@ -86,7 +86,11 @@ def completion_losses(
     else:
         logits, (flat_targets, *taught) = answer_logits(model, batch, cache), _flat(batch)
         token_losses = _token_losses(logits.flatten(0, 1), flat_targets, *taught).view_as(targets)
-    return token_losses.sum(-1) / (targets != IGNORED).sum(-1)
+    is_answer = targets != IGNORED
+    if "first_token_weight" in batch:
+        is_first = is_answer & (is_answer.cumsum(-1) == 1)
+        token_losses = torch.where(is_first, batch["first_token_weight"][:, None] * token_losses, token_losses)
+    return token_losses.sum(-1) / is_answer.sum(-1)
 
 
 def divergences(logits: Tensor, token_ids: Tensor, logprobs: Tensor) -> Tensor:

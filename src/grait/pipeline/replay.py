@@ -132,9 +132,11 @@ def replay_examples(
     if replayed is None or not questions:
         return []
     weight = config.replay.weight * sum(row.sample_weight for row in questions) / len(questions)
-    is_kl = config.replay.loss == "kl"
+    is_kl, first = config.replay.loss == "kl", config.replay.first_token
     return [
-        WeightedExample(replayed.examples[i], weight, replayed.rows[i].form, replayed.teachers[i] if is_kl else None)
+        WeightedExample(
+            replayed.examples[i], weight, replayed.rows[i].form, replayed.teachers[i] if is_kl else None, first
+        )
         for i in positions(len(questions), config, replayed)
     ]
 
@@ -149,7 +151,7 @@ def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
     if replayed is None:
         return {}
     return {
-        "replay": {"stage": replayed.stage.fingerprint} | config.replay.model_dump(include={"loss", "weight", "share"})
+        "replay": {"stage": replayed.stage.fingerprint} | config.replay.model_dump(include={"loss", "weight", "first_token", "share"})
     }
 
 

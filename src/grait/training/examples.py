@@ -22,13 +22,15 @@ class WeightedExample:
     """An example and the factor of its loss.
 
     ``form``: how it is put; prompts of one form share a beginning. ``teacher``: what the initial model would write;
-    the loss is then the divergence from it, not cross-entropy.
+    the loss is then the divergence from it, not cross-entropy. ``first_token_weight``: how many times the loss of the
+    completion's first token counts.
     """
 
     example: TokenizedExample
     sample_weight: float
     form: str = ""
     teacher: Teacher | None = None
+    first_token_weight: float = 1.0
 
     @property
     def content(self) -> dict[str, Any]:
@@ -39,6 +41,8 @@ class WeightedExample:
         if self.teacher is not None:
             parts = (self.teacher.token_ids, self.teacher.logprobs)
             found["teacher"] = hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+        if self.first_token_weight != 1.0:
+            found["first_token_weight"] = self.first_token_weight
         return found
 
 
@@ -117,6 +121,8 @@ class WeightedCollator:
         batch: dict[str, Any] = collate([row.example for row in rows], self.pad_token_id, n_shared)
         if any(row.teacher is not None for row in rows):
             batch |= _teachers([row.teacher for row in rows], batch["targets"].shape[1])
+        if any(row.first_token_weight != 1.0 for row in rows):
+            batch["first_token_weight"] = torch.tensor([row.first_token_weight for row in rows])
         return batch | {"form": form}
 
 

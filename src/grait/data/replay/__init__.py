@@ -15,9 +15,16 @@ from grait.config import ReplayConfig
 from grait.data.files import open_rows
 from grait.data.rows import checked_text, column_names, shown, type_name
 from grait.errors import DataError
+from grait.records import Question
 
 BUILTIN = "builtin"
 """The config's name of the prompts in this package."""
+
+QUESTIONS, PASSAGES = 0.5, 0.2
+"""Shares of the built-in prompts that are drawn."""
+
+SHORT = 90
+"""Characters."""
 
 COLUMNS = ("id", "kind", "messages", "prompt")
 ROLES = ("system", "user", "assistant")
@@ -39,6 +46,12 @@ class ReplayPrompt:
     def is_single(self) -> bool:
         """Whether it is one user turn and nothing else."""
         return len(self.messages) == 1
+
+    @property
+    def is_short_question(self) -> bool:
+        """Whether its last turn reads as a question of fact does, by its length and its mark."""
+        said = self.messages[-1]["content"].rstrip()
+        return said.endswith("?") and len(said) < SHORT and self.kind != "passage"
 
 
 def load_replay(path: str) -> list[ReplayPrompt]:
@@ -69,11 +82,32 @@ def load_replay(path: str) -> list[ReplayPrompt]:
 
 
 def draw_replay(config: ReplayConfig, seed: int) -> list[ReplayPrompt]:
-    """The prompts of a run: ``config.n`` of them, drawn by the seed, or all in random order; none without replay."""
+    """The prompts of a run: ``config.n`` of them, drawn by the seed, or all in random order; none without replay.
+
+    Of those that ship with this package ``QUESTIONS`` are short questions, as far as there are so many, and
+    ``PASSAGES`` passages with a question: what is nearest to a question of fact is refused first.
+    """
     if config.path is None:
         return []
-    prompts = load_replay(config.path)
-    return random.Random(f"replay {seed}").sample(prompts, min(config.n, len(prompts)))
+    prompts, rng = load_replay(config.path), random.Random(f"replay {seed}")
+    n = min(config.n, len(prompts))
+    if config.path != BUILTIN:
+        return rng.sample(prompts, n)
+    rng.shuffle(prompts)
+    near = [prompt for prompt in prompts if prompt.is_short_question][: round(QUESTIONS * n)]
+    near += [prompt for prompt in prompts if prompt.kind == "passage"][: round(PASSAGES * n)]
+    taken = {prompt.id for prompt in near}
+    drawn = [*near, *[prompt for prompt in prompts if prompt.id not in taken][: n - len(near)]]
+    rng.shuffle(drawn)
+    return drawn
+
+
+def load_unanswerable(n: int, seed: int) -> list[Question]:
+    """``n`` questions that nobody can answer, drawn by the seed; fewer if there are fewer. They ship with this package."""
+    lines = resources.files(__name__).joinpath("unanswerable.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    drawn = random.Random(f"unanswerable {seed}").sample(rows, min(n, len(rows)))
+    return [Question(row["id"], row["question"], ("",)) for row in drawn]
 
 
 def _check_columns(where: str, names: list[str]) -> None:
