@@ -14,7 +14,7 @@ from grait.data.values import is_missing, parsed_text, text_of, texts_of
 from grait.errors import DataError
 
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
-_KEY = re.compile(r"[\[(]?([A-Za-z]|[0-9]{1,2})[)\].:]?")
+_KEY = re.compile(r"[\[(]?([A-Za-z]|[0-9]{1,2})(?:\.0|[)\].:])?")
 _KEY_AND_TEXT = re.compile(r"\(?([A-Za-z])[).:]\s*(\S.*)", re.DOTALL)
 
 
@@ -54,7 +54,6 @@ class Key:
             if isinstance(value, bool) or isinstance(value, float) and not value.is_integer():
                 raise DataError(f"{where}: `{name}` has to be text, found {type_name(value)} ({shown(value)})")
             texts = [str(int(value))] if isinstance(value, int | float) else texts_of(value, name, where, seen)
-            texts = [text for text in texts if text.partition(".")[0] != texts[0] or text == texts[0]]  # 1 and 1.0
             is_further = name in roles.answers and any(own in roles.answers for own, _, _ in values)
             values += [] if is_further else [(name, text, forced.get(name)) for text in texts[:1]]
             others += texts if is_further else texts[1:]
@@ -109,8 +108,8 @@ def _of_value(value: Any, column: str, where: str, seen: Counter[str]) -> Option
         parsed = parsed_text(value, f"{column}s", where)
         if parsed is None:
             raise DataError(
-                f'{where}: `{column}` has to be a list of texts, in a cell a JSON list such as ["a", "b"], found text '
-                f"({shown(value)})"
+                f'{where}: `{column}` has to be a list of texts, or a JSON list such as ["a", "b"] in a cell, found '
+                f"text ({shown(value)})"
             )
         seen["texts of lists"] += 1
         value = parsed

@@ -29,6 +29,9 @@ SENTINELS = frozenset(
 _MAY_REFUSE = re.compile(
     r"know|sure|answer|unknown|certain|unable|impossible|inform|determin|idea|tell|sorry|abstain", re.IGNORECASE
 )
+_SHORT = 4
+"""Words of a refusal, at most, that is left out among other references; longer ones may be titles."""
+
 _LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
 _INLINE = re.compile(r"(?:^|[\s(])A[).:]\s.+[\s(]B[).:]\s", re.DOTALL)
 _BARE = Question("", "", ("",))
@@ -207,27 +210,42 @@ class Reader:
             )
         if not (self.given and self.given.answers):
             self._check_no_key(question, answers[0], row, roles, where)
-        refusals = [answer for answer in answers if is_refusal(answer)]
-        if refusals:
-            if len(refusals) == len(answers):
-                if flag:
-                    raise DataError(
-                        f"{where}: says that it can be answered, but its reference is a refusal "
-                        f"({shown(answers[0])}); give the answer, or say answerable: false"
-                    )
-                self.seen["refusals as references"] += 1
-                self.examples.setdefault("refusals as references", answers[0])
+        if self.known is None:
+            answers = self._without_refusals(self._as_whole(answers), where, flag)
+            if not answers:
                 return replace(question, answerable=False)
-            self.seen["refusals among references"] += 1
-            self.examples.setdefault("refusals among references", refusals[0])
-            answers = [answer for answer in answers if answer not in refusals]
         if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
             readable = next((answer for answer in answers if any(map(str.isalnum, answer))), None)
             answers = [readable, *answers] if readable else answers
-        if "|" in answers[0]:
-            self.seen["bars"] += 1
-            self.examples.setdefault("bars", answers[0])
+        self._count("bars", answers[0] if "|" in answers[0].strip("|") else None)
         return replace(question, answers=tuple(dict.fromkeys(answers)))
+
+    def _as_whole(self, answers: list[str]) -> list[str]:
+        """1969 before each 1969.0, which a table has where a number was missing in its column."""
+        found = [part for text in answers for part in (text.partition(".")[0], text) if part == text or _is_whole(text)]
+        self._count("decimals", next((text for text in answers if _is_whole(text)), None))
+        return found
+
+    def _without_refusals(self, answers: list[str], where: str, flag: bool | None) -> list[str]:
+        """No reference where all are refusals: refusing is never right, nor wrong."""
+        refusals = [answer for answer in answers if is_refusal(answer)]
+        if len(refusals) < len(answers):
+            refusals = [answer for answer in refusals if len(answer.split()) <= _SHORT]
+            self._count("refusals among references", next(iter(refusals), None))
+            return [answer for answer in answers if answer not in refusals]
+        if flag:
+            raise DataError(
+                f"{where}: says that it can be answered, but its reference is a refusal ({shown(answers[0])}); give "
+                "the answer, or say answerable: false"
+            )
+        self._count("refusals as references", answers[0])
+        return []
+
+    def _count(self, what: str, example: str | None) -> None:
+        """One more row of which there is something to say, if there is an example."""
+        if example is not None:
+            self.seen[what] += 1
+            self.examples.setdefault(what, example)
 
     def _references(self, row: Mapping[str, Any], roles: Roles, where: str) -> list[str]:
         """All references, the canonical one first. DataError where two columns that may be meant disagree."""
@@ -315,7 +333,7 @@ class Reader:
         found += [f"{self.evidence[how]} answers name options {words}" for how, words in by.items() if self.evidence[how]]
         counted = {
             "texts of lists": "{} cells are lists or objects written as text, and read as such",
-            "decimals": "{} answers such as 1969.0 are read as whole numbers, too",
+            "decimals": f"{{}} answers are whole numbers, too, such as {shown(example.get('decimals'))}",
             "repeated headers": "{} lines repeat the header, as in joined files, and are left out",
             "lettered options": "{} lists of options have letters before them, which are left out",
             "unanswerable": f"{{}} of {n} questions have no answer: they are measured apart",
@@ -334,7 +352,14 @@ def is_refusal(answer: str) -> bool:
     plain = answer.strip(" .!<>[]()").replace("_", " ").casefold()
     if plain in SENTINELS:
         return True
+    words = answer.split()
+    if len(words) >= _SHORT and all(word[0].isupper() for word in words if word[0].isalpha()):
+        return False  # the title of a song
     return bool(_MAY_REFUSE.search(answer)) and detect_refusal(answer, _BARE) == "refused"
+
+
+def _is_whole(text: str) -> bool:
+    return bool(re.fullmatch(r"-?[0-9]+\.0", text))
 
 
 def fold_plain(name: str) -> str:

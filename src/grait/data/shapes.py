@@ -107,7 +107,7 @@ def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) ->
     said = given or ColumnsConfig()
     for name in said.named:
         if name not in names:
-            raise DataError(f"{where}: has no column `{name}`, which `columns` names; found {column_names(names)}")
+            raise DataError(f"{where}: has no column `{name}` (of `columns`); found {column_names(names)}")
 
     def present(wanted: Sequence[str]) -> tuple[str, ...]:
         return tuple(folded[name] for name in wanted if name in folded)

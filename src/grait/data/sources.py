@@ -48,9 +48,14 @@ def rows_from_hub(known: KnownSet, split: str, revision: str | None) -> Rows:
         raise DataError(f"{known.title} is not on the hub; name the folder that holds its files (folder: {known.files})")
     name = known.hub + (f":{known.hub_config}" if known.hub_config else "")
     hub_split = known.splits.get(split, split)
-    place = f"{name}, {split}"
     return hub_rows(
-        name, known.hub, known.hub_config, hub_split, revision or known.revision, streaming=False, place=place
+        name,
+        known.hub,
+        known.hub_config,
+        hub_split,
+        revision or known.revision,
+        streaming=False,
+        place=f"{name}, {hub_split}",
     )
 
 

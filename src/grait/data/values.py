@@ -19,7 +19,6 @@ MORE = ("aliases", "answers", "alias")
 """Keys of an object that stands for an answer: its canonical text, and other texts that count as right."""
 
 _LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
-_WHOLE = re.compile(r"-?[0-9]+\.0+")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y"), ("false", "no", "0", "0.0", "f", "n")
 
 
@@ -48,11 +47,7 @@ def texts_of(value: Any, column: str, where: str, seen: Counter[str]) -> list[st
         if parsed is not None:
             seen["texts of lists"] += 1
             return texts_of(parsed, column, where, seen)
-        text = checked_text(value, column, where)
-        if _WHOLE.fullmatch(text):
-            seen["decimals"] += 1
-            return [text.partition(".")[0], text]
-        return [text]
+        return [checked_text(value, column, where)]
     if isinstance(value, Mapping):
         return list(_of_object(value, column, where, seen))
     if isinstance(value, list | tuple):
@@ -91,10 +86,11 @@ def parsed_text(text: str, column: str, where: str) -> Any:
     """The list of texts, or the object, that a text is in JSON, Python or numpy; None where it is neither.
 
     A list of numbers alone may be an interval or a vector: it is one where its column's name speaks of several.
-    DataError where it begins and ends as a list of texts and cannot be read.
+    DataError where it begins as a list of texts and cannot be read; some programs cut long cells.
     """
     inner = text.strip()
-    if len(inner) < 2 or (inner[0], inner[-1]) not in (("[", "]"), ("{", "}"), ("a", ")"), ("(", ")")):
+    is_listed = _LISTED.match(inner)
+    if not is_listed and (inner[:1], inner[-1:]) not in (("[", "]"), ("{", "}")):
         return None
     try:
         value = json.loads(inner)
@@ -106,7 +102,7 @@ def parsed_text(text: str, column: str, where: str) -> Any:
         if not value or any(isinstance(item, str | Mapping | list) for item in value):
             return value
         return value if fold(column).endswith("s") else None
-    if _LISTED.match(inner):
+    if is_listed:
         raise DataError(
             f"{where}: `{column}` looks like a list and is none ({shown(inner)}); write a list of texts, in a cell "
             'as ["a", "b"] with double quotes'
@@ -117,8 +113,6 @@ def parsed_text(text: str, column: str, where: str) -> Any:
 def _python(text: str) -> Any:
     """A list or object in Python's words, or a list of texts as numpy prints it, without commas; else None."""
     text = re.sub(r"^array\((\[.*\])(?:,\s*dtype=\w+)?\)$", r"\1", text, flags=re.DOTALL)
-    if text[0] not in "[{":
-        return None
     try:
         tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.string.strip()]
         kinds = [token.type for token in tokens]
