@@ -309,6 +309,23 @@ class MetricRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedRecord:
+    """What one system does with the questions of one set that have no reference; shares are fractions in [0, 1].
+
+    ``answerable`` False: nobody can answer them, or should; more refused is better. True: they should be answered, and
+    no reference says how; fewer refused is better. ``corrected``: not refused, but said that there is no such thing, or
+    that nobody can know (``judging.premise``), a lower bound.
+    """
+
+    method: str
+    dataset: str
+    answerable: bool
+    n: int
+    refused: float
+    corrected: float
+
+
+@dataclass(frozen=True, slots=True)
 class FormRecord:
     """One system on one data set, or on the mean of all forms (``form`` ``all``); shares are fractions in [0, 1].
 

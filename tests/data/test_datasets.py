@@ -255,8 +255,14 @@ def test_arc_from_the_hub_is_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (arc_row("x", ["a", "b"], "AB", "C"), "line 2: the answer 'C' is not among the 2 choices, whose labels are A, B"),
-        (arc_row("x", ["a", "b"], "AB", "1"), "line 2: the answer '1' is not among the 2 choices, whose labels are A, B"),
+        (
+            arc_row("x", ["a", "b"], "AB", "C"),
+            "line 2: the answer 'C' is not among the 2 choices, whose labels are A, B",
+        ),
+        (
+            arc_row("x", ["a", "b"], "AB", "1"),
+            "line 2: the answer '1' is not among the 2 choices, whose labels are A, B",
+        ),
         (arc_row("x", ["a", "b"], "AA", "A"), "line 2: the labels A, A are not all different"),
         (arc_row("x", ["a", " "], "AB", "A"), "line 2: `text` is blank"),
         (arc_row("x", ["a"], "A", "A"), "line 2: `choices` has 1 options; expected 2 to 26"),

@@ -120,7 +120,9 @@ def test_a_made_id_may_not_meet_a_given_one(tmp_path: Path) -> None:
 
 def test_integer_ids_become_text(tmp_path: Path) -> None:
     for suffix in (".jsonl", ".json", ".csv", ".parquet"):
-        assert [q.id for q in read_questions(write(tmp_path, suffix, [{"id": 7, **GOOD}, {"id": 8, **GOOD}])).questions] == [
+        assert [
+            q.id for q in read_questions(write(tmp_path, suffix, [{"id": 7, **GOOD}, {"id": 8, **GOOD}])).questions
+        ] == [
             "7",
             "8",
         ]
@@ -335,7 +337,10 @@ def test_bad_row(tmp_path: Path, row: Any, expected: str) -> None:
         ("question,answers\nq\n", "line 2: has 1 cells where the header has 2"),
         ('question,answers\nq,"a\n', "line 2: is not valid CSV"),
         ('question,answers\nq,"a"b\n', "line 2: is not valid CSV"),
-        ("question,answers,choices\nq,a,a|b\n", 'line 2: `choices` has to be a list of texts, or a JSON list such as ["a", "b"]'),
+        (
+            "question,answers,choices\nq,a,a|b\n",
+            'line 2: `choices` has to be a list of texts, or a JSON list such as ["a", "b"]',
+        ),
         ("question,answers,popularity\nq,a,high\n", "line 2: `popularity` is 'high'"),
         ('question,answers\nq,"[1.5]"\n', "line 2: `answers` has to be text"),
         ("title,reply\nq,a\n", "line 1: has no column `question`; found title, reply"),

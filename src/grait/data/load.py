@@ -25,9 +25,7 @@ def understand(config: DataConfig) -> Understood:
                 raise DataError(
                     f"{config.path}: `{option}` is only for the sets that `grait datasets` lists; leave it out"
                 )
-        return read_questions(
-            config.path, config.split, config.limit, config.revision, config.columns, config.encoding
-        )
+        return read_questions(config.path, config.split, config.limit, config.revision, config.columns, config.encoding)
     if config.columns is not None:
         raise DataError(f"{config.path}: `columns` are known of the sets that `grait datasets` lists; leave them out")
     found = _load(known, _split(known, config.split), _view(known, config.view), config)

@@ -61,7 +61,9 @@ class Key:
             empty = next((name for name in roles.keys if row.get(name) in ([], "[]")), None)
             if empty:
                 raise DataError(f"{where}: `{empty}` is an empty list; give the right option")
-            raise DataError(f"{where}: has options and nothing that says which is right; found {column_names(list(row))}")
+            raise DataError(
+                f"{where}: has options and nothing that says which is right; found {column_names(list(row))}"
+            )
         return cls(tuple(values), tuple(others))
 
 
@@ -185,9 +187,7 @@ def option_order(question_id: str, n: int) -> list[int]:
     return sorted(range(n), key=lambda i: hashlib.sha256(f"{question_id}|{i}".encode()).digest())
 
 
-def resolved(
-    key: Key, options: Options, where: str, evidence: Counter[str] | None
-) -> tuple[int | None, str]:
+def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | None) -> tuple[int | None, str]:
     """(place of the right option, how the key was read).
 
     None where it can be read in ways that mean different options: once all rows are read, ``evidence`` has how often
@@ -247,8 +247,11 @@ def _readings(text: str, options: Options, how: str | None) -> dict[str, int]:
     plain = short[1].upper() if short else text
     if how in (None, "letter") and plain in options.labels:
         found["letter"] = options.labels.index(plain)
-    if how in (None, "index") and plain.isdecimal() and int(plain) < len(options.texts) and not (
-        how is None and options.has_labels and options.labels[0].isdecimal()
+    if (
+        how in (None, "index")
+        and plain.isdecimal()
+        and int(plain) < len(options.texts)
+        and not (how is None and options.has_labels and options.labels[0].isdecimal())
     ):
         found["index"] = int(plain)
     if how == "number" and plain.isdecimal() and 0 < int(plain) <= len(options.texts):
@@ -269,4 +272,3 @@ def _by_text(text: str, options: Options) -> dict[str, int]:
         if place is not None and options.texts[place].casefold() == both[2].strip().casefold():
             return {"text": place}
     return {}
-

@@ -268,9 +268,7 @@ class Reader:
                 )
         return answers
 
-    def _check_no_key(
-        self, question: Question, answer: str, row: Mapping[str, Any], roles: Roles, where: str
-    ) -> None:
+    def _check_no_key(self, question: Question, answer: str, row: Mapping[str, Any], roles: Roles, where: str) -> None:
         """DataError for a lone letter or digit beside what looks like options: it may name one of them."""
         if not _LONE.fullmatch(answer):
             return
@@ -278,7 +276,10 @@ class Reader:
         lists = [name for name in names if _holds_texts(row[name], name, where)]
         siblings = [name for name in names if _may_be_options(name, names) and not is_missing(row[name])]
         if lists or len(siblings) > 1:
-            what, named = f"`{', '.join(lists or siblings)}` looks like options", f"columns: {{choices: {lists[0] if lists else siblings}}}"
+            what, named = (
+                f"`{', '.join(lists or siblings)}` looks like options",
+                f"columns: {{choices: {lists[0] if lists else siblings}}}",
+            )
         elif _INLINE.search(question.question):
             what, named = "the question holds options", "a list of them in the column `choices`"
         else:
@@ -301,9 +302,7 @@ class Reader:
         self.evidence[reading] += 1
         return self._with_option(question, options, right, key.others)
 
-    def _with_option(
-        self, question: Question, options: Options, right: int, others: Sequence[str] = ()
-    ) -> Question:
+    def _with_option(self, question: Question, options: Options, right: int, others: Sequence[str] = ()) -> Question:
         answer = options.texts[right]
         is_twin = options.texts.index(answer) != right
         return replace(
@@ -329,8 +328,14 @@ class Reader:
             found.append("columns: " + "; ".join(f"{role}: {own}" for role, own in columns.items()))
         if any(roles.passages for roles in self._roles.values()):
             found.append("questions stand beside a passage, which the model is not shown")
-        by = {"letter": "by their letters", "index": "by their places, counted from 0", "number": "by their places, counted from 1"}
-        found += [f"{self.evidence[how]} answers name options {words}" for how, words in by.items() if self.evidence[how]]
+        by = {
+            "letter": "by their letters",
+            "index": "by their places, counted from 0",
+            "number": "by their places, counted from 1",
+        }
+        found += [
+            f"{self.evidence[how]} answers name options {words}" for how, words in by.items() if self.evidence[how]
+        ]
         counted = {
             "texts of lists": "{} cells are lists or objects written as text, and read as such",
             "decimals": f"{{}} answers are whole numbers, too, such as {shown(example.get('decimals'))}",

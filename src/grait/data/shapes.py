@@ -173,4 +173,3 @@ def _forced(folded: dict[str, str]) -> list[tuple[str, str]]:
     by_index = [(folded[name], "index") for name in KEYS if name.endswith(("index", "idx")) and name in folded]
     by_letter = [(folded[name], "letter") for name in ("answerkey", "answerletter", "correctletter") if name in folded]
     return by_index + by_letter
-

@@ -45,7 +45,9 @@ def read_known(known: KnownSet, split: str, view: View, folder: str | None, revi
 def rows_from_hub(known: KnownSet, split: str, revision: str | None) -> Rows:
     """Rows of one split, named as on the hub; fetched once, then read from the hub's cache."""
     if known.hub is None:
-        raise DataError(f"{known.title} is not on the hub; name the folder that holds its files (folder: {known.files})")
+        raise DataError(
+            f"{known.title} is not on the hub; name the folder that holds its files (folder: {known.files})"
+        )
     name = known.hub + (f":{known.hub_config}" if known.hub_config else "")
     hub_split = known.splits.get(split, split)
     return hub_rows(
