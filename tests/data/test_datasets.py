@@ -11,11 +11,11 @@ from set_files import arc_row, mmlu_cells, serve, write_csv, write_lines, write_
 from grait import cli
 from grait.config import DataConfig
 from grait.data.catalog import KNOWN_SETS
-from grait.data.questions import read_questions
-from grait.data.sources import ranks
 from grait.data.load import load_questions
 from grait.data.mmlu import GROUPS, SUBJECTS
 from grait.data.options import option_order
+from grait.data.questions import read_questions
+from grait.data.sources import ranks
 from grait.errors import DataError
 from grait.records import Question
 

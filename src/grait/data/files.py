@@ -129,7 +129,7 @@ def _folder(folder: Path, split: str | None, encoding: str, wanted: Wanted) -> S
             "it holds and the folder apart (path: mmlu, folder: ...)"
         )
     asked = _SPLIT_NAMES.get(split, split) if split else None
-    if asked is None and len(by_split) > 1 or asked is not None and asked not in by_split:
+    if (asked is None and len(by_split) > 1) or (asked is not None and asked not in by_split):
         has = f"has no split {shown(split)}" if split else "holds several sets of questions"
         raise DataError(f"{folder}: {has}; name one of its splits, or one file: {column_names(sorted(by_split))}")
     sources = [_file(path, None, encoding, wanted) for path in by_split[asked or next(iter(by_split))]]

@@ -51,7 +51,7 @@ class Key:
             value = row.get(name)
             if is_missing(value):
                 continue
-            if isinstance(value, bool) or isinstance(value, float) and not value.is_integer():
+            if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
                 raise DataError(f"{where}: `{name}` has to be text, found {type_name(value)} ({shown(value)})")
             texts = [str(int(value))] if isinstance(value, int | float) else texts_of(value, name, where, seen)
             is_further = name in roles.answers and any(own in roles.answers for own, _, _ in values)

@@ -256,7 +256,7 @@ class Reader:
         source = ", ".join(name for name in roles.answers if not is_missing(row.get(name)))
         for name in roles.further:
             value = row.get(name)
-            if is_missing(value) or answers and not isinstance(value, str | list | int | Mapping):
+            if is_missing(value) or (answers and not isinstance(value, str | list | int | Mapping)):
                 continue
             own = texts_of(value, fold_plain(name), where, self.seen)
             if not answers:

@@ -76,8 +76,9 @@ def _within(title: str, questions: Sequence[Question]) -> list[Finding]:
     for question in questions:
         rows.setdefault(wording(question), []).append(question)
     several = [same for same in rows.values() if len(same) > 1]
-    against = [same for same in several if any(_contradict(same[0], other) for other in same[1:])]
-    again = [same for same in several if same not in against]
+    against, again = [], []
+    for same in several:
+        (against if any(_contradict(same[0], other) for other in same[1:]) else again).append(same)
     found = []
     if against:
         n = sum(map(len, against))
