@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any
 
 from grait.config import ColumnsConfig
 from grait.data.catalog import KnownSet
@@ -27,7 +27,8 @@ SENTINELS = frozenset(
 """References that mean that there is none, without case, signs at the end, and underscores."""
 
 _MAY_REFUSE = re.compile(
-    r"know|sure|answer|unknown|certain|unable|impossible|inform|determin|idea|tell|sorry|abstain", re.IGNORECASE
+    r"know|sure|answer|certain|unable|impossible|inform|determin|idea|tell|sorry|abstain|attempted|idk|n/a",
+    re.IGNORECASE,
 )
 _SHORT = 4
 """Words of a refusal, at most, that is left out among other references; longer ones may be titles."""
@@ -156,26 +157,27 @@ class Reader:
         match = kept.get("match", "normalized")
         if match not in ("normalized", "exact"):
             raise DataError(f"{where}: `match` is {shown(match)}; expected normalized or exact")
-        question = Question(
-            id=self._id(row, kept, where) or made_id,
-            question=checked_text(asked, "question", where),
-            answers=(),
-            match=cast(Literal["normalized", "exact"], match),
-            popularity=_popularity(kept.get("popularity"), where),
+        made: dict[str, Any] = {
+            "id": self._id(row, kept, where) or made_id,
+            "question": checked_text(asked, "question", where),
+            "match": match,
+            "popularity": _popularity(kept.get("popularity"), where),
             **{name: text_of(kept[name], name, where) for name in ("relation", "subject", "group") if name in kept},
-        )
+        }
         if self.known and self.known.ranked:
             self.ranked.append(_views(needed(row, self.known.ranked, where), self.known.ranked, where))
-        options = options_of(row, roles, question.id, where, self.seen)
+        options = options_of(row, roles, made["id"], where, self.seen) if roles.asks_options else None
         flag = self._flag(row, roles, where)
         if self.known and not self.known.has_references:
-            return replace(question, answerable=bool(flag))
+            return Question(**made, answers=(), answerable=bool(flag))
         if flag is False:
             self.seen["unanswerable"] += 1
-            return replace(question, answerable=False, choices=() if options is None else options.texts)
+            choices = () if options is None else options.texts
+            return Question(**made, answers=(), answerable=False, choices=choices)
         if options is not None:
-            return self._of_options(question, row, roles, options, where, place)
-        return self._of_texts(question, row, roles, where, flag)
+            return self._of_options(Question(**made, answers=()), row, roles, options, where, place)
+        answers = self._of_texts(made["question"], row, roles, where, flag)
+        return Question(**made, answers=answers, answerable=bool(answers))
 
     def _id(self, row: Mapping[str, Any], kept: Mapping[str, Any], where: str) -> str | None:
         """The id that a row has; that of public sets, whose ids are unique, may be called otherwise."""
@@ -195,14 +197,14 @@ class Reader:
         return next(iter(said.values()), self.known.answerable if self.known else None)
 
     def _of_texts(
-        self, question: Question, row: Mapping[str, Any], roles: Roles, where: str, flag: bool | None
-    ) -> Question:
-        """A free-text question with its references."""
+        self, question: str, row: Mapping[str, Any], roles: Roles, where: str, flag: bool | None
+    ) -> tuple[str, ...]:
+        """The references of a free-text question, the canonical one first; none where nobody can answer it."""
         answers = self._references(row, roles, where)
         if not answers:
             if any(_is_squad_empty(row[name]) for name in roles.answers if name in row):
                 self.seen["unanswerable"] += 1
-                return replace(question, answerable=False)
+                return ()
             found = next((f"`{name}` is an empty list" for name in roles.answers if row.get(name) in ([], "[]")), None)
             raise DataError(
                 f"{where}: {found or 'has no `answers` and no `answer`; found ' + column_names(list(row))}; give at "
@@ -213,21 +215,26 @@ class Reader:
         if self.known is None:
             answers = self._without_refusals(self._as_whole(answers), where, flag)
             if not answers:
-                return replace(question, answerable=False)
+                return ()
         if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
             readable = next((answer for answer in answers if any(map(str.isalnum, answer))), None)
             answers = [readable, *answers] if readable else answers
-        self._count("bars", answers[0] if "|" in answers[0].strip("|") else None)
-        return replace(question, answers=tuple(dict.fromkeys(answers)))
+        if "|" in answers[0].strip("|"):
+            self._count("bars", answers[0])
+        return tuple(dict.fromkeys(answers))
 
     def _as_whole(self, answers: list[str]) -> list[str]:
         """1969 before each 1969.0, which a table has where a number was missing in its column."""
-        found = [part for text in answers for part in (text.partition(".")[0], text) if part == text or _is_whole(text)]
-        self._count("decimals", next((text for text in answers if _is_whole(text)), None))
-        return found
+        whole = next((text for text in answers if _is_whole(text)), None)
+        if whole is None:
+            return answers
+        self._count("decimals", whole)
+        return [part for text in answers for part in ((text[:-2], text) if _is_whole(text) else (text,))]
 
     def _without_refusals(self, answers: list[str], where: str, flag: bool | None) -> list[str]:
         """No reference where all are refusals: refusing is never right, nor wrong."""
+        if not _MAY_REFUSE.search("\n".join(answers)):
+            return answers
         refusals = [answer for answer in answers if is_refusal(answer)]
         if len(refusals) < len(answers):
             refusals = [answer for answer in refusals if len(answer.split()) <= _SHORT]
@@ -268,7 +275,7 @@ class Reader:
                 )
         return answers
 
-    def _check_no_key(self, question: Question, answer: str, row: Mapping[str, Any], roles: Roles, where: str) -> None:
+    def _check_no_key(self, question: str, answer: str, row: Mapping[str, Any], roles: Roles, where: str) -> None:
         """DataError for a lone letter or digit beside what looks like options: it may name one of them."""
         if not _LONE.fullmatch(answer):
             return
@@ -280,7 +287,7 @@ class Reader:
                 f"`{', '.join(lists or siblings)}` looks like options",
                 f"columns: {{choices: {lists[0] if lists else siblings}}}",
             )
-        elif _INLINE.search(question.question):
+        elif _INLINE.search(question):
             what, named = "the question holds options", "a list of them in the column `choices`"
         else:
             return
@@ -354,17 +361,18 @@ class Reader:
 
 def is_refusal(answer: str) -> bool:
     """Whether a reference is itself a refusal, or a word that stands for none."""
-    plain = answer.strip(" .!<>[]()").replace("_", " ").casefold()
-    if plain in SENTINELS:
+    if not _MAY_REFUSE.search(answer):
+        return False
+    if answer.strip(" .!<>[]()").replace("_", " ").casefold() in SENTINELS:
         return True
     words = answer.split()
     if len(words) >= _SHORT and all(word[0].isupper() for word in words if word[0].isalpha()):
         return False  # the title of a song
-    return bool(_MAY_REFUSE.search(answer)) and detect_refusal(answer, _BARE) == "refused"
+    return detect_refusal(answer, _BARE) == "refused"
 
 
 def _is_whole(text: str) -> bool:
-    return bool(re.fullmatch(r"-?[0-9]+\.0", text))
+    return text.endswith(".0") and text[:-2].removeprefix("-").isdecimal()
 
 
 def fold_plain(name: str) -> str:

@@ -317,9 +317,9 @@ def needed(row: object, column: str, where: str) -> Any:
 
 def checked_text(value: Any, column: str, where: str) -> str:
     """A text without surrounding blanks, not empty; integers become text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if not isinstance(value, str):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
         hint = "" if isinstance(value, list | Mapping) else "; put it in quotes"
         raise DataError(f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}){hint}")
     text = value.strip()

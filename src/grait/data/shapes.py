@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from string import ascii_lowercase
 
 from grait.config import ColumnsConfig
@@ -88,6 +89,7 @@ class Roles:
         return words | {role: f"`{column}`" for role, column in self.kept}
 
 
+@cache
 def fold(name: str) -> str:
     """A column's name without case, blanks and signs: ``Answer Key``, ``answer_key`` and ``answerKey`` are the same."""
     return re.sub(r"[\W_]+", "", name).casefold()

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import itertools
 import json
 import math
 import re
@@ -51,6 +52,8 @@ def texts_of(value: Any, column: str, where: str, seen: Counter[str]) -> list[st
     if isinstance(value, Mapping):
         return list(_of_object(value, column, where, seen))
     if isinstance(value, list | tuple):
+        if all(type(item) is str for item in value):
+            return [checked_text(item, column, where) for item in value]
         if len(value) == 1 and isinstance(value[0], list):
             return texts_of(value[0], column, where, seen)
         if any(isinstance(item, list) for item in value):
@@ -118,7 +121,7 @@ def _python(text: str) -> Any:
         kinds = [token.type for token in tokens]
         if kinds[1:-1] and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
             return [ast.literal_eval(token.string) for token in tokens[1:-1]]
-        if any(one == two == tokenize.STRING for one, two in zip(kinds, kinds[1:], strict=False)):
+        if any(one == two == tokenize.STRING for one, two in itertools.pairwise(kinds)):
             return None
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):

@@ -160,9 +160,10 @@ def is_correct(output: str, question: Question) -> bool:
 
     ``match="normalized"``: some alias occurs on word boundaries, so a long output that names the answer among others
     counts as correct, as in the papers; an alias that is a single letter or a function word (``A``, ``no``, ``It``) is
-    read as with ``exact``, or begins the output with a sign after it (``No, it is not.``). ``match="exact"``: the whole output is an alias, or an alias in a frame of
-    nothing but words of the question and of ``_FRAME_WORDS`` (``The chemical symbol of gold is Au.``). Case, accents,
-    surrounding quotes and punctuation do not matter, every other word does. Only the model's ``own_reply`` is read.
+    read as with ``exact``, or begins the output with a sign after it (``No, it is not.``). ``match="exact"``: the whole
+    output is an alias, or an alias in a frame of nothing but words of the question and of ``_FRAME_WORDS`` (``The
+    chemical symbol of gold is Au.``). Case, accents, surrounding quotes and punctuation do not matter, every other word
+    does. Only the model's ``own_reply`` is read.
     """
     output = own_reply(output)
     if question.match == "normalized":
@@ -184,7 +185,10 @@ def _is_weak(answer: str) -> bool:
 
 def _opens(output: str, answer: str) -> bool:
     """Whether the output begins with the answer, a word, and a sign after it: ``No, it is not.``"""
-    return len(answer.strip()) > 1 and re.match(rf"\W*{re.escape(answer.strip())}\s*[,.;:!\n]", output, re.IGNORECASE) is not None
+    return (
+        len(answer.strip()) > 1
+        and re.match(rf"\W*{re.escape(answer.strip())}\s*[,.;:!\n]", output, re.IGNORECASE) is not None
+    )
 
 
 def _is_whole(output: str, answer: str, question: str) -> bool:

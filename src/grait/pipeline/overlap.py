@@ -1,6 +1,5 @@
 """Looks across the rows and sets of a run: questions that stand in several of them, or that contradict each other."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from grait.records import Question
 
 Wording = tuple[str, ...]
 
-_SIGNS = re.compile(r"(?<!\S)[\"'([«]+|[\"'.?!,;:)\]»]+(?!\S)")
-_STRAIGHT = str.maketrans("‘’‚“”„´`", "''''''''")
+_BEFORE, _AFTER = "\"'([«", "\"'.?!,;:)]»"
+_STRAIGHT = str.maketrans("‘’‚“”„´`", "''")
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,10 @@ def wording(question: Question) -> Wording:
 
 
 def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold().translate(_STRAIGHT)
-    return " ".join(_SIGNS.sub(" ", text).split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_STRAIGHT)
+    words = (word.lstrip(_BEFORE).rstrip(_AFTER) for word in text.casefold().split())
+    return " ".join(filter(None, words))
 
 
 def shared(questions: Iterable[Question], seen: Iterable[Wording]) -> list[Question]:
@@ -51,44 +52,52 @@ def look_across(
     training: Sequence[Question], shots: Sequence[Question], tests: Mapping[str, Sequence[Question]]
 ) -> list[Finding]:
     """All that stands in several places. ``training``: without the ``shots``."""
-    found = [*_within("training", training)]
-    trained, shown = {wording(question) for question in training}, {wording(question) for question in shots}
-    worded = {title: {wording(question) for question in own} for title, own in tests.items()}
-    for number, (title, own) in enumerate(tests.items()):
-        found += _finding(f"questions of {title} are training questions, too", own, trained, is_leak=True)
-        found += _finding(f"questions of {title} are solved examples, shown with their answers", own, shown, True)
+    trained, shown = _by_wording(training), _by_wording(shots)
+    worded = {title: _by_wording(own) for title, own in tests.items()}
+    found = _within("training", trained)
+    for number, (title, own) in enumerate(worded.items()):
+        found += _finding(title, own, trained, "are training questions, too", is_leak=True)
+        found += _finding(title, own, shown, "are solved examples, shown with their answers", is_leak=True)
         found += _within(title, own)
         for other in list(tests)[:number]:
-            found += _finding(f"questions of {title} stand in {other}, too", own, worded[other])
+            found += _finding(title, own, worded[other], f"stand in {other}, too")
     return found
 
 
-def _finding(what: str, own: Sequence[Question], seen: Iterable[Wording], is_leak: bool = False) -> list[Finding]:
-    both = shared(own, seen)
-    if not both:
-        return []
-    return [Finding(f"{len(both)} of {len(own)} {what}", tuple(row.question for row in both[:4]), is_leak)]
+Worded = dict[Wording, list[Question]]
 
 
-def _within(title: str, questions: Sequence[Question]) -> list[Finding]:
-    """Questions that return within a set: with other answers, and with the same."""
-    rows: dict[Wording, list[Question]] = {}
+def _by_wording(questions: Iterable[Question]) -> Worded:
+    rows: Worded = {}
     for question in questions:
         rows.setdefault(wording(question), []).append(question)
-    several = [same for same in rows.values() if len(same) > 1]
+    return rows
+
+
+def _finding(title: str, own: Worded, other: Worded, what: str, is_leak: bool = False) -> list[Finding]:
+    both = [question for words, same in own.items() if words in other for question in same]
+    if not both:
+        return []
+    of = sum(map(len, own.values()))
+    examples = tuple(question.question for question in both[:4])
+    return [Finding(f"{len(both):,} of {of:,} questions of {title} {what}", examples, is_leak)]
+
+
+def _within(title: str, rows: Worded) -> list[Finding]:
+    """Questions that return within a set: with other answers, and with the same."""
     against, again = [], []
-    for same in several:
-        (against if any(_contradict(same[0], other) for other in same[1:]) else again).append(same)
-    found = []
-    if against:
-        n = sum(map(len, against))
-        what = f"{n} rows of {title} ask {len(against)} questions with answers that contradict each other"
-        found.append(Finding(what, tuple(same[0].question for same in against[:4])))
-    if again:
-        n = sum(len(same) - 1 for same in again)
-        what = f"{n} of {len(questions)} questions of {title} stand in it more than once"
-        found.append(Finding(what, tuple(same[0].question for same in again[:4])))
-    return found
+    for same in rows.values():
+        if len(same) > 1:
+            (against if any(_contradict(same[0], other) for other in same[1:]) else again).append(same)
+    counted = (
+        (against, f"{{}} rows of {title} ask {len(against):,} questions with answers that contradict each other", 0),
+        (again, f"{{}} questions of {title} stand in it once more", 1),
+    )
+    return [
+        Finding(what.format(f"{sum(len(same) - first for same in rows):,}"), tuple(s[0].question for s in rows[:4]))
+        for rows, what, first in counted
+        if rows
+    ]
 
 
 def _contradict(one: Question, other: Question) -> bool:
