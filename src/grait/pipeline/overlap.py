@@ -9,7 +9,9 @@ from grait.records import Question
 Wording = tuple[str, ...]
 
 _BEFORE, _AFTER = "\"'([«", "\"'.?!,;:)]»"
-_STRAIGHT = str.maketrans("‘’‚“”„´`", "''")
+_STRAIGHT = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032`\u00b4", "'") | dict.fromkeys("\u201c\u201d\u201e", '"')
+)
 
 
 @dataclass(frozen=True)
