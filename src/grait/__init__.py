@@ -1,7 +1,8 @@
 """Refusal-aware instruction tuning by gradient influence.
 
 What the command line does, from Python: ``run``, ``compare``, ``evaluate``, ``calibrate``, ``export``, ``merge``,
-``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence; ``RefusalDial`` serves a tuned model.
+``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence; ``RefusalDial`` serves a
+tuned model.
 
 Everything is imported when it is first used: ``import grait`` loads no torch.
 """

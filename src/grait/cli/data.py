@@ -31,7 +31,7 @@ def show_questions(
         ),
     ],
 ) -> None:
-    """Print what is understood of questions: their columns, counts, the first rows as they are asked, what is unclear."""
+    """Print what is understood of questions: columns, counts, the first rows as they are asked, and what is unclear."""
     from grait.commands.show_data import show_data
     from grait.pipeline.overlap import look_across
 
@@ -44,7 +44,8 @@ def show_questions(
     if len(found) > 1:
         own = {finding.what for title in found for finding in look_across([], [], {title: found[title]})}
         across = [finding for finding in look_across([], [], found) if finding.what not in own]
-        show("\nAcross the sets", *(f"  {finding.text}" for finding in across) or ["  nothing stands in two of them"])
+        lines = [f"  {finding.text}" for finding in across] or ["  nothing stands in two of them"]
+        show("\nAcross the sets", *lines)
 
 
 def _print(summary: Any) -> None:

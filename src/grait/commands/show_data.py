@@ -38,7 +38,7 @@ class DataSummary:
 
 
 def show_data(source: DataConfig | str | Path) -> DataSummary:
-    """What a run would read of a file, a folder, a hub data set or a known set. GraitError, one line, where it cannot."""
+    """What a run would read of a file, a folder, a hub data set or a known set. Raises GraitError, one line."""
     if isinstance(source, str | Path):
         source = DataConfig(path=str(source))
     if not isinstance(source, DataConfig):

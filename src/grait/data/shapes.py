@@ -151,8 +151,8 @@ def _options(
         return found[0], (), ()
     if family := _family(folded):
         return None, family, ()
-    wrong = sorted(name for name in folded if re.fullmatch(r"(distractor|incorrectanswer|wronganswer)s?[0-9]*", name))
-    return None, (), tuple(folded[name] for name in wrong if name != "incorrectanswers")
+    wrong = sorted(name for name in folded if re.fullmatch(r"(distractor|incorrectanswer|wronganswer)[0-9]+", name))
+    return None, (), tuple(folded[name] for name in wrong)
 
 
 def _family(folded: dict[str, str]) -> tuple[tuple[str, str], ...]:

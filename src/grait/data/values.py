@@ -20,7 +20,7 @@ MORE = ("aliases", "answers", "alias")
 """Keys of an object that stands for an answer: its canonical text, and other texts that count as right."""
 
 _LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
-_TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y"), ("false", "no", "0", "0.0", "f", "n")
+_TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y", "unsafe"), ("false", "no", "0", "0.0", "f", "n", "safe")
 
 
 def is_missing(value: Any) -> bool:

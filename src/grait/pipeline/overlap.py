@@ -9,7 +9,8 @@ from grait.records import Question
 Wording = tuple[str, ...]
 
 _BEFORE, _AFTER = "\"'([«", "\"'.?!,;:)]»"
-_STRAIGHT = str.maketrans(
+_SINGLE, _DOUBLE = "\u2018\u2019\u201a\u201b\u2032`\u00b4", "\u201c\u201d\u201e"
+_STRAIGHT = str.maketrans(dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '"'))
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032`\u00b4", "'") | dict.fromkeys("\u201c\u201d\u201e", '"')
 )
 
