@@ -11,8 +11,6 @@ Wording = tuple[str, ...]
 _BEFORE, _AFTER = "\"'([«", "\"'.?!,;:)]»"
 _SINGLE, _DOUBLE = "\u2018\u2019\u201a\u201b\u2032`\u00b4", "\u201c\u201d\u201e"
 _STRAIGHT = str.maketrans(dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '"'))
-    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032`\u00b4", "'") | dict.fromkeys("\u201c\u201d\u201e", '"')
-)
 
 
 @dataclass(frozen=True)
