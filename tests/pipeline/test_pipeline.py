@@ -533,7 +533,7 @@ def test_a_question_longer_than_the_context_is_named_skipped_and_counted(
     too_long = {"question": "Why? " * 200, "answers": ["because"]}
     train, test = rows_of(done.files.train), rows_of(done.files.test)
     train.insert(5, {"id": "long-train", **too_long})
-    test.insert(3, {"id": "long-test", **too_long})
+    test.insert(3, {"id": "long-test", **too_long, "question": "How? " * 200})
     files = Files(write_jsonl(tmp_path / "train.jsonl", train), write_jsonl(tmp_path / "test.jsonl", test))
     tree = done.tree_at(tmp_path / "run", data={"path": files.train})
     tree["evaluation"]["datasets"][0]["path"] = files.test

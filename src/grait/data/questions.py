@@ -356,7 +356,7 @@ class Reader:
             "bars": f"{{}} references hold a bar, such as {shown(example.get('bars'))}: each is one text; write a list "
             "if several are meant",
         }
-        return found + [words.format(f"{seen[what]:,}") for what, words in counted.items() if seen[what]]
+        return found + [words.replace("{}", f"{seen[what]:,}", 1) for what, words in counted.items() if seen[what]]
 
 
 def is_refusal(answer: str) -> bool:

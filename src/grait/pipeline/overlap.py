@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from grait.data.rows import shown
 from grait.records import Question
 
 Wording = tuple[str, ...]
@@ -25,7 +26,7 @@ class Finding:
     @property
     def text(self) -> str:
         more = ", ..." if len(self.examples) > 3 else ""
-        return f"{self.what}, such as {', '.join(map(repr, self.examples[:3]))}{more}"
+        return f"{self.what}, such as {', '.join(map(shown, self.examples[:3]))}{more}"
 
 
 def wording(question: Question) -> Wording:
