@@ -10,6 +10,7 @@ from grait.evaluation.selective import RiskCoverage
 from grait.methods.selection import Evidence
 from grait.records import (
     ComparisonRecord,
+    ConversationRecord,
     DifferenceRecord,
     DriftRecord,
     FormRecord,
@@ -60,6 +61,8 @@ class RunRecords:
     dial: DialRecords | None = None
     dialled_metrics: Sequence[MetricRecord] = ()
     forms: Sequence[FormRecord] = ()
+    form_differences: Sequence[DifferenceRecord] = ()
+    conversations: Sequence[ConversationRecord] = ()
 
 
 @dataclass(frozen=True)

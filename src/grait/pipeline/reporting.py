@@ -64,6 +64,8 @@ def run_page(
         dial=_dial(folder, result, same),
         dialled_metrics=result.dialled_metrics,
         forms=result.forms,
+        form_differences=result.form_differences,
+        conversations=result.side_effects.conversations,
     )
     return page.run_report(run)
 
