@@ -335,7 +335,7 @@ def test_a_weight_of_zero_has_no_unweighted_row() -> None:
     from grait.formats.examples import Example
     from grait.formats.weights import in_words, share_of
 
-    examples = [Example(str(w), "idk", "answer", (), "a", "p", "a", w) for w in (0.0, 1.0, 3.0)]
+    examples = [Example(str(w), "idk", "answer", (), "a", "p", "a", "", "", w) for w in (0.0, 1.0, 3.0)]
     share = share_of(examples, "left out")
     assert share.rows == (0, 1, 1) and share.total_variation == 0.25
     assert "0.2500" in in_words("axolotl", share) and "--resample" in in_words("axolotl", share)

@@ -46,7 +46,7 @@ def test_each_kind_has_its_own_base_and_its_share_of_the_single_question() -> No
 
 
 def test_a_share_of_what_may_be_nothing_has_no_interval() -> None:
-    initial, tuned = drawn(0), drawn(5, (4, 5, 1))
+    initial, tuned = drawn(0), drawn(5, (24, 60, 16))
     asked: dict[ConversationKind, dict[str, Outcomes]] = {
         kind: {"init-refuse": initial, "m": tuned} for kind in ("nothing", "context")
     }

@@ -63,7 +63,7 @@ def test_empty_answers_and_apologies_are_counted() -> None:
     assert refused.apology_rate == 0
 
 
-def judged(seed: int, n: int = 40) -> list[Outcome]:
+def judged(seed: int, n: int = 150) -> list[Outcome]:
     return random.Random(seed).choices(OUTCOMES, [2, 5, 3], k=n)
 
 
@@ -88,7 +88,7 @@ def test_means_are_over_forms_of_their_kind_and_differences_over_trained_ones() 
     assert difference.low < difference.ths_difference < difference.high
     alone = by_form({"a": answers["a"]}, "init-refuse", ["a"], "grait", 4000, 1)[0]
     for row, mean in zip(alone[::2], alone[1::2], strict=True):  # of one form: its interval, by another road
-        assert (mean.ths_low, mean.share_high) == pytest.approx((row.ths_low, row.share_high), abs=0.02)
+        assert (mean.ths_low, mean.share_high) == pytest.approx((row.ths_low, row.share_high), rel=0.05, abs=0.01)
 
 
 def test_differences_are_paired() -> None:
