@@ -179,7 +179,7 @@ def test_chat_and_plain_text_are_exported_together_as_text(
     ran: tuple[dict[str, Any], RunResult], tmp_path: Path, tool: str
 ) -> None:
     """Every row becomes the very tokens and labels of the run; where the end of a turn is not that of all text, as
-    here, TRL alone has one more token, which the note says."""
+    here, TRL's own trainer has one more token, which the note says."""
     data = open_run(ran[1].folder)
     found = export(data.folder, tool, method="grait", out=tmp_path / "out")
     adapter, tokenizer = trained_adapter(data, "grait"), data.prompts.tokenizer
@@ -205,7 +205,7 @@ def test_chat_and_plain_text_are_exported_together_as_text(
     assert any(f"{n_otherwise} of {n} rows become other tokens" in note for note in found.notes) == (n_otherwise > 0)
     (note,) = (note for note in found.notes if "were trained in the chat template" in note)
     assert note.startswith(f"{n_chat} of {n} examples") and n_chat < n
-    assert ("after their <|end|> TRL puts <|text-end|>" in note) == (tool == "trl")
+    assert ("TRL's own trainer puts <|text-end|> after their <|end|>" in note) == (tool == "trl")
     assert f"{n_chat} of the examples were trained in the chat template" in (found.folder / "README.md").read_text()
 
 

@@ -217,7 +217,7 @@ def _notes(recipe: Recipe, n: int, n_otherwise: int, format_name: str) -> list[s
             "rows are text, those as the template writes them"
         )
         if format_name == "trl" and recipe.end != recipe.eos:
-            line += f"; after their {recipe.end} TRL puts {recipe.eos}, which the run did not train"
+            line += f"; TRL's own trainer puts {recipe.eos} after their {recipe.end}, train_trl.py does not"
         notes.append(line)
     if n_otherwise and recipe.is_chat:
         notes.append(

@@ -24,12 +24,11 @@ def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str
 
 
 def _row(example: Example, recipe: Recipe, is_weighted: bool) -> dict[str, object]:
-    """In text TRL adds the end of text itself where it is not there, and what the tokenizer begins a text with."""
+    """In text the end token is there; what the tokenizer begins a text with is not."""
     answer = {"role": "assistant", "content": example.answer}
-    end = "" if example.end == recipe.eos else example.end
     return {
         "id": example.id,
         "prompt": list(example.messages) if recipe.is_chat else example.prompt,
-        "completion": [answer] if recipe.is_chat else example.completion + end,
+        "completion": [answer] if recipe.is_chat else example.completion + example.end,
         **({"sample_weight": example.sample_weight} if is_weighted else {}),
     }
