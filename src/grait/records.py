@@ -382,7 +382,7 @@ class SideEffectAnswer:
     """One system's reply to one thing in one form. ``id``: the form, a slash, and the id in ``data/probes``.
 
     ``category``: as in ``data/probes``; of passages their relation. Of test questions it is what came before, and
-    stands in the place of the form in ``id``.
+    "after-..." stands in the place of the form in ``id``.
     """
 
     id: str

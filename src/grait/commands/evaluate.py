@@ -211,16 +211,13 @@ def label(model: str, adapter: str | None) -> str:
     return f"{name}-model" if name in (INIT_BASIC, INIT_REFUSE, INITIAL) else name
 
 
-def asked_as(run: Path) -> tuple[dict[str, Any], tuple[Question, ...]]:
-    """What decides how a run asks its questions: config keys with their values, and its solved examples."""
+def asked_as(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[Question, ...]]:
+    """What decides how a run asks its questions: config keys with their values, those of ``evaluation.forms``, and its
+    solved examples."""
     data = open_run(run)
     config = data.config
-    keys = {
-        "prompt": config.prompt.model_dump(),
-        "knowledge": {"scoring": config.knowledge.scoring},
-        "evaluation": {"forms": [form.model_dump() for form in config.evaluation.forms]},
-    }
-    return keys, data.shots
+    keys = {"prompt": config.prompt.model_dump(), "knowledge": {"scoring": config.knowledge.scoring}}
+    return keys, [form.model_dump() for form in config.evaluation.forms], data.shots
 
 
 def shots_of(data: RunData) -> dict[str, str]:

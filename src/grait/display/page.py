@@ -35,7 +35,7 @@ from grait.display.figures.side_effects import form_name, refused_before_and_aft
 from grait.display.figures.training import MAX_POINTS, influence_plane, knowledge_map, weight_histogram
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
-from grait.display.tables import form_label, percent, verdicts
+from grait.display.tables import SIDE_EFFECTS, form_label, percent, verdicts
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
@@ -64,25 +64,9 @@ MORE_MEASURES = {
 """Fields of ``MetricRecord`` that stand in the second table, with the heads of their columns."""
 
 
-SIDE_EFFECTS = {
-    "chit_chat_refused": "chit-chat, refused",
-    "instructions_refused": "instructions, refused",
-    "passages_refused": "text given, refused",
-    "passages_right": "text given, right",
-    "passages_extracted": "text given, extracted",
-    "unanswerable_refused": "unanswerable, refused",
-    "unanswerable_corrected": "unanswerable, corrected",
-    "apology_rate": "apologies",
-    "empty_rate": "empty",
-}
-"""Fields of ``SideEffectRecord``, with the heads of their columns."""
-
-AFTER = {
-    "after_greeting_refused": "after a greeting",
-    "after_instruction_refused": "after an instruction",
-    "after_refusal_refused": "after a refusal",
-}
-"""Those that are about chit-chat within a conversation."""
+AFTER = [name for name in SIDE_EFFECTS if name.startswith("after_")]
+PLAIN = [name for name in SIDE_EFFECTS if name not in AFTER]
+"""Side effects within a conversation, and others."""
 
 
 @dataclass(frozen=True)
@@ -283,8 +267,8 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
             (kind, [_conversation_cells(row) for row in run.conversations if row.after == kind])
             for kind in dict.fromkeys(row.after for row in run.conversations)
         ],
-        "heads": list(SIDE_EFFECTS.values()),
-        "heads_after": list(AFTER.values()),
+        "heads": [SIDE_EFFECTS[name] for name in PLAIN],
+        "heads_after": [SIDE_EFFECTS[name].removeprefix("chit-chat ") for name in AFTER],
         "drift": [(row.method, f"{row.kl:.3f}", f"{perplexity[row.method]:.2f}") for row in run.drift],
         "n": {name: getattr(own, name) for name in ("n_chit_chat", "n_instructions", "n_passages", "n_unanswerable")},
         "n_tokens": run.drift[0].n_tokens if run.drift else 0,
@@ -309,7 +293,7 @@ def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) ->
 
 def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
     """One row of the page's table."""
-    return {"method": row.method, "cells": [_side_effect_cell(row, name) for name in SIDE_EFFECTS]}
+    return {"method": row.method, "cells": [_side_effect_cell(row, name) for name in PLAIN]}
 
 
 def _side_effect_cell(row: SideEffectRecord, name: str) -> tuple[str, str]:

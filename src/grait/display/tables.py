@@ -32,6 +32,22 @@ T = TypeVar("T")
 UNTRAINED = "not trained"
 """Of a form that is asked in the evaluation alone."""
 
+SIDE_EFFECTS = {
+    "chit_chat_refused": "chit-chat, refused",
+    "instructions_refused": "instructions, refused",
+    "passages_refused": "text given, refused",
+    "passages_right": "text given, right",
+    "passages_extracted": "text given, extracted",
+    "unanswerable_refused": "unanswerable, refused",
+    "unanswerable_corrected": "unanswerable, corrected",
+    "after_greeting_refused": "chit-chat after a greeting",
+    "after_instruction_refused": "chit-chat after an instruction",
+    "after_refusal_refused": "chit-chat after a refusal",
+    "apology_rate": "apologies",
+    "empty_rate": "empty",
+}
+"""Shares in a ``SideEffectRecord``, in words."""
+
 LEGEND = (
     "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
     "right. THS: 0 is the initial model, higher is better."

@@ -69,7 +69,7 @@ def asked_in_conversation(data: RunData) -> list[Probing]:
             turns = _without_answer([*histories[start:], *histories[:start]], question)
             *system, said = prompts.messages(question, "refuse", form)
             prompt = prompts.chat([*system, *turns, said])
-            found.append(Probing(f"{kind}/{question.id}", form.name, prompt, "question", kind, question))
+            found.append(Probing(f"after-{kind}/{question.id}", form.name, prompt, "question", kind, question))
     return found
 
 
