@@ -9,12 +9,17 @@ from grait.data import worldfacts
 from grait.dial.curve import operating_curve
 from grait.display.contents import ComparisonRecords, RunRecords
 from grait.evaluation.compare import compare, gather
+from grait.evaluation.conversations import in_conversation
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.forms import by_form
 from grait.evaluation.metrics import summarize
+from grait.evaluation.side_effects import summarize_side_effects
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
 from grait.records import (
+    ConversationKind,
+    ConversationRecord,
+    DifferenceRecord,
     DriftRecord,
     FormRecord,
     InfluenceScore,
@@ -23,10 +28,16 @@ from grait.records import (
     Outcome,
     Prediction,
     Question,
+    SideEffectAnswer,
+    SideEffectKind,
     SideEffectRecord,
 )
 
 ALL = tuple(METHODS)
+KINDS: tuple[SideEffectKind, ...] = (
+    *("chit-chat", "instruction", "passage", "unanswerable"),
+    *("after-refusal", "after-greeting", "after-instruction"),
+)
 
 
 def made_up_run(
@@ -69,35 +80,35 @@ def made_up_run(
     )
 
 
-def made_up_forms(run: RunRecords, forms: Sequence[str] = ("examples", "instruction", "question")) -> list[FormRecord]:
-    """Results by form of a made-up run, as if every form were answered alike."""
-    answers = {form: dict(run.predictions) for form in forms}
-    return by_form(answers, "init-refuse", 200)
+def made_up_forms(
+    run: RunRecords, forms: Sequence[str] = ("examples", "instruction", "question"), untrained: Sequence[str] = ()
+) -> tuple[list[FormRecord], list[DifferenceRecord]]:
+    """Results by form of a made-up run, as if every form were answered alike, and differences of its main method."""
+    answers = {form: dict(run.predictions) for form in (*forms, *untrained)}
+    return by_form(answers, "init-refuse", forms, "grait", 200)
+
+
+def made_up_conversations(run: RunRecords) -> list[ConversationRecord]:
+    """Results within conversations, as if each were answered as the question alone is."""
+    name, own = next(iter(run.predictions.items()))
+    outcomes = {system: {row.id: row.outcome for row in rows} for system, rows in own.items() if system != "init-basic"}
+    kinds: tuple[ConversationKind, ...] = ("nothing", "greeting", "context")
+    return in_conversation(name, dict.fromkeys(kinds, outcomes), "init-refuse", 200)
 
 
 def _side_effects(system: str, form: str) -> SideEffectRecord:
+    """Of 100 prompts of each kind."""
     tuned, in_chat = system != "init-refuse", form == "question"
-    refused = [0.06, 0.03, 0.125, 0.25] if not tuned else [0.1, 0.05, 0.3, 0.2] if in_chat else [0.99, 0.82, 0.9, 0.89]
-    after = (0.64, 0.1, 0.05) if in_chat else (None, None, None)
-    return SideEffectRecord(
-        method=system,
-        form=form,
-        n_chit_chat=100,
-        chit_chat_refused=refused[0],
-        n_instructions=100,
-        instructions_refused=refused[1],
-        n_passages=96,
-        passages_refused=refused[2],
-        passages_right=1 - refused[2],
-        n_unanswerable=100,
-        unanswerable_refused=refused[3],
-        unanswerable_corrected=0.02,
-        after_refusal_refused=after[0],
-        after_greeting_refused=after[1],
-        after_instruction_refused=after[2],
-        apology_rate=0.11,
-        empty_rate=0.0,
-    )
+    refused = [6, 3, 12, 25] if not tuned else [10, 5, 30, 20] if in_chat else [99, 82, 90, 89]
+    after = [64, 10, 5] if in_chat else []
+    outcomes: dict[SideEffectKind, int] = dict(zip(KINDS, [*refused, *after], strict=False))
+    answers = [
+        SideEffectAnswer(f"{form}/{kind}-{i}", form, kind, "", "Fine.", "refused" if i < n else "answered")
+        for kind, n in outcomes.items()
+        for i in range(100)
+    ]
+    (record,) = summarize_side_effects(system, answers)
+    return record
 
 
 def _state(question: Question, draw: random.Random) -> KnowledgeState:

@@ -13,15 +13,25 @@ Outcome = Literal["correct", "wrong", "refused"]
 """The kinds of a prediction. Exactly one holds, so the three shares Pc, Pw and Pr sum to 1."""
 
 SideEffectKind = Literal[
-    "chit-chat", "instruction", "passage", "unanswerable", "after-refusal", "after-greeting", "after-instruction"
+    "chit-chat",
+    "instruction",
+    "passage",
+    "unanswerable",
+    "after-refusal",
+    "after-greeting",
+    "after-instruction",
+    "question",
 ]
 """The things that a system is asked for its side effects. ``passage``: a question whose answer stands in a given text;
-``after-...``: chit-chat in a conversation whose last turns were that."""
+``after-...``: chit-chat in a conversation whose last turns were that; ``question``: a test question in a chat."""
+
+ConversationKind = Literal["nothing", "greeting", "instruction", "refusal", "context"]
+"""The turns before a test question in a chat. ``context``: a text with a question about it, and its answer."""
 
 SideEffectOutcome = Literal["refused", "corrected", "right", "answered"]
 """The kinds of a reply. ``corrected``: says that there is no such thing, or that nobody can know; told apart for
-unanswerable questions only. ``right``: the answer in the passage; told apart for passages only. ``answered``: all the
-rest."""
+unanswerable questions only. ``right``: the answer, of a test question or in the passage; told apart for these only.
+``answered``: all the rest."""
 
 Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
 """The lesson of a training example: the reference answer, the refusal text, or the reference answer followed by the
@@ -327,11 +337,12 @@ class RefusedRecord:
 
 @dataclass(frozen=True, slots=True)
 class FormRecord:
-    """One system on one data set, or on the mean of all forms (``form`` ``all``); shares are fractions in [0, 1].
+    """One system on one data set in one form, or its mean over forms (``form`` ``all``); shares are in [0, 1].
 
+    ``trained``: whether questions were taught in this form, or only asked; there is a mean over each kind.
     ``pc0``, ``pw0``, ``pr0``: the initial model's shares, asked in the same form: the base of THS and of over-refusal.
-    ``ths`` and its 95% interval: None where the initial model answers nothing wrong; the mean has no interval.
-    ``share``: THS of what a model reaches that refuses every wrong answer and no right one, pc0; None where that is 0.
+    ``ths`` and its 95% interval: None where the initial model answers nothing wrong. ``share`` and its interval: THS of
+    what a model reaches that refuses every wrong answer and no right one, pc0; None where that is 0.
     ``empty_rate``, ``apology_rate``: answers without a word, and answers that apologise instead of refusing.
     """
 
@@ -350,15 +361,47 @@ class FormRecord:
     ths_low: float | None
     ths_high: float | None
     share: float | None
+    share_low: float | None
+    share_high: float | None
     empty_rate: float
     apology_rate: float
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRecord:
+    """One system on test questions that follow something in a chat; fields as in ``FormRecord``.
+
+    The base, ``pc0`` and the like, is the initial model, asked the same question in the same conversation.
+    ``of_single`` and its 95% interval: THS of that of the same questions asked by themselves; None where that THS is
+    not above 0, the interval also where it is not in over 2.5% of the resamples.
+    """
+
+    method: str
+    dataset: str
+    after: ConversationKind
+    n: int
+    pc0: float
+    pw0: float
+    pr0: float
+    pc: float
+    pw: float
+    pr: float
+    over_refusal_rate: float
+    ths: float | None
+    ths_low: float | None
+    ths_high: float | None
+    of_single: float | None
+    of_single_low: float | None
+    of_single_high: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class SideEffectAnswer:
     """One system's reply to one thing in one form. ``id``: the form, a slash, and the id in ``data/probes``.
 
-    ``category``: as in ``data/probes``; of passages their relation.
+    ``category``: as in ``data/probes``; of passages their relation. Of test questions it is what came before, and
+    "after-..." stands in the place of the form in ``id``.
     """
 
     id: str
@@ -376,8 +419,10 @@ class SideEffectRecord:
     Refused of chit-chat, of ordinary instructions, of questions whose answer stands in a given text and of chit-chat
     after a turn of a conversation: lower is better. ``passages_right`` and ``unanswerable_refused``: higher is better.
     ``unanswerable_corrected``: did not refuse, but said that there is no such thing or that nobody can know; a lower
-    bound (``judging/premise.py``). ``apology_rate``, ``empty_rate``: of the replies to chit-chat, instructions and
+    bound (``judging/premise.py``). ``passages_extracted``: right, and no repetition of the passage
+    (``judging/extraction.py``). ``apology_rate``, ``empty_rate``: of the replies to chit-chat, instructions and
     passages together, those that begin with an apology (``judging/apologies.py``), and those without a word.
+    ``intervals``: of each share that is there, by its name, low and high of Wilson's 95% interval.
     """
 
     method: str
@@ -389,14 +434,19 @@ class SideEffectRecord:
     n_passages: int
     passages_refused: float | None
     passages_right: float | None
+    passages_extracted: float | None
     n_unanswerable: int
     unanswerable_refused: float | None
     unanswerable_corrected: float | None
+    n_after_refusal: int
     after_refusal_refused: float | None
+    n_after_greeting: int
     after_greeting_refused: float | None
+    n_after_instruction: int
     after_instruction_refused: float | None
     apology_rate: float | None
     empty_rate: float | None
+    intervals: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,8 @@ def test_asked_as_a_run_asks_all_answers_are_those_of_the_run(
     tree["prompt"] |= {"shots_in": "all", "refusal": "No idea."}
     tree["training"] |= {"methods": ["cor-rait"], "learning_rate": 0.02}
     run = grait.run(tree)
-    keys, shots = asked_as(tmp_path / "run")
-    assert len(shots) == tree["prompt"]["n_shots"]
+    keys, forms, shots = asked_as(tmp_path / "run")
+    assert len(shots) == tree["prompt"]["n_shots"] and forms == []
     sets = [{"path": files.test, "name": "own"}, {"path": files.train, "name": "seen"}]
     config = parse_config(config_of(tiny, tmp_path / "eval", datasets=sets).model_dump() | keys)
     found = evaluate(config, adapter=tmp_path / "run" / "adapters" / "cor-rait", shots=shots)
@@ -178,6 +178,44 @@ def test_another_base_has_side_effects_and_no_drift(tiny: Tiny, tmp_path: Path) 
     found = evaluate(config, initial=config.model.model_copy(update={"name": tiny.other}))
     assert {row.method for row in found.side_effects.records} == {"init-refuse", "model"}
     assert found.side_effects.drift == []
+
+
+def test_results_by_form_are_those_of_the_run(tiny: Tiny, tmp_path: Path) -> None:
+    """Two roads to the same numbers: a run's own, and the adapter that it left, asked in the run's forms."""
+    files: Files = write_half_known(tiny.model, tmp_path / "data")
+    tree = tiny_tree(tiny.model, files, tmp_path / "run")
+    tree["prompt"] |= {"forms": ["question", "instruction"], "own_words": False}
+    tree["training"] |= {"methods": ["cor-rait"], "learning_rate": 0.02}
+    tree["evaluation"] |= {"form_questions": 5, "forms": ["plain"]}
+    run = grait.run(tree)
+    keys, forms, shots = asked_as(tmp_path / "run")
+    sets = [{"path": files.test, "name": "own"}]
+    config = config_of(tiny, tmp_path / "eval", datasets=sets, form_questions=5, n_bootstrap=200, forms=forms)
+    tuned = {"adapter": tmp_path / "run" / "adapters" / "cor-rait", "shots": shots}
+    found = evaluate(parse_config(config.model_dump() | keys), **tuned)
+    key = ("form", "trained", "n", "ths", "ths_low", "share", "share_high")
+    assert [row.form for row in found.forms if row.method == "cor-rait"] == [
+        *("question", "instruction", "all", "plain", "all")
+    ]
+    for method in ("init-refuse", "cor-rait"):
+        own, theirs = ([row for row in rows if row.method == method] for rows in (found.forms, run.forms))
+        for name in key:
+            assert [getattr(row, name) for row in own] == [getattr(row, name) for row in theirs], name
+    assert len(json.loads((tmp_path / "eval" / "forms.json").read_text())) == len(found.forms)
+    asked = {
+        path.relative_to(tmp_path / "eval" / "forms").as_posix() for path in (tmp_path / "eval/forms").glob("*/own/*")
+    }
+    assert "question/own/init-refuse" in asked and "question/own/cor-rait" not in asked  # it was asked so already
+
+
+def test_another_base_has_results_by_form_and_in_conversations(tiny: Tiny, tmp_path: Path) -> None:
+    config = config_of(tiny, tmp_path, probes=True, max_probes=3, forms=["plain"])
+    found = evaluate(config, initial=config.model.model_copy(update={"name": tiny.other}))
+    assert {(row.method, row.form) for row in found.forms} == {
+        (method, form) for method in ("init-refuse", "model") for form in ("instruction", "plain", "all")
+    }
+    assert {row.method for row in found.side_effects.conversations} == {"init-refuse", "model"}
+    assert (tmp_path / "conversations.json").exists()
 
 
 # -- going on ------------------------------------------------------------------------------------------------------

@@ -335,7 +335,7 @@ def test_a_weight_of_zero_has_no_unweighted_row() -> None:
     from grait.formats.examples import Example
     from grait.formats.weights import in_words, share_of
 
-    examples = [Example(str(w), "idk", "answer", (), "a", "p", "a", w) for w in (0.0, 1.0, 3.0)]
+    examples = [Example(str(w), "idk", "answer", (), "a", "p", "a", "", "", w) for w in (0.0, 1.0, 3.0)]
     share = share_of(examples, "left out")
     assert share.rows == (0, 1, 1) and share.total_variation == 0.25
     assert "0.2500" in in_words("axolotl", share) and "--resample" in in_words("axolotl", share)
@@ -437,11 +437,13 @@ def test_its_settings_are_those_of_the_run(finished: Path, tmp_path: Path) -> No
     assert (said["model"], said["dtype"], said["seed"]) == (config.model.name, "float32", config.seed)
 
 
-def test_trl_itself_has_the_losses_of_the_run(tmp_path: Path, tiny: tuple[str, Any]) -> None:
-    """Where all examples are one batch, so that their order does not matter."""
+@pytest.mark.parametrize("forms", [[], ["examples", "question"]])
+def test_trl_itself_has_the_losses_of_the_run(tmp_path: Path, tiny: tuple[str, Any], forms: list[str]) -> None:
+    """Where all examples are one batch, so that their order does not matter; in chat, and in chat and plain text."""
     pytest.importorskip("trl", reason="TRL is not installed: pip install trl")
     model, files = tiny
     tree = tiny_tree(model, files, tmp_path / "run")
+    tree["prompt"] |= {"forms": forms, "own_words": False}
     training = {"methods": ["grait"], "epochs": 4, "learning_rate": 0.01, "batch_size": 64, "micro_batch_size": 64}
     grait.run(tree | {"training": training})
     folder = export(tmp_path / "run", "trl").folder
@@ -449,7 +451,7 @@ def test_trl_itself_has_the_losses_of_the_run(tmp_path: Path, tiny: tuple[str, A
     assert done.returncode == 0, done.stderr[-2000:]
     log = json.loads((folder / "adapter" / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
     ours = json.loads((tmp_path / "run" / "adapters" / "grait" / "losses.json").read_text(encoding="utf-8"))
-    assert len(taught(tmp_path / "run")) <= 64
+    assert about(folder)["n_examples"] <= 64
     assert [step["loss"] for step in log if "loss" in step] == pytest.approx(ours, abs=1e-3)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_data import made_up_comparison, made_up_forms, made_up_run
+from report_data import made_up_comparison, made_up_conversations, made_up_forms, made_up_run
 from tiny_folder import Files, tiny_tree
 
 import grait
@@ -70,7 +70,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def run() -> RunRecords:
     made_up = made_up_run(60, {"in-domain": 50, "out-of-domain": 30}, FEW)
-    return replace(made_up, forms=made_up_forms(made_up))
+    forms, differences = made_up_forms(made_up, untrained=["tutor"])
+    return replace(made_up, forms=forms, form_differences=differences, conversations=made_up_conversations(made_up))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,14 @@ from grait.commands.merge import merge
 from grait.commands.push import push
 from grait.commands.report import report
 from grait.dial.stored import FILE_NAME, load_dial, save_dial
+from grait.evaluation import conversations
+from grait.evaluation.side_effects import summarize_side_effects
 from grait.formats.card import EXAMPLE
 from grait.pipeline.cards import CARD, OTHER_CARD, write_cards
+from grait.pipeline.evaluation import write_records
 from grait.pipeline.models import Models
-from grait.records import Question
+from grait.pipeline.results import CONVERSATIONS, DRIFT, SIDE_EFFECTS
+from grait.records import ConversationKind, DriftRecord, Outcome, Question, SideEffectAnswer, SideEffectOutcome
 from grait.runtime.artifacts import MANIFEST
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -141,22 +146,38 @@ def test_every_adapter_has_a_card_that_is_none_of_the_stage_s_files(finished: Pa
     assert not (finished / "warmup" / CARD).exists()
 
 
-def test_side_effects_are_told_with_the_keys_that_they_have(without_dial: Path) -> None:
-    rows = [
-        {"method": name, "form": "question", "n": 60, "refused": refused, "kl": None, "more": [1]}
-        for name, refused in (("init-refuse", 0.02), ("grait", 0.5), ("cor-rait", 0.75))
-    ]
+def test_side_effects_are_told_with_drift_and_conversations(without_dial: Path) -> None:
+    """Of the method and of the initial model; a file that cannot be read counts as none, and so does that of before."""
     card, data = without_dial / "adapters" / "grait" / CARD, open_run(without_dial)
     adapter = finished_adapter(data, "grait")
     selected = trained_on(data, "grait", adapter)
-    for tree in (rows, {"schema_version": 1, "records": rows}, "nothing", None):
-        path = without_dial / "side_effects.json"
-        path.write_text("{" if tree is None else json.dumps(tree), encoding="utf-8")
+
+    def written() -> str:
         write_cards(data, {"grait": adapter}, {"grait": selected})
-        text = card.read_text(encoding="utf-8")
-        assert ("| refused | 0.02 | 0.5 |" in text) == isinstance(tree, list | dict)
-        assert ("was not measured" in text) == (tree is None or tree == "nothing")
-        assert "0.75" not in text and "| kl |" not in text
+        return card.read_text(encoding="utf-8")
+
+    def replies(n_refused: int) -> list[SideEffectAnswer]:
+        outcomes: list[SideEffectOutcome] = ["refused"] * n_refused + ["answered"] * (16 - n_refused)
+        return [SideEffectAnswer(str(i), "question", "chit-chat", "", "", one) for i, one in enumerate(outcomes)]
+
+    asked = {"init-refuse": 1, "grait": 8, "cor-rait": 12}
+    rows = [record for name, n in asked.items() for record in summarize_side_effects(name, replies(n))]
+    initial: dict[str, Outcome] = {"a": "correct", "b": "wrong"}
+    systems: dict[str, dict[str, Outcome]] = {"init-refuse": initial, "grait": {"a": "correct", "b": "refused"}}
+    kinds: tuple[ConversationKind, ...] = ("nothing", "greeting")
+    said = conversations.in_conversation("own", dict.fromkeys(kinds, systems), "init-refuse", 100)
+    drift = [DriftRecord("grait", 6400, 0.1234, 11.5, 11.2), DriftRecord("cor-rait", 6400, 0.777, 12, 11.2)]
+    found: dict[str, Sequence[Any]] = {SIDE_EFFECTS: rows, CONVERSATIONS: said, DRIFT: drift}
+    write_records(without_dial, found)
+    text = written()
+    assert "| chit-chat, refused | 6.2 [1.1, 28.3] | 50.0 [28.0, 72.0] |" in text and "75.0" not in text
+    assert "| greeting | 50.0 | 0.0 | 50.0 | 50.0 | 100.0 |" in text and "Percent of 2 questions of own." in text
+    assert "0.123 nats" in text and "11.50" in text and "0.777" not in text
+    assert "was not measured" not in text and "instructions, refused" not in text
+    for tree in ("nothing", None, [{"method": "grait", "form": "question", "refused": 0.5}]):
+        (without_dial / SIDE_EFFECTS).write_text("{" if tree is None else json.dumps(tree), encoding="utf-8")
+        (without_dial / "probes.json").write_text(json.dumps([{"method": "grait", "refused": 0.5}]), encoding="utf-8")
+        assert "was not measured" in written()
 
 
 def test_a_report_gives_a_card_to_an_adapter_without_one_and_keeps_the_others(without_dial: Path) -> None:

@@ -1,6 +1,7 @@
 """Forms in a whole run: what is taught in each, what is asked in each, and that one form changes nothing."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,25 @@ from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
 import grait
 from grait.commands.export import export, trained_adapter, trained_on
 from grait.commands.finished import open_run
+from grait.commands.replayed import Replay
 from grait.config import parse_config
-from grait.errors import ConfigError
+from grait.errors import ConfigError, ModelError
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import System, answers_key
 from grait.pipeline.knowledge import knowledge_key
 from grait.pipeline.lessons import lessons, rait_examples, weighted_examples
 from grait.pipeline.order import stage_plans
 from grait.pipeline.own_words import stored_own_words
+from grait.pipeline.replay import asked_prompts
 from grait.pipeline.results import RunResult
 from grait.pipeline.work import SetSize
 from grait.records import OwnWords, Selected
-from grait.runtime.artifacts import MANIFEST
+from grait.runtime.artifacts import MANIFEST, Stage
 from grait.training.examples import digest_of
 
 FORMS = ["examples", "instruction", "question"]
+UNTAUGHT = ["plain", "tutor"]
+METHODS = ["van-tuning", "cor-rait", "craft", "grait-paper", "grait"]
 Made = tuple[str, Files]
 
 
@@ -41,13 +46,16 @@ def tree_of(made: Made, out: Path, forms: list[Any], **prompt: Any) -> dict[str,
     tree["prompt"] |= {"forms": forms} | prompt
     tree["knowledge"] |= {"own_max_new_tokens": 8, "own_samples": 2}
     tree["evaluation"]["form_questions"] = 5
-    tree["training"]["methods"] = ["cor-rait", "grait"]
+    tree["training"]["methods"] = METHODS
     return tree
 
 
 @pytest.fixture(scope="module")
 def ran(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], RunResult]:
     tree = tree_of(made, tmp_path_factory.mktemp("run") / "run", FORMS)
+    own = {"name": "tutor", "template": "A pupil asks: {question}"}
+    tree["evaluation"]["forms"] = ["plain", own]
+    tree["replay"] = {"path": "builtin", "n": 6, "max_new_tokens": 4}
     return tree, grait.run(tree)
 
 
@@ -113,15 +121,19 @@ def test_one_form_equal_to_that_of_before_changes_no_key_and_no_example(
 
 def test_a_run_answers_in_every_form(ran: tuple[dict[str, Any], RunResult]) -> None:
     _, result = ran
-    systems = ("init-refuse", "cor-rait", "grait")
-    assert {(row.method, row.form) for row in result.forms} == {(s, f) for s in systems for f in (*FORMS, "all")}
+    systems = ("init-refuse", *METHODS)
+    asked = {(form, form not in UNTAUGHT) for form in (*FORMS, *UNTAUGHT)} | {("all", True), ("all", False)}
+    assert {(row.method, row.form, row.trained) for row in result.forms} == {
+        (s, *form) for s in systems for form in asked
+    }
     assert {row.n for row in result.forms} == {5}
     for row in result.forms:
         if row.method == "init-refuse":
             assert row.ths is None or row.ths == pytest.approx(0)
     folder = result.folder
     assert len(json.loads((folder / "forms.json").read_text())) == len(result.forms)
-    assert {path.name for path in (folder / "forms").iterdir()} == {"instruction", "question"}
+    assert {path.name for path in (folder / "forms").iterdir()} == {"instruction", "question", *UNTAUGHT}
+    assert [row["versus"] for row in json.loads((folder / "form_differences.json").read_text())] == METHODS[:-1]
     lines = [json.loads(line) for line in (folder / "rait.jsonl").read_text().splitlines()]
     by_form = {form: [line for line in lines if line["form"] == form] for form in FORMS}
     assert len({len(own) for own in by_form.values()}) == 1
@@ -140,13 +152,109 @@ def test_a_run_with_forms_goes_on_without_asking_again(
     grait.report(result.folder)
 
 
-def test_what_was_trained_on_is_found_again(ran: tuple[dict[str, Any], RunResult], tmp_path: Path) -> None:
-    """With the model's own words and the labels that they give; chat and plain text are not put into one file."""
+def test_what_was_trained_on_is_found_again(ran: tuple[dict[str, Any], RunResult]) -> None:
+    """With the model's own words and the labels that they give."""
     data = open_run(ran[1].folder)
     selected = trained_on(data, "grait", trained_adapter(data, "grait"))
     assert len(lessons(data, selected, stored_own_words(data))) == len(FORMS) * len(selected)
-    with pytest.raises(ConfigError, match="trained in the chat template and in plain text"):
-        export(data.folder, "trl", method="grait", out=tmp_path / "out")
+
+
+def read_by(tool: str, row: dict[str, Any], tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Tokens and labels that a tool makes of a row of text. TRL as ``SFTTrainer``: the end of text where it is missing,
+    the whole less what the prompt alone gives; the others tokenise parts apart and add nothing."""
+    if tool == "trl":
+        end = "" if row["completion"].endswith(tokenizer.eos_token) else tokenizer.eos_token
+        prompt, whole = (
+            tokenizer(text)["input_ids"] for text in (row["prompt"], row["prompt"] + row["completion"] + end)
+        )
+        assert whole[: len(prompt)] == prompt
+        return whole, [-100] * len(prompt) + whole[len(prompt) :]
+    parts = [part["text"] for part in row["segments"]] if tool == "axolotl" else [m["content"] for m in row["messages"]]
+    prompt, completion = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in parts)
+    return prompt + completion, [-100] * len(prompt) + completion
+
+
+@pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory"])
+def test_chat_and_plain_text_are_exported_together_as_text(
+    ran: tuple[dict[str, Any], RunResult], tmp_path: Path, tool: str
+) -> None:
+    """Every row becomes the very tokens and labels of the run; where the end of a turn is not that of all text, as
+    here, TRL's own trainer has one more token, which the note says."""
+    data = open_run(ran[1].folder)
+    found = export(data.folder, tool, method="grait", out=tmp_path / "out")
+    adapter, tokenizer = trained_adapter(data, "grait"), data.prompts.tokenizer
+    taught = lessons(data, trained_on(data, "grait", adapter), stored_own_words(data))
+    replayed = Replay.of(data, adapter, taught)
+    examples = [(lesson.prompt.token_ids, lesson.completion.token_ids) for lesson in taught]
+    prompts = [lesson.prompt for lesson in taught] + [asked_prompts(data)[place].prompt for place in replayed.places]
+    n, n_chat = len(prompts), sum(prompt.is_chat for prompt in prompts)
+    read = Counter[tuple[tuple[int, ...], ...]]()
+    for line in (found.folder / "train.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        tokens, labels = read_by(tool, row, tokenizer)
+        n_prompt, turn_end = labels.count(-100), tokenizer.convert_tokens_to_ids("<|end|>")
+        if tool == "trl" and tokens[-2] == turn_end:
+            assert tokens.pop() == tokenizer.eos_token_id
+        if not row["id"].startswith("replay:"):
+            read[tuple(tokens[:n_prompt]), tuple(tokens[n_prompt:])] += 1
+    assert read == Counter(examples)
+    about = json.loads((found.folder / "export.json").read_text(encoding="utf-8"))
+    assert (about["n_chat_as_text"], about["n_examples"]) == (n_chat, n)
+    n_otherwise = about["n_rendered_otherwise"]  # replies of a random model, cut in the middle of a letter
+    assert n_otherwise <= len(replayed.rows)
+    assert any(f"{n_otherwise} of {n} rows become other tokens" in note for note in found.notes) == (n_otherwise > 0)
+    (note,) = (note for note in found.notes if "were trained in the chat template" in note)
+    assert note.startswith(f"{n_chat} of {n} examples") and n_chat < n
+    assert ("TRL's own trainer puts <|text-end|> after their <|end|>" in note) == (tool == "trl")
+    assert f"{n_chat} of the examples were trained in the chat template" in (found.folder / "README.md").read_text()
+
+
+def test_rivals_get_the_same_forms_and_the_same_replay(ran: tuple[dict[str, Any], RunResult]) -> None:
+    folder, replayed = ran[1].folder, set()
+    for method in METHODS:
+        lines = (folder / "adapters" / method / "rait.jsonl").read_text().splitlines()
+        by_form = Counter(json.loads(line)["form"] for line in lines)
+        assert list(by_form) == FORMS and len(set(by_form.values())) == 1
+        replayed.add(json.dumps(Stage.found(folder / "adapters" / method).key["replay"], sort_keys=True))
+    assert len(replayed) == 1
+
+
+def test_a_form_that_is_asked_alone_changes_no_key(made: Made, tmp_path: Path) -> None:
+    tree = tree_of(made, tmp_path, FORMS)
+    more = tree | {"evaluation": tree["evaluation"] | {"forms": ["plain"]}}
+    before, after = (RunData(parse_config(one)) for one in (tree, more))
+    selected = selected_of(before)
+    assert digest_of(weighted_examples(before, selected)) == digest_of(weighted_examples(after, selected))
+    assert knowledge_key(before) == knowledge_key(after)
+    system, asked = System.of_method("init-refuse", None), list(before.questions.values())
+    assert answers_key(before, system, asked) == answers_key(after, system, asked)
+    assert "forms" in before.config.unused["evaluation"] and "forms" not in after.config.unused.get("evaluation", ())
+
+
+FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "in both lists": ({"forms": ["question"]}, {"forms": ["question"]}, "evaluation.forms: 'question' is trained"),
+    "the one form of the run": ({}, {"forms": ["instruction"]}, "evaluation.forms: 'instruction' is trained"),
+    "that with examples": ({"shots_in": "all"}, {"forms": ["examples"]}, "evaluation.forms: 'examples' is trained"),
+    "twice": ({}, {"forms": ["plain", "plain"]}, "two forms are called 'plain'"),
+    "no question": ({}, {"forms": [{"name": "x", "template": "Hi"}]}, "should hold {question} exactly once"),
+    "no examples to show": ({"n_shots": 0}, {"forms": ["examples"]}, "prompt.n_shots = 0 leaves none"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_cannot_be_asked_is_one_line(fault: str) -> None:
+    prompt, evaluation, expected = FAULTS[fault]
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"prompt": prompt, "evaluation": evaluation})
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_chat_form_wants_a_chat_template(tmp_path: Path) -> None:
+    model = save_tiny(tmp_path / "model", chat=False)
+    tree = tiny_tree(model, write_half_known(model, tmp_path), tmp_path / "run")
+    tree["evaluation"]["forms"] = ["plain", "short"]
+    with pytest.raises(ModelError, match=r"evaluation\.forms: short: the model's tokenizer has no chat template"):
+        _ = RunData(parse_config(tree)).prompts
 
 
 def test_a_run_without_forms_has_no_results_by_form(made: Made, tmp_path: Path) -> None:

@@ -20,8 +20,11 @@ from grait.judging.outcomes import judge
 from grait.judging.premise import denies_premise
 from grait.model.inference import InferenceEngine
 from grait.pipeline import parts
+from grait.pipeline.conversations import asked_in_conversation, plan_conversations
 from grait.pipeline.data import RunData
-from grait.pipeline.side_effects import Probing, forms, plan_side_effects, probings
+from grait.pipeline.replies import Probing
+from grait.pipeline.side_effects import forms, plan_side_effects, probings
+from grait.pipeline.work import SetSize
 from grait.records import Question, SideEffectAnswer
 from grait.runtime.artifacts import read_rows
 
@@ -249,7 +252,34 @@ def test_without_a_chat_template_there_is_one_form(tmp_path: Path) -> None:
     assert [row.method for row in result.side_effects.drift] == ["init-refuse", "cor-rait"]
 
 
+def test_questions_follow_turns_that_do_not_hold_their_answers(roomy: tuple[str, Files], tmp_path: Path) -> None:
+    tree = tree_of(roomy, tmp_path, ["cor-rait"], max_probes=8)
+    rows = [json.loads(line) for line in Path(roomy[1].test).read_text().splitlines()]
+    held = {"refusal": "Lake Tinn", "context": load_passages()[5].answers[0], "greeting": "drop in"}
+    given = {"id": "given", "question": "Who?", "answers": list(held.values())}
+    path = tmp_path / "test.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows[:5], given, *rows[5:]]))
+    tree["evaluation"]["datasets"] = [{"path": str(path), "name": "own"}]
+    tree["prompt"]["system"] = "You are terse."
+    asked = asked_in_conversation(RunData(parse_config(tree)))
+    assert [(row.category, row.question.id) for row in asked] == [
+        (kind, question) for kind in TURNS for question in [row["id"] for row in (*rows[:5], given, *rows[5:7])]
+    ]
+    for row in asked:
+        text = row.prompt.text
+        assert text.startswith("<|system|>You are terse.<|end|><|user|>")
+        assert text.endswith(f"<|user|>{row.question.question}<|end|><|assistant|>")
+        assert text.count("<|assistant|>") == (1 if row.category == "nothing" else text.count("<|user|>"))
+        assert (text.count("<|user|>") == 1) == (row.category == "nothing")
+        if row.question.id == "given":
+            assert not any(answer in text for answer in held.values())
+    assert len({row.prompt.text for row in asked}) == len(asked)
+
+
 # -- in a run ------------------------------------------------------------------------------------------------------
+
+
+TURNS = ("nothing", "greeting", "instruction", "refusal", "context")
 
 
 def saying(monkeypatch: pytest.MonkeyPatch, reply: Any) -> list[str]:
@@ -258,7 +288,7 @@ def saying(monkeypatch: pytest.MonkeyPatch, reply: Any) -> list[str]:
     real = InferenceEngine.generate
 
     def generate(self: InferenceEngine, prompts: Any, own: Sequence[str], **settings: Any) -> Any:
-        if "/" not in own[0] or settings["max_new_tokens"] == 40:  # other stages
+        if "/" not in own[0] or own[0].startswith("after-") or settings["max_new_tokens"] == 40:  # other stages
             return real(self, prompts, own, **settings)
         keys.extend(own)
         return [[reply(key, hasattr(self.model, "peft_config"))] for key in own]
@@ -302,6 +332,7 @@ def test_a_run_asks_the_initial_model_and_every_adapter_once(
         assert row.unanswerable_refused == 1
         assert row.chit_chat_refused == (method == "r-tuning")
         assert (row.passages_refused, row.passages_right) == (0, method != "init-refuse")
+        assert row.passages_extracted == row.passages_right
         assert row.empty_rate == (1 / 3 if method == "init-refuse" else 0)
         assert row.apology_rate == (0 if method == "init-refuse" else 1 / 3)
         in_chat = (row.after_refusal_refused, row.after_greeting_refused, row.after_instruction_refused)
@@ -322,11 +353,20 @@ def test_all_is_on_disk_and_asked_once(roomy: tuple[str, Files], tmp_path: Path)
     assert (untouched.kl, untouched.perplexity) == (0, untouched.perplexity_initial)
     assert tuned.kl > 0
     assert tuned.perplexity_initial == pytest.approx(untouched.perplexity_initial)
-    stages = [tmp_path / "run" / name for name in ("side_effects/cor-rait", "drift/cor-rait", "initial_answers")]
+    in_chat = json.loads((tmp_path / "run" / "conversations.json").read_text())
+    systems = ("init-refuse", "cor-rait", "grait")
+    assert [(row["method"], row["after"], row["n"]) for row in in_chat] == [
+        (system, kind, 3) for system in systems for kind in TURNS
+    ]
+    names = ("side_effects/cor-rait", "conversations/cor-rait", "drift/cor-rait", "initial_answers")
+    stages = [tmp_path / "run" / name for name in names]
     before = [path.stat().st_mtime_ns for path in stages]
     assert grait.run(tree).side_effects == first
     assert [path.stat().st_mtime_ns for path in stages] == before
-    planned, drift = plan_side_effects(parse_config(tree))
+    config = parse_config(tree)
+    asked = plan_conversations(config, SetSize.counted("own", "file", next(iter(RunData(config).test_sets.values()))))
+    assert asked.examples.n == 5 * 3
+    planned, drift = plan_side_effects(config)
     answers = read_rows(tmp_path / "run" / "side_effects" / "grait" / "answers.parquet", SideEffectAnswer)
     assert planned.examples.n == len(answers)
     assert drift.examples.n == 6
@@ -359,5 +399,6 @@ def test_a_killed_stage_goes_on(roomy: tuple[str, Files], tmp_path: Path, monkey
 def test_a_run_without_probes_has_none(roomy: tuple[str, Files], tmp_path: Path) -> None:
     tree = tree_of(roomy, tmp_path / "run", ["cor-rait"], probes=False)
     assert grait.run(tree).side_effects.records == []
-    for name in ("side_effects.json", "drift.json", "side_effects", "drift", "initial_answers"):
+    folders = ("side_effects", "conversations", "drift")
+    for name in (*folders, *(f"{name}.json" for name in folders), "initial_answers"):
         assert not (tmp_path / "run" / name).exists()

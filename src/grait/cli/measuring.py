@@ -70,12 +70,12 @@ def evaluate(
     from grait.records import Asked
 
     _check(prompt, is_named=any((model, adapter, data, prompt_of, lm_eval_tasks, overrides)))
-    of_run, shots = asked_as(prompt_of) if prompt_of else ({}, ())
+    of_run, forms, shots = asked_as(prompt_of) if prompt_of else ({}, [], ())
     tree: dict[str, Any] = {
         "out": str(out or Path("runs") / "eval" / label(model or ModelConfig().name, adapter)),
-        "evaluation": {"probes": probes, "datasets": _datasets(data, limit)},
         **({"model": {"name": model}} if model else {}),
         **of_run,
+        "evaluation": {"probes": probes, "datasets": _datasets(data, limit), "forms": forms},
     }
     settings = parse_config(override(tree, overrides or []), "options")
     initial = settings.model.model_copy(update={"name": initial_model, "revision": None}) if initial_model else None
@@ -132,8 +132,10 @@ def _print_evaluation(result: Any) -> None:
     show(*tables.groups_tables(result.groups))
     if result.refused:
         show(tables.refused_table(result.refused))
+    show(*tables.forms_tables(result.forms))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
+        show(*tables.conversations_tables(result.side_effects.conversations))
     if result.harness:
         show(tables.harness_table(result.harness))
     show(f"\nEverything is in {result.folder}/")

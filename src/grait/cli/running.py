@@ -154,8 +154,10 @@ def _run(settings: Any) -> None:
     show(*tables.forms_tables(result.forms))
     if result.refused:
         show(tables.refused_table(result.refused))
+    show(*tables.differences_tables(result.form_differences, main, " over all trained forms"))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
+        show(*tables.conversations_tables(result.side_effects.conversations))
     show(*example_lines(result, main), f"\nEverything is in {result.folder}/")
     show(*(f"  {name:28} {what}" for name, what in contents(main).items() if (result.folder / name).exists()))
 
@@ -208,6 +210,8 @@ def contents(main: str) -> dict[str, str]:
         "drift.json": "KL to the initial model and perplexity on its own answers",
         "forms.json": "results in each form of a question, as fractions",
         "unanswerable.json": "what each system refuses of the questions without an answer, as fractions",
+        "form_differences.json": f"THS of {main} over all trained forms less that of each other method, paired",
+        "conversations.json": "results on questions after other turns of a chat, as fractions",
         "summary.json": "times, peak memory, versions, what was left out",
     }
 

@@ -21,14 +21,26 @@ from grait.evaluation.groups import summarize_groups
 from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.adapters import adapter_digests, find_adapter
+from grait.pipeline.conversations import conversation_records, conversation_replies
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, measure, write_records
+from grait.pipeline.forms import answers_by_form, form_results
 from grait.pipeline.models import Models, model_key
-from grait.pipeline.results import DRIFT, GROUPS, METRICS, REFUSED, SIDE_EFFECTS, SideEffects
+from grait.pipeline.results import FORMS, GROUPS, METRICS, REFUSED, SideEffects
 from grait.pipeline.side_effects import side_effects
 from grait.pipeline.stages import Notes, Stages, alone
 from grait.pipeline.unanswerable import refused_records
-from grait.records import Asked, GroupRecord, HarnessRecord, MetricRecord, Prediction, Question, RefusedRecord
+from grait.records import (
+    Asked,
+    FormRecord,
+    GroupRecord,
+    HarnessRecord,
+    MetricRecord,
+    Prediction,
+    Question,
+    RefusedRecord,
+    SideEffectAnswer,
+)
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, versions
@@ -43,14 +55,16 @@ class ModelEvaluation:
     """``metrics``: data set by data set, the initial model first. ``without_ths``: shares on the data sets on which the
     initial model gives no wrong answer, so that THS and all that builds on it is undefined.
 
-    ``side_effects``, ``harness``: empty where they were not asked for. ``about``: models, prompts, shots, versions,
-    machine. ``refused``: of questions without a reference.
+    ``forms``: in each form and their means, where there are several; empty with one. ``side_effects``, ``harness``:
+    empty where they were not asked for. ``about``: models, prompts, shots, versions, machine. ``refused``: of
+    questions without a reference.
     """
 
     folder: Path
     metrics: list[MetricRecord]
     groups: list[GroupRecord]
     without_ths: list[GroupRecord]
+    forms: list[FormRecord]
     side_effects: SideEffects
     harness: list[HarnessRecord]
     about: dict[str, Any]
@@ -94,23 +108,63 @@ def evaluate(
         # The tuned model first: an adapter that does not fit is found before the initial model is asked.
         answers = {ours.name: _answers(data, models, stages, ours)} if is_asked else {}
         refused = refused_records(data, models, stages, [ours] if is_asked else [], {})
-        effects = SideEffects()
-        if config.evaluation.probes:
-            systems = ({INIT_REFUSE: None} if base is data else {}) | {ours.name: put_on}
-            effects = side_effects(data, models, stages, systems, has_drift=base is data)
+        systems = ({INIT_REFUSE: None} if base is data else {}) | {ours.name: put_on}
+        more = _More.of(data, models, stages, systems, answers if asked == "refuse" else {}, has_drift=base is data)
         tasks = _harness(models, stages, ours.name, put_on, harness, index) if harness and not is_initial else []
         if base is not data:
             models.drop()
         predictions = _common(_answers(base, base_models, stages, theirs), answers)
         refused = [*refused_records(base, base_models, stages, [theirs], {}), *refused]
-        if config.evaluation.probes and base is not data:
-            initial_effects = side_effects(base, base_models, stages, {INIT_REFUSE: None}, has_drift=False)
-            effects = SideEffects([*initial_effects.records, *effects.records])
+        if base is not data:
+            more = _More.of(base, base_models, stages, {INIT_REFUSE: None}, {}, has_drift=False).joined(more)
         if harness:
             tasks = [*_harness(base_models, stages, INITIAL, None, harness, index), *tasks]
         about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | _about(data, base, stages)
         about["asked"] = {system.name: system.asked for system in (theirs, *([ours] if is_asked else []))}
-        return _write(data, stages.folder, predictions, effects, tasks, about, refused)
+        return _write(data, stages.folder, predictions, more.results(data, ours.name), tasks, about, refused)
+
+
+@dataclass(frozen=True)
+class _More:
+    """What is asked beside the test questions in the main form: of one model, or of the initial one and another.
+
+    ``by_form``: form -> data set -> system -> answers. ``said``: replies within conversations, by system.
+    """
+
+    by_form: dict[str, dict[str, dict[str, list[Prediction]]]]
+    effects: SideEffects
+    said: dict[str, list[SideEffectAnswer]]
+
+    @classmethod
+    def of(
+        cls,
+        data: RunData,
+        models: Models,
+        stages: Stages,
+        systems: Mapping[str, Stage | None],
+        answers: Mapping[str, Mapping[str, list[Prediction]]],
+        has_drift: bool,
+    ) -> "_More":
+        """``answers``: in the main form, as far as it was asked: system -> data set -> rows."""
+        known = {title: {name: own[title] for name, own in answers.items()} for title in data.test_sets}
+        by_form = answers_by_form(data, models, stages, systems, known)
+        if not data.config.evaluation.probes:
+            return cls(by_form, SideEffects(), {})
+        effects = side_effects(data, models, stages, systems, has_drift)
+        return cls(by_form, effects, conversation_replies(data, models, stages, systems))
+
+    def joined(self, other: "_More") -> "_More":
+        """Both models', the other's after this one's."""
+        by_form = {
+            form: {title: own | other.by_form[form][title] for title, own in datasets.items()}
+            for form, datasets in self.by_form.items()
+        }
+        effects = SideEffects([*self.effects.records, *other.effects.records])
+        return _More(by_form, effects, self.said | other.said if self.said and other.said else {})
+
+    def results(self, data: RunData, main: str) -> tuple[SideEffects, list[FormRecord]]:
+        effects = replace(self.effects, conversations=conversation_records(data, self.said))
+        return effects, form_results(data, self.by_form, main).records
 
 
 def _check_arguments(adapter: Any, initial: Any, asked: Any, harness: Any) -> None:
@@ -158,11 +212,13 @@ def label(model: str, adapter: str | None) -> str:
     return f"{name}-model" if name in (INIT_BASIC, INIT_REFUSE, INITIAL) else name
 
 
-def asked_as(run: Path) -> tuple[dict[str, Any], tuple[Question, ...]]:
-    """What decides how a run asks its questions: config keys with their values, and its solved examples."""
+def asked_as(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[Question, ...]]:
+    """What decides how a run asks its questions: config keys with their values, those of ``evaluation.forms``, and its
+    solved examples."""
     data = open_run(run)
-    keys = {"prompt": data.config.prompt.model_dump(), "knowledge": {"scoring": data.config.knowledge.scoring}}
-    return keys, data.shots
+    config = data.config
+    keys = {"prompt": config.prompt.model_dump(), "knowledge": {"scoring": config.knowledge.scoring}}
+    return keys, [form.model_dump() for form in config.evaluation.forms], data.shots
 
 
 def shots_of(data: RunData) -> dict[str, str]:
@@ -262,12 +318,13 @@ def _write(
     data: RunData,
     folder: Path,
     predictions: dict[str, dict[str, list[Prediction]]],
-    effects: SideEffects,
+    more: tuple[SideEffects, list[FormRecord]],
     tasks: list[HarnessRecord],
     about: dict[str, Any],
     refused: list[RefusedRecord],
 ) -> ModelEvaluation:
     """Metrics of all that was answered; also as files."""
+    effects, forms = more
     has_ths = {title: any(row.outcome == "wrong" for row in rows[INIT_BASIC]) for title, rows in predictions.items()}
     measurable = {title: rows for title, rows in predictions.items() if has_ths[title]}
     metrics, groups = measure(data.config, data.test_sets, measurable)
@@ -279,9 +336,9 @@ def _write(
     ]
     if processes.is_main():
         files: dict[str, Sequence[Any]] = {METRICS: metrics, GROUPS: groups, WITHOUT_THS: without_ths, HARNESS: tasks}
-        write_records(folder, files | {SIDE_EFFECTS: effects.records, DRIFT: effects.drift, REFUSED: refused})
+        write_records(folder, files | {FORMS: forms, REFUSED: refused} | effects.files)
         write_json(folder / ABOUT, about)
-    return ModelEvaluation(folder, metrics, groups, without_ths, effects, tasks, about, refused)
+    return ModelEvaluation(folder, metrics, groups, without_ths, forms, effects, tasks, about, refused)
 
 
 def _shares(title: str, questions: Sequence[Question], systems: Mapping[str, list[Prediction]]) -> list[GroupRecord]:

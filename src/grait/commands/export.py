@@ -70,20 +70,16 @@ def export(
     _check_free(folder)
     adapter = trained_adapter(data, method)
     selected = trained_on(data, method, adapter)
-    taught = _lessons(data, selected)
-    examples = [_example(data, lesson) for lesson in taught]
+    taught = lessons(data, selected, stored_own_words(data))
     replayed = Replay.of(data, adapter, taught)
     recipe = replayed.added_to(_recipe(data, method, adapter, taught))
-    examples += replayed.examples(recipe)
+    examples = [_example(data, lesson, recipe) for lesson in taught] + replayed.examples(recipe)
     tool, files_of = FORMATS[format_name]
     share = share_of(examples, "resampled" if resample else "carried" if format_name == "trl" else "left out", n_rows)
-    n_otherwise = _rendered_otherwise(data, examples, recipe) if format_name != "openai" else 0
-    notes = [in_words(tool, share), *replayed.notes()]
-    if n_otherwise:
-        notes.append(
-            f"{n_otherwise} of {len(examples)} conversations look otherwise in the model's chat template than the run "
-            "trained on them (it changes the answer's turn)"
-        )
+    tokens = [(*lesson.prompt.token_ids, *lesson.completion.token_ids) for lesson in taught]
+    tokens += [(*row.example.prompt_ids, *row.example.completion_ids) for row in replayed.rows]
+    n_otherwise = _read_otherwise(data, examples, tokens, recipe, format_name)
+    notes = [in_words(tool, share), *replayed.notes(), *_notes(recipe, len(examples), n_otherwise, format_name)]
     files = files_of(examples, recipe, share)
     about = {
         "schema_version": 1,
@@ -97,6 +93,7 @@ def export(
         "total_variation": share.total_variation,
         "total_variation_unweighted": share.unweighted,
         "n_rendered_otherwise": n_otherwise,
+        **({"n_chat_as_text": recipe.n_chat_as_text} if recipe.n_chat_as_text else {}),
         "trained_with": recipe.settings,
         "examples": [_about(row) | {"rows": n} for row, n in zip(examples, share.rows, strict=True)],
     }
@@ -144,27 +141,19 @@ def trained_on(data: RunData, method: str, adapter: Stage) -> list[Selected]:
     )
 
 
-def _lessons(data: RunData, selected: Sequence[Selected]) -> list[Lesson]:
-    """What was trained on. ConfigError where some of it is chat and some plain text."""
-    taught = lessons(data, selected, stored_own_words(data))
-    if len({lesson.prompt.is_chat for lesson in taught}) > 1:
-        raise ConfigError(
-            f"{data.folder}: trained in the chat template and in plain text (prompt.forms), and a file for another "
-            "trainer has one of them; adapters/NAME/rait.jsonl has every example as text"
-        )
-    return taught
-
-
-def _example(data: RunData, lesson: Lesson) -> Example:
+def _example(data: RunData, lesson: Lesson, recipe: Recipe) -> Example:
     row = lesson.row
+    begin, prompt = recipe.around(lesson.prompt)
     return Example(
         id=row.id,
         label=row.label,
         target=row.target,
         messages=tuple(data.prompts.messages(data.taught[row.id], "refuse", lesson.form)),
         answer=lesson.answer,
-        prompt=lesson.prompt.text,
+        begin=begin,
+        prompt=prompt,
         completion=lesson.completion.text,
+        end=data.prompts.end_text(lesson.prompt.is_chat),
         sample_weight=lesson.weight,
     )
 
@@ -175,19 +164,21 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
     bare = tokenizer("Q", add_special_tokens=False)["input_ids"]
     around = tokenizer("Q")["input_ids"]
     question = data.questions[taught[0].row.id]
-    is_chat, first = taught[0].prompt.is_chat, data.prompts.messages(question, "refuse")
+    chats = [lesson.prompt.is_chat for lesson in taught]
+    shown = [data.prompts.messages(question, "refuse", form) for form in data.prompts.forms]
     begin = around[: around.index(bare[0])] if bare[0] in around else []
     return Recipe(
         model=name,
         revision=config.model.revision,
         method=method,
         dtype=adapter.key["model"]["dtype"],
-        is_chat=is_chat,
+        is_chat=all(chats),
+        n_chat_as_text=0 if all(chats) else sum(chats),
         begin="".join(tokenizer.convert_ids_to_tokens(begin)),
-        end=data.prompts.end_text(is_chat),
+        end=data.prompts.end_text(data.prompts.has_template),
         eos=data.prompts.end_text(False),
         n_tokens=max(len(lesson.prompt.token_ids) + len(lesson.completion.token_ids) for lesson in taught) + 1,
-        has_shots=any(message["role"] == "assistant" for message in first),
+        has_shots=any(message["role"] == "assistant" for messages in shown for message in messages),
         lora=config.lora,
         training=config.training.resolved(len(taught)),
         seed=config.seed,
@@ -195,18 +186,47 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
     )
 
 
-def _rendered_otherwise(data: RunData, examples: Sequence[Example], recipe: Recipe) -> int:
-    """Examples whose conversation the chat template does not write as the run trained on it."""
-    if not recipe.is_chat:
-        return 0
-    n = 0
-    for example in examples:
-        try:
-            text = str(data.prompts.tokenizer.apply_chat_template(example.conversation, tokenize=False))
-        except Exception:  # a template raises what it likes
-            text = ""
-        n += not text.startswith(example.prompt + example.completion + recipe.end)
+def _read_otherwise(
+    data: RunData, examples: Sequence[Example], tokens: Sequence[tuple[int, ...]], recipe: Recipe, format_name: str
+) -> int:
+    """Examples of which the tool does not make the tokens that the run trained on; it may make more after them."""
+    tokenizer, n = data.prompts.tokenizer, 0
+    for example, own in zip(examples, tokens, strict=True) if format_name != "openai" else ():
+        if recipe.is_chat:
+            try:
+                text = str(tokenizer.apply_chat_template(example.conversation, tokenize=False))
+            except Exception:  # a template raises what it likes
+                text = ""
+            n += not text.startswith(example.prompt + example.completion + example.end)
+            continue
+        if format_name == "trl":
+            found = tokenizer(example.prompt + example.completion + example.end)["input_ids"]
+        else:
+            parts = (example.begin + example.prompt, example.completion + example.end)
+            found = [token for part in parts for token in tokenizer(part, add_special_tokens=False)["input_ids"]]
+        n += tuple(found[: len(own)]) != own
     return n
+
+
+def _notes(recipe: Recipe, n: int, n_otherwise: int, format_name: str) -> list[str]:
+    """What to know of how rows are written."""
+    notes = []
+    if recipe.n_chat_as_text and format_name != "openai":
+        line = (
+            f"{recipe.n_chat_as_text} of {n} examples were trained in the chat template, the others as plain text: all "
+            "rows are text, those as the template writes them"
+        )
+        if format_name == "trl" and recipe.end != recipe.eos:
+            line += f"; TRL's own trainer puts {recipe.eos} after their {recipe.end}, train_trl.py does not"
+        notes.append(line)
+    if n_otherwise and recipe.is_chat:
+        notes.append(
+            f"{n_otherwise} of {n} conversations look otherwise in the model's chat template than the run "
+            "trained on them (it changes the answer's turn)"
+        )
+    elif n_otherwise:
+        notes.append(f"{n_otherwise} of {n} rows become other tokens than the run trained on")
+    return notes
 
 
 def _check_free(folder: Path) -> None:

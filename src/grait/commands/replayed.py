@@ -43,28 +43,38 @@ class Replay:
 
     def added_to(self, recipe: Recipe) -> Recipe:
         """The recipe of questions alone, with these rows."""
-        if not self.rows:
+        if self.stored is None or not self.rows:
             return recipe
         longest = max(row.example.n_tokens for row in self.rows) + 1
         training = self.data.config.training.resolved(self.n_questions + len(self.rows))
-        return replace(recipe, n_tokens=max(recipe.n_tokens, longest), training=training)
+        n_chat = 0 if recipe.is_chat else sum(self.stored.asked[place].prompt.is_chat for place in self.places)
+        turns = (message["role"] for place in self.places for message in self.stored.asked[place].messages)
+        return replace(
+            recipe,
+            n_tokens=max(recipe.n_tokens, longest),
+            n_chat_as_text=recipe.n_chat_as_text + n_chat,
+            has_shots=recipe.has_shots or "assistant" in turns,
+            training=training,
+        )
 
     def examples(self, recipe: Recipe) -> list[Example]:
-        """In a file of plain text a conversation is the text that the chat template makes of it."""
+        """In a file of text a conversation is the text that the chat template makes of it."""
         return [self._example(place, row, recipe) for place, row in zip(self.places, self.rows, strict=True)]
 
     def _example(self, place: int, row: WeightedExample, recipe: Recipe) -> Example:
         assert self.stored is not None
         asked, answer = self.stored.asked[place], self.stored.rows[place].completion
-        is_text = not recipe.is_chat and asked.prompt.is_chat
+        begin, prompt = recipe.around(asked.prompt)
         return Example(
             id=row.example.id,
             label=None,
             target=None,
             messages=asked.messages,
             answer=answer.strip(),
-            prompt=asked.prompt.text.removeprefix(recipe.begin) if is_text else asked.prompt.text,
+            begin=begin,
+            prompt=prompt,
             completion=answer,
+            end=self.data.prompts.end_text(asked.prompt.is_chat),
             sample_weight=row.sample_weight,
             kind="replay",
         )

@@ -22,7 +22,9 @@ from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
 from grait.pipeline.results import (
     COMPARISON,
+    CONVERSATIONS,
     DRIFT,
+    FORM_DIFFERENCES,
     FORMS,
     REFUSED,
     SIDE_EFFECTS,
@@ -31,7 +33,16 @@ from grait.pipeline.results import (
     RunResult,
     SideEffects,
 )
-from grait.records import DriftRecord, FormRecord, Prediction, RefusedRecord, Selected, SideEffectRecord
+from grait.records import (
+    ConversationRecord,
+    DifferenceRecord,
+    DriftRecord,
+    FormRecord,
+    Prediction,
+    RefusedRecord,
+    Selected,
+    SideEffectRecord,
+)
 from grait.runtime.artifacts import read_rows
 from grait.runtime.files import as_path
 from grait.runtime.progress import note
@@ -110,12 +121,15 @@ class FinishedRun:
             predictions=self.predictions,
             summary=self.summary,
             side_effects=SideEffects(
-                _records(folder / SIDE_EFFECTS, SideEffectRecord), _records(folder / DRIFT, DriftRecord)
+                _records(folder / SIDE_EFFECTS, SideEffectRecord),
+                _records(folder / DRIFT, DriftRecord),
+                _records(folder / CONVERSATIONS, ConversationRecord),
             ),
             dialled=dialled,
             dialled_metrics=measure_with_dials(config, test_sets, dialled),
             forms=_records(folder / FORMS, FormRecord),
             refused=_records(folder / REFUSED, RefusedRecord),
+            form_differences=_records(folder / FORM_DIFFERENCES, DifferenceRecord),
         )
         return run_page(self.data, result, self.evidence, self.selected, self.same)
 

@@ -7,6 +7,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -248,6 +249,17 @@ class FormConfig(Section):
         return self
 
 
+def _names_differ(forms: list[FormConfig]) -> list[FormConfig]:
+    names = [form.name for form in forms]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two forms are called {name!r}")
+    return forms
+
+
+Forms = Annotated[list[FormConfig], AfterValidator(_names_differ)]
+
+
 class PromptConfig(Section):
     """How questions are put to the model: BASIC to find out what it knows, REFUSE for all the rest."""
 
@@ -260,7 +272,7 @@ class PromptConfig(Section):
         description="Prompts that show the solved examples: the knowledge query (the papers), or all, so that the "
         "tuned model is trained and asked with them, too.",
     )
-    forms: list[FormConfig] = Field(
+    forms: Forms = Field(
         [],
         description="Forms in which questions are put, the main one first: names of built-in forms (examples, "
         "instruction, question, assistant, plain, short), or name, template, chat and system of your own. Every "
@@ -299,15 +311,6 @@ class PromptConfig(Section):
             )
         return refusal
 
-    @field_validator("forms")
-    @classmethod
-    def _names_differ(cls, forms: list[FormConfig]) -> list[FormConfig]:
-        names = [form.name for form in forms]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two forms are called {name!r}")
-        return forms
-
     @model_validator(mode="after")
     def _examples_are_there(self) -> "PromptConfig":
         if not self.n_shots and any(form.name == "examples" for form in self.forms):
@@ -320,9 +323,14 @@ class PromptConfig(Section):
         return self.model_dump(exclude={"shots_in", "forms", "own_words"})
 
     @property
+    def main_form(self) -> str:
+        """The name of the main form."""
+        return self.forms[0].name if self.forms else "examples" if self.shots_in == "all" else "instruction"
+
+    @property
     def shows_examples(self) -> bool:
         """Whether the main form shows solved examples."""
-        return self.forms[0].name == "examples" if self.forms else self.shots_in == "all"
+        return self.main_form == "examples"
 
     @property
     def all_refusal_phrases(self) -> tuple[str, ...]:
@@ -551,8 +559,13 @@ class EvaluationConfig(Section):
     )
     max_new_tokens: int = Field(32, ge=1, description="Longest answer, in tokens.")
     n_bootstrap: int = Field(10_000, ge=100, description="Resamples for the 95% interval of THS.")
+    forms: Forms = Field(
+        [],
+        description="Forms in which test questions are asked, too, and none is taught, named as in prompt.forms: what "
+        "tuning does to words that it never saw.",
+    )
     form_questions: int = Field(
-        200, ge=1, description="With several prompt.forms: the first so many questions of each set are asked in each."
+        200, ge=1, description="With several forms: the first so many questions of each set are asked in each."
     )
     probes: bool = Field(
         True,
@@ -625,13 +638,25 @@ class Config(Section):
     def unused(self) -> dict[str, Any]:
         """Keys that have no effect, as ``model_dump`` excludes them: a result without forms is named as ever."""
         found: dict[str, Any] = {} if self.replay.path else {"replay": True}
-        if self.prompt.forms:
-            return found
-        return found | {
-            "prompt": {"forms", "own_words"},
-            "knowledge": {"own_samples", "own_max_new_tokens"},
-            "evaluation": {"form_questions"},
-        }
+        if not self.evaluation.forms:
+            found["evaluation"] = {"forms"} if self.prompt.forms else {"forms", "form_questions"}
+        if not self.prompt.forms:
+            found |= {"prompt": {"forms", "own_words"}, "knowledge": {"own_samples", "own_max_new_tokens"}}
+        return found
+
+    @model_validator(mode="after")
+    def _other_forms_are_asked(self) -> "Config":
+        asked = [form.name for form in self.evaluation.forms]
+        trained = [form.name for form in self.prompt.forms] or [self.prompt.main_form]
+        for name in asked:
+            if name in trained:
+                raise ValueError(
+                    f"evaluation.forms: {name!r} is trained, and asked without that: take it out of evaluation.forms, "
+                    "or, to leave it out of training, out of prompt.forms"
+                )
+        if not self.prompt.n_shots and "examples" in asked:
+            raise ValueError("evaluation.forms: 'examples' shows solved examples, and prompt.n_shots = 0 leaves none")
+        return self
 
     @model_validator(mode="after")
     def _vllm_can_do_it(self) -> "Config":

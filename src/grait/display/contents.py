@@ -10,6 +10,7 @@ from grait.evaluation.selective import RiskCoverage
 from grait.methods.selection import Evidence
 from grait.records import (
     ComparisonRecord,
+    ConversationRecord,
     DifferenceRecord,
     DriftRecord,
     FormRecord,
@@ -62,6 +63,8 @@ class RunRecords:
     dialled_metrics: Sequence[MetricRecord] = ()
     forms: Sequence[FormRecord] = ()
     refused: Sequence[RefusedRecord] = ()
+    form_differences: Sequence[DifferenceRecord] = ()
+    conversations: Sequence[ConversationRecord] = ()
 
 
 @dataclass(frozen=True)

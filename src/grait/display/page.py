@@ -8,7 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -35,15 +35,23 @@ from grait.display.figures.side_effects import form_name, refused_before_and_aft
 from grait.display.figures.training import MAX_POINTS, influence_plane, knowledge_map, weight_histogram
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
-from grait.display.tables import percent, verdicts
+from grait.display.tables import SIDE_EFFECTS, form_label, percent, verdicts
 from grait.evaluation.curves import ranking_curve
-from grait.evaluation.estimates import estimate_of, share_estimate
+from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
 from grait.evaluation.standings import by_dataset
 from grait.influence.margins import label_separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.selection import by_question
-from grait.records import ComparisonRecord, FormRecord, MetricRecord, Prediction, RefusedRecord, SideEffectRecord
+from grait.records import (
+    ComparisonRecord,
+    ConversationRecord,
+    FormRecord,
+    MetricRecord,
+    Prediction,
+    RefusedRecord,
+    SideEffectRecord,
+)
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -62,6 +70,11 @@ MORE_MEASURES = {
     "hedged_rate": "hedged",
 }
 """Fields of ``MetricRecord`` that stand in the second table, with the heads of their columns."""
+
+
+AFTER = [name for name in SIDE_EFFECTS if name.startswith("after_")]
+PLAIN = [name for name in SIDE_EFFECTS if name not in AFTER]
+"""Side effects within a conversation, and others."""
 
 
 @dataclass(frozen=True)
@@ -199,13 +212,18 @@ def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pic
     found = []
     for name in dict.fromkeys(row.dataset for row in run.forms):
         own = [row for row in run.forms if row.dataset == name]
-        shown = [row for row in own if row.method == main and row.form != ALL]
-        forms = dict.fromkeys(row.form for row in own)
+        shown = [replace(row, form=form_label(row)) for row in own if row.method == main and row.form != ALL]
+        forms = dict.fromkeys(form_label(row) for row in own)
         found.append(
             {
                 "name": name,
                 "n": max(row.n for row in own),
-                "forms": [(form, [_form_cells(row) for row in own if row.form == form]) for form in forms],
+                "forms": [(form, [_form_cells(row) for row in own if form_label(row) == form]) for form in forms],
+                "differences": [
+                    (row.versus, _cell(row.ths_difference, row.low, row.high))
+                    for row in run.form_differences
+                    if row.dataset == name
+                ],
                 "picture": pictures.draw(f"forms-{slugs[name]}", outcomes_by_form(shown)) if shown else None,
             }
         )
@@ -214,9 +232,23 @@ def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pic
 
 def _form_cells(row: FormRecord) -> dict[str, Any]:
     shares = (row.pc, row.pw, row.pr, row.over_refusal_rate)
-    last = (row.share, row.empty_rate, row.apology_rate)
-    ths = _cell(row.ths, row.ths_low, row.ths_high) if row.ths is not None else _cell(None)
-    return {"method": row.method, "cells": [*map(_cell, shares), (ths[0], ths[1] or ""), *map(_cell, last)]}
+    reached = [_wide(estimate_of(row, name)) for name in ("ths", "share")]
+    return {
+        "method": row.method,
+        "cells": [*map(_cell, shares), *reached, *map(_cell, (row.empty_rate, row.apology_rate))],
+    }
+
+
+def _conversation_cells(row: ConversationRecord) -> dict[str, Any]:
+    shares = (row.pc, row.pw, row.pr, row.over_refusal_rate)
+    reached = [_wide(estimate_of(row, name)) for name in ("ths", "of_single")]
+    return {"method": row.method, "cells": [*map(_cell, shares), *reached]}
+
+
+def _wide(estimate: Estimate) -> tuple[str, str]:
+    """A cell in a column of cells with intervals."""
+    text, between = _cell(*estimate)
+    return text, between or ""
 
 
 def _refused(run: RunRecords) -> list[tuple[str, str, list[dict[str, Any]]]]:
@@ -255,13 +287,20 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
             for form in dict.fromkeys(row.form for row in records)
         ],
         "conversations": [
-            (row.method, [row.after_greeting_refused, row.after_instruction_refused, row.after_refusal_refused])
+            (row.method, [_side_effect_cell(row, name) for name in AFTER])
             for row in records
             if row.after_greeting_refused is not None
         ],
+        "after": [
+            (kind, [_conversation_cells(row) for row in run.conversations if row.after == kind])
+            for kind in dict.fromkeys(row.after for row in run.conversations)
+        ],
+        "heads": [SIDE_EFFECTS[name] for name in PLAIN],
+        "heads_after": [SIDE_EFFECTS[name].removeprefix("chit-chat ") for name in AFTER],
         "drift": [(row.method, f"{row.kl:.3f}", f"{perplexity[row.method]:.2f}") for row in run.drift],
         "n": {name: getattr(own, name) for name in ("n_chit_chat", "n_instructions", "n_passages", "n_unanswerable")},
         "n_tokens": run.drift[0].n_tokens if run.drift else 0,
+        "n_after": run.conversations[0].n if run.conversations else 0,
     }
 
 
@@ -282,21 +321,11 @@ def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) ->
 
 def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
     """One row of the page's table."""
-    n_plain = row.n_chit_chat + row.n_instructions + row.n_passages
-    shares = [
-        (row.chit_chat_refused, row.n_chit_chat),
-        (row.instructions_refused, row.n_instructions),
-        (row.passages_refused, row.n_passages),
-        (row.passages_right, row.n_passages),
-        (row.unanswerable_refused, row.n_unanswerable),
-        (row.unanswerable_corrected, row.n_unanswerable),
-        (row.apology_rate, n_plain),
-        (row.empty_rate, n_plain),
-    ]
-    cells = [
-        ("–", "") if share is None else _cell(share, *share_estimate(round(share * n), n)[1:]) for share, n in shares
-    ]
-    return {"method": row.method, "cells": cells}
+    return {"method": row.method, "cells": [_side_effect_cell(row, name) for name in PLAIN]}
+
+
+def _side_effect_cell(row: SideEffectRecord, name: str) -> tuple[str, str]:
+    return _wide(Estimate(getattr(row, name), *row.intervals.get(name, (None, None))))
 
 
 def headline(before: MetricRecord, after: MetricRecord) -> str:

@@ -17,6 +17,7 @@ from grait.evaluation.standings import by_dataset, standings
 from grait.methods.catalog import main_method
 from grait.records import (
     ComparisonRecord,
+    ConversationRecord,
     DifferenceRecord,
     DriftRecord,
     FormRecord,
@@ -28,6 +29,25 @@ from grait.records import (
 )
 
 T = TypeVar("T")
+
+UNTRAINED = "not trained"
+"""Of a form that is asked in the evaluation alone."""
+
+SIDE_EFFECTS = {
+    "chit_chat_refused": "chit-chat, refused",
+    "instructions_refused": "instructions, refused",
+    "passages_refused": "text given, refused",
+    "passages_right": "text given, right",
+    "passages_extracted": "text given, extracted",
+    "unanswerable_refused": "unanswerable, refused",
+    "unanswerable_corrected": "unanswerable, corrected",
+    "after_greeting_refused": "chit-chat after a greeting",
+    "after_instruction_refused": "chit-chat after an instruction",
+    "after_refusal_refused": "chit-chat after a refusal",
+    "apology_rate": "apologies",
+    "empty_rate": "empty",
+}
+"""Shares in a ``SideEffectRecord``, in words."""
 
 LEGEND = (
     "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
@@ -77,7 +97,7 @@ def _add_blocks(
         table.add_section()
 
 
-def _shares(row: MetricRecord | GroupRecord | FormRecord | ComparisonRecord) -> list[str]:
+def _shares(row: MetricRecord | GroupRecord | FormRecord | ConversationRecord | ComparisonRecord) -> list[str]:
     """Pc, Pw, Pr and over-refusal."""
     return [percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)]
 
@@ -117,13 +137,19 @@ def forms_tables(records: Sequence[FormRecord]) -> list[Table]:
         table = _table(
             f"{dataset} by form, in percent: {max(row.n for row in own)} questions in each",
             "THS and over-refusal of a form: against the initial model asked in this form. Share: of the THS that a "
-            "model reaches that refuses all wrong answers and no right one. Apol.: apologises instead of refusing.",
+            "model reaches that refuses all wrong answers and no right one. Apol.: apologises instead of refusing. "
+            f"{UNTRAINED.capitalize()}: forms in which no question was taught.",
             ("form", "method"),
             ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "share", "empty", "apol."),
         )
-        _add_blocks(table, own, lambda row: row.form, _form_cells)
+        _add_blocks(table, own, form_label, _form_cells)
         tables.append(table)
     return tables
+
+
+def form_label(row: FormRecord) -> str:
+    """The name of a form, or of a mean over forms, and whether it was trained."""
+    return row.form if row.trained else f"{row.form}, {UNTRAINED}"
 
 
 def _form_cells(row: FormRecord) -> list[str]:
@@ -203,14 +229,23 @@ def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[Dri
     table = _table(
         "Side effects, in percent: refused",
         "Chit-chat, ordinary instructions, questions with the text that holds the answer: fewer refused is better. "
-        "Right: of these questions. Unanswerable: more refused is better; corrected: says instead that there is no "
-        "such thing, or that nobody can know (a lower bound). Forms: after solved examples, with the instruction that "
+        "Right, extr.: of these questions, also where the text is only repeated, and without that. Unanswerable: more "
+        "refused is better; corrected: says instead that there is no such thing, or that nobody can know (a lower "
+        "bound). Forms: after solved examples, with the instruction that "
         "allows refusals, the bare question in a chat. An interval at 100 prompts is up to 10 points wide either way.",
         ("form", "method"),
-        ("chit-\nchat", "instruc-\ntions", "text\ngiven", "text,\nright", "unans-\nwerable", "corr-\nected"),
+        (
+            "chit-\nchat",
+            "instruc-\ntions",
+            "text\ngiven",
+            "text,\nright",
+            "text,\nextr.",
+            "unans-\nwerable",
+            "corr-\nected",
+        ),
     )
     refused = ("chit_chat_refused", "instructions_refused", "passages_refused")
-    fields = (*refused, "passages_right", "unanswerable_refused", "unanswerable_corrected")
+    fields = (*refused, "passages_right", "passages_extracted", "unanswerable_refused", "unanswerable_corrected")
     _add_blocks(table, records, lambda row: row.form, lambda row: _percents(row, fields))
     chat = {row.method: row for row in records if row.form == "question"}
     of_drift = {row.method: row for row in drift}
@@ -233,6 +268,25 @@ def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[Dri
         drifted = (f"{far.kl:.3f}", f"{far.perplexity / far.perplexity_initial:.2f}") if far else ("-", "-")
         other.add_row(escape(method), *(percent(share) for share in shares), *drifted)
     return [table, other]
+
+
+def conversations_tables(records: Sequence[ConversationRecord]) -> list[Table]:
+    """One table, systems within kinds of turns; none where nothing was asked."""
+    if not records:
+        return []
+    table = _table(
+        f"{records[0].dataset} in a chat, in percent: {records[0].n} bare questions after other turns",
+        "THS and over-refusal: against the initial model in the same conversation. Of single: THS of that of the same "
+        "questions by themselves; a dash where that is not above 0. Context: a text with a question about it.",
+        ("after", "method"),
+        ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "of\nsingle"),
+    )
+    _add_blocks(table, records, lambda row: row.after, _conversation_cells)
+    return [table]
+
+
+def _conversation_cells(row: ConversationRecord) -> list[str]:
+    return [row.method, *_shares(row), percent(row.ths), percent(row.of_single)]
 
 
 def harness_table(records: Sequence[HarnessRecord]) -> Table:
@@ -278,13 +332,13 @@ def comparison_tables(
     return [*tables, *differences_tables(differences, main)]
 
 
-def differences_tables(differences: Sequence[DifferenceRecord], main: str) -> list[Table]:
-    """One with the paired differences of ``main``, where it is there."""
+def differences_tables(differences: Sequence[DifferenceRecord], main: str, where: str = "") -> list[Table]:
+    """One with the paired differences of ``main``, where it is there. ``where``: what the THS is of, for the title."""
     cells = _differences(differences, main)
     if not cells:
         return []
     datasets = list(dict.fromkeys(dataset for _, dataset in cells))
-    table = _table(f"THS of {main} minus THS of", None, ("method",), [escape(name) for name in datasets])
+    table = _table(f"THS of {main}{where} minus THS of", None, ("method",), [escape(name) for name in datasets])
     for versus in dict.fromkeys(versus for versus, _ in cells):
         table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in datasets))
     table.caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."

@@ -10,7 +10,7 @@ run. With a few seeds they say something: resampled seeds spread by (S - 1) / S 
 too little (2/3 of it for 3 seeds).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -156,13 +156,20 @@ def bootstrap(answers: Answers, resamples: int, seed: int) -> Metrics:
     """The metrics of ``resamples`` draws of questions and of seeds; AUROC and AURC of at most ``RANKED_RESAMPLES``."""
     generator = np.random.default_rng(seed)
     seed_counts = _draws(generator, resamples, len(answers.seeds))  # first, so that the size of blocks does not matter
-    rows = max(1, _CELLS_AT_ONCE // answers.n)
-    parts = []
-    for start in range(0, resamples, rows):
-        block = seed_counts[start : start + rows]
+    start, parts = 0, []
+    for counts in question_draws(generator, resamples, answers.n):
+        block = seed_counts[start : start + len(counts)]
         n_ranked = min(len(block), max(0, RANKED_RESAMPLES - start))
-        parts.append(measure(answers, _draws(generator, len(block), answers.n), block, n_ranked))
+        parts.append(measure(answers, counts, block, n_ranked))
+        start += len(counts)
     return Metrics(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in METRICS})
+
+
+def question_draws(generator: np.random.Generator, resamples: int, n: int) -> Iterator[Array]:
+    """How often each of n questions is there in each resample, block by block.  # [resamples of a block, n]"""
+    rows = max(1, _CELLS_AT_ONCE // max(1, n))
+    for start in range(0, resamples, rows):
+        yield _draws(generator, min(rows, resamples - start), n)
 
 
 def measure(answers: Answers, counts: Array, seed_counts: Array, n_ranked: int | None = None) -> Metrics:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from grait.records import ComparisonRecord
+from grait.records import ComparisonRecord, ConversationRecord, FormRecord
 
 Array = NDArray[np.float64]
 
@@ -26,15 +26,23 @@ class Estimate(NamedTuple):
 UNDEFINED = Estimate(None, None, None)
 
 
-def estimate_of(record: ComparisonRecord, name: str) -> Estimate:
+def estimate_of(record: ComparisonRecord | FormRecord | ConversationRecord, name: str) -> Estimate:
     """The three columns of a metric, such as ``ths``."""
     return Estimate(*(getattr(record, column) for column in UNDEFINED.columns(name)))
 
 
-def share_estimate(count: int, n: int) -> Estimate:
-    """The share ``count`` of ``n``, in [0, 1], with its score interval (Wilson, 1927)."""
+class Share(NamedTuple):
+    """A share and its 95% interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+def share_estimate(count: int, n: int) -> Share:
+    """The share ``count`` of ``n`` with its score interval (Wilson, 1927)."""
     found = binomtest(count, n).proportion_ci(method="wilson")
-    return Estimate(count / n, float(found.low), float(found.high))
+    return Share(count / n, float(found.low), float(found.high))
 
 
 def interval(values: Array) -> Array:

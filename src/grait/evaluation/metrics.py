@@ -104,6 +104,28 @@ def ths_interval(counts: NDArray[np.int64], resamples: int = 10_000, seed: int =
     left out (at most about a third, when it has a single wrong answer). Raises GraitError as
     ``truthful_helpfulness_score`` does.
     """
+    ths, _ = _resampled_ths(counts, resamples, seed)
+    low, high = np.quantile(ths, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def share_of_perfect(counts: NDArray[np.int64], resamples: int = 10_000, seed: int = 0) -> Estimate:
+    """THS / Pc0, of what a perfect refuser reaches, with its interval, in which both are resampled together.
+
+    Undefined where THS is, or the initial model answers nothing right; such resamples are left out.
+    """
+    correct0, wrong0 = counts[0].sum(), counts[1].sum()
+    if not correct0 or not wrong0:
+        return UNDEFINED
+    ths, pc0 = _resampled_ths(counts, resamples, seed)
+    low, high = np.quantile(ths[pc0 > 0] / pc0[pc0 > 0], [0.025, 0.975])
+    return Estimate(float(counts[:, 0].sum() / correct0 - counts[:, 1].sum() / wrong0), float(low), float(high))
+
+
+def _resampled_ths(
+    counts: NDArray[np.int64], resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """THS and the initial model's Pc in each resample in which THS is defined."""
     n = int(counts.sum())
     check_ths_is_defined(int(counts[1].sum()))
     draws = np.random.default_rng(seed).multinomial(n, counts.ravel() / n, size=resamples).reshape(resamples, 3, 3)
@@ -112,9 +134,7 @@ def ths_interval(counts: NDArray[np.int64], resamples: int = 10_000, seed: int =
     by_initial, by_tuned = by_initial[defined], by_tuned[defined]
     if not len(by_initial):
         raise GraitError(f"none of {resamples} resamples holds a wrong answer of the initial model; use more resamples")
-    ths = (by_tuned[:, 0] - by_tuned[:, 1] * (by_initial[:, 0] / by_initial[:, 1])) / n
-    low, high = np.quantile(ths, [0.025, 0.975])
-    return float(low), float(high)
+    return (by_tuned[:, 0] - by_tuned[:, 1] * (by_initial[:, 0] / by_initial[:, 1])) / n, by_initial[:, 0] / n
 
 
 def refusal_auroc(refusal_scores: Mapping[str, float], initial: Mapping[str, Outcome]) -> float:

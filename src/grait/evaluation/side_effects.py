@@ -1,54 +1,76 @@
 """Side effects of tuning, on all that is no short question of fact: shares of replies, drift from the initial model."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from grait.evaluation.estimates import Share, share_estimate
 from grait.judging.apologies import is_apology
 from grait.records import DriftRecord, DriftSums, SideEffectAnswer, SideEffectOutcome, SideEffectRecord
 
 ANSWERABLE = ("chit-chat", "instruction", "passage")
 """Kinds that must not be refused, outside of conversations."""
 
+COUNTED = {
+    "chit-chat": "chit_chat",
+    "instruction": "instructions",
+    "passage": "passages",
+    "unanswerable": "unanswerable",
+    "after-refusal": "after_refusal",
+    "after-greeting": "after_greeting",
+    "after-instruction": "after_instruction",
+}
+"""Kinds, and what the fields of a record call them."""
 
-def summarize_side_effects(method: str, answers: Sequence[SideEffectAnswer]) -> list[SideEffectRecord]:
-    """One record for each form, in the order in which the answers have them."""
+
+def summarize_side_effects(
+    method: str, answers: Sequence[SideEffectAnswer], extracted: Collection[str] = ()
+) -> list[SideEffectRecord]:
+    """One record for each form, in the order in which the answers have them.
+
+    ``extracted``: ids of the right answers to passages that do not only repeat them.
+    """
     forms = dict.fromkeys(row.form for row in answers)
-    return [_of_form(method, form, [row for row in answers if row.form == form]) for form in forms]
+    return [_of_form(method, form, [row for row in answers if row.form == form], extracted) for form in forms]
 
 
-def _of_form(method: str, form: str, answers: Sequence[SideEffectAnswer]) -> SideEffectRecord:
-    kinds: dict[str, list[SideEffectOutcome]] = {}
+def _of_form(
+    method: str, form: str, answers: Sequence[SideEffectAnswer], extracted: Collection[str]
+) -> SideEffectRecord:
+    rows: dict[str, list[SideEffectAnswer]] = {}
     for row in answers:
-        kinds.setdefault(row.kind, []).append(row.outcome)
+        rows.setdefault(row.kind, []).append(row)
 
-    def share(kind: str, outcome: SideEffectOutcome = "refused") -> float | None:
-        return _share(found == outcome for found in kinds.get(kind, ()))
+    def of(kind: str, outcome: SideEffectOutcome = "refused") -> Iterator[bool]:
+        return (row.outcome == outcome for row in rows.get(kind, ()))
 
     outputs = [row.output for row in answers if row.kind in ANSWERABLE]
+    figures = {
+        "chit_chat_refused": of("chit-chat"),
+        "instructions_refused": of("instruction"),
+        "passages_refused": of("passage"),
+        "passages_right": of("passage", "right"),
+        "passages_extracted": (row.id in extracted for row in rows.get("passage", ())),
+        "unanswerable_refused": of("unanswerable"),
+        "unanswerable_corrected": of("unanswerable", "corrected"),
+        "after_refusal_refused": of("after-refusal"),
+        "after_greeting_refused": of("after-greeting"),
+        "after_instruction_refused": of("after-instruction"),
+        "apology_rate": map(is_apology, outputs),
+        "empty_rate": (not output.strip() for output in outputs),
+    }
+    shares = {name: _share(holds) for name, holds in figures.items()}
     return SideEffectRecord(
         method=method,
         form=form,
-        n_chit_chat=len(kinds.get("chit-chat", ())),
-        chit_chat_refused=share("chit-chat"),
-        n_instructions=len(kinds.get("instruction", ())),
-        instructions_refused=share("instruction"),
-        n_passages=len(kinds.get("passage", ())),
-        passages_refused=share("passage"),
-        passages_right=share("passage", "right"),
-        n_unanswerable=len(kinds.get("unanswerable", ())),
-        unanswerable_refused=share("unanswerable"),
-        unanswerable_corrected=share("unanswerable", "corrected"),
-        after_refusal_refused=share("after-refusal"),
-        after_greeting_refused=share("after-greeting"),
-        after_instruction_refused=share("after-instruction"),
-        apology_rate=_share(map(is_apology, outputs)),
-        empty_rate=_share(not output.strip() for output in outputs),
+        **{f"n_{name}": len(rows.get(kind, ())) for kind, name in COUNTED.items()},
+        **{name: None if share is None else share.value for name, share in shares.items()},
+        intervals={name: (share.low, share.high) for name, share in shares.items() if share is not None},
     )
 
 
-def _share(holds: Iterable[bool]) -> float | None:
+def _share(holds: Iterable[bool]) -> Share | None:
     found = list(holds)
-    return sum(found) / len(found) if found else None
+    return share_estimate(sum(found), len(found)) if found else None
 
 
 def summarize_drift(method: str, rows: Sequence[DriftSums]) -> DriftRecord:

@@ -32,8 +32,8 @@ def _row(example: Example, recipe: Recipe) -> dict[str, Any]:
         return {"messages": example.conversation}
     return {
         "segments": [
-            {"label": False, "text": recipe.begin + example.prompt},
-            {"label": True, "text": example.completion + recipe.eos},
+            {"label": False, "text": example.begin + example.prompt},
+            {"label": True, "text": example.completion + example.end},
         ]
     }
 

@@ -6,14 +6,13 @@ prompts all show them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from grait.dial.stored import FILE_NAME, SavedDial
-from grait.display.tables import metric_cells, percent
+from grait.display.tables import SIDE_EFFECTS, form_label, metric_cells, percent, percent_with_interval
 from grait.formats.markdown import escaped, fenced, table
-from grait.records import FormRecord, MetricRecord
+from grait.records import ConversationRecord, DriftRecord, FormRecord, MetricRecord, SideEffectRecord
 
 MARK = "{question}"
 """Where the question stands in a form's prompt."""
@@ -58,7 +57,7 @@ class Facts:
     the one that was measured. ``chat_ends``: tokens that end an answer in chat, empty without a chat template.
     ``n_answer``: most tokens of a measured answer. ``metrics``: of the initial model, asked in both ways, and of the
     method, on every test set; empty where nothing was measured. ``by_form``: of the method, where it has several forms.
-    ``side_effects``: rows with a key ``method``.
+    ``side_effects``: of the initial model and the method; ``conversations``, ``drift``: of the method.
     """
 
     title: str
@@ -82,7 +81,9 @@ class Facts:
     n_answer: int
     metrics: Sequence[MetricRecord]
     by_form: Sequence[FormRecord]
-    side_effects: Sequence[Mapping[str, Any]]
+    side_effects: Sequence[SideEffectRecord]
+    conversations: Sequence[ConversationRecord]
+    drift: Sequence[DriftRecord]
     versions: Mapping[str, str]
     settings: str
     dial: SavedDial | None
@@ -281,7 +282,7 @@ def _every_form(facts: Facts) -> list[str]:
     for dataset in dict.fromkeys(record.dataset for record in facts.by_form):
         rows = [
             [
-                escaped(record.form),
+                escaped(form_label(record)),
                 str(record.n),
                 *(
                     f"{percent(getattr(record, name))} ({percent(getattr(record, f'{name}0'))})"
@@ -299,23 +300,35 @@ def _every_form(facts: Facts) -> list[str]:
 
 
 def _side_effects(facts: Facts) -> list[str]:
-    """The side effects of tuning, with the keys that the run's results have: a table for each form."""
+    """The side effects of tuning: a table for each form, then conversations and drift."""
     if not facts.side_effects:
         return ["### Everything else", "What tuning did to all that is no short question was not measured."]
-    by_form: dict[str, list[Mapping[str, Any]]] = {}
-    for row in facts.side_effects:
-        by_form.setdefault(str(row.get("form", "")), []).append(row)
     parts = ["### Everything else"]
-    for form, rows in by_form.items():
-        keys = dict.fromkeys(key for row in rows for key, value in row.items() if isinstance(value, int | float))
-        heads = [f"asked as *{escaped(form)}*" if form else "", *(escaped(str(row["method"])) for row in rows)]
-        cells = [[escaped(key.replace("_", " ")), *(_cell(row.get(key)) for row in rows)] for key in keys]
-        parts.append(table(heads, cells))
-    return [*parts, "Shares are fractions. The less a model differs from the initial one, the less was changed."]
+    for form in dict.fromkeys(row.form for row in facts.side_effects):
+        rows = [row for row in facts.side_effects if row.form == form]
+        heads = [f"asked as *{escaped(form)}*", *(escaped(row.method) for row in rows)]
+        asked = [name for name in SIDE_EFFECTS if any(name in row.intervals for row in rows)]
+        parts.append(table(heads, [[SIDE_EFFECTS[name], *(_share(row, name) for row in rows)] for name in asked]))
+    parts.append("Percent, with 95% intervals. The less a model differs from the initial one, the less was changed.")
+    if facts.conversations:
+        rows = [
+            [row.after, *(percent(value) for value in (row.pc, row.pw, row.pr, row.ths, row.of_single))]
+            for row in facts.conversations
+        ]
+        heads = ["a chat question after", "right", "wrong", "refused", "THS", "of the single question's"]
+        first = facts.conversations[0]
+        parts += [table(heads, rows), f"Percent of {first.n} questions of {escaped(first.dataset)}."]
+    parts += [
+        f"Drift, on {row.n_tokens:,} tokens of the initial model's own answers to chit-chat and instructions: "
+        f"{row.kl:.3f} nats of KL per token; perplexity {row.perplexity:.2f}, the initial model's "
+        f"{row.perplexity_initial:.2f}."
+        for row in facts.drift
+    ]
+    return parts
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) else ""
+def _share(row: SideEffectRecord, name: str) -> str:
+    return percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None)))
 
 
 def _tables(facts: Facts) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grait.config import LoraSection, OptimizerSection
+from grait.model.prompts import Prompt
 from grait.records import Label, Target
 
 WeightsAre = Literal["carried", "left out", "resampled"]
@@ -18,7 +19,8 @@ class Example:
     ``messages``: as the chat template is given them, up to the question; solved examples, which are not trained on, may
     stand before it. ``answer``: what the assistant answers.
     ``prompt``, ``completion``: the same as text, up to the answer and from it on, without what a tokenizer puts around
-    a text; in plain text the completion begins with a blank.
+    a text; in plain text the completion begins with a blank. ``begin``: text of the tokens that come before, often
+    none; ``end``: of the token that ends the completion.
     """
 
     id: str
@@ -28,6 +30,8 @@ class Example:
     answer: str
     prompt: str
     completion: str
+    begin: str
+    end: str
     sample_weight: float
     kind: Literal["question", "replay"] = "question"
 
@@ -40,10 +44,11 @@ class Example:
 class Recipe:
     """How the run trained on the examples.
 
-    ``model``: hub id or folder. ``is_chat``: prompts come from the chat template, else they are plain text.
-    ``begin``: text of the tokens that the tokenizer puts before a plain text, often none; ``end``: of the token that
-    ends a completion; ``eos``: of the token that ends all text. ``n_tokens``: of the longest example, all included.
-    ``has_shots``: prompts show solved examples.
+    ``model``: hub id or folder. ``is_chat``: rows are conversations, which the tool puts into the chat template; else
+    they are text. ``n_chat_as_text``: rows of text that the run trained in the chat template, beside plain ones.
+    ``begin``: text of the tokens that the tokenizer puts before a plain text; ``end``: of the token that ends a turn;
+    ``eos``: of the token that ends all text. ``n_tokens``: of the longest example, all included. ``has_shots``: prompts
+    hold answers that are not trained on, of solved examples or of earlier turns.
     """
 
     model: str
@@ -51,6 +56,7 @@ class Recipe:
     method: str
     dtype: str
     is_chat: bool
+    n_chat_as_text: int
     begin: str
     end: str
     eos: str
@@ -60,6 +66,13 @@ class Recipe:
     training: OptimizerSection
     seed: int
     trust_remote_code: bool
+
+    def around(self, prompt: Prompt) -> tuple[str, str]:
+        """``begin`` and ``prompt`` of an example."""
+        if self.is_chat or not prompt.is_chat:
+            return "" if self.is_chat else self.begin, prompt.text
+        text = prompt.text.removeprefix(self.begin)
+        return prompt.text.removesuffix(text), text
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def _messages(example: Example, recipe: Recipe) -> list[dict[str, str]]:
     if recipe.is_chat:
         return example.conversation
     return [
-        {"role": "user", "content": recipe.begin + example.prompt},
-        {"role": "assistant", "content": example.completion + recipe.eos},
+        {"role": "user", "content": example.begin + example.prompt},
+        {"role": "assistant", "content": example.completion + example.end},
     ]
 
 

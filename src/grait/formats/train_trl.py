@@ -47,6 +47,12 @@ class WeightedSFTTrainer(SFTTrainer):
         return (loss, outputs) if return_outputs else loss
 
 
+def tokenized(row: dict[str, Any], tokenizer: Any) -> dict[str, list[int]]:
+    """A row of text. TRL would put the end of text after rows that end with the end of a chat turn, too."""
+    prompt, whole = (tokenizer(text)["input_ids"] for text in (row["prompt"], row["prompt"] + row["completion"]))
+    return {"input_ids": whole, "completion_mask": [int(place >= len(prompt)) for place in range(len(whole))]}
+
+
 def main() -> None:
     about = json.loads((FOLDER / "export.json").read_text(encoding="utf-8"))["trained_with"]
     lora, training = about["lora"], about["training"]
@@ -56,6 +62,8 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(about["model"], **source)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if isinstance(rows[0]["prompt"], str):
+        rows = rows.map(tokenized, fn_kwargs={"tokenizer": tokenizer})
     trainer = WeightedSFTTrainer(
         model=about["model"],
         processing_class=tokenizer,

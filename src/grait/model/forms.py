@@ -1,9 +1,10 @@
 """Forms: the ways in which a question is put, in the chat template or as plain text, with an instruction or without."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from grait.config import PromptConfig
+from grait.config import Config, FormConfig, PromptConfig
 from grait.records import FormName
 
 
@@ -55,10 +56,17 @@ def forms_of(config: PromptConfig) -> tuple[Form, ...]:
     That one is put as plain text, too, where the tokenizer has no chat template; chat forms that were asked for are
     not (``PromptFormat``).
     """
-    if not config.forms:
-        return (built_in("examples" if config.shots_in == "all" else "instruction", config),)
+    return _as_forms(config.forms or [FormConfig(name=config.main_form)], config)
+
+
+def untaught_forms(config: Config) -> tuple[Form, ...]:
+    """The forms that are asked in the evaluation alone (``evaluation.forms``)."""
+    return _as_forms(config.evaluation.forms, config.prompt)
+
+
+def _as_forms(forms: Sequence[FormConfig], config: PromptConfig) -> tuple[Form, ...]:
     found = []
-    for form in config.forms:
+    for form in forms:
         name = next((name for name in get_args(FormName) if name == form.name), None)
         found.append(Form(form.name, form.template, form.chat, form.system) if name is None else built_in(name, config))
     return tuple(found)

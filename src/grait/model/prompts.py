@@ -91,10 +91,15 @@ class PromptFormat:
     topic_shots: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        chats = [form.name for form in self.forms if form.is_chat]
-        if self.config.forms and chats and not self.has_template:
+        if self.config.forms:
+            self.check_forms(self.forms, "prompt.forms")
+
+    def check_forms(self, forms: Sequence[Form], key: str) -> None:
+        """Raise ModelError where some are chat and there is no template. ``key``: where the config names them."""
+        chats = [form.name for form in forms if form.is_chat]
+        if chats and not self.has_template:
             raise ModelError(
-                f"prompt.forms: {', '.join(chats)}: the model's tokenizer has no chat template; "
+                f"{key}: {', '.join(chats)}: the model's tokenizer has no chat template; "
                 "take forms in plain text (examples, plain, or your own with chat: false), or a chat model"
             )
 

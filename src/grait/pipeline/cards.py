@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import yaml
 
@@ -16,27 +16,35 @@ from grait.data.files import is_question_file
 from grait.dial.stored import SavedDial, find_dial
 from grait.errors import ArtifactError, reason
 from grait.formats.card import MARK, Facts, model_card
-from grait.methods.catalog import METHODS, UNTRAINED
+from grait.methods.catalog import INIT_REFUSE, METHODS, UNTRAINED
 from grait.model import default
 from grait.model.adapters import CONFIG
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
 from grait.pipeline.data import RunData
 from grait.pipeline.lessons import unanswerable_rows
-from grait.pipeline.results import FORMS, METRICS, SUMMARY
-from grait.records import FormRecord, MetricRecord, Prediction, Question, Selected
+from grait.pipeline.results import CONVERSATIONS, DRIFT, FORMS, METRICS, SIDE_EFFECTS, SUMMARY
+from grait.records import (
+    ConversationRecord,
+    DriftRecord,
+    FormRecord,
+    MetricRecord,
+    Prediction,
+    Question,
+    Selected,
+    SideEffectRecord,
+)
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows
 from grait.runtime.files import replacing_file, written
 
 HUB_ID = re.compile(r"(?P<owner>[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
 
+Record = TypeVar("Record")
+
 CARD = "README.md"
 OTHER_CARD = "MODEL_CARD.md"
 """Where an adapter of before has a README.md of PEFT's among its own files."""
-
-SIDE_EFFECTS = ("side_effects.json", "probes.json")
-"""Where a run says what tuning did to all else: now, and before."""
 
 CHOICES = ("Paris", "Rome", "Madrid", "Berlin")
 """Of the example's question, where a run's questions have options."""
@@ -125,8 +133,10 @@ def card(
             chat_ends=[prompts.end_text(True), prompts.end_text(False)] if prompts.has_template else [],
             n_answer=config.evaluation.max_new_tokens,
             metrics=metrics,
-            by_form=_by_form(data.folder, method),
-            side_effects=_side_effects(data.folder, [*UNTRAINED, method]),
+            by_form=_records(data.folder / FORMS, FormRecord, [method]),
+            side_effects=_records(data.folder / SIDE_EFFECTS, SideEffectRecord, [INIT_REFUSE, method]),
+            conversations=_records(data.folder / CONVERSATIONS, ConversationRecord, [method]),
+            drift=_records(data.folder / DRIFT, DriftRecord, [method]),
             versions=packages,
             settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip("\n"),
             dial=find_dial(adapter.folder),
@@ -147,27 +157,13 @@ def _prompt(prompts: PromptFormat, question: Question, form: Form) -> str | list
     return prompts.messages(question, "refuse", form) if is_chat else prompts.prompt(question, "refuse", form).text
 
 
-def _by_form(folder: Path, method: str) -> list[FormRecord]:
-    """The method's results in each form, where the run has several; none where they cannot be read."""
+def _records(path: Path, kind: type[Record], systems: Sequence[str]) -> list[Record]:
+    """Those of these systems in a file of the run's results; none where they cannot be read."""
     try:
-        rows = json.loads((folder / FORMS).read_text(encoding="utf-8"))
-        return [FormRecord(**row) for row in rows if row["method"] == method]
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [kind(**row) for row in rows if row["method"] in systems]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def _side_effects(folder: Path, systems: Sequence[str]) -> list[dict[str, Any]]:
-    """What tuning did to all else, of these systems: the first results that are there, with the keys that they have."""
-    for name in SIDE_EFFECTS:
-        try:
-            tree = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        lists = [tree] if isinstance(tree, list) else list(tree.values()) if isinstance(tree, dict) else []
-        rows = [row for part in lists if isinstance(part, list) for row in part if isinstance(row, dict)]
-        if found := [row for row in rows if row.get("method") in systems]:
-            return found
-    return []
 
 
 def measured(data: RunData, method: str, adapter: Stage) -> list[MetricRecord]:

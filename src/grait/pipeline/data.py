@@ -11,7 +11,7 @@ from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError
 from grait.judging.sureness import with_sureness
 from grait.model.completions import TokenizedExample
-from grait.model.forms import Form
+from grait.model.forms import Form, untaught_forms
 from grait.model.load import load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.pipeline.overlap import Finding, look_across
@@ -158,7 +158,7 @@ class RunData:
     def prompts(self) -> PromptFormat:
         """Questions as the model's tokenizer has them, in the words of the config."""
         letters = self.config.knowledge.scoring in ("auto", "letter")
-        return PromptFormat(
+        prompts = PromptFormat(
             # The shots first: bad data is found before the model is looked for.
             shots=self.shots,
             topic_shots=load_topic_shots(
@@ -169,6 +169,13 @@ class RunData:
             config=self.config.prompt,
             answer_form="letter" if letters else "text",
         )
+        prompts.check_forms(self.untaught, "evaluation.forms")
+        return prompts
+
+    @cached_property
+    def untaught(self) -> tuple[Form, ...]:
+        """The forms that are asked in the evaluation alone."""
+        return untaught_forms(self.config)
 
     def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:
         """A training question with this answer, as the model is trained on it."""

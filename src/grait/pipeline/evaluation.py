@@ -16,19 +16,10 @@ from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
 from grait.pipeline.predict import predict
-from grait.pipeline.results import SUMMARY, Answered, RunResult, SideEffects
+from grait.pipeline.results import SUMMARY, Answered, FormResults, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
-from grait.records import (
-    Asked,
-    DifferenceRecord,
-    FormRecord,
-    GroupRecord,
-    MetricRecord,
-    Prediction,
-    Question,
-    RefusedRecord,
-)
+from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, Question, RefusedRecord
 from grait.runtime import processes
 from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
@@ -198,8 +189,8 @@ def write_results(
     predictions: Answered,
     side_effects: SideEffects,
     dialled: Answered,
-    forms: Sequence[FormRecord] = (),
-    refused: Sequence[RefusedRecord] = (),
+    forms: FormResults,
+    refused: Sequence[RefusedRecord],
 ) -> RunResult:
     """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
     config = data.config
@@ -224,7 +215,8 @@ def write_results(
         dialled=dialled,
         dialled_metrics=measure_with_dials(config, data.test_sets, dialled),
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
-        forms=list(forms),
+        forms=forms.records,
+        form_differences=forms.differences,
         refused=list(refused),
     )
     if processes.is_main():

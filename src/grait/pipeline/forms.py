@@ -1,62 +1,84 @@
-"""Part of stage 4, where several forms are given: every system's answers in each form."""
+"""Part of stage 4, where there are several forms: every system's answers in each, trained or only asked."""
 
 from collections.abc import Mapping
 
 from grait.config import Config
-from grait.evaluation.forms import by_form
-from grait.methods.catalog import INIT_REFUSE, METHODS
-from grait.model.forms import forms_of
+from grait.evaluation.forms import FormAnswers, by_form
+from grait.judging.outcomes import judge
+from grait.methods.catalog import INIT_REFUSE, METHODS, main_method
+from grait.model.forms import forms_of, untaught_forms
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
 from grait.pipeline.models import Models
-from grait.pipeline.results import Answered
+from grait.pipeline.results import Answered, FormResults
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
-from grait.records import FormRecord, Prediction
+from grait.records import Prediction
 from grait.runtime.artifacts import Stage
 
 
-def form_records(
+def trained_forms(
     data: RunData,
     models: Models,
     stages: Stages,
     adapters: Mapping[str, Stage],
     same: Mapping[str, str],
     predictions: Answered,
-) -> list[FormRecord]:
-    """Results by form of the initial model and of all trained ones; none where there is one form.
+) -> FormResults:
+    """Those of the initial model and of all trained ones.
 
-    The first ``evaluation.form_questions`` of each set are asked. ``predictions``: of the main form, not asked again.
-    ``same``: of each method, the one whose adapter it has.
+    ``predictions``: of the main form, not asked again. ``same``: of each method, the one whose adapter it has.
     """
-    main, *others = data.prompts.forms
-    if not others:
-        return []
-    n = data.config.evaluation.form_questions
-    answers: dict[str, dict[str, dict[str, list[Prediction]]]] = {main.name: {}}
-    sets = {title: questions[:n] for title, questions in data.test_sets.items()}
-    for title, questions in sets.items():
-        first = {question.id for question in questions}
-        answers[main.name][title] = {
-            system: [row for row in predictions[title][system] if row.id in first] for system in (INIT_REFUSE, *same)
+    found = answers_by_form(data, models, stages, {INIT_REFUSE: None, **adapters}, predictions)
+    named = {
+        form: {
+            title: {INIT_REFUSE: own[INIT_REFUSE]} | {method: own[first] for method, first in same.items()}
+            for title, own in datasets.items()
         }
-    for form in others:
-        systems = [
-            System(name, adapters.get(name), "refuse", METHODS[name].judge, form) for name in (INIT_REFUSE, *adapters)
-        ]
-        answers[form.name] = {}
+        for form, datasets in found.items()
+    }
+    return form_results(data, named, main_method(same))
+
+
+def answers_by_form(
+    data: RunData, models: Models, stages: Stages, systems: Mapping[str, Stage | None], predictions: Answered
+) -> dict[str, dict[str, dict[str, list[Prediction]]]]:
+    """Form -> data set -> system -> answers to its first ``evaluation.form_questions``; nothing with one form.
+
+    ``systems``: by their adapters, which need not be of ours. ``predictions``: of the main form, where it was asked.
+    """
+    main, *others = *data.prompts.forms, *data.untaught
+    if not others:
+        return {}
+    n = data.config.evaluation.form_questions
+    sets = {title: questions[:n] for title, questions in data.test_sets.items()}
+    found: dict[str, dict[str, dict[str, list[Prediction]]]] = {}
+    for form in (main, *others):
+        of_form = found.setdefault(form.name, {title: {} for title in sets})
         for title, questions in sets.items():
-            asked = QuestionSet(title, questions)
-            found = {row.name: answer_questions(data, models, stages, row, asked, "forms") for row in systems}
-            untrained = {INIT_REFUSE: found[INIT_REFUSE]}
-            answers[form.name][title] = untrained | {method: found[adapter] for method, adapter in same.items()}
+            ids = {question.id for question in questions}
+            for name, adapter in systems.items():
+                if form == main and (rows := predictions.get(title, {}).get(name)) is not None:
+                    of_form[title][name] = [row for row in rows if row.id in ids]
+                else:
+                    own_judge = METHODS[name].judge if name in METHODS else judge
+                    system = System(name, adapter, "refuse", own_judge, form)
+                    asked = QuestionSet(title, questions)
+                    of_form[title][name] = answer_questions(data, models, stages, system, asked, "forms")
+    return found
+
+
+def form_results(data: RunData, answers: FormAnswers, main: str) -> FormResults:
+    """What all systems' answers in all forms amount to; ``main``: the system that is held against the others."""
     config = data.config
-    return by_form(answers, INIT_REFUSE, config.evaluation.n_bootstrap, config.seed)
+    trained = {form.name for form in data.prompts.forms}
+    records, differences = by_form(answers, INIT_REFUSE, trained, main, config.evaluation.n_bootstrap, config.seed)
+    return FormResults(records, differences)
 
 
 def plan_forms(config: Config, tests: SetSize) -> list[StagePlan]:
-    """The cost of ``form_records`` on one test set."""
-    _, *others = forms_of(config.prompt)
+    """The cost of ``trained_forms`` on one test set."""
+    _, *others = *forms_of(config.prompt), *untaught_forms(config)
     asked = tests.first(config.evaluation.form_questions)
     does = "the first questions in another form, greedy answers"
     systems = [INIT_REFUSE, *config.training.methods]

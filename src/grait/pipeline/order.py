@@ -14,10 +14,11 @@ from grait.methods.catalog import METHODS, UNTRAINED, needing_flow, needing_infl
 from grait.methods.selection import Evidence
 from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
+from grait.pipeline.conversations import plan_conversations
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, write_results
-from grait.pipeline.forms import form_records, plan_forms
+from grait.pipeline.forms import plan_forms, trained_forms
 from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
 from grait.pipeline.models import Models
@@ -68,7 +69,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     set_dials(data, models, stages, adapters)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
-    forms = form_records(data, models, stages, adapters, same, predictions)
+    forms = trained_forms(data, models, stages, adapters, same, predictions)
     result = write_results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
     write_cards(data, adapters, selected)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
@@ -115,7 +116,7 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     plans += [plan_dials(config, calibration) for calibration in others[n_tests:]]
     if config.evaluation.probes:
-        plans += plan_side_effects(config)
+        plans += [*plan_side_effects(config), plan_conversations(config, others[0])]
     for tests in others[:n_tests]:
         plans += plan_forms(config, tests)
     return tuple(plans)

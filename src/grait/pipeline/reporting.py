@@ -65,6 +65,8 @@ def run_page(
         dialled_metrics=result.dialled_metrics,
         forms=result.forms,
         refused=result.refused,
+        form_differences=result.form_differences,
+        conversations=result.side_effects.conversations,
     )
     return page.run_report(run)
 

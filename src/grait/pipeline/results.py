@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from grait.records import (
     ComparisonRecord,
+    ConversationRecord,
     DifferenceRecord,
     DriftRecord,
     FormRecord,
@@ -18,14 +19,17 @@ from grait.records import (
     SideEffectRecord,
 )
 
-METRICS, GROUPS, FORMS = "metrics.json", "groups.json", "forms.json"
-SIDE_EFFECTS, DRIFT = "side_effects.json", "drift.json"
+METRICS, GROUPS = "metrics.json", "groups.json"
+FORMS, FORM_DIFFERENCES = "forms.json", "form_differences.json"
+SIDE_EFFECTS, CONVERSATIONS, DRIFT = "side_effects.json", "conversations.json", "drift.json"
 REFUSED = "unanswerable.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
 
 COMPARISON = "compare.json"
+
+Record = TypeVar("Record", SideEffectRecord, DriftRecord, ConversationRecord)
 
 Answered = Mapping[str, Mapping[str, list[Prediction]]]
 """Data set -> system -> predictions in the data set's order."""
@@ -36,18 +40,34 @@ class SideEffects:
     """What tuning did to all that is no short question of fact.
 
     ``records``: of each system, the initial model first, one for each form. ``drift``: of each system; empty where
-    systems are not one model with and without adapters.
+    systems are not one model with and without adapters. ``conversations``: of each system, one for each kind; empty
+    without a chat template.
     """
 
     records: list[SideEffectRecord] = field(default_factory=list)
     drift: list[DriftRecord] = field(default_factory=list)
+    conversations: list[ConversationRecord] = field(default_factory=list)
 
     def named(self, first: Mapping[str, str]) -> "SideEffects":
         """The same of each method in ``first``, where it is the system of that name whose adapter it has."""
-        return SideEffects(
-            [replace(row, method=name) for name, other in first.items() for row in self.records if row.method == other],
-            [replace(row, method=name) for name, other in first.items() for row in self.drift if row.method == other],
-        )
+
+        def of(rows: list[Record]) -> list[Record]:
+            return [replace(row, method=name) for name, other in first.items() for row in rows if row.method == other]
+
+        return SideEffects(of(self.records), of(self.drift), of(self.conversations))
+
+    @property
+    def files(self) -> dict[str, Sequence[Any]]:
+        """Records by the name of their file."""
+        return {SIDE_EFFECTS: self.records, CONVERSATIONS: self.conversations, DRIFT: self.drift}
+
+
+@dataclass(frozen=True)
+class FormResults:
+    """Results by form; empty where there is one. ``differences``: of the main system and others, over trained forms."""
+
+    records: list[FormRecord] = field(default_factory=list)
+    differences: list[DifferenceRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,8 +78,8 @@ class RunResult:
     whose questions have a group (MMLU). ``side_effects``: empty where they were not asked for. ``differences``: of
     the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
     model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
-    in each of ``prompt.forms`` and their means, where there are several. ``refused``: of test questions without a
-    reference.
+    in each of ``prompt.forms`` and ``evaluation.forms`` and their means, where there are several; ``form_differences``:
+    as ``differences``, of the means over trained forms. ``refused``: of test questions without a reference.
     """
 
     folder: Path
@@ -75,14 +95,15 @@ class RunResult:
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)
     forms: list[FormRecord] = field(default_factory=list)
     refused: list[RefusedRecord] = field(default_factory=list)
+    form_differences: list[DifferenceRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
-        names = ("metrics", "groups", "differences", "forms", "dialled_metrics", "dialled_differences")
+        of_forms, dialled = ("forms", "form_differences"), ("dialled_metrics", "dialled_differences")
+        names = ("metrics", "groups", "differences", *of_forms, *dialled)
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
-        found[REFUSED] = self.refused
-        return found | {SIDE_EFFECTS: self.side_effects.records, DRIFT: self.side_effects.drift}
+        return found | {REFUSED: self.refused} | self.side_effects.files
 
 
 @dataclass(frozen=True)

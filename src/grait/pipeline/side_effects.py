@@ -6,44 +6,31 @@ run's own form and in those of a chat.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import replace
 from typing import TypeVar
 
 from grait.config import Config, PromptConfig
 from grait.data.probes import load_conversations, load_instructions, load_passages, load_probes
 from grait.evaluation.side_effects import summarize_side_effects
-from grait.judging.outcomes import judge
-from grait.judging.premise import denies_premise
-from grait.methods.catalog import INIT_REFUSE, METHODS, Judge
-from grait.model.answers import Shown, greedy_answers
-from grait.model.engine import Advance, Engine
+from grait.judging.extraction import is_extract
+from grait.methods.catalog import INIT_REFUSE
 from grait.model.forms import Form, built_in, forms_of
 from grait.model.prompts import PromptFormat
+from grait.pipeline.conversations import conversation_records, conversation_replies
 from grait.pipeline.data import RunData
 from grait.pipeline.drift import drift_of_systems, plan_drift
-from grait.pipeline.models import Models, engine_key, model_key
-from grait.pipeline.parts import stage_rows
+from grait.pipeline.models import Models
+from grait.pipeline.replies import Probing, replies
 from grait.pipeline.results import SideEffects
-from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.stages import Stages
 from grait.pipeline.work import Count, SetSize, StagePlan, Work
-from grait.records import Question, SideEffectAnswer, SideEffectKind, SideEffectOutcome, SideEffectRecord
-from grait.runtime import progress
-from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
+from grait.records import Question, SideEffectAnswer, SideEffectKind
+from grait.runtime.artifacts import Stage
 
 STRIDE = 50
 """Between the chit-chat probes that follow the histories of conversations: prime to their number, over all kinds."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Probing(Shown):
-    """One thing that is asked in one form. ``question``: what the reply is judged by."""
-
-    kind: SideEffectKind
-    category: str
-    question: Question
 
 
 def trained_side_effects(
@@ -55,21 +42,23 @@ def trained_side_effects(
     """
     if not data.config.evaluation.probes:
         return SideEffects()
-    found = side_effects(data, models, stages, {INIT_REFUSE: None, **adapters})
+    systems = {INIT_REFUSE: None, **adapters}
+    found = side_effects(data, models, stages, systems)
+    said = conversation_replies(data, models, stages, systems)
+    found = replace(found, conversations=conversation_records(data, said))
     return found.named({INIT_REFUSE: INIT_REFUSE, **same})
 
 
 def side_effects(
     data: RunData, models: Models, stages: Stages, systems: Mapping[str, Stage | None], has_drift: bool = True
 ) -> SideEffects:
-    """Those of systems, which need not be of ours, by their adapters; None is the initial model.
+    """Those of systems, which need not be of ours, by their adapters, but for conversations; None: the initial model.
 
     ``has_drift`` False: where the models are not the initial one with an adapter on.
     """
     asked = probings(data.prompts, data.config)
-    records = [
-        record for name, adapter in systems.items() for record in _replies(data, models, stages, asked, name, adapter)
-    ]
+    said = replies(data, models, stages, "side_effects", asked, systems)
+    records = [record for name, rows in said.items() for record in summarize_side_effects(name, rows, _extracted(rows))]
     if not has_drift:
         return SideEffects(records)
     form = "question" if data.prompts.has_template else asked[0].form
@@ -78,72 +67,11 @@ def side_effects(
     return SideEffects(records, drift_of_systems(data, models, stages, prompts, systems))
 
 
-def _replies(
-    data: RunData, models: Models, stages: Stages, asked: Sequence[Probing], name: str, adapter: Stage | None
-) -> list[SideEffectRecord]:
-    """What one system's replies amount to, asked once and kept."""
-    config = data.config
-    key = {
-        "model": model_key(config),
-        **engine_key(config),
-        "adapter": adapter.fingerprint if adapter else None,
-        "prompts": fingerprint([[row.id, row.prompt.text] for row in asked]),
-        "refusal_phrases": fingerprint(config.prompt.all_refusal_phrases),
-        "max_new_tokens": config.evaluation.max_new_tokens,
-        "columns": [column.name for column in fields(SideEffectAnswer)],
-    }
-    stage = Stage(stages.folder / "side_effects" / name, key)
-
-    def compute(folder: Path) -> Notes:
-        kept, skipped = fitting(asked, models.longest - config.evaluation.max_new_tokens)
-        own_judge = METHODS[name].judge if name in METHODS else judge
-        with models.engine(adapter) as engine:
-            rows = stage_rows(
-                stage,
-                SideEffectAnswer,
-                kept,
-                lambda part, advance: _reply(engine, data, part, own_judge, advance),
-                bar=f"{name}, side effects",
-                unit="prompts",
-            )
-        write_rows(folder / "answers.parquet", rows)
-        return {"skipped": skipped}
-
-    stages.once(f"4/4 Evaluation: side effects of {name}", stage, compute)
-    return summarize_side_effects(name, read_rows(stage.folder / "answers.parquet", SideEffectAnswer))
-
-
-def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list[str]]:
-    """Those whose prompts have at most so many tokens, and the ids of the others."""
-    kept = [row for row in asked if len(row.prompt.token_ids) <= longest]
-    skipped = [row.id for row in asked if len(row.prompt.token_ids) > longest]
-    if skipped:
-        progress.note(f"{len(skipped)} prompts too long for the model skipped: {progress.first_few(skipped)}")
-    return kept, skipped
-
-
-def _reply(
-    engine: Engine, data: RunData, asked: Sequence[Probing], own_judge: Judge, advance: Advance
-) -> list[SideEffectAnswer]:
-    """Greedy replies, judged, in their order."""
-    prompts, phrases, found = data.prompts, data.prompts.config.all_refusal_phrases, []
-    answers = greedy_answers(engine, prompts, asked, data.config.evaluation.max_new_tokens, advance)
-    for row in asked:
-        output = prompts.decode(answers[row.id])
-        outcome = _outcome(row, output, own_judge, phrases)
-        found.append(SideEffectAnswer(row.id, row.form, row.kind, row.category, output, outcome))
-    return found
-
-
-def _outcome(row: Probing, output: str, own_judge: Judge, phrases: tuple[str, ...]) -> SideEffectOutcome:
-    found = own_judge(output, row.question, phrases)
-    if found == "refused":
-        return "refused"
-    if row.kind == "passage":
-        return "right" if found == "correct" else "answered"
-    if row.kind == "unanswerable" and denies_premise(output, row.question.question):
-        return "corrected"
-    return "answered"
+def _extracted(rows: Sequence[SideEffectAnswer]) -> set[str]:
+    """Ids of the right answers to passages that do not only repeat them."""
+    texts = {passage.id: passage for passage in load_passages()}
+    right = [(row, texts[row.id.partition("/")[2]]) for row in rows if (row.kind, row.outcome) == ("passage", "right")]
+    return {row.id for row, text in right if is_extract(row.output, text.passage, text.question)}
 
 
 # -- what is asked -------------------------------------------------------------------------------------------------

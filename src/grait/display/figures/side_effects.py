@@ -6,7 +6,6 @@ import altair as alt
 
 from grait.display.figures.parts import Rows, data, layered, percent
 from grait.display.palette import colour
-from grait.evaluation.estimates import share_estimate
 from grait.records import SideEffectRecord
 
 FORMS = {"examples": "after solved examples", "instruction": "with the instruction", "question": "bare, as in a chat"}
@@ -79,7 +78,7 @@ def _laid_out(records: Sequence[SideEffectRecord], systems: Sequence[str]) -> tu
             for system in systems:
                 n, share = (getattr(own[system], field) for field in (n_field, share_field))
                 if share is not None:
-                    _, low, high = share_estimate(round(share * n), n)
+                    low, high = own[system].intervals[share_field]
                     bars.append(
                         {"form": form, "kind": kind, "system": system, "share": share, "n": n, "low": low, "high": high}
                         | {"is": DUE if kind == KINDS[-1][0] else NOT_DUE, "start": 0.0, "label": percent(share, 0)}

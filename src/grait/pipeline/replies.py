@@ -1,0 +1,118 @@
+"""Replies of systems to prompts that measure side effects: asked once, judged, kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from grait.judging.outcomes import judge
+from grait.judging.premise import denies_premise
+from grait.methods.catalog import METHODS, Judge
+from grait.model.answers import Shown, greedy_answers
+from grait.model.engine import Advance, Engine
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models, engine_key, model_key
+from grait.pipeline.parts import stage_rows
+from grait.pipeline.stages import Notes, Stages
+from grait.records import Question, SideEffectAnswer, SideEffectKind, SideEffectOutcome
+from grait.runtime import progress
+from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
+
+TITLES = {"side_effects": "side effects", "conversations": "questions in a conversation"}
+"""What is asked: by the folder of the replies, in words."""
+
+
+@dataclass(frozen=True)
+class Probing(Shown):
+    """One thing that is asked in one form. ``question``: what the reply is judged by."""
+
+    kind: SideEffectKind
+    category: str
+    question: Question
+
+
+def replies(
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    within: str,
+    asked: Sequence[Probing],
+    systems: Mapping[str, Stage | None],
+) -> dict[str, list[SideEffectAnswer]]:
+    """Those of each system, by its adapter; None is the initial model. ``within``: one of ``TITLES``, their folder."""
+    config, found = data.config, {}
+    for name, adapter in systems.items():
+        key = {
+            "model": model_key(config),
+            **engine_key(config),
+            "adapter": adapter.fingerprint if adapter else None,
+            "prompts": fingerprint([_told_apart(row) for row in asked]),
+            "refusal_phrases": fingerprint(config.prompt.all_refusal_phrases),
+            "max_new_tokens": config.evaluation.max_new_tokens,
+            "columns": [column.name for column in fields(SideEffectAnswer)],
+        }
+        stage = Stage(stages.folder / within / name, key)
+
+        def compute(folder: Path, stage: Stage = stage, adapter: Stage | None = adapter) -> Notes:
+            return _ask(data, models, stage, adapter, asked, folder)
+
+        stages.once(f"4/4 Evaluation: {TITLES[within]} of {name}", stage, compute)
+        found[name] = read_rows(stage.folder / "answers.parquet", SideEffectAnswer)
+    return found
+
+
+def _told_apart(row: Probing) -> list[Any]:
+    """In a key. Only test questions are the user's, whose answers may change."""
+    return [row.id, row.prompt.text, *([asdict(row.question)] if row.kind == "question" else [])]
+
+
+def _ask(
+    data: RunData, models: Models, stage: Stage, adapter: Stage | None, asked: Sequence[Probing], folder: Path
+) -> Notes:
+    kept, skipped = fitting(asked, models.longest - data.config.evaluation.max_new_tokens)
+    name = stage.folder.name
+    own_judge = METHODS[name].judge if name in METHODS else judge
+    with models.engine(adapter) as engine:
+        rows = stage_rows(
+            stage,
+            SideEffectAnswer,
+            kept,
+            lambda part, advance: _reply(engine, data, part, own_judge, advance),
+            bar=f"{name}, {TITLES[stage.folder.parent.name]}",
+            unit="prompts",
+        )
+    write_rows(folder / "answers.parquet", rows)
+    return {"skipped": skipped}
+
+
+def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list[str]]:
+    """Those whose prompts have at most so many tokens, and the ids of the others."""
+    kept = [row for row in asked if len(row.prompt.token_ids) <= longest]
+    skipped = [row.id for row in asked if len(row.prompt.token_ids) > longest]
+    if skipped:
+        progress.note(f"{len(skipped)} prompts too long for the model skipped: {progress.first_few(skipped)}")
+    return kept, skipped
+
+
+def _reply(
+    engine: Engine, data: RunData, asked: Sequence[Probing], own_judge: Judge, advance: Advance
+) -> list[SideEffectAnswer]:
+    """Greedy replies, judged, in their order."""
+    prompts, phrases, found = data.prompts, data.prompts.config.all_refusal_phrases, []
+    answers = greedy_answers(engine, prompts, asked, data.config.evaluation.max_new_tokens, advance)
+    for row in asked:
+        output = prompts.decode(answers[row.id])
+        outcome = _outcome(row, output, own_judge, phrases)
+        found.append(SideEffectAnswer(row.id, row.form, row.kind, row.category, output, outcome))
+    return found
+
+
+def _outcome(row: Probing, output: str, own_judge: Judge, phrases: tuple[str, ...]) -> SideEffectOutcome:
+    found = own_judge(output, row.question, phrases)
+    if found == "refused":
+        return "refused"
+    if row.kind in ("passage", "question"):
+        return "right" if found == "correct" else "answered"
+    if row.kind == "unanswerable" and denies_premise(output, row.question.question):
+        return "corrected"
+    return "answered"
