@@ -19,6 +19,8 @@ class BothAnswers(Likelihoods):
     refusal_logprob: float
     suppressed_logprob: float
     first_token_log_odds: float
+    n_suppressed_tokens: int | None = None
+    first_token_logprob: float | None = None
 
 
 def ask_both_ways(
@@ -53,6 +55,8 @@ def ask_both_ways(
             refusal_logprob=sum(both.completion_logprobs),
             suppressed_logprob=sum(both.suppressed_logprobs),
             first_token_log_odds=both.completion_logprobs[0] - both.suppressed_logprobs[0],
+            n_suppressed_tokens=len(both.suppressed_logprobs),
+            first_token_logprob=both.completion_logprobs[0],
         )
         for both in answered
     ]
