@@ -16,6 +16,7 @@ from grait.methods.catalog import INIT_BASIC, UNTRAINED
 from grait.methods.selection import Evidence
 from grait.pipeline.cards import write_cards
 from grait.pipeline.data import RunData
+from grait.pipeline.dialled_forms import dialled_forms
 from grait.pipeline.dials import with_dials
 from grait.pipeline.evaluation import measure, measure_with_dials
 from grait.pipeline.order import same_training, selections
@@ -105,6 +106,7 @@ class FinishedRun:
             dialled=dialled,
             dialled_metrics=measure_with_dials(config, test_sets, dialled),
             forms=_records(folder / FORMS, FormRecord),
+            dialled_forms=dialled_forms(self.data, self.predictions, self.same),
         )
         return run_page(self.data, result, self.evidence, self.selected, self.same)
 

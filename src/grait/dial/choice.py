@@ -166,7 +166,7 @@ def _why_not(target: Target, hits: int, trials: int, confidence: float) -> str:
     if trials < needed:
         return f"{told}it takes at least {needed} {kind}, found {trials}; give more (data), or ask for less"
     why = (
-        "even where the dial refuses nothing, {} are refused by the model itself or in other words than the refusal text"
+        "even where the dial refuses nothing, {} are refused by the model itself, or in other words"
         if target.metric == "over_refusal"
         else "even where the dial refuses all that passes the gate, {} are answered wrong"
     )

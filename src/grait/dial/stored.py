@@ -9,7 +9,7 @@ from pydantic import Field
 
 from grait.config import DataConfig, Section
 from grait.dial.choice import Metric
-from grait.dial.threshold import ScoreName
+from grait.dial.threshold import ScoreName, Setting
 from grait.errors import DialError
 from grait.runtime.artifacts import write_json
 
@@ -70,8 +70,8 @@ class SavedDial(Section):
     gate: Gate | None = None
 
     @property
-    def gate_at(self) -> float | None:
-        return self.gate.at if self.gate else None
+    def setting(self) -> Setting:
+        return Setting(self.score, self.threshold, self.gate.at if self.gate else None)
 
 
 class SavedDials(Section):

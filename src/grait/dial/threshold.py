@@ -11,7 +11,7 @@ answer, with no token suppressed. So a gate never adds a refusal to those of the
 import math
 import sys
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,14 @@ Array = NDArray[np.float64]
 T = TypeVar("T")
 
 
+class Setting(NamedTuple):
+    """Where a dial stands. ``gate``: None for none."""
+
+    score: ScoreName
+    threshold: float
+    gate: float | None
+
+
 def refusal_score(answers: Likelihoods, score: ScoreName) -> float:
     """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
     if score == "answer":
@@ -62,8 +70,8 @@ def signal(answers: Likelihoods, score: ScoreName) -> float:
 def gate_of(signals: Array) -> float:
     """The gate that ordinary prompts of these signals set: a new one is above it with probability 0.01 at most.
 
-    That takes at least 99 prompts, drawn as the new one is; with fewer it is the highest signal. Where the new one comes
-    in the order of all is as good as drawn, so of n prompts it is the signal with number 0.99 (n + 1).
+    That takes at least 99 prompts, drawn as the new one is; with fewer it is the highest signal. Every place in the
+    order of all is as probable for the new one, so of n prompts it is the signal with number 0.99 (n + 1).
     """
     number = math.ceil(round((1 - PASSING) * (len(signals) + 1), 9))
     return float(np.sort(signals)[min(number, len(signals)) - 1])
@@ -97,9 +105,7 @@ def dialled_outcomes(
 ) -> dict[str, Outcome]:
     """The outcome of each question at a threshold, by id."""
     return {
-        row.id: "refused"
-        if refuses(gated_score(row, score, gate), threshold)
-        else unrefused_outcome(row, score, gate)
+        row.id: "refused" if refuses(gated_score(row, score, gate), threshold) else unrefused_outcome(row, score, gate)
         for row in rows
     }
 

@@ -35,7 +35,7 @@ from grait.display.figures.side_effects import form_name, refused_before_and_aft
 from grait.display.figures.training import MAX_POINTS, influence_plane, knowledge_map, weight_histogram
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
-from grait.display.tables import percent, verdicts
+from grait.display.tables import by_row, percent, verdicts
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.estimates import estimate_of, share_estimate
 from grait.evaluation.forms import ALL
@@ -187,6 +187,7 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
         },
         "method": dial.method,
         "saved": dial.saved,
+        "by_form": dial.by_form,
         "title": dial.saved.data.title,
         "chosen": dial.chosen,
         "curve": pictures.draw("dial", dial_curves(dial.curves, dial.chosen, dial.saved.without_dial)),
@@ -196,6 +197,7 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
 def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pictures") -> list[dict[str, Any]]:
     """Each data set by form, for the template; nothing where there is one form."""
     found = []
+    with_dials = by_row(run.dialled_forms)
     for name in dict.fromkeys(row.dataset for row in run.forms):
         own = [row for row in run.forms if row.dataset == name]
         shown = [row for row in own if row.method == main and row.form != ALL]
@@ -204,18 +206,26 @@ def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pic
             {
                 "name": name,
                 "n": max(row.n for row in own),
-                "forms": [(form, [_form_cells(row) for row in own if row.form == form]) for form in forms],
+                "forms": [
+                    (form, [_form_cells(row, with_dials) for row in own if row.form == form]) for form in forms
+                ],
+                "has_dials": bool(with_dials),
                 "picture": pictures.draw(f"forms-{slugs[name]}", outcomes_by_form(shown)) if shown else None,
             }
         )
     return found
 
 
-def _form_cells(row: FormRecord) -> dict[str, Any]:
+def _form_cells(row: FormRecord, with_dials: Mapping[tuple[str, str, str], FormRecord]) -> dict[str, Any]:
+    """``with_dials``: ``by_row``; where there are any, THS with the dial of the form is the last cell."""
     shares = (row.pc, row.pw, row.pr, row.over_refusal_rate)
     last = (row.share, row.empty_rate, row.apology_rate)
     ths = _cell(row.ths, row.ths_low, row.ths_high) if row.ths is not None else _cell(None)
-    return {"method": row.method, "cells": [*map(_cell, shares), (ths[0], ths[1] or ""), *map(_cell, last)]}
+    cells = [*map(_cell, shares), (ths[0], ths[1] or ""), *map(_cell, last)]
+    if with_dials:
+        own = with_dials.get((row.dataset, row.form, row.method))
+        cells.append(_cell(own.ths if own else None))
+    return {"method": row.method, "cells": cells}
 
 
 def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:

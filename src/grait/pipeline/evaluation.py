@@ -21,7 +21,7 @@ from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import Asked, DifferenceRecord, FormRecord, GroupRecord, MetricRecord, Prediction, Question
 from grait.runtime import processes
-from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
+from grait.runtime.artifacts import Stage, read_rows, required_columns, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
 
 HEADINGS = {"evaluation": "4/4 Evaluation", "calibration": "Calibration", "forms": "4/4 Evaluation by form"}
@@ -64,7 +64,10 @@ def answer_questions(
     purpose: Literal["evaluation", "calibration", "forms"] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
-    key = answers_key(data, system, asked.questions) | {"columns": [column.name for column in fields(Prediction)]}
+    form = system.form or data.prompts.forms[0]
+    is_in_sentences = bool(data.config.prompt.forms) and system.asked == "refuse" and form.own_words is not None
+    columns = [column.name for column in fields(Prediction)] if is_in_sentences else required_columns(Prediction)
+    key = answers_key(data, system, asked.questions) | {"columns": columns}
     within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name
     stage = Stage(within / asked.title / system.name, key)
 
@@ -183,8 +186,9 @@ def write_results(
     stages: Stages,
     predictions: Answered,
     side_effects: SideEffects,
+    forms: Sequence[FormRecord],
     dialled: Answered,
-    forms: Sequence[FormRecord] = (),
+    dialled_forms: Sequence[FormRecord],
 ) -> RunResult:
     """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
     config = data.config
@@ -209,6 +213,7 @@ def write_results(
         dialled_metrics=measure_with_dials(config, data.test_sets, dialled),
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
         forms=list(forms),
+        dialled_forms=list(dialled_forms),
     )
     if processes.is_main():
         write_records(stages.folder, result.files)

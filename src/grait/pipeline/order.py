@@ -15,6 +15,7 @@ from grait.methods.selection import Evidence
 from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
 from grait.pipeline.data import RunData
+from grait.pipeline.dialled_forms import dialled_forms
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, write_results
 from grait.pipeline.forms import form_records, plan_forms
@@ -67,7 +68,8 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     set_dials(data, models, stages, adapters)
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = form_records(data, models, stages, adapters, same, predictions)
-    result = write_results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms)
+    dialled = with_dials(data, predictions, same), dialled_forms(data, predictions, same)
+    result = write_results(data, stages, predictions, side_effects, forms, *dialled)
     write_cards(data, adapters, selected)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
     return result
@@ -111,7 +113,8 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
         plans.append(plan_replay(config))
     plans += [plan_training(config, training_set, method) for method in methods]
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
-    plans += [plan_dials(config, calibration) for calibration in others[n_tests:]]
+    for calibration in others[n_tests:]:
+        plans += plan_dials(config, calibration)
     if config.evaluation.probes:
         plans += plan_side_effects(config)
     for tests in others[:n_tests]:
