@@ -12,7 +12,7 @@ from conftest import Call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from tiny_dial import a_dial
+from tiny_dial import a_dial, save_dial
 from tiny_folder import POSITIONS, save_tiny, tiny_tree, write_half_known
 
 import grait
@@ -21,7 +21,6 @@ from grait.chat.reply import printable
 from grait.chat.terminal import Chat
 from grait.commands.finished import LiveRun, live
 from grait.dial.answers import Reply
-from grait.dial.stored import save_dial
 from grait.errors import ModelError
 from grait.model.answers import BothAnswers
 

@@ -196,8 +196,7 @@ def dial_note(speaker: Speaker) -> str:
         )
     if speaker.run.dials is None:
         return "The run has no refusal dial (grait calibrate sets one)."
-    forms = ", ".join(speaker.run.dials.forms)
     return (
-        f"The refusal dial is set for the form {forms}, not for a bare question in a chat, and is not used here: train "
-        "one (prompt.forms: question) and run grait calibrate."
+        f"The refusal dial is set for the form {', '.join(speaker.run.dials.forms)}, not for a bare question in a "
+        "chat, and is not used here: train the form question, too (prompt.forms), and calibrate it."
     )

@@ -166,7 +166,8 @@ def _why_not(target: Target, hits: int, trials: int, confidence: float) -> str:
     if trials < needed:
         return f"{told}it takes at least {needed} {kind}, found {trials}; give more (data), or ask for less"
     why = (
-        "even where the dial refuses nothing, {} are refused by the model itself, or in other words"
+        "even where the dial refuses nothing, {} are refused in other words than the refusal text, or, where a gate "
+        "leaves them alone, by the model itself"
         if target.metric == "over_refusal"
         else "even where the dial refuses all that passes the gate, {} are answered wrong"
     )

@@ -107,7 +107,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
             own = self._greedy(model, input_ids[free], mask[free], max_new_tokens).sequences[:, n_prompt:]
             replaced |= {place: tuple(tokens) for place, tokens in zip(free, own.tolist(), strict=True)}
         width = max([answers.shape[1], *map(len, replaced.values())])
-        output = found.sequences.new_full((len(answers), n_prompt + width), self.refusal_token_ids[-1])
+        output = input_ids.new_full((len(answers), n_prompt + width), self.refusal_token_ids[-1])
         output[:, : found.sequences.shape[1]] = found.sequences
         for place, tokens in replaced.items():
             output[place, n_prompt:] = self.refusal_token_ids[-1]
@@ -125,14 +125,10 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         if self.score == "first-token":
             raise DialError(f"this dial was set on the score {self.score!r}; calibrate with --score answer")
         if isinstance(answer_logprobs, int | float) or not len(answer_logprobs):
-            raise DialError(
-                "answer_logprobs: expected the log-probability of every token of the answer, in a list"
-            )
+            raise DialError("answer_logprobs: expected the log-probability of every token of the answer, in a list")
         if refusal_logprob is None and (self.gate is not None or self.score == "text"):
             why = f"the score {self.score!r}" if self.gate is None else "a gate"
-            raise DialError(
-                f"this dial has {why}: give refusal_logprob, too, of the refusal after the same prompt"
-            )
+            raise DialError(f"this dial has {why}: give refusal_logprob, too, of the refusal after the same prompt")
         total = float(sum(answer_logprobs))
         row = _Row(total, 0.0 if refusal_logprob is None else refusal_logprob, 0.0, len(answer_logprobs), None)
         return refuses(gated_score(row, self.score, self.gate), self.threshold)

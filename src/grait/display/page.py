@@ -206,9 +206,7 @@ def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pic
             {
                 "name": name,
                 "n": max(row.n for row in own),
-                "forms": [
-                    (form, [_form_cells(row, with_dials) for row in own if row.form == form]) for form in forms
-                ],
+                "forms": [(form, [_form_cells(row, with_dials) for row in own if row.form == form]) for form in forms],
                 "has_dials": bool(with_dials),
                 "picture": pictures.draw(f"forms-{slugs[name]}", outcomes_by_form(shown)) if shown else None,
             }

@@ -34,8 +34,8 @@ HIGHEST_THS = Target("ths")
 def default_scores(config: Config, form: Form) -> tuple[ScoreName, ...]:
     """The scores of which the better one is taken on the calibration questions.
 
-    After solved examples and in plain text ``answer``: of the first three the best out-of-domain, and no worse in-domain
-    (research/best_threshold). Where the model answers in sentences their length may count, or not.
+    After solved examples and in plain text ``answer``: better out-of-domain than ``text`` and ``first-token``, and no
+    worse in-domain (research/best_threshold). Where the model answers in sentences, their length may count, or not.
     """
     return ("answer", "answer-mean") if has_gate(config, form) else ("answer",)
 
@@ -246,8 +246,8 @@ def choose_dial(
 ) -> tuple[SavedDial, list[MetricRecord]]:
     """The dial of a method, and its metrics on the calibration questions, without it and with it.
 
-    ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate. ``scores``: the best
-    of them is taken, all of which see the same signal.
+    ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate. ``scores``: the
+    best of them is taken, all of which see the same signal.
     """
     prompts, initial, form = data.prompts, calibration.initial, calibration.form
     closed = gate(ordinary, rows, scores[0])

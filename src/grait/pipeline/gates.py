@@ -47,9 +47,7 @@ def has_gate(config: Config, form: Form) -> bool:
     return bool(config.prompt.forms) and form.own_words is not None
 
 
-def ordinary_prompts(
-    data: RunData, models: Models, stages: Stages, system: System, form: Form
-) -> list[OrdinaryPrompt]:
+def ordinary_prompts(data: RunData, models: Models, stages: Stages, system: System, form: Form) -> list[OrdinaryPrompt]:
     """What a tuned model makes of ``N_PROMPTS`` held-out ordinary prompts, without those that are too long.
 
     None where the run replays all of them.
@@ -130,8 +128,8 @@ def _shown(data: RunData, form: Form) -> list[Shown]:
     others = [(name, text) for name, text in _single() if normalize(text) not in replayed]
     drawn = random.Random(f"gate {data.config.seed}").sample(others, min(N_PROMPTS, len(others)))
     if len(drawn) < N_PROMPTS:
-        left = f"{len(drawn)} of {N_PROMPTS} ordinary prompts are left that the run does not replay"
-        progress.note(f"the gate of the form {form.name}: {left}{'' if drawn else ', so there is none'}; lower replay.n")
+        what = f"{len(drawn)} of {N_PROMPTS} ordinary prompts are left that the run does not replay"
+        progress.note(f"the gate of the form {form.name}: {what}" + ("" if drawn else ", so there is none"))
     return [
         Shown(name, form.name, data.prompts.prompt(Question(name, text, ("",)), "refuse", form)) for name, text in drawn
     ]

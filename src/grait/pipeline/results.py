@@ -77,8 +77,8 @@ class RunResult:
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
-        names = ("metrics", "groups", "differences", "forms")
-        names += ("dialled_metrics", "dialled_differences", "dialled_forms")
+        names = ["metrics", "groups", "differences", "forms"]
+        names += ["dialled_metrics", "dialled_differences", "dialled_forms"]
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
         return found | {SIDE_EFFECTS: self.side_effects.records, DRIFT: self.side_effects.drift}
 
