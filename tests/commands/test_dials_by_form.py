@@ -47,6 +47,7 @@ class Ran:
     tree: dict[str, Any]
     result: RunResult
     unseen: str
+    known_once: str
 
     @property
     def folder(self) -> Path:
@@ -86,10 +87,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     model = save_tiny(folder / "model", positions=640)
     files = write_half_known(model, folder, n_train=16, n_test=8 + N_CALIBRATION)
     rows = [json.loads(line) for line in Path(files.test).read_text(encoding="utf-8").splitlines()]
-    test, unseen = (
-        write_jsonl(folder / "test.jsonl", rows[:8]),
-        write_jsonl(folder / "unseen.jsonl", known_in_every_form(model, rows[8:])),
-    )
+    test, known_once = write_jsonl(folder / "test.jsonl", rows[:8]), write_jsonl(folder / "once.jsonl", rows[8:])
+    unseen = write_jsonl(folder / "unseen.jsonl", known_in_every_form(model, rows[8:]))
     tree = tiny_tree(model, files, folder / "run")
     tree["prompt"] |= {"forms": list(FORMS)}
     tree["knowledge"] |= {"own_max_new_tokens": 8, "own_samples": 2}
@@ -103,7 +102,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         "datasets": [{"path": test, "name": "own"}],
         "calibration": {"path": unseen, "name": "held-out"},
     }
-    return Ran(tree, grait.run(tree), unseen)
+    return Ran(tree, grait.run(tree), unseen, known_once)
 
 
 def test_every_form_has_a_dial_of_its_own(ran: Ran) -> None:
@@ -200,24 +199,29 @@ def test_the_command_says_a_line_for_each_form(ran: Ran, tmp_path: Path, command
     assert code == 2 and "form short: the run was not trained in it; it has examples, question, plain" in err
 
 
-def test_a_form_that_cannot_keep_the_promise_has_no_dial(ran: Ran, tmp_path: Path, command: Call) -> None:
-    """Where the model answers after solved examples more than it may answer wrong, in others it may refuse all."""
+def test_a_target_that_no_form_reaches_stores_nothing(ran: Ran, tmp_path: Path, command: Call) -> None:
     folder = ran.copied_to(tmp_path)
     file = folder / "adapters" / "grait" / FILE_NAME
     before = file.read_bytes()
-    arguments = ("calibrate", folder, "--data", f"{{path: {ran.unseen}, name: held-out}}")
-    code, _, err = command(*arguments, "--max-over-refusal", "0.01")
+    data = f"{{path: {ran.unseen}, name: held-out}}"
+    code, _, err = command("calibrate", folder, "--data", data, "--max-over-refusal", "0.01")
     assert code == 2 and file.read_bytes() == before
     assert all(f"form {form}: no threshold holds over-refusal" in err for form in FORMS)
-    gate = ran.dials.of("question").gate
-    assert gate is not None
-    code, out, err = command(*arguments, "--max-wrong", "0.2")
+
+
+def test_a_form_that_cannot_reach_the_target_has_no_dial(ran: Ran, tmp_path: Path, command: Call) -> None:
+    """Here the initial model knows the questions after solved examples alone."""
+    folder = ran.copied_to(tmp_path)
+    code, out, _ = command("calibrate", folder, "--data", f"{{path: {ran.known_once}, name: once}}", "--max-ths")
     found = load_dials(folder / "adapters" / "grait")
-    failed = [form for form in FORMS if form not in found.forms]
-    assert code == 0 and all(f"{form}: no dial: no threshold holds wrong answers" in out for form in failed)
-    for form in failed:
-        with pytest.raises(DialError, match=f"no refusal dial for the form {form}"):
+    assert code == 0 and list(found.forms) == ["examples"] and "examples: Threshold" in out
+    for form in ("question", "plain"):
+        assert f"{form}: no dial: the initial model answers 0 of 20 questions right and 20 wrong" in out
+        with pytest.raises(DialError, match=f"no refusal dial for the form {form}; there is one for examples"):
             RefusalDial.from_pretrained(folder / "adapters" / "grait", form=form)
+    with pytest.raises(DialError, match="form plain: the initial model answers 0 of 20"):
+        grait.calibrate(folder, max_ths=True, data=ran.known_once, forms=["examples", "plain"])
+    assert load_dials(folder / "adapters" / "grait") == found
 
 
 @pytest.mark.parametrize("forms", ["question", [], 3])
