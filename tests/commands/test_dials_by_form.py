@@ -17,7 +17,7 @@ from tiny_folder import save_tiny, tiny_tree, write_half_known, write_jsonl
 import grait
 from grait.chat.conversation import Speaker
 from grait.commands.finished import live, open_run
-from grait.config import FormConfig, ModelConfig, PromptConfig
+from grait.config import FormConfig, ModelConfig, PromptConfig, parse_config
 from grait.data.replay import load_replay
 from grait.dial import RefusalDial
 from grait.dial.stored import FILE_NAME, SavedDials, load_dials
@@ -28,9 +28,12 @@ from grait.model.answers import ask_both_ways
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
-from grait.pipeline.gates import N_PROMPTS, OrdinaryPrompt
+from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import System
+from grait.pipeline.gates import N_PROMPTS, OrdinaryPrompt, gate, ordinary_prompts
 from grait.pipeline.models import Models
 from grait.pipeline.results import RunResult
+from grait.pipeline.stages import Stages
 from grait.records import Prediction, Question
 from grait.runtime.artifacts import MANIFEST, read_rows
 
@@ -125,19 +128,19 @@ def test_every_form_has_a_dial_of_its_own(ran: Ran) -> None:
 
 def test_the_gate_is_set_on_ordinary_prompts_that_were_not_replayed(ran: Ran) -> None:
     assert ran.dials.of("examples").gate is ran.dials.of("plain").gate is None
-    gate = ran.dials.of("question").gate
-    assert gate is not None
+    found = ran.dials.of("question").gate
+    assert found is not None
     rows = read_rows(ran.folder / "gate" / "question" / "grait" / "prompts.parquet", OrdinaryPrompt)
     skipped = json.loads((ran.folder / "summary.json").read_text())["stages"]["gate/question/grait"]["skipped"]
-    assert len(rows) + len(skipped) == N_PROMPTS and gate.n == len(rows) > 99
+    assert len(rows) + len(skipped) == N_PROMPTS and found.n == len(rows) > 99
     texts = {prompt.id: normalize(prompt.messages[-1]["content"]) for prompt in load_replay("builtin")}
     replayed = {
         normalize(text["content"]) for prompt in open_run(ran.folder).replay_prompts for text in prompt.messages
     }
     assert replayed and not {texts[row.id] for row in rows} & replayed
-    assert gate.at == gate_of(np.array([signal(row, "answer") for row in rows]))
-    assert gate.n_passed == sum(passes(row, "answer", gate.at) for row in ran.rows("question"))
-    assert gate.refused == sum(np.exp(row.refusal_logprob) > 0.5 for row in rows) / len(rows)
+    assert found.at == gate_of(np.array([signal(row, "answer") for row in rows]))
+    assert found.n_passed == sum(passes(row, "answer", found.at) for row in ran.rows("question"))
+    assert found.refused == sum(np.exp(row.refusal_logprob) > 0.5 for row in rows) / len(rows)
 
 
 def test_the_signal_of_an_ordinary_prompt_is_that_of_the_prompt_in_the_form(ran: Ran) -> None:
@@ -153,6 +156,18 @@ def test_the_signal_of_an_ordinary_prompt_is_that_of_the_prompt_in_the_form(ran:
             assert (sum(logprobs), logprobs[0]) == pytest.approx(
                 (row.refusal_logprob, row.first_token_logprob), abs=1e-4
             )
+
+
+def test_a_run_that_replays_all_ordinary_prompts_has_no_gate_and_says_so(
+    ran: Ran, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = RunData(parse_config(ran.tree | {"replay": {"path": "builtin", "n": 10_000}}))
+    system = System.of_method("grait", None)
+    found = ordinary_prompts(data, Models(data), Stages(data.folder), system, data.prompts.forms[1])
+    assert found == [] and gate([], ran.rows("question"), "answer") is None
+    assert "form question: 0 of 200 ordinary prompts are left that the run does not replay, so there is none" in (
+        capsys.readouterr().err
+    )
 
 
 def test_results_by_form_are_shown_with_the_dials(ran: Ran) -> None:
@@ -185,9 +200,7 @@ def test_the_command_says_a_line_for_each_form(ran: Ran, tmp_path: Path, command
     assert code == 0 and load_dials(folder / "adapters" / "grait") == ran.dials
     for form in FORMS:
         assert f"{form}: Threshold" in out and f"Form {form}: results" in out
-    gate = ran.dials.of("question").gate
-    assert gate is not None
-    assert f"which {gate.n_passed} of the questions pass; {gate.refused:.1%} of {gate.n} ordinary prompts" in out
+    assert str(ran.dials.of("question").gate_line) in out and "ordinary prompts are refused by the model itself" in out
     code, out, _ = command(*arguments, "--max-over-refusal", "0.9", "--form", "question")
     found = load_dials(folder / "adapters" / "grait")
     assert code == 0 and "examples:" not in out and "With confidence 0.9" in out

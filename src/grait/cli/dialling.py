@@ -81,11 +81,8 @@ def dial_lines(dial: Any) -> list[str]:
     lines = [
         f"Threshold {dial.threshold:.6g} on the {dial.score} score, chosen on {dial.n} questions ({dial.data.title})."
     ]
-    if dial.gate:
-        lines.append(
-            f"The gate is at {dial.gate.at:.3g}, which {dial.gate.n_passed} of the questions pass; "
-            f"{dial.gate.refused:.1%} of {dial.gate.n} ordinary prompts are refused by the model itself."
-        )
+    if dial.gate_line:
+        lines.append(dial.gate_line)
     if dial.guarantee is None:
         return [*lines, "It lies where THS is highest on these questions, so expect a little less on new ones."]
     counted = "questions that the initial model answers right" if dial.target == "over_refusal" else "questions"

@@ -73,6 +73,16 @@ class SavedDial(Section):
     def setting(self) -> Setting:
         return Setting(self.score, self.threshold, self.gate.at if self.gate else None)
 
+    @property
+    def gate_line(self) -> str | None:
+        """What the gate leaves alone, in words."""
+        if self.gate is None:
+            return None
+        return (
+            f"The gate is at {self.gate.at:.3g}, which {self.gate.n_passed} of {self.n} questions pass; "
+            f"{self.gate.refused:.1%} of {self.gate.n} ordinary prompts are refused by the model itself."
+        )
+
 
 class SavedDials(Section):
     """The dials of an adapter by form. ``main``: the run's main form, which may have none."""

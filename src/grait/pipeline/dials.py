@@ -16,10 +16,10 @@ from grait.errors import DataError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
-from grait.model.forms import Form, forms_of
+from grait.model.forms import Form, forms_of, has_sentences
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
-from grait.pipeline.gates import OrdinaryPrompt, gate, has_gate, ordinary_prompts, plan_gate
+from grait.pipeline.gates import OrdinaryPrompt, gate, ordinary_prompts, plan_gate
 from grait.pipeline.models import Models
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Stages
@@ -37,7 +37,7 @@ def default_scores(config: Config, form: Form) -> tuple[ScoreName, ...]:
     After solved examples and in plain text ``answer``: better out-of-domain than ``text`` and ``first-token``, and no
     worse in-domain (research/best_threshold). Where the model answers in sentences, their length may count, or not.
     """
-    return ("answer", "answer-mean") if has_gate(config, form) else ("answer",)
+    return ("answer", "answer-mean") if has_sentences(config.prompt, form) else ("answer",)
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,8 @@ def _set_dial(data: RunData, models: Models, stages: Stages, calibration: Calibr
         progress.note(f"{kept}; to have it set again, delete {folder / FILE_NAME}")
         return
     dial, _ = calibrated(data, models, stages, calibration, system, HIGHEST_THS, scores)
+    if dial.gate_line:
+        progress.note(f"{system.name}, form {form}: {dial.gate_line}")
     if processes.is_main():
         save_dials(folder, main, (dict(stored.forms) if stored else {}) | {form: dial})
     processes.wait()
@@ -170,7 +172,7 @@ def calibrated(
     """``choose_dial`` after asking a tuned model what it takes."""
     rows = calibration.answers(data, models, stages, system)
     ordinary: list[OrdinaryPrompt] = []
-    if has_gate(data.config, calibration.form):
+    if has_sentences(data.config.prompt, calibration.form):
         ordinary = ordinary_prompts(data, models, stages, system, calibration.form)
     return choose_dial(data, calibration, system.name, rows, ordinary, target, scores)
 
@@ -184,7 +186,7 @@ def plan_dials(config: Config, calibration: SetSize) -> list[StagePlan]:
     first = calibration.first(config.evaluation.form_questions)
     for form in others:
         plans.append(plan_answers(config, first, [INIT_REFUSE, *methods], f"calibration, form {form.name},", does))
-    return plans + [plan_gate(config, form, methods) for form in (main, *others) if has_gate(config, form)]
+    return plans + [plan_gate(config, form, methods) for form in (main, *others) if has_sentences(config.prompt, form)]
 
 
 def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) -> dict[str, dict[str, list[Prediction]]]:

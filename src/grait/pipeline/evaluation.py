@@ -11,7 +11,7 @@ from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_method
-from grait.model.forms import Form, form_key
+from grait.model.forms import Form, form_key, has_sentences
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
@@ -65,8 +65,8 @@ def answer_questions(
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]
-    is_in_sentences = bool(data.config.prompt.forms) and system.asked == "refuse" and form.own_words is not None
-    columns = [column.name for column in fields(Prediction)] if is_in_sentences else required_columns(Prediction)
+    has_gate = system.asked == "refuse" and has_sentences(data.config.prompt, form)
+    columns = [column.name for column in fields(Prediction)] if has_gate else required_columns(Prediction)
     key = answers_key(data, system, asked.questions) | {"columns": columns}
     within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name
     stage = Stage(within / asked.title / system.name, key)

@@ -42,11 +42,6 @@ class OrdinaryPrompt(Likelihoods):
     first_token_logprob: float
 
 
-def has_gate(config: Config, form: Form) -> bool:
-    """Whether a conversation may be put in this form: then the model answers in sentences, and all kinds of prompts."""
-    return bool(config.prompt.forms) and form.own_words is not None
-
-
 def ordinary_prompts(data: RunData, models: Models, stages: Stages, system: System, form: Form) -> list[OrdinaryPrompt]:
     """What a tuned model makes of ``N_PROMPTS`` held-out ordinary prompts, without those that are too long.
 
