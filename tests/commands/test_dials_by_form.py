@@ -1,5 +1,6 @@
 """Dials in a run with several forms: what is set in each, what each leaves alone, and what a user is told."""
 
+import html
 import json
 import shutil
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from grait.data.replay import load_replay
 from grait.dial import RefusalDial
 from grait.dial.stored import FILE_NAME, SavedDials, load_dials
 from grait.dial.threshold import dialled_outcomes, gate_of, passes, signal
+from grait.display import page as page_module
+from grait.display.page import run_report
+from grait.display.tables import percent
 from grait.errors import ConfigError, DialError
 from grait.judging.matching import normalize
 from grait.model.answers import ask_both_ways
@@ -181,6 +185,19 @@ def test_results_by_form_are_shown_with_the_dials(ran: Ran) -> None:
             outcomes = dialled_outcomes(ran.rows(row.form, part="forms", title="own"), *ran.dials.of(row.form).setting)
             assert row.pr == sum(outcome == "refused" for outcome in outcomes.values()) / row.n
     assert [row.ths for row in ran.result.dialled_metrics] != [None]
+
+
+def test_the_report_shows_every_form_with_its_dial(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "run_report", run_report)  # conftest lets nothing be drawn
+    folder = ran.copied_to(tmp_path)
+    page = html.unescape(grait.report(folder).read_text(encoding="utf-8"))
+    forms = page[page.index('<section id="forms">') : page.index('<section id="dial">')]
+    assert "THS, dial" in forms
+    for row in ran.result.dialled_forms:
+        assert f'<td class="number">{percent(row.ths)}</td></tr>' in "".join(line.strip() for line in forms.split("\n"))
+    dial = page[page.index('<section id="dial">') :]
+    assert str(ran.dials.of("question").gate_line) in dial and "<li>plain: threshold" in dial
+    assert "<li>examples" not in dial and f"the threshold {ran.dials.of().threshold:.4g} " in dial
 
 
 def test_a_run_goes_on_without_asking_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:

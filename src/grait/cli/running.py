@@ -148,7 +148,7 @@ def _run(settings: Any) -> None:
     if result.dialled_metrics:
         show(tables.dialled_table(result.dialled_metrics))
         show(*tables.differences_tables(result.dialled_differences, with_dial(main)))
-    show(*tables.forms_tables(result.forms, result.dialled_forms))
+    show(*tables.forms_tables(result.forms), *tables.dialled_forms_tables(result.forms, result.dialled_forms))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
     show(*example_lines(result, main), f"\nEverything is in {result.folder}/")

@@ -108,36 +108,52 @@ def _group_cells(row: GroupRecord) -> list[str]:
 # -- forms ---------------------------------------------------------------------------------------------------------
 
 
-def by_row(dialled: Sequence[FormRecord]) -> dict[tuple[str, str, str], FormRecord]:
-    """Results with the dials of each form, by data set, form and method without the dial."""
-    return {(row.dataset, row.form, row.method.removesuffix(with_dial(""))): row for row in dialled}
-
-
-def forms_tables(records: Sequence[FormRecord], dialled: Sequence[FormRecord] = ()) -> list[Table]:
-    """One table for each data set: systems within forms, the mean over forms last. Intervals are in the report.
-
-    ``dialled``: of methods with the dials of each form; without any there is no column for them.
-    """
-    tables, with_dials = [], by_row(dialled)
+def forms_tables(records: Sequence[FormRecord]) -> list[Table]:
+    """One table for each data set: systems within forms, the mean over forms last. Intervals are in the report."""
+    tables = []
     for dataset in dict.fromkeys(record.dataset for record in records):
         own = [record for record in records if record.dataset == dataset]
         table = _table(
             f"{dataset} by form, in percent: {max(row.n for row in own)} questions in each",
             "THS and over-refusal of a form: against the initial model asked in this form. Share: of the THS that a "
-            "model reaches that refuses all wrong answers and no right one. Apol.: apologises instead of refusing."
-            + (" Dial: THS with the dial of the form." if dialled else ""),
+            "model reaches that refuses all wrong answers and no right one. Apol.: apologises instead of refusing.",
             ("form", "method"),
-            ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", *(["dial"] if dialled else []), "share", "empty", "apol."),
+            ("Pc", "Pw", "Pr", "over-\nrefusal", "THS", "share", "empty", "apol."),
         )
-        _add_blocks(table, own, lambda row: row.form, lambda row: _form_cells(row, with_dials))
+        _add_blocks(table, own, lambda row: row.form, _form_cells)
         tables.append(table)
     return tables
 
 
-def _form_cells(row: FormRecord, with_dials: Mapping[tuple[str, str, str], FormRecord]) -> list[str]:
-    own = with_dials.get((row.dataset, row.form, row.method))
-    dialled = [own.ths if own else None] if with_dials else []
-    return [row.method, *_shares(row), *map(percent, (row.ths, *dialled, row.share, row.empty_rate, row.apology_rate))]
+def _form_cells(row: FormRecord) -> list[str]:
+    return [row.method, *_shares(row), *map(percent, (row.ths, row.share, row.empty_rate, row.apology_rate))]
+
+
+def by_row(dialled: Sequence[FormRecord]) -> dict[tuple[str, str, str], FormRecord]:
+    """Results with the dials of each form, by data set, form and method without the dial."""
+    return {(row.dataset, row.form, row.method.removesuffix(with_dial(""))): row for row in dialled}
+
+
+def dialled_forms_tables(records: Sequence[FormRecord], dialled: Sequence[FormRecord]) -> list[Table]:
+    """One table for each data set: results by form without and with the dials; of what has dials only."""
+    tables, with_dials = [], by_row(dialled)
+    for dataset in dict.fromkeys(row.dataset for row in dialled):
+        own = [row for row in records if (row.dataset, row.form, row.method) in with_dials and row.dataset == dataset]
+        table = _table(
+            f"{dataset} by form, in percent: without and with the refusal dial of each form",
+            None,
+            ("form", "method"),
+            ("THS", "with\ndial", "share", "with\ndial", "over-\nrefusal", "with\ndial"),
+        )
+        _add_blocks(table, own, lambda row: row.form, lambda row: _pairs(row, with_dials))
+        tables.append(table)
+    return tables
+
+
+def _pairs(row: FormRecord, with_dials: Mapping[tuple[str, str, str], FormRecord]) -> list[str]:
+    other = with_dials[row.dataset, row.form, row.method]
+    fields = ("ths", "share", "over_refusal_rate")
+    return [row.method, *(percent(getattr(one, name)) for name in fields for one in (row, other))]
 
 
 # -- one model -----------------------------------------------------------------------------------------------------
