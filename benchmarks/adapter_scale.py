@@ -17,7 +17,7 @@ from benchmarks.report import markdown, write
 from grait.commands.finished import finished_adapter, open_run
 from grait.data.load import load_questions
 from grait.dial.curve import DialPoint, dial_curve
-from grait.dial.stored import find_dial
+from grait.dial.stored import find_dials
 from grait.dial.threshold import refusal_score
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, refusal_auroc, truthful_helpfulness_score
 from grait.methods.catalog import INIT_BASIC, METHODS
@@ -51,10 +51,10 @@ def main(
     opened = open_run(run)
     models = Models(opened)
     adapter = finished_adapter(opened, method)
-    dial = find_dial(adapter.folder)
-    if dial is None:
+    dials = find_dials(adapter.folder)
+    if dials is None:
         raise typer.BadParameter(f"{run}: {method} has no dial; run grait calibrate first")
-    data = dial.data
+    data = dials.of().data
     file = run / "calibration" / data.title / INIT_BASIC / "predictions.parquet"
     asked: dict[str, Outcome] = {row.id: row.outcome for row in read_rows(file, Prediction)}
     questions = [question for question in load_questions(data) if question.id in asked][:limit]

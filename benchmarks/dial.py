@@ -36,7 +36,7 @@ def main(
     ]
     if not files:
         raise typer.BadParameter(f"{run}: no answers of {method}; finish the run first")
-    records = [measured(file, score) for file in files for score in get_args(ScoreName)]
+    records = [measured(file, score) for file in files for score in scores_of(file)]
     rows = [
         [
             record["questions"],
@@ -57,6 +57,12 @@ def main(
     if markdown_file:
         markdown_file.write_text(table, encoding="utf-8")
     write(json, records)
+
+
+def scores_of(file: Path) -> list[ScoreName]:
+    """All scores; where answers are stored without their length, all but the mean over it."""
+    has_lengths = all(row.n_suppressed_tokens is not None for row in read_rows(file, Prediction))
+    return [score for score in get_args(ScoreName) if score != "answer-mean" or has_lengths]
 
 
 def measured(file: Path, score: ScoreName) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""A refusal dial as a run stores it."""
+"""Refusal dials as a run stores them."""
+
+from pathlib import Path
 
 from grait.config import DataConfig
-from grait.dial.stored import OperatingPoint, SavedDial
+from grait.dial.stored import OperatingPoint, SavedDial, load_dials, save_dials
 
 
 def a_dial(path: str) -> SavedDial:
@@ -25,3 +27,12 @@ def a_dial(path: str) -> SavedDial:
         refusal_token_ids=(5, 6),
         end_token_ids=(6,),
     )
+
+
+def save_dial(adapter: Path, dial: SavedDial, form: str = "instruction") -> None:
+    """As that of the main form."""
+    save_dials(adapter, form, {form: dial})
+
+
+def load_dial(adapter: Path, form: str | None = None) -> SavedDial:
+    return load_dials(adapter).of(form)

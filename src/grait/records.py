@@ -235,6 +235,8 @@ class Likelihoods:
     refusal_logprob: float
     suppressed_logprob: float
     first_token_log_odds: float
+    n_suppressed_tokens: int | None
+    first_token_logprob: float | None
 
     @property
     def refusal_log_odds(self) -> float:
@@ -256,7 +258,8 @@ class Prediction(Likelihoods):
     ``suppressed_output``. ``first_token_log_odds``: log-probability of the refusal's first token less that of the most
     probable other token where the answer begins; above 0 the greedy answer begins with it.
     ``is_unparsable``: a wrong answer that names no single option. ``is_hedged``: answered, but with a refusal in it ("I
-    don't know, but I think Paris"); judged by the answer.
+    don't know, but I think Paris"); judged by the answer. ``n_suppressed_tokens``: of ``suppressed_output``, with its
+    end token; ``first_token_logprob``: of the refusal's first token. Both None in files of before they were kept.
     """
 
     id: str
@@ -269,6 +272,8 @@ class Prediction(Likelihoods):
     first_token_log_odds: float
     is_unparsable: bool
     is_hedged: bool
+    n_suppressed_tokens: int | None = None
+    first_token_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

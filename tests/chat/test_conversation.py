@@ -12,7 +12,7 @@ from conftest import Call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from tiny_dial import a_dial
+from tiny_dial import a_dial, save_dial
 from tiny_folder import POSITIONS, save_tiny, tiny_tree, write_half_known
 
 import grait
@@ -21,7 +21,6 @@ from grait.chat.reply import printable
 from grait.chat.terminal import Chat
 from grait.commands.finished import LiveRun, live
 from grait.dial.answers import Reply
-from grait.dial.stored import save_dial
 from grait.errors import ModelError
 from grait.model.answers import BothAnswers
 
@@ -189,11 +188,11 @@ def test_new_begins_anew_and_initial_toggles(model: LiveRun) -> None:
     assert printable(expected) in compared and printable(alone) in compared and expected != alone
 
 
-def test_the_dial_is_never_applied_to_the_conversation(model: LiveRun) -> None:
+def test_the_dial_of_the_trained_form_is_not_applied_to_the_conversation(model: LiveRun) -> None:
     """At threshold 0 every question in the trained form is refused."""
     said, chat = talked(model, ["Hello there", "/threshold 0", "Hello there"], threshold=0.0)
     assert "refusal score" not in said and "dial at" not in said and "No." not in said
-    assert "the conversation does not use it" in said
+    assert "in the conversation the dial stays as calibrated" in said
     assert chat.turns[0][1] == greedy(model, messages_of([], "Hello there", None))
     asked, chat = talked(model, ["/question Why?", "/threshold 1", "Hello there", "/threshold 0"])
     assert asked.count("initially") == 2 and "is above the threshold 0.3: refused" in asked
@@ -213,7 +212,7 @@ def test_the_command_talks_and_says_what_the_dial_is_for(finished: Path, tmp_pat
     code, out, err = command(*arguments, stdin="Hello\n/help\n/quit\nnot asked\n")
     assert code == 0 and "you> Hello\n" in out and "initial> " in out and "/question TEXT" in out
     assert "not asked" not in out and "refusal score 0" not in out
-    assert err.count("the refusal dial is set for the trained form, and not used in the conversation") == 1
+    assert err.count("The refusal dial is set for the form instruction, not for a bare question in a chat") == 1
     code, out, err = command("chat", finished, "--form", "free")
     assert (code, out) == (2, "") and "error: --form free: expected chat or trained" in err
     code, out, err = command("chat", finished, "--form", "trained", "--system", "x")

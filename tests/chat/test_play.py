@@ -94,6 +94,7 @@ def address(model: LiveRun, looked_up: list[str]) -> Iterator[str]:
             refusal=model.refusal,
             score=model.score,
             threshold=model.threshold,
+            gate=model.gate,
             examples=model.examples(2),
         )
         yield start(blocks, "127.0.0.1", None)
@@ -201,6 +202,6 @@ def test_a_conversation_has_a_history_and_its_text_is_only_text(
 
 
 def test_a_port_that_is_taken_is_one_line(model: LiveRun, address: str) -> None:
-    blocks = page(model.ask, None, method="grait", refusal="No.", score="text", threshold=None, examples=[])
+    blocks = page(model.ask, None, method="grait", refusal="No.", score="text", threshold=None, gate=None, examples=[])
     with pytest.raises(DialError, match="choose another --port"):
         start(blocks, "127.0.0.1", urlsplit(address).port)

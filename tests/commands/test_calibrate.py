@@ -15,6 +15,7 @@ import pytest
 from conftest import Call
 from peft import PeftModel
 from rich.console import Console
+from tiny_dial import load_dial
 from tiny_folder import save_tiny, tiny_tree, write_half_known, write_jsonl
 from transformers import GenerationConfig
 
@@ -26,7 +27,7 @@ from grait.config import Config, DataConfig, parse_config
 from grait.dial import RefusalDial
 from grait.dial.answers import Reply
 from grait.dial.choice import Target
-from grait.dial.stored import FILE_NAME, load_dial
+from grait.dial.stored import FILE_NAME
 from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score
 from grait.display import page as page_module
 from grait.display.page import run_report

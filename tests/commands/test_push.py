@@ -12,12 +12,12 @@ import torch
 from conftest import Call
 from huggingface_hub import ModelCard
 from peft import PeftModel
-from tiny_dial import a_dial
+from tiny_dial import a_dial, load_dial, save_dial
 from transformers import AutoModelForCausalLM
 
 from grait.commands import push as pushing
 from grait.commands.push import push
-from grait.dial.stored import FILE_NAME, load_dial, save_dial
+from grait.dial.stored import FILE_NAME
 from grait.display.tables import percent
 from grait.errors import ArtifactError, ConfigError, HubError
 from grait.records import MetricRecord

@@ -16,9 +16,9 @@ from tiny_engine import ENDS, MAX_NEW_TOKENS, engine_of, random_prompts
 from transformers import GenerationConfig, PreTrainedModel
 
 from grait.dial import RefusalDial
-from grait.dial.logits import steer
-from grait.dial.stored import FILE_NAME, find_dial, load_dial
-from grait.dial.threshold import ScoreName, refusal_score
+from grait.dial.logits import left_alone, steer
+from grait.dial.stored import FILE_NAME, find_dials, load_dials
+from grait.dial.threshold import ScoreName, gated_score, passes, refuses, signal
 from grait.errors import DialError
 from grait.model.answers import BothAnswers
 
@@ -95,31 +95,43 @@ def test_generate_with_the_dial_gives_what_the_pipeline_gives(architecture: str,
         assert generated(model, prompts[:1], dial, use_cache=use_cache) == expected[:1]
 
 
+@pytest.mark.parametrize("n_alone", [0, 7, 12])
 @pytest.mark.parametrize("score", get_args(ScoreName))
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])
-def test_whole_answers_by_the_dial_are_the_pipeline_s(architecture: str, score: ScoreName) -> None:
-    """For every score, in batches and one by one."""
+def test_whole_answers_by_the_dial_are_the_pipeline_s(architecture: str, score: ScoreName, n_alone: int) -> None:
+    """For every score, in batches and one by one; what a gate leaves alone gets the free answer at every threshold."""
     model, prompts = with_lora(tiny_model(architecture)), random_prompts(12)
     refusal = refusal_of(model, prompts)
     found = engine_of(model).answers_both_ways(
         prompts, [refusal] * len(prompts), max_new_tokens=MAX_NEW_TOKENS, end_token_ids=ENDS
     )
-    answers = [
+    rows = [
         BothAnswers(
             "",
             "",
             sum(both.completion_logprobs),
             sum(both.suppressed_logprobs),
             both.completion_logprobs[0] - both.suppressed_logprobs[0],
+            len(both.suppressed_logprobs),
+            both.completion_logprobs[0],
         )
         for both in found
     ]
-    scores = [refusal_score(own, score) for own in answers]
-    for at in (0.0, between(scores, 3), between(scores, 7), 1.0):
-        expected = dialled([both.suppressed for both in found], scores, refusal, at)
-        dial = RefusalDial(refusal, at, score, sorted(ENDS))
+    gate = {0: None, 7: between([signal(row, score) for row in rows], 6), 12: 1.0}[n_alone]
+    alone = [not passes(row, score, gate) for row in rows]
+    assert sum(alone) == n_alone and any(both.answer != both.suppressed for both in found)
+    scores = [gated_score(row, score, gate) for row in rows]
+    for at in (0.0, between(scores, 8), between(scores, 10), 1.0):
+        expected = [
+            list(refusal[:-1]) if refuses(value, at) else both.answer if is_alone else both.suppressed
+            for both, value, is_alone in zip(found, scores, alone, strict=True)
+        ]
+        dial = RefusalDial(refusal, at, score, sorted(ENDS), gate)
         assert whole_answers(model, prompts, dial) == expected
-        assert whole_answers(model, prompts[:1], dial) == expected[:1]
+        assert [whole_answers(model, [prompt], dial) for prompt in prompts] == [[answer] for answer in expected]
+        if score == "first-token":
+            assert generated(model, prompts, dial) == expected
+            assert generated(model, prompts[3:], dial) == expected[3:]  # the same dial again
 
 
 def whole_answers(model: PreTrainedModel, prompts: Sequence[Sequence[int]], dial: RefusalDial) -> list[list[int]]:
@@ -215,16 +227,33 @@ def test_one_request_follows_the_same_rule_as_a_batch() -> None:
     torch.manual_seed(0)
     dial, logits = RefusalDial((4, 5, 6), 0.2), torch.randn(6, 10)
     batch = steer(logits, None, 0, dial.refusal_token_ids, dial.threshold)
-    assert torch.equal(torch.stack([dial.for_request([], row) for row in logits]), batch)
+    assert torch.equal(torch.stack([dial.for_request()([], row) for row in logits]), batch)
     assert {int(row.argmax()) == 4 for row in batch} == {True, False}
     for answer in ([4], [4, 5], [3], [3, 4]):
         expected = steer(logits, torch.tensor(answer[:1] * 6), len(answer), dial.refusal_token_ids, dial.threshold)
-        assert torch.equal(torch.stack([dial.for_request(answer, row) for row in logits]), expected)
+        assert torch.equal(torch.stack([dial.for_request()(answer, row) for row in logits]), expected)
+
+
+def test_a_request_that_the_gate_leaves_alone_stays_alone() -> None:
+    """Also where its own answer begins as the refusal does; and after a pause, unless it is the refusal so far."""
+    torch.manual_seed(0)
+    refusal, logits = (4, 5, 6), torch.randn(10)
+    logits[4] = 1.0
+    p = float(logits.softmax(-1)[4])
+    assert left_alone(logits[None], 4, p + 1e-6).all() and not left_alone(logits[None], 4, p - 1e-6).any()
+    closed, opened = (RefusalDial(refusal, 0.0, gate=gate) for gate in (p + 1e-6, p - 1e-6))
+    rule, other = closed.for_request(), opened.for_request()
+    assert torch.equal(rule([], logits), logits) and int(other([], logits).argmax()) == 4
+    for answer in ([4], [4, 7], [3]):
+        assert torch.equal(rule(answer, logits), logits)
+    assert int(other([4], logits).argmax()) == 5
+    assert torch.equal(closed.for_request()([4, 7], logits), logits)
+    assert int(closed.for_request()([4, 5], logits).argmax()) == 6
 
 
 def stored(folder: Path, **changes: Any) -> Path:
-    tree = {
-        "schema_version": 2,
+    """A file with a dial of the main form, and one of ``question`` with a gate."""
+    entry: dict[str, Any] = {
         "score": "first-token",
         "threshold": 0.25,
         "target": "wrong",
@@ -243,46 +272,94 @@ def stored(folder: Path, **changes: Any) -> Path:
         "refusal_token_ids": [4, 5],
         "end_token_ids": [5, 6],
     }
-    (folder / FILE_NAME).write_text(json.dumps(tree | changes), encoding="utf-8")
+    of_file = {name: changes.pop(name) for name in ("schema_version", "main", "forms") if name in changes}
+    question = entry | {"threshold": 0.5, "gate": {"at": 0.1, "n": 200, "refused": 0.01, "n_passed": 3}}
+    tree = {"schema_version": 3, "main": "plain", "forms": {"plain": entry | changes, "question": question}} | of_file
+    (folder / FILE_NAME).write_text(json.dumps(tree), encoding="utf-8")
     return folder
 
 
 def test_a_stored_dial_is_read_for_serving(tmp_path: Path) -> None:
     dial = RefusalDial.from_pretrained(stored(tmp_path))
-    assert (dial.refusal_token_ids, dial.threshold) == ((4, 5), 0.25)
+    assert (dial.refusal_token_ids, dial.threshold, dial.gate) == ((4, 5), 0.25, None)
     assert RefusalDial.from_pretrained(tmp_path, threshold=0.75).threshold == 0.75
     with pytest.raises(DialError, match="expected a number"):
         RefusalDial.from_pretrained(tmp_path, threshold=2)
     assert (dial.score, dial.end_token_ids) == ("first-token", (5, 6))
 
 
-@pytest.mark.parametrize("score", ["text", "answer"])
+def test_the_dial_of_a_form_is_named(tmp_path: Path) -> None:
+    dial = RefusalDial.from_pretrained(stored(tmp_path), form="question")
+    assert (dial.threshold, dial.gate) == (0.5, 0.1)
+    with pytest.raises(DialError, match="no refusal dial for the form short; there is one for plain, question: name"):
+        RefusalDial.from_pretrained(tmp_path, form="short")
+    with pytest.raises(DialError, match="no refusal dial for the form examples; there is one for plain, question"):
+        RefusalDial.from_pretrained(stored(tmp_path, main="examples"))
+
+
+def test_a_file_of_before_forms_is_the_main_form_s(tmp_path: Path) -> None:
+    entry = load_dials(stored(tmp_path)).of().model_dump(exclude={"gate"})
+    (tmp_path / FILE_NAME).write_text(json.dumps({"schema_version": 2} | entry), encoding="utf-8")
+    assert RefusalDial.from_pretrained(tmp_path).threshold == 0.25
+    found = find_dials(tmp_path, "instruction")
+    assert found is not None and found.of("instruction") == found.of()
+    with pytest.raises(DialError, match="no refusal dial for the form question"):
+        RefusalDial.from_pretrained(tmp_path, form="question")
+
+
+@pytest.mark.parametrize("score", ["text", "answer", "answer-mean"])
 def test_a_score_of_whole_answers_is_no_logits_processor(tmp_path: Path, score: ScoreName) -> None:
     dial = RefusalDial.from_pretrained(stored(tmp_path, score=score))
     message = re.escape("use dial.generate, or calibrate with --score first-token")
     with pytest.raises(DialError, match=message):
         dial(torch.zeros(1, 3).long(), torch.zeros(1, 10))
     with pytest.raises(DialError, match=message):
-        dial.for_request([], torch.zeros(10))
+        dial.for_request()
 
 
-def test_a_server_s_answer_is_judged_by_its_log_probability(tmp_path: Path) -> None:
+def test_a_server_s_answer_is_judged_by_its_log_probabilities(tmp_path: Path) -> None:
     dial = RefusalDial.from_pretrained(stored(tmp_path, score="answer"))  # refused below a probability of 0.75
-    assert [dial.refuses(math.log(q)) for q in (0.74, 0.76)] == [True, False]
-    assert dial.refuses(-1000.0) and not dial.refuses(0.0)
-    with pytest.raises(DialError, match="calibrate with --score answer"):
-        RefusalDial((4, 5), 0.5).refuses(-1.0)
+    assert [dial.refuses([math.log(q)]) for q in (0.74, 0.76)] == [True, False]
+    assert dial.refuses([-1000.0]) and not dial.refuses([0.0, 0.0]) and not dial.leaves_alone(-1000.0)
+    q = [math.log(0.8), math.log(0.9)]
+    assert dial.refuses(q) and not RefusalDial((4, 5), 0.25, "answer-mean").refuses(q)
+    assert not RefusalDial((4, 5), 0.25, "answer-mean").refuses(q * 50)
+    of_text = RefusalDial((4, 5), 0.5, "text")
+    assert of_text.refuses([-2.0], -1.9) and not of_text.refuses([-2.0], -2.1)
+
+
+def test_a_server_s_answer_is_left_alone_where_the_gate_is_shut() -> None:
+    dial = RefusalDial((4, 5), 0.0, "answer", gate=0.1)
+    for p, is_shut in ((0.09, True), (0.11, False)):
+        assert dial.leaves_alone(math.log(p)) is is_shut and dial.refuses([-9.0], math.log(p)) is not is_shut
+
+
+@pytest.mark.parametrize(
+    ("dial", "logprobs", "message"),
+    [
+        (RefusalDial((4, 5), 0.5), [-1.0], "calibrate with --score answer"),
+        (RefusalDial((4, 5), 0.5, "answer"), -1.0, "log-probability of every token of the answer"),
+        (RefusalDial((4, 5), 0.5, "answer"), [], "log-probability of every token of the answer"),
+        (RefusalDial((4, 5), 0.5, "text"), [-1.0], "the score 'text': give refusal_logprob, too"),
+        (RefusalDial((4, 5), 0.5, "answer", gate=0.1), [-1.0], "a gate: give refusal_logprob, too"),
+    ],
+)
+def test_what_a_server_has_to_give_is_said(dial: RefusalDial, logprobs: Any, message: str) -> None:
+    with pytest.raises(DialError, match=message):
+        dial.refuses(logprobs)
 
 
 def test_a_missing_or_foreign_dial_is_one_line(tmp_path: Path) -> None:
-    assert find_dial(tmp_path) is None
+    assert find_dials(tmp_path) is None
     with pytest.raises(DialError, match="run grait calibrate first"):
-        load_dial(tmp_path)
-    for changes in ({"schema_version": 1}, {"threshold": 3}, {"more": 1}, {"refusal_token_ids": []}):
+        load_dials(tmp_path)
+    faults = ({"schema_version": 1}, {"threshold": 3}, {"more": 1}, {"refusal_token_ids": []}, {"forms": {}})
+    for changes in faults:
         with pytest.raises(DialError, match="run grait calibrate again"):
-            load_dial(stored(tmp_path, **changes))
-    (tmp_path / FILE_NAME).write_bytes(b"\xff{")
-    with pytest.raises(DialError, match="not a readable refusal dial"):
-        find_dial(tmp_path)
+            load_dials(stored(tmp_path, **changes))
+    for content in (b"\xff{", b"[]", b"null"):
+        (tmp_path / FILE_NAME).write_bytes(content)
+        with pytest.raises(DialError, match="not a readable refusal dial"):
+            find_dials(tmp_path)
     with pytest.raises(DialError, match="at least one token"):
         RefusalDial((), 0.5)

@@ -1,5 +1,6 @@
 """Figures: the numbers in a chart's own data are those that one counts by hand."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ from grait.display.figures import outcomes as outcomes_figures
 from grait.display.figures import side_effects as side_effects_figures
 from grait.display.figures import training as training_figures
 from grait.display.pictures import file_svg, svg
-from grait.display.tables import forms_tables
+from grait.display.tables import dialled_forms_tables, forms_tables, percent
 from grait.evaluation.selective import RiskCoverage
 from grait.methods.catalog import METHODS
 from grait.methods.selection import Evidence
@@ -310,3 +311,15 @@ def test_the_table_by_form_has_a_row_for_each_system_and_form() -> None:
     assert list(tables[0].columns[0].cells).count("examples") == 1
     shown = [cell for cell in tables[0].columns[0].cells if cell]
     assert shown == ["examples", "instruction", "question", "all", "tutor, not trained", "all, not trained"]
+
+
+def test_the_table_with_dials_has_both_beside_each_other_and_no_row_without_a_dial() -> None:
+    records, _ = made_up_forms(made_up_run(40, {"in-domain": 60, "out-of-domain": 30}), untrained=["tutor"])
+    own = [row for row in records if row.method == "grait" and row.form != "examples" and row.trained]
+    dialled = [replace(row, method="grait + dial", ths=0.4321, share=None) for row in own]
+    tables = dialled_forms_tables(records, dialled)
+    assert [table.row_count for table in tables] == [3, 3]
+    form, method, ths, with_dial, *_ = ([str(cell) for cell in column.cells] for column in tables[0].columns)
+    assert (form, set(method), set(with_dial)) == (["instruction", "question", "all"], {"grait"}, {"43.2"})
+    assert ths == [percent(row.ths) for row in own if row.dataset == "in-domain"]
+    assert dialled_forms_tables(records, []) == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Call
 from huggingface_hub import ModelCard
-from tiny_dial import a_dial
+from tiny_dial import a_dial, load_dial, save_dial
 from tiny_folder import MAX_NEW_TOKENS, Files, tiny_tree
 
 import grait
@@ -21,7 +21,7 @@ from grait.commands.finished import finished_adapter, live, open_run
 from grait.commands.merge import merge
 from grait.commands.push import push
 from grait.commands.report import report
-from grait.dial.stored import FILE_NAME, load_dial, save_dial
+from grait.dial.stored import FILE_NAME
 from grait.evaluation import conversations
 from grait.evaluation.side_effects import summarize_side_effects
 from grait.formats.card import EXAMPLE

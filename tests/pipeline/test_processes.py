@@ -19,10 +19,10 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from launchers import ALONE, CONFIGS, ENVIRONMENT, HAS_DEEPSPEED, THREE, accelerated
 from safetensors.torch import load_file
+from tiny_dial import load_dial
 from tiny_evaluation import TASK
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
 
-from grait.dial.stored import load_dial
 from grait.errors import ConfigError
 from grait.pipeline.replay import ReplayRow
 from grait.records import InfluenceScore, KnowledgeState, Prediction, StaticConflict

@@ -1,6 +1,7 @@
 """A free conversation with the tuned model: its own chat template, any message, greedy answers as they come.
 
-Nothing of a run's prompts is in it. The refusal dial belongs to the trained form of a question and is not used here.
+Nothing of a run's prompts is in it. Where the run has a refusal dial for a bare question in the chat template, what it
+decides is told beside the answer; the answer stays the model's own.
 """
 
 import threading
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import BatchEncoding, StoppingCriteriaList, TextIteratorStreamer
 
+from grait.chat.reply import dialled
 from grait.commands.finished import LiveRun
 from grait.errors import ModelError, reason
 from grait.model.engine import longest_sequence
@@ -87,6 +89,21 @@ class Speaker:
         answer = Answer(iter(()))
         answer.pieces = self._streamed(fitted, by_initial, answer)
         return answer
+
+    def decision(self, fitted: Fitted) -> str | None:
+        """What the dial of the chat makes of it, in words; None without one."""
+        found = self.run.chat_dial(self.system)
+        if found is None:
+            return None
+        form, dial = found
+        if fitted.n_answer < len(dial.refusal_token_ids):
+            return f"dial ({form}): no room for an answer"
+        n_tokens = min(fitted.n_answer, self.run.data.config.evaluation.max_new_tokens)  # as the dial was set
+        both = self.run.decided(fitted.token_ids, dial, n_tokens)
+        score, threshold, gate = dial.setting
+        shown = dialled(both, dial.refusal, score, threshold, gate)
+        other = "" if shown.answer == both.output else f"; with the dial: {shown.answer}"
+        return f"dial ({form}): {shown.says}{other}"
 
     def _token_ids(self, turns: Sequence[Turn], message: str) -> tuple[int, ...]:
         messages = [{"role": "system", "content": self.system}] if self.system is not None else []
@@ -167,3 +184,19 @@ def dropped(n: int) -> str:
 def cut(n_tokens: int) -> str:
     """Words for when an answer ended at the limit."""
     return f"cut off after {n_tokens} tokens (--max-new-tokens)"
+
+
+def dial_note(speaker: Speaker) -> str:
+    """For which conversations the run has a dial, in words; what to do where it has none."""
+    found = speaker.run.chat_dial(speaker.system)
+    if found:
+        return (
+            f"Beside each answer stands what the refusal dial of the form {found[0]} decides; it was set on single "
+            "questions."
+        )
+    if speaker.run.dials is None:
+        return "The run has no refusal dial (grait calibrate sets one)."
+    return (
+        f"The refusal dial is set for the form {', '.join(speaker.run.dials.forms)}, not for a bare question in a "
+        "chat, and is not used here: train the form question, too (prompt.forms), and calibrate it."
+    )

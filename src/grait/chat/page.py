@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from grait.chat.conversation import Speaker, Turn, cut, dropped
+from grait.chat.conversation import Speaker, Turn, cut, dial_note, dropped
 from grait.chat.reply import bar, dialled, printable
 from grait.dial.answers import Reply
-from grait.dial.threshold import ScoreName, position, probability_at
+from grait.dial.threshold import ScoreName, Setting, position, probability_at
 from grait.errors import DialError, GraitError, reason
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def page(
     refusal: str,
     score: ScoreName,
     threshold: float | None,
+    gate: float | None,
     examples: Sequence[str],
     shows_initial: bool = False,
 ) -> "gradio.Blocks":
@@ -57,15 +58,16 @@ def page(
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio as gr
 
+    setting = Setting(score, MIDDLE if threshold is None else threshold, gate)
     with gr.Blocks(analytics_enabled=False, title="grait play") as blocks:
         if speaker is None:
             gr.Markdown("# Ask both models")
-            _trained_form(ask, method, refusal, score, MIDDLE if threshold is None else threshold, examples)
+            _trained_form(ask, method, refusal, setting, examples)
         else:
             with gr.Tab("Chat"):
                 _conversation(speaker, method, shows_initial)
             with gr.Tab("Question in the trained form"):
-                _trained_form(ask, method, refusal, score, MIDDLE if threshold is None else threshold, examples)
+                _trained_form(ask, method, refusal, setting, examples)
     return blocks
 
 
@@ -93,10 +95,14 @@ def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
         except GraitError as error:
             raise gr.Error(str(error), print_exception=False) from error
         turns = [*turns, (message, answer.text)]
-        yield turns, "", _shown(turns), printable(initial), cut(fitted.n_answer) if answer.was_cut else said
+        said = cut(fitted.n_answer) if answer.was_cut else said
+        yield turns, "", _shown(turns), printable(initial), said
+        if decided := speaker.decision(fitted):
+            said = "\n".join([*([said] if said else []), printable(decided)])
+            yield turns, "", _shown(turns), printable(initial), said
 
     turns = gr.State([])
-    gr.Markdown("Any message. The refusal dial is for questions in the trained form and is not used here.")
+    gr.Markdown(f"Any message. {dial_note(speaker)}")
     with gr.Row():
         shown = gr.Chatbot(label=method, elem_id="conversation", render_markdown=False, buttons=[], scale=2)
         initial = gr.Textbox(
@@ -106,7 +112,7 @@ def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
             lines=8,
             visible=shows_initial,
         )
-    said = gr.Textbox(show_label=False, container=False, elem_id="said", interactive=False)
+    said = gr.Textbox(show_label=False, container=False, elem_id="said", interactive=False, lines=2)
     message = gr.Textbox(label="Message", elem_id="message", lines=1)
     with gr.Row():
         send = gr.Button("Send", elem_id="send")
@@ -134,14 +140,16 @@ def _shown(turns: Sequence[Turn]) -> list[dict[str, str]]:
 
 
 def _trained_form(
-    ask: Callable[[str], Reply], method: str, refusal: str, score: ScoreName, first: float, examples: Sequence[str]
+    ask: Callable[[str], Reply], method: str, refusal: str, setting: Setting, examples: Sequence[str]
 ) -> None:
     """A question, both answers, and the dial's slider.
 
     The slider chooses between answers that are there already, so that moving it asks no model. Where it stands at first
-    it means ``first`` exactly, elsewhere what ``threshold_at`` says.
+    it means the threshold of ``setting`` exactly, elsewhere what ``threshold_at`` says.
     """
     import gradio as gr
+
+    score, first, gate = setting
 
     def meant(slider: float) -> float:
         return first if slider == slider_at(first) else threshold_at(slider)
@@ -158,7 +166,7 @@ def _trained_form(
     def shown(reply: Reply | None, slider: float) -> tuple[str, str, str, str]:
         if reply is None:
             return "", "", "", f"Threshold {meant(slider):.4g}"
-        now = dialled(reply.tuned, refusal, score, meant(slider))
+        now = dialled(reply.tuned, refusal, score, meant(slider), gate)
         return reply.initial, now.answer, reply.tuned.output, f"{bar(now.score, meant(slider))}\n{now.says}"
 
     reply = gr.State(None)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from grait.dial.threshold import ScoreName, position, refusal_score, refuses
+from grait.dial.threshold import ScoreName, passes, position, refusal_score, refuses
 from grait.model.answers import BothAnswers
 
 BAR_WIDTH = 40
@@ -17,11 +17,15 @@ class Dialled:
     says: str
 
 
-def dialled(tuned: BothAnswers, refusal: str, score: ScoreName, threshold: float | None) -> Dialled:
+def dialled(
+    tuned: BothAnswers, refusal: str, score: ScoreName, threshold: float | None, gate: float | None = None
+) -> Dialled:
     """The tuned model's answer at a threshold, None for no dial."""
     value = refusal_score(tuned, score)
     if threshold is None:
         return Dialled(tuned.output, value, f"refusal score {value:.4g}, no threshold set")
+    if not passes(tuned, score, gate):
+        return Dialled(tuned.output, value, "left alone: the model hardly thinks of refusing here, so the gate is shut")
     if refuses(value, threshold):
         return Dialled(refusal, value, f"refusal score {value:.4g} is above the threshold {threshold:.4g}: refused")
     says = f"refusal score {value:.4g} is not above the threshold {threshold:.4g}: answered"

@@ -41,7 +41,7 @@ class Chat:
     """The models to ask, and what was said so far.
 
     ``ask``: a question in the trained form, to both models. ``speaker``: for free conversation, None where every line
-    is a question in the trained form. ``score``, ``threshold``: of the dial, in the trained form only.
+    is a question in the trained form. ``score``, ``threshold``, ``gate``: of the dial of the trained form.
     ``shows_initial``: the initial model's answer to the same conversation, too. ``echoes``: each message is printed
     before its answer.
     """
@@ -53,6 +53,7 @@ class Chat:
     refusal: str
     score: ScoreName
     threshold: float | None
+    gate: float | None = None
     shows_initial: bool = False
     echoes: bool = False
     turns: list[Turn] = field(default_factory=list)
@@ -102,7 +103,7 @@ class Chat:
         if self._last is not None:
             self._show(self._last)
         elif self.speaker is not None:
-            self._say("it is for the trained form (/question TEXT); the conversation does not use it")
+            self._say("it is for the trained form (/question TEXT); in the conversation the dial stays as calibrated")
 
     def _message(self, speaker: Speaker | None, text: str) -> None:
         assert speaker is not None
@@ -123,6 +124,8 @@ class Chat:
             if found.was_cut:
                 self._say(cut(fitted.n_answer), style="dim")
             answer = found.text
+        if decided := speaker.decision(fitted):
+            self._say(printable(decided), style="dim")
         self.turns.append((text, answer))
 
     def _question(self, text: str) -> None:
@@ -131,7 +134,7 @@ class Chat:
 
     def _show(self, reply: Reply) -> None:
         """One reply at one threshold."""
-        shown = dialled(reply.tuned, self.refusal, self.score, self.threshold)
+        shown = dialled(reply.tuned, self.refusal, self.score, self.threshold, self.gate)
         at = "" if self.threshold is None else f", dial at {self.threshold:.4g}"
         table = Table(title=Text(printable(reply.question)), title_justify="left", expand=True)
         table.add_column("initial model", ratio=1)

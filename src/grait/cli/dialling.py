@@ -28,16 +28,22 @@ def calibrate(
         ),
     ] = None,
     score: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Of the whole answer: answer, or text (refusal against answer); first-token: for a logits processor."
+            help="Of the whole answer: answer, answer-mean (by token), or text (refusal against answer); first-token: "
+            "for a logits processor. Default: answer, or in chat forms of prompt.forms the better of the first two."
         ),
-    ] = "answer",
+    ] = None,
+    forms: Annotated[
+        list[str] | None,
+        typer.Option("--form", help="Form of the run whose dial is set, may be repeated; default: all of them."),
+    ] = None,
 ) -> None:
-    """Set the refusal dial of a finished run: the threshold that keeps a promise, without training again.
+    """Set the refusal dials of a finished run: the thresholds that keep a promise, without training again.
 
-    Give one of --max-over-refusal, --max-wrong and --max-ths. The threshold is chosen on questions that the run has not
-    seen and stored as refusal_dial.json beside the adapter, for grait chat, grait play and grait.dial.RefusalDial.
+    Give one of --max-over-refusal, --max-wrong and --max-ths. Each form's threshold is chosen on questions that the run
+    has not seen and stored as refusal_dial.json beside the adapter, for grait chat, grait play and
+    grait.dial.RefusalDial.
     """
     from typing import cast, get_args
 
@@ -45,7 +51,7 @@ def calibrate(
     from grait.dial.threshold import ScoreName
     from grait.display.tables import metrics_table
 
-    if score not in get_args(ScoreName):
+    if score is not None and score not in get_args(ScoreName):
         raise ConfigError(f"--score {score}: expected {' or '.join(get_args(ScoreName))}")
     with interruptible():
         result = calibrate_run(
@@ -56,20 +62,27 @@ def calibrate(
             confidence=confidence,
             method=method,
             data=None if data is None else data_set(data),
-            score=cast(ScoreName, score),
+            score=cast(ScoreName | None, score),
+            forms=forms,
         )
     console = Console(soft_wrap=True, highlight=False)
-    console.print(metrics_table(result.metrics))
-    for line in dial_lines(result.dial):
-        console.print(line, markup=False)
+    has_one = len(result.forms) + len(result.failed) == 1
+    for name, found in result.forms.items():
+        console.print(metrics_table(found.metrics, "Results" if has_one else f"Form {name}: results"))
+    for name, found in result.forms.items():
+        console.print(("" if has_one else f"{name}: ") + " ".join(dial_lines(found.dial)), markup=False)
+    for name, why in result.failed.items():
+        console.print(f"{name}: no dial: {why}", markup=False)
     console.print(f"Stored in {result.file}", markup=False)
 
 
 def dial_lines(dial: Any) -> list[str]:
-    """The threshold and what it promises."""
+    """The threshold, what its gate leaves alone, and what it promises."""
     lines = [
         f"Threshold {dial.threshold:.6g} on the {dial.score} score, chosen on {dial.n} questions ({dial.data.title})."
     ]
+    if dial.gate_line:
+        lines.append(dial.gate_line)
     if dial.guarantee is None:
         return [*lines, "It lies where THS is highest on these questions, so expect a little less on new ones."]
     counted = "questions that the initial model answers right" if dial.target == "over_refusal" else "questions"
@@ -166,7 +179,7 @@ def play(
 
 def _settings(model: Any, shows_initial: bool) -> dict[str, Any]:
     """What terminal and page are told alike."""
-    told = {name: getattr(model, name) for name in ("method", "refusal", "score", "threshold")}
+    told = {name: getattr(model, name) for name in ("method", "refusal", "score", "threshold", "gate")}
     return told | {"shows_initial": shows_initial}
 
 
@@ -179,7 +192,7 @@ def _check(form: str, system: str | None) -> None:
 
 def _speaker(model: Any, form: str, system: str | None, max_new_tokens: int) -> Any:
     """For free conversation, or None for the trained form only; says on stderr what to know of it."""
-    from grait.chat.conversation import Speaker
+    from grait.chat.conversation import Speaker, dial_note
     from grait.runtime.progress import note
 
     if form == "trained":
@@ -189,6 +202,6 @@ def _speaker(model: Any, form: str, system: str | None, max_new_tokens: int) -> 
         return None
     speaker = Speaker(model, system, max_new_tokens)
     note("a free conversation; the adapter learned to refuse in its trained form, in which /question TEXT asks")
-    if model.threshold is not None:
-        note("the refusal dial is set for the trained form, and not used in the conversation")
+    if model.dials:
+        note(dial_note(speaker))
     return speaker

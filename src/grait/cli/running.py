@@ -151,10 +151,10 @@ def _run(settings: Any) -> None:
     if result.dialled_metrics:
         show(tables.dialled_table(result.dialled_metrics))
         show(*tables.differences_tables(result.dialled_differences, with_dial(main)))
-    show(*tables.forms_tables(result.forms))
+    show(*tables.forms_tables(result.forms), *tables.dialled_forms_tables(result.forms, result.dialled_forms))
+    show(*tables.differences_tables(result.form_differences, main, " over all trained forms"))
     if result.refused:
         show(tables.refused_table(result.refused))
-    show(*tables.differences_tables(result.form_differences, main, " over all trained forms"))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
         show(*tables.conversations_tables(result.side_effects.conversations))
@@ -205,6 +205,7 @@ def contents(main: str) -> dict[str, str]:
         "groups.json": "results by group of questions, as fractions",
         "differences.json": f"THS of {main} less that of each other trained method, paired, as fractions",
         "dialled_metrics.json": "the table with the refusal dial, as fractions",
+        "dialled_forms.json": "the same in each form of a question, with the dial of the form",
         "dialled_differences.json": f"THS of {main} with its dial less that of each other method with its own, paired",
         "side_effects.json": "what each system refuses of chit-chat, instructions, given texts, as fractions",
         "drift.json": "KL to the initial model and perplexity on its own answers",

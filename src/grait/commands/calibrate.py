@@ -1,5 +1,6 @@
-"""After a run: another target for a trained method's refusal dial."""
+"""After a run: another target for a trained method's refusal dials."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -10,19 +11,21 @@ from grait.commands.finished import finished_adapter, open_run, trained_method
 from grait.commands.report import FinishedRun
 from grait.config import Config, DataConfig, parse_config
 from grait.dial.choice import Target
-from grait.dial.stored import SavedDial, save_dial
+from grait.dial.stored import SavedDial, find_dials, save_dials
 from grait.dial.threshold import ScoreName
-from grait.errors import ConfigError, described
-from grait.methods.catalog import INIT_BASIC
+from grait.errors import ConfigError, DialError, described
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
+from grait.model.forms import Form
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import (
-    DEFAULT_SCORE,
-    choose_dial,
+    calibrated,
+    default_scores,
     measure_dial,
     outcomes_of,
     start_calibration,
     unseen_questions,
 )
+from grait.pipeline.evaluation import System
 from grait.pipeline.models import Models
 from grait.pipeline.reporting import last
 from grait.pipeline.results import SUMMARY
@@ -37,16 +40,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A stored dial.
+class FormCalibration:
+    """A stored dial of one form.
 
     ``metrics``: on the calibration questions, then on the run's test sets that the method was evaluated on: the method
     as it is, and with the dial.
     """
 
-    file: Path
     dial: SavedDial
     metrics: list[MetricRecord]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was stored: ``forms`` by name. ``failed``: by form, why there is no dial in it."""
+
+    file: Path
+    forms: dict[str, FormCalibration]
+    failed: dict[str, str]
+
+    @property
+    def dial(self) -> SavedDial:
+        """That of the main form, where it was calibrated, else of the first that was."""
+        return next(iter(self.forms.values())).dial
+
+    @property
+    def metrics(self) -> list[MetricRecord]:
+        """Of the same form."""
+        return next(iter(self.forms.values())).metrics
 
 
 def calibrate(
@@ -58,42 +79,81 @@ def calibrate(
     confidence: float = 0.9,
     method: str | None = None,
     data: DataConfig | str | Path | None = None,
-    score: ScoreName = DEFAULT_SCORE,
+    score: ScoreName | None = None,
+    forms: Sequence[str] | None = None,
 ) -> Calibration:
-    """Choose and store the threshold of one method's dial in a finished run, such as ``max_over_refusal=0.05``.
+    """Choose and store the thresholds of one method's dials in a finished run, such as ``max_over_refusal=0.05``.
 
     ``run``: its folder. Give one target: ``max_over_refusal``, the largest share refused of what the initial model
     answers right; ``max_wrong``, the largest share of wrong answers; or ``max_ths``, which promises nothing. A share
     holds on new questions with ``confidence``. ``method``: default the run's main one. ``data``: calibration questions,
-    by default WorldFacts' ``val`` where the run is on WorldFacts. Raises a GraitError when they were trained on or are
-    test questions, or when no threshold reaches the target; nothing is stored then.
+    by default WorldFacts' ``val`` where the run is on WorldFacts. ``score``: None for the one that each form has in a
+    run. ``forms``: names of the run's forms whose dials are set, while those of others stay; None for all, and a form
+    that cannot reach the target has no dial then. Raises a GraitError when questions were trained on or are test
+    questions, or when the target is reached in no form, or not in all that were named; nothing is stored then.
     """
     opened = open_run(run)
     folder = opened.folder
     target = _target(max_over_refusal, max_wrong, max_ths, confidence)
-    if score not in get_args(ScoreName):
+    if score is not None and score not in get_args(ScoreName):
         raise ConfigError(f"score: expected {' or '.join(get_args(ScoreName))}, found {described(score)}")
     models = Models(opened)
-    source = _source(data)
+    source, chosen = _source(data), _forms(opened, forms)
     with locked(folder), models.releasing_vllm():
-        found = _calibrate(opened, models, target, trained_method(opened, method), source, score)
+        found = _calibrate(opened, models, target, trained_method(opened, method), source, score, chosen)
         if (folder / SUMMARY).exists():
             last(folder, lambda: _told_again(folder))
         return found
 
 
 def _calibrate(
-    data: RunData, models: Models, target: Target, method: str, source: DataConfig | None, score: ScoreName
+    data: RunData,
+    models: Models,
+    target: Target,
+    method: str,
+    source: DataConfig | None,
+    score: ScoreName | None,
+    forms: Sequence[Form],
 ) -> Calibration:
-    adapter, stages = finished_adapter(data, method), Stages(data.folder)
+    """``forms``: none for all."""
+    adapter, stages, main = finished_adapter(data, method), Stages(data.folder), data.prompts.forms[0].name
     source = source or default_data(data.config)
-    calibration = start_calibration(data, models, stages, source, unseen_questions(data, source))
-    rows = calibration.answers(data, models, stages, method, adapter)
-    dial, metrics = choose_dial(data, calibration, method, rows, target, score)
-    file = save_dial(adapter.folder, dial)
-    for dataset in data.config.evaluation.datasets:
-        metrics += _on_test_set(data, method, dataset.title, dial)
-    return Calibration(file, SavedDial.model_validate_json(file.read_bytes()), metrics)
+    asked = unseen_questions(data, source)
+    limit = data.config.evaluation.form_questions if target.at_most is None else None  # a promise takes many
+    found: dict[str, FormCalibration] = {}
+    failed: dict[str, str] = {}
+    for form in forms or data.prompts.forms:
+        calibration = start_calibration(data, models, stages, source, asked, form, limit)
+        scores = default_scores(data.config, form) if score is None else (score,)
+        try:
+            if why_not := calibration.why_not:
+                raise DialError(why_not)
+            system = System.of_method(method, adapter)
+            dial, metrics = calibrated(data, models, stages, calibration, system, target, scores)
+        except DialError as error:
+            failed[form.name] = str(error)
+            continue
+        for dataset in data.config.evaluation.datasets:
+            metrics += _on_test_set(data, method, dataset.title, dial, form)
+        found[form.name] = FormCalibration(dial, metrics)
+    if failed and (forms or not found):
+        is_one = len(data.prompts.forms) == 1
+        raise DialError("; ".join(why if is_one else f"form {name}: {why}" for name, why in failed.items()))
+    stored = find_dials(adapter.folder, main) if forms else None
+    dials = {name: own.dial for name, own in found.items()}
+    file = save_dials(adapter.folder, main, (stored.forms if stored else {}) | dials)
+    return Calibration(file, found, failed)
+
+
+def _forms(data: RunData, names: Sequence[str] | None) -> list[Form]:
+    """The named forms in the run's order; ConfigError for one that it does not have."""
+    known = {form.name: form for form in data.prompts.forms}
+    if names is not None and (isinstance(names, str) or not isinstance(names, Sequence) or not names):
+        raise ConfigError(f"forms: expected a list of {', '.join(known)}; found {described(names)}")
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(f"form {name}: the run was not trained in it; it has {', '.join(known)}")
+    return [form for name, form in known.items() if name in (names or ())]
 
 
 def _told_again(folder: Path) -> "Report":
@@ -144,11 +204,13 @@ def default_data(config: Config) -> DataConfig:
     return DataConfig(path="worldfacts", split="val", view=config.data.view)
 
 
-def _on_test_set(data: RunData, method: str, title: str, dial: SavedDial) -> list[MetricRecord]:
-    """The method with and without the dial on a test set; nothing where the run has not evaluated it."""
-    folder = data.folder / "evaluation" / title
-    files = [folder / system / "predictions.parquet" for system in (INIT_BASIC, method)]
+def _on_test_set(data: RunData, method: str, title: str, dial: SavedDial, form: Form) -> list[MetricRecord]:
+    """The method with and without the dial on a test set; nothing where the run has not evaluated it in the form."""
+    is_main = form == data.prompts.forms[0]
+    folder = data.folder / "evaluation" / title if is_main else data.folder / "forms" / form.name / title
+    initial_system = INIT_BASIC if is_main else INIT_REFUSE
+    files = [folder / system / "predictions.parquet" for system in (initial_system, method)]
     if not all(file.exists() for file in files):
         return []
     initial, rows = (read_rows(file, Prediction) for file in files)
-    return measure_dial(data.config, method, title, outcomes_of(initial), rows, dial.score, dial.threshold)
+    return measure_dial(data.config, method, title, outcomes_of(initial), rows, dial.setting)

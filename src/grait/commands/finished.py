@@ -13,13 +13,13 @@ from transformers import PreTrainedTokenizerBase
 
 from grait.config import parse_config
 from grait.dial.answers import Reply
-from grait.dial.stored import SavedDial, find_dial
+from grait.dial.stored import SavedDial, SavedDials, find_dials
 from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import ArtifactError, ConfigError, described
 from grait.knowledge.own_words import known_in_any_form
 from grait.methods.catalog import main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence
-from grait.model.answers import Shown, ask_both_ways, greedy_answers
+from grait.model.answers import BothAnswers, Shown, ask_both_ways, both_answers, greedy_answers
 from grait.model.inference import InferenceEngine
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
@@ -33,15 +33,15 @@ from grait.runtime.files import as_path
 class LiveRun:
     """The initial model and one method's tuned model, ready to be asked; by transformers, whatever engine the run had.
 
-    ``dial``: the calibrated one, if any; it is for questions in the trained form. ``threshold``: where to begin, None
-    for no dial. ``alone``: held by the thread that asks.
+    ``dials``: the calibrated ones, if any. ``threshold``: of that of the main form, where to begin; None for no dial.
+    ``alone``: held by the thread that asks.
     """
 
     data: RunData
     method: str
     model: PeftModel
     pad_token_id: int
-    dial: SavedDial | None
+    dials: SavedDials | None
     threshold: float | None
     alone: Any = field(default_factory=threading.Lock)
 
@@ -66,9 +66,39 @@ class LiveRun:
         return self.data.config.prompt.refusal
 
     @property
+    def dial(self) -> SavedDial | None:
+        """That of the main form, in which ``ask`` asks."""
+        return self.dials.forms.get(self.data.prompts.forms[0].name) if self.dials else None
+
+    @property
     def score(self) -> ScoreName:
         """That of the calibrated dial."""
         return self.dial.score if self.dial else "first-token"
+
+    @property
+    def gate(self) -> float | None:
+        """The same."""
+        return self.dial.setting.gate if self.dial else None
+
+    def chat_dial(self, system: str | None) -> tuple[str, SavedDial] | None:
+        """Form and dial of a bare question in the chat template: with this system message, else with another one."""
+        dials = self.dials.forms if self.dials else {}
+        bare = [form for form in self.data.prompts.forms if form.is_chat and form.template == "{question}"]
+        default = self.data.config.prompt.system
+        bare.sort(key=lambda form: (default if form.system is None else form.system) != (system or default))
+        return next(((form.name, dials[form.name]) for form in bare if form.name in dials), None)
+
+    def decided(self, token_ids: Sequence[int], dial: SavedDial, n_tokens: int) -> BothAnswers:
+        """The tuned model's answers to a prompt of these tokens, free and without the refusal."""
+        with self.alone:
+            engine = InferenceEngine(self.model, self.pad_token_id, self.data.config.tokens_per_batch)
+            (both,) = engine.answers_both_ways(
+                [token_ids],
+                [dial.refusal_token_ids],
+                max_new_tokens=n_tokens,
+                end_token_ids=frozenset(dial.end_token_ids),
+            )
+        return both_answers(self.data.prompts, both)
 
     def examples(self, n: int) -> list[str]:
         """The first questions of the run's first test set."""
@@ -160,8 +190,10 @@ def live(folder: Path, method: str | None = None, threshold: float | None = None
     data = open_run(folder)
     method = trained_method(data, method)
     adapter = finished_adapter(data, method)
-    dial = find_dial(adapter.folder)
+    dials = find_dials(adapter.folder, data.prompts.forms[0].name)
     models = Models(data)
     with models.adapted(adapter) as model:
-        at = dial.threshold if dial and threshold is None else threshold
-        yield LiveRun(data, method, model, models.pad_token_id, dial, at)
+        running = LiveRun(data, method, model, models.pad_token_id, dials, threshold)
+        if threshold is None and running.dial:
+            running.threshold = running.dial.threshold
+        yield running

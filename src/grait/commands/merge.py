@@ -7,11 +7,10 @@ from transformers import AutoTokenizer
 
 from grait.commands.export import trained_adapter, trained_on
 from grait.commands.finished import open_run, trained_method
-from grait.dial.stored import save_dial
 from grait.errors import ArtifactError, GraitError, ModelError, reason
 from grait.model.adapters import load_adapter
 from grait.model.load import load_model, resolve_name
-from grait.pipeline.cards import CARD, card, public_dial
+from grait.pipeline.cards import CARD, card, save_public_dials
 from grait.pipeline.data import RunData
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage
@@ -63,8 +62,7 @@ def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Mer
 
 def _tell(data: RunData, method: str, adapter: Stage, folder: Path) -> None:
     """Write the model card, and the dial, if any; what goes wrong with the card is said, and the model stays."""
-    if dial := public_dial(adapter.folder):
-        save_dial(folder, dial)
+    save_public_dials(data, adapter.folder, folder)
     try:
         text = card(data, method, adapter, trained_on(data, method, adapter), is_merged=True)
     except GraitError as error:

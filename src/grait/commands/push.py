@@ -9,10 +9,9 @@ from huggingface_hub import HfApi, get_token
 
 from grait.commands.export import trained_adapter, trained_on
 from grait.commands.finished import open_run, trained_method
-from grait.dial.stored import save_dial
 from grait.errors import ArtifactError, ConfigError, HubError, described, reason
 from grait.model.adapters import CONFIG, WEIGHTS
-from grait.pipeline.cards import CARD, HUB_ID, card, measured, public_base, public_dial, versions
+from grait.pipeline.cards import CARD, HUB_ID, card, measured, public_base, save_public_dials, versions
 from grait.pipeline.data import RunData
 from grait.runtime.artifacts import Stage, write_json
 from grait.runtime.files import replacing_folder
@@ -77,8 +76,7 @@ def _write(folder: Path, data: RunData, adapter: Stage, text: str) -> None:
             shutil.copyfile(adapter.folder / WEIGHTS, partial / WEIGHTS)
             config = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))
             write_json(partial / CONFIG, config | {"base_model_name_or_path": public_base(data.config)})
-            if dial := public_dial(adapter.folder):
-                save_dial(partial, dial)
+            save_public_dials(data, adapter.folder, partial)
             (partial / CARD).write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{folder}: cannot write what is to be uploaded: {reason(error)}") from error

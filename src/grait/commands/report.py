@@ -16,6 +16,7 @@ from grait.methods.catalog import INIT_BASIC, UNTRAINED
 from grait.methods.selection import Evidence
 from grait.pipeline.cards import write_cards
 from grait.pipeline.data import RunData
+from grait.pipeline.dialled_forms import dialled_forms
 from grait.pipeline.dials import with_dials
 from grait.pipeline.evaluation import measure, measure_with_dials
 from grait.pipeline.order import same_training, selections
@@ -130,6 +131,7 @@ class FinishedRun:
             forms=_records(folder / FORMS, FormRecord),
             refused=_records(folder / REFUSED, RefusedRecord),
             form_differences=_records(folder / FORM_DIFFERENCES, DifferenceRecord),
+            dialled_forms=dialled_forms(self.data, self.predictions, self.same),
         )
         return run_page(self.data, result, self.evidence, self.selected, self.same)
 

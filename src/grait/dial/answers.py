@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from grait.errors import DialError
 from grait.model.answers import BothAnswers
+from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
 from grait.records import Question
 
@@ -18,10 +19,15 @@ class Reply:
     tuned: BothAnswers
 
 
-def refusal_token_ids(prompts: PromptFormat, questions: Sequence[Question]) -> tuple[int, ...]:
-    """The refusal text with its end token as it follows the questions' prompts. DialError if that is not one way."""
+def refusal_token_ids(
+    prompts: PromptFormat, questions: Sequence[Question], form: Form | None = None
+) -> tuple[int, ...]:
+    """The refusal text with its end token as it follows the questions' prompts. DialError if that is not one way.
+
+    ``form``: None for the main one.
+    """
     ways = {
-        prompts.completion(prompts.prompt(question, "refuse"), prompts.config.refusal).token_ids
+        prompts.completion(prompts.prompt(question, "refuse", form), prompts.config.refusal).token_ids
         for question in questions
     }
     if len(ways) > 1:

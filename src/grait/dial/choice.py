@@ -16,7 +16,10 @@ having tested many thresholds, and the thresholds may lie between the sample's o
 
 It holds for questions drawn from the same distribution as the calibration questions, over the draw of these: in 9 of
 10 calibrations with confidence 0.9 the rate on new questions is within the limit. It says nothing about questions of
-another kind, and is lost when one calibrates with several limits or scores and keeps the result one likes best.
+another kind, and is lost when one calibrates with several limits or scores and keeps the result one likes best. Where
+the score itself is chosen on the questions, of ``n_scores``, each threshold is held to the share 1 / n_scores of the
+allowed errors: then the promises of all scores hold at once, and so does that of the chosen one. A gate is set on
+prompts other than the questions, and is a part of the rule whose rates are bounded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grait.dial.bounds import fewest_trials, most_hits, upper_bound
-from grait.dial.threshold import Array, ScoreName, counts_above, refusal_score, thresholds
+from grait.dial.threshold import Array, ScoreName, counts_above, gated_score, thresholds, unrefused_outcome
 from grait.errors import DialError
 from grait.evaluation.metrics import truthful_helpfulness_score
 from grait.records import Outcome, Prediction
@@ -64,41 +67,69 @@ class Choice:
     upper_bound: float | None = None
 
 
-def choose(rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, target: Target) -> Choice:
+def choose(
+    rows: Sequence[Prediction],
+    initial: Mapping[str, Outcome],
+    score: ScoreName,
+    target: Target,
+    gate: float | None = None,
+    n_scores: int = 1,
+) -> Choice:
     """The threshold for a target; ``initial``: the initial model's outcomes by question id.
+
+    ``n_scores``: of which ``score`` was chosen on these questions.
 
     Over-refusal: the lowest threshold that passes, so as many refusals as are allowed. Wrong answers: the highest, so
     as many answers. THS: the middle of where it is high, ``smoothed``; the estimate on these very questions is
     optimistic, and of several equally good thresholds it is the one that refuses least. Raises DialError when no
     threshold passes.
     """
-    scores = np.array([refusal_score(row, score) for row in rows])
-    known = np.array([initial[row.id] == "correct" for row in rows])
-    suppressed = np.array([row.suppressed_outcome for row in rows])
-    at = thresholds(scores)  # [thresholds], descending: from no refusal to nothing but refusals
     if target.metric == "ths":
-        return Choice(_highest_ths(scores, suppressed, [initial[row.id] for row in rows], at))
+        return Choice(_highest_ths(rows, initial, score, gate)[0])
     assert target.at_most is not None
+    scores = np.array([gated_score(row, score, gate) for row in rows])
+    outcomes = np.array([unrefused_outcome(row, score, gate) for row in rows])
+    known = np.array([initial[row.id] == "correct" for row in rows])
+    at = thresholds(scores)  # [thresholds], descending: from no refusal to nothing but refusals
     if target.metric == "over_refusal":
-        refused_anyway = known & (suppressed == "refused")
+        refused_anyway = known & (outcomes == "refused")
         hits = counts_above(scores, known & ~refused_anyway, at) + refused_anyway.sum()
         trials = int(known.sum())
     else:
         at = at[::-1]  # from nothing but refusals to no refusal
-        wrong = suppressed == "wrong"
+        wrong = outcomes == "wrong"
         hits = wrong.sum() - counts_above(scores, wrong, at)
         trials = len(rows)
-    allowed = most_hits(trials, target.at_most, target.confidence)
+    confidence = 1 - (1 - target.confidence) / n_scores
+    allowed = most_hits(trials, target.at_most, confidence)
     passed = int((hits <= allowed).sum())  # hits only grow, so these are the first ones
     if not passed:
-        raise DialError(_why_not(target, int(hits[0]), trials))
+        raise DialError(_why_not(target, int(hits[0]), trials, confidence))
     count = int(hits[passed - 1])
-    return Choice(float(at[passed - 1]), count, trials, upper_bound(count, trials, target.confidence))
+    return Choice(float(at[passed - 1]), count, trials, upper_bound(count, trials, confidence))
 
 
-def _highest_ths(scores: Array, suppressed: NDArray[np.str_], initial: Sequence[Outcome], at: Array) -> float:
-    pc0, pw0 = (list(initial).count(outcome) / len(initial) for outcome in ("correct", "wrong"))
-    right, wrong = suppressed == "correct", suppressed == "wrong"
+def best_score(
+    rows: Sequence[Prediction], initial: Mapping[str, Outcome], scores: Sequence[ScoreName], gate: float | None = None
+) -> ScoreName:
+    """The score with the highest smoothed THS at the threshold that ``choose`` gives it; of equal ones the first.
+
+    ``scores`` that see the same ``signal``.
+    """
+    if len(scores) == 1:
+        return scores[0]
+    return max(scores, key=lambda score: _highest_ths(rows, initial, score, gate)[1])
+
+
+def _highest_ths(
+    rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, gate: float | None
+) -> tuple[float, float]:
+    """Threshold and smoothed THS there."""
+    scores = np.array([gated_score(row, score, gate) for row in rows])
+    outcomes = np.array([unrefused_outcome(row, score, gate) for row in rows])
+    at, before = thresholds(scores), [initial[row.id] for row in rows]
+    pc0, pw0 = (before.count(outcome) / len(before) for outcome in ("correct", "wrong"))
+    right, wrong = outcomes == "correct", outcomes == "wrong"
     answered_right = right.sum() - counts_above(scores, right, at)
     answered_wrong = wrong.sum() - counts_above(scores, wrong, at)
     n = len(scores)
@@ -107,7 +138,8 @@ def _highest_ths(scores: Array, suppressed: NDArray[np.str_], initial: Sequence[
         for pc, pw in zip(answered_right, answered_wrong, strict=True)
     ]
     refused = counts_above(scores, np.ones(n, dtype=bool), at)
-    return float(at[int(np.argmax(smoothed(np.array(values), refused, n).round(12)))])
+    means = smoothed(np.array(values), refused, int(refused[-1])).round(12)  # a gate leaves some out
+    return float(at[int(np.argmax(means))]), float(means.max())
 
 
 def smoothed(values: Array, refused: NDArray[np.int64], n: int) -> Array:
@@ -124,16 +156,22 @@ def smoothed(values: Array, refused: NDArray[np.int64], n: int) -> Array:
     return np.asarray(means[refused], dtype=np.float64)
 
 
-def _why_not(target: Target, hits: int, trials: int) -> str:
-    """Why not even the safest threshold passes, and what to do."""
+def _why_not(target: Target, hits: int, trials: int, confidence: float) -> str:
+    """Why not even the safest threshold passes, and what to do. ``confidence``: of the bound."""
     assert target.at_most is not None
     name = "over-refusal" if target.metric == "over_refusal" else "wrong answers"
     kind = "questions that the initial model answers right" if target.metric == "over_refusal" else "questions"
     told = f"no threshold holds {name} to at most {target.at_most:g} with confidence {target.confidence:g}: "
-    needed = fewest_trials(target.at_most, target.confidence)
+    needed = fewest_trials(target.at_most, confidence)
     if trials < needed:
         return f"{told}it takes at least {needed} {kind}, found {trials}; give more (data), or ask for less"
+    why = (
+        "even where the dial refuses nothing, {} are refused in other words than the refusal text, or, where a gate "
+        "leaves them alone, by the model itself"
+        if target.metric == "over_refusal"
+        else "even where the dial refuses all that passes the gate, {} are answered wrong"
+    )
     return (
-        f"{told}even where the dial refuses nothing, {hits} of {trials} {kind} are refused in other words than the "
-        f"refusal text; ask for more than {upper_bound(hits, trials, target.confidence):.3f}"
+        f"{told}{why.format(f'{hits} of {trials} {kind}')}; ask for more than "
+        f"{upper_bound(hits, trials, confidence):.3f}"
     )

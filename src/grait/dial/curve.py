@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grait.dial.threshold import Array, ScoreName, counts_above, refusal_score, thresholds
+from grait.dial.threshold import Array, ScoreName, counts_above, gated_score, thresholds, unrefused_outcome
 from grait.evaluation.metrics import truthful_helpfulness_score
 from grait.records import Outcome, Prediction
 
@@ -27,24 +27,30 @@ class DialPoint:
     ths: float | None
 
 
-def dial_curve(rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName) -> list[DialPoint]:
+def dial_curve(
+    rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, gate: float | None = None
+) -> list[DialPoint]:
     """A point for every threshold that changes an answer, from refusing nothing (1) to refusing all (0)."""
-    return dial_points(rows, initial, score, thresholds(_scores(rows, score)))
+    return dial_points(rows, initial, score, thresholds(_scores(rows, score, gate)), gate)
 
 
 def dial_points(
-    rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, at: Array
+    rows: Sequence[Prediction],
+    initial: Mapping[str, Outcome],
+    score: ScoreName,
+    at: Array,
+    gate: float | None = None,
 ) -> list[DialPoint]:
     """A point for each threshold of ``at``. ``initial``: the initial model's outcomes by question id.
 
     Linear in questions and thresholds, but for sorting.
     """
-    n, scores = len(rows), _scores(rows, score)
+    n, scores = len(rows), _scores(rows, score, gate)
     known = np.array([initial[row.id] == "correct" for row in rows])
     n_known, n_wrong = int(known.sum()), sum(initial[row.id] == "wrong" for row in rows)
-    suppressed = np.array([row.suppressed_outcome for row in rows])
-    right, wrong = (_answered(scores, suppressed == outcome, at) for outcome in ("correct", "wrong"))
-    known_answered = _answered(scores, known & (suppressed != "refused"), at)
+    outcomes = np.array([unrefused_outcome(row, score, gate) for row in rows])
+    right, wrong = (_answered(scores, outcomes == outcome, at) for outcome in ("correct", "wrong"))
+    known_answered = _answered(scores, known & (outcomes != "refused"), at)
     return [
         DialPoint(
             threshold=float(threshold),
@@ -79,8 +85,8 @@ def fewest_wrong(curves: Sequence[Sequence[DialPoint]], over_refusals: Array) ->
     return np.asarray(np.mean(found, axis=0), dtype=np.float64)
 
 
-def _scores(rows: Sequence[Prediction], score: ScoreName) -> Array:
-    return np.array([refusal_score(row, score) for row in rows])
+def _scores(rows: Sequence[Prediction], score: ScoreName, gate: float | None) -> Array:
+    return np.array([gated_score(row, score, gate) for row in rows])
 
 
 def _answered(scores: Array, counted: NDArray[np.bool_], at: Array) -> NDArray[np.int64]:

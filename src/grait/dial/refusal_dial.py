@@ -1,6 +1,6 @@
 """The dial in a user's own code: answers by transformers, a logits processor, and the rule for a server's answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,20 +9,22 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from grait.dial.logits import steer
-from grait.dial.stored import load_dial
-from grait.dial.threshold import ScoreName, check_threshold, refusal_score, refuses
+from grait.dial.logits import left_alone, steer
+from grait.dial.stored import load_dials
+from grait.dial.threshold import ScoreName, check_threshold, gated_score, passes, refuses
 from grait.errors import DialError
 from grait.records import Likelihoods
 
 
 @dataclass(frozen=True, slots=True)
 class _Row(Likelihoods):
-    """One row of a batch, in nats; ``refusal_logprob`` counts for the score ``text`` only."""
+    """One row of a batch, in nats; numbers that the dial's score and gate do not take may be anything."""
 
     suppressed_logprob: float
     refusal_logprob: float
     first_token_log_odds: float
+    n_suppressed_tokens: int | None
+    first_token_logprob: float | None
 
 
 class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
@@ -33,7 +35,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
     taken of the logits as the processor gets them: it should be the only one, as a repetition penalty, for example,
     also counts the refusal text that the prompt names.
 
-    Prompts have to be the REFUSE prompts that the model was tuned with (``rait.jsonl`` shows them), padded on the left.
+    Prompts have to be put as the form of the dial puts questions (``rait.jsonl`` shows them), padded on the left.
     """
 
     def __init__(
@@ -42,29 +44,36 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         threshold: float,
         score: ScoreName = "first-token",
         end_token_ids: Sequence[int] = (),
+        gate: float | None = None,
     ) -> None:
         """``refusal_token_ids``: the refusal text and its end token after a prompt; ``threshold``: in [0, 1].
 
-        ``end_token_ids``: what ends an answer of ``generate``, besides the refusal's end token.
+        ``end_token_ids``: what ends an answer of ``generate``, besides the refusal's end token. ``gate``: only prompts
+        after which the refusal is more probable than that are not left alone; None for no gate.
         """
         if not refusal_token_ids:
             raise DialError("refusal_token_ids: expected at least one token, found none")
         self.refusal_token_ids = tuple(refusal_token_ids)
         self.threshold = check_threshold(threshold)
         self.score: ScoreName = score
+        self.gate = gate
         self.end_token_ids = tuple(dict.fromkeys([self.refusal_token_ids[-1], *end_token_ids]))
         self._prompts: Tensor | None = None
+        self._alone: Tensor | None = None
         self._length = 0
 
     @classmethod
-    def from_pretrained(cls, adapter: str | Path, threshold: float | None = None) -> "RefusalDial":
+    def from_pretrained(
+        cls, adapter: str | Path, threshold: float | None = None, form: str | None = None
+    ) -> "RefusalDial":
         """The dial that a run or ``grait calibrate`` stored in the adapter's folder, on request at another threshold.
 
-        Raises DialError when there is none.
+        ``form``: in which the questions are put, None for the run's main form. Raises DialError when there is none for
+        it.
         """
-        saved = load_dial(Path(adapter))
+        saved = load_dials(Path(adapter)).of(form)
         at = saved.threshold if threshold is None else threshold
-        return cls(saved.refusal_token_ids, at, saved.score, saved.end_token_ids)
+        return cls(saved.refusal_token_ids, at, saved.score, saved.end_token_ids, saved.setting.gate)
 
     # -- whole answers: every score ----------------------------------------------------------------------------
 
@@ -76,50 +85,98 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
 
         ``input_ids``, ``attention_mask``: [rows, tokens], padded on the left; without a mask nothing is padding. Every
         row is answered, the refusal's first token suppressed where the answer begins, and refused rows get the refusal
-        text instead. Costs one generation; for the score ``text`` one pass over prompt and refusal more.
+        text instead. Costs one generation; for the score ``text`` and for a gate one pass over prompt and refusal more,
+        and a second generation of the rows that a gate leaves alone and that begin as the refusal does.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        first, end, n_prompt = self.refusal_token_ids[0], self.refusal_token_ids[-1], input_ids.shape[1]
-        found = model.generate(
+        first, n_prompt = self.refusal_token_ids[0], input_ids.shape[1]
+        found = self._greedy(model, input_ids, mask, max_new_tokens, begin_suppress_tokens=[first])
+        answers = found.sequences[:, n_prompt:]
+        rows = self._rows(model, input_ids, mask, answers, found.logits)
+        replaced = {
+            place: self.refusal_token_ids
+            for place, row in enumerate(rows)
+            if refuses(gated_score(row, self.score, self.gate), self.threshold)
+        }
+        free = [
+            place
+            for place, row in enumerate(rows)
+            if row.first_token_log_odds > 0 and not passes(row, self.score, self.gate)
+        ]
+        if free:
+            own = self._greedy(model, input_ids[free], mask[free], max_new_tokens).sequences[:, n_prompt:]
+            replaced |= {place: tuple(tokens) for place, tokens in zip(free, own.tolist(), strict=True)}
+        width = max([answers.shape[1], *map(len, replaced.values())])
+        output = input_ids.new_full((len(answers), n_prompt + width), self.refusal_token_ids[-1])
+        output[:, : found.sequences.shape[1]] = found.sequences
+        for place, tokens in replaced.items():
+            output[place, n_prompt:] = self.refusal_token_ids[-1]
+            output[place, n_prompt : n_prompt + len(tokens)] = output.new_tensor(tokens)
+        return output
+
+    def refuses(self, answer_logprobs: Sequence[float], refusal_logprob: float | None = None) -> bool:
+        """Whether an answer is to be replaced by the refusal. For any server that gives log-probabilities (nats).
+
+        ``answer_logprobs``: of every token of the answer, its end token included; it is the greedy answer that may not
+        begin with the refusal's first token. ``refusal_logprob``: of the refusal text with its end token after the same
+        prompt; not needed without a gate, but for the score ``text``. Raises DialError where something needed is not
+        given, and for the score ``first-token``, which is for logits processors.
+        """
+        if self.score == "first-token":
+            raise DialError(f"this dial was set on the score {self.score!r}; calibrate with --score answer")
+        if isinstance(answer_logprobs, int | float) or not len(answer_logprobs):
+            raise DialError("answer_logprobs: expected the log-probability of every token of the answer, in a list")
+        if refusal_logprob is None and (self.gate is not None or self.score == "text"):
+            why = f"the score {self.score!r}" if self.gate is None else "a gate"
+            raise DialError(f"this dial has {why}: give refusal_logprob, too, of the refusal after the same prompt")
+        total = float(sum(answer_logprobs))
+        row = _Row(total, 0.0 if refusal_logprob is None else refusal_logprob, 0.0, len(answer_logprobs), None)
+        return refuses(gated_score(row, self.score, self.gate), self.threshold)
+
+    def leaves_alone(self, refusal_logprob: float) -> bool:
+        """Whether a prompt gets the model's own greedy answer, with no token suppressed; never without a gate.
+
+        ``refusal_logprob``: as in ``refuses``; of the refusal's first token alone for the score ``first-token``.
+        """
+        return not passes(_Row(0.0, refusal_logprob, 0.0, None, refusal_logprob), self.score, self.gate)
+
+    def _greedy(self, model: Any, input_ids: Tensor, mask: Tensor, max_new_tokens: int, **options: Any) -> Any:
+        return model.generate(
             input_ids=input_ids,
             attention_mask=mask,
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,
             repetition_penalty=1.0,
-            begin_suppress_tokens=[first],
             eos_token_id=list(self.end_token_ids),
-            pad_token_id=end,
+            pad_token_id=self.refusal_token_ids[-1],
             output_logits=True,
             return_dict_in_generate=True,
+            **options,
         )
-        answers = found.sequences[:, n_prompt:]
-        logprobs = torch.stack([_logprobs(at.float(), answers[:, i]) for i, at in enumerate(found.logits)], dim=1)
+
+    def _rows(
+        self, model: Any, input_ids: Tensor, mask: Tensor, answers: Tensor, logits: Sequence[Tensor]
+    ) -> list[_Row]:
+        """``logits``: of every position of the suppressed ``answers``, as the model gave them."""
+        first = self.refusal_token_ids[0]
+        logprobs = torch.stack([_logprobs(at.float(), answers[:, i]) for i, at in enumerate(logits)], dim=1)
         ends = torch.isin(answers, torch.tensor(self.end_token_ids, device=answers.device)).long()
-        suppressed = (logprobs * (ends.cumsum(1) - ends == 0)).sum(1)  # with the end token, without what follows it
-        begin = found.logits[0].float()
+        counted = ends.cumsum(1) - ends == 0  # with the end token, without what follows it
+        begin = logits[0].float()
         others = begin.clone()
         others[:, first] = -torch.inf
-        odds = begin[:, first] - others.amax(-1)
-        refusal = self._refusal_logprobs(model, input_ids, mask) if self.score == "text" else torch.zeros_like(odds)
-        rows = zip(suppressed.tolist(), refusal.tolist(), odds.tolist(), strict=True)
-        refused = [refuses(refusal_score(_Row(*row), self.score), self.threshold) for row in rows]
-        width = max(answers.shape[1], len(self.refusal_token_ids))
-        output = torch.full((len(answers), n_prompt + width), end, dtype=answers.dtype, device=answers.device)
-        output[:, : found.sequences.shape[1]] = found.sequences
-        output[refused, n_prompt:] = end
-        output[refused, n_prompt : n_prompt + len(self.refusal_token_ids)] = output.new_tensor(self.refusal_token_ids)
-        return output
-
-    def refuses(self, answer_logprob: float) -> bool:
-        """Whether an answer of this log-probability (nats, end token included) is to be replaced by the refusal.
-
-        For any server that gives log-probabilities: the answer is the greedy one that may not begin with the refusal's
-        first token. Raises DialError where the dial's score is not ``answer``.
-        """
-        if self.score != "answer":
-            raise DialError(f"this dial was set on the score {self.score!r}; calibrate with --score answer")
-        return refuses(refusal_score(_Row(answer_logprob, 0.0, 0.0), "answer"), self.threshold)
+        of_first = begin[:, first]
+        needs_refusal = self.score == "text" or (self.gate is not None and self.score != "first-token")
+        refusal = self._refusal_logprobs(model, input_ids, mask) if needs_refusal else torch.zeros_like(of_first)
+        numbers = (
+            (logprobs * counted).sum(1),
+            refusal,
+            of_first - others.amax(-1),
+            counted.sum(1),
+            of_first - begin.logsumexp(-1),
+        )
+        return [_Row(*row) for row in zip(*(values.tolist() for values in numbers), strict=True)]
 
     def _refusal_logprobs(self, model: Any, input_ids: Tensor, mask: Tensor) -> Tensor:
         """[rows] log-probability of the refusal text after each prompt."""
@@ -139,12 +196,13 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         self._check_first_token()
         if not self._continues(input_ids):
             self._prompts = input_ids.clone()
+            self._alone = left_alone(scores, self.refusal_token_ids[0], self.gate)
         assert self._prompts is not None
         n_prompt = self._prompts.shape[1]
         self._length = input_ids.shape[1]
         n_answered = self._length - n_prompt
         first_tokens = input_ids[:, n_prompt] if n_answered else None
-        return steer(scores, first_tokens, n_answered, self.refusal_token_ids, self.threshold)
+        return steer(scores, first_tokens, n_answered, self.refusal_token_ids, self.threshold, self._alone)
 
     def _continues(self, input_ids: Tensor) -> bool:
         """Whether these rows are those of the last call with one more token; else a new generation begins."""
@@ -153,15 +211,28 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         prompts = input_ids[:, : self._prompts.shape[1]]
         return prompts.device == self._prompts.device and torch.equal(prompts, self._prompts)
 
-    def for_request(self, answer_token_ids: Sequence[int], logits: Tensor) -> Tensor:
-        """The rule for one request: its answer so far, and the logits [vocabulary] of the next token.
+    def for_request(self) -> Callable[[Sequence[int], Tensor], Tensor]:
+        """The rule for one new request: takes its answer so far, and the logits [vocabulary] of the next token.
 
-        For servers that call a function per request, such as vLLM's ``AdapterLogitsProcessor`` (docs/dial.md).
+        For servers that call a function per request, such as vLLM's ``AdapterLogitsProcessor`` (docs/dial.md). Where a
+        gate leaves a request alone is seen where its answer begins; of one that is taken up later, an answer that is
+        not the refusal so far is.
         """
         self._check_first_token()
-        first_tokens = torch.tensor(list(answer_token_ids[:1]), device=logits.device) if answer_token_ids else None
-        steered = steer(logits[None], first_tokens, len(answer_token_ids), self.refusal_token_ids, self.threshold)
-        return steered[0]
+        alone: Tensor | None = None
+
+        def rule(answer_token_ids: Sequence[int], logits: Tensor) -> Tensor:
+            nonlocal alone
+            answered = list(answer_token_ids)
+            if not answered:
+                alone = left_alone(logits[None], self.refusal_token_ids[0], self.gate)
+            elif alone is None:
+                is_other = self.gate is not None and answered != list(self.refusal_token_ids[: len(answered)])
+                alone = torch.tensor([is_other], device=logits.device)
+            first = torch.tensor(answered[:1], device=logits.device) if answered else None
+            return steer(logits[None], first, len(answered), self.refusal_token_ids, self.threshold, alone)[0]
+
+        return rule
 
     def _check_first_token(self) -> None:
         if self.score != "first-token":

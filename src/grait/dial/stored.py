@@ -1,13 +1,15 @@
-"""``refusal_dial.json`` in an adapter's folder: a calibrated dial, what it rests on and what it promises."""
+"""``refusal_dial.json`` in an adapter's folder: calibrated dials by form, what they rest on and what they promise."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from grait.config import DataConfig, Section
 from grait.dial.choice import Metric
-from grait.dial.threshold import ScoreName
+from grait.dial.threshold import ScoreName, Setting
 from grait.errors import DialError
 from grait.runtime.artifacts import write_json
 
@@ -25,8 +27,22 @@ class OperatingPoint(Section):
     ths: float
 
 
+class Gate(Section):
+    """What leaves alone all that is no short question of fact (``threshold.passes``).
+
+    ``at``: only where the model's own signal is above it does the dial decide. ``n``: ordinary prompts that it was set
+    on, none of them trained on; ``refused``: the share of these whose most probable answer, by more than a half, is the
+    refusal text: what the tuned model refuses without any dial. ``n_passed``: calibration questions that pass it.
+    """
+
+    at: float = Field(ge=0, le=1)
+    n: int
+    refused: float
+    n_passed: int
+
+
 class SavedDial(Section):
-    """A calibrated dial.
+    """A calibrated dial of one form.
 
     ``n_known``: calibration questions that the initial model answers right. ``hits``, ``trials``, ``upper_bound``: what
     ``choice.Choice`` says. ``guarantee``: the promise in words; None for ``ths``. ``without_dial``, ``achieved``:
@@ -34,7 +50,6 @@ class SavedDial(Section):
     ``refusal_token_ids``: of the refusal text with its end token; ``end_token_ids``: all that end an answer.
     """
 
-    schema_version: Literal[2] = 2
     score: ScoreName
     threshold: float = Field(ge=0, le=1)
     target: Metric
@@ -52,32 +67,71 @@ class SavedDial(Section):
     refusal: str
     refusal_token_ids: tuple[int, ...] = Field(min_length=1)
     end_token_ids: tuple[int, ...] = Field(min_length=1)
+    gate: Gate | None = None
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.score, self.threshold, self.gate.at if self.gate else None)
+
+    @property
+    def gate_line(self) -> str | None:
+        """What the gate leaves alone, in words."""
+        if self.gate is None:
+            return None
+        return (
+            f"The gate is at {self.gate.at:.3g}, which {self.gate.n_passed} of {self.n} questions pass; "
+            f"{self.gate.refused:.1%} of {self.gate.n} ordinary prompts are refused by the model itself."
+        )
 
 
-def save_dial(adapter: Path, dial: SavedDial) -> Path:
-    """Write the dial beside the adapter; an earlier one is replaced. Returns the file."""
+class SavedDials(Section):
+    """The dials of an adapter by form. ``main``: the run's main form, which may have none."""
+
+    schema_version: Literal[3] = 3
+    main: str
+    forms: dict[str, SavedDial] = Field(min_length=1)
+
+    def of(self, form: str | None = None) -> SavedDial:
+        """The dial of a form, None for the main one. DialError where it has none."""
+        found = self.forms.get(self.main if form is None else form)
+        if found is None:
+            raise DialError(
+                f"no refusal dial for the form {form or self.main}; there is one for {', '.join(self.forms)}: name one "
+                "of these, or run grait calibrate --form"
+            )
+        return found
+
+
+def save_dials(adapter: Path, main: str, forms: Mapping[str, SavedDial]) -> Path:
+    """Write the dials beside the adapter; earlier ones are replaced. Returns the file."""
     path = adapter / FILE_NAME
-    write_json(path, dial.model_dump())
+    write_json(path, SavedDials(main=main, forms=dict(forms)).model_dump())
     return path
 
 
-def find_dial(adapter: Path) -> SavedDial | None:
-    """The dial in an adapter's folder, None without one. DialError when the file is no dial."""
+def find_dials(adapter: Path, main: str = "main") -> SavedDials | None:
+    """The dials in an adapter's folder, None without any. DialError when the file holds none.
+
+    A file of before, with one dial and no form, is that of ``main``.
+    """
     path = adapter / FILE_NAME
     try:
-        return SavedDial.model_validate_json(path.read_bytes())
+        tree = json.loads(path.read_bytes())
+        if isinstance(tree, dict) and tree.get("schema_version") == 2:
+            tree = {"main": main, "forms": {main: {key: tree[key] for key in tree if key != "schema_version"}}}
+        return SavedDials.model_validate_json(json.dumps(tree))
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise DialError(f"{path}: not a readable refusal dial; run grait calibrate again") from error
 
 
-def load_dial(adapter: Path) -> SavedDial:
-    """As ``find_dial``; DialError where there is none."""
-    dial = find_dial(adapter)
-    if dial is None:
+def load_dials(adapter: Path) -> SavedDials:
+    """As ``find_dials``; DialError where there are none."""
+    found = find_dials(adapter)
+    if found is None:
         raise DialError(f"{adapter}: no {FILE_NAME}; run grait calibrate first")
-    return dial
+    return found
 
 
 def with_dial(method: str) -> str:

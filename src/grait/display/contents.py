@@ -26,13 +26,15 @@ from grait.records import (
 
 @dataclass(frozen=True)
 class DialRecords:
-    """A calibrated dial of one method.
+    """The calibrated dials of one method. ``saved``: that of the main form; ``by_form``: of all forms that have one.
 
-    By data set, the calibration questions first: ``curves``, and ``chosen``, what the calibrated threshold does.
+    Of the main form, by data set, the calibration questions first: ``curves``, and ``chosen``, what the calibrated
+    threshold does.
     """
 
     method: str
     saved: SavedDial
+    by_form: Mapping[str, SavedDial]
     curves: Mapping[str, Sequence[DialPoint]]
     chosen: Mapping[str, DialPoint]
 
@@ -43,7 +45,7 @@ class RunRecords:
 
     ``predictions``: data set -> system -> rows, ``init-basic`` always among the systems. ``selected``: what each
     trained method was trained on; ``losses``: by adapter, in each optimizer step. ``summary``: as ``summary.json``.
-    ``dialled_metrics``: of all methods that have a dial, with it; ``dial``: of one of them.
+    ``dialled_metrics``, ``dialled_forms``: of all methods that have a dial, with it; ``dial``: of one of them.
     """
 
     name: str
@@ -65,6 +67,7 @@ class RunRecords:
     refused: Sequence[RefusedRecord] = ()
     form_differences: Sequence[DifferenceRecord] = ()
     conversations: Sequence[ConversationRecord] = ()
+    dialled_forms: Sequence[FormRecord] = ()
 
 
 @dataclass(frozen=True)

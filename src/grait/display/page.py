@@ -35,7 +35,7 @@ from grait.display.figures.side_effects import form_name, refused_before_and_aft
 from grait.display.figures.training import MAX_POINTS, influence_plane, knowledge_map, weight_histogram
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
-from grait.display.tables import SIDE_EFFECTS, form_label, percent, verdicts
+from grait.display.tables import SIDE_EFFECTS, by_row, form_label, percent, verdicts
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
@@ -201,6 +201,7 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
         },
         "method": dial.method,
         "saved": dial.saved,
+        "by_form": dial.by_form,
         "title": dial.saved.data.title,
         "chosen": dial.chosen,
         "curve": pictures.draw("dial", dial_curves(dial.curves, dial.chosen, dial.saved.without_dial)),
@@ -210,6 +211,7 @@ def _dial(run: RunRecords, pictures: "_Pictures") -> dict[str, Any]:
 def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pictures") -> list[dict[str, Any]]:
     """Each data set by form, for the template; nothing where there is one form."""
     found = []
+    with_dials = by_row(run.dialled_forms)
     for name in dict.fromkeys(row.dataset for row in run.forms):
         own = [row for row in run.forms if row.dataset == name]
         shown = [replace(row, form=form_label(row)) for row in own if row.method == main and row.form != ALL]
@@ -218,7 +220,10 @@ def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pic
             {
                 "name": name,
                 "n": max(row.n for row in own),
-                "forms": [(form, [_form_cells(row) for row in own if form_label(row) == form]) for form in forms],
+                "forms": [
+                    (form, [_form_cells(row, with_dials) for row in own if form_label(row) == form]) for form in forms
+                ],
+                "has_dials": bool(with_dials),
                 "differences": [
                     (row.versus, _cell(row.ths_difference, row.low, row.high))
                     for row in run.form_differences
@@ -230,13 +235,15 @@ def _forms(run: RunRecords, main: str, slugs: Mapping[str, str], pictures: "_Pic
     return found
 
 
-def _form_cells(row: FormRecord) -> dict[str, Any]:
+def _form_cells(row: FormRecord, with_dials: Mapping[tuple[str, str, str], FormRecord]) -> dict[str, Any]:
+    """``with_dials``: ``by_row``; where there are any, THS with the dial of the form is the last cell."""
     shares = (row.pc, row.pw, row.pr, row.over_refusal_rate)
     reached = [_wide(estimate_of(row, name)) for name in ("ths", "share")]
-    return {
-        "method": row.method,
-        "cells": [*map(_cell, shares), *reached, *map(_cell, (row.empty_rate, row.apology_rate))],
-    }
+    cells = [*map(_cell, shares), *reached, *map(_cell, (row.empty_rate, row.apology_rate))]
+    if with_dials:
+        own = with_dials.get((row.dataset, form_label(row), row.method))
+        cells.append(_cell(own.ths if own else None))
+    return {"method": row.method, "cells": cells}
 
 
 def _conversation_cells(row: ConversationRecord) -> dict[str, Any]:

@@ -156,6 +156,37 @@ def _form_cells(row: FormRecord) -> list[str]:
     return [row.method, *_shares(row), *map(percent, (row.ths, row.share, row.empty_rate, row.apology_rate))]
 
 
+def by_row(dialled: Sequence[FormRecord]) -> dict[tuple[str, str, str], FormRecord]:
+    """Results with the dials of each form, by data set, ``form_label`` and method without the dial."""
+    return {(row.dataset, form_label(row), row.method.removesuffix(with_dial(""))): row for row in dialled}
+
+
+def dialled_forms_tables(records: Sequence[FormRecord], dialled: Sequence[FormRecord]) -> list[Table]:
+    """One table for each data set: results by form without and with the dials; of what has dials only."""
+    tables, with_dials = [], by_row(dialled)
+    for dataset in dict.fromkeys(row.dataset for row in dialled):
+        own = [
+            row
+            for row in records
+            if (row.dataset, form_label(row), row.method) in with_dials and row.dataset == dataset
+        ]
+        table = _table(
+            f"{dataset} by form, in percent: without and with the refusal dial of each form",
+            None,
+            ("form", "method"),
+            ("THS", "with\ndial", "share", "with\ndial", "over-\nrefusal", "with\ndial"),
+        )
+        _add_blocks(table, own, form_label, lambda row: _pairs(row, with_dials))
+        tables.append(table)
+    return tables
+
+
+def _pairs(row: FormRecord, with_dials: Mapping[tuple[str, str, str], FormRecord]) -> list[str]:
+    other = with_dials[row.dataset, form_label(row), row.method]
+    fields = ("ths", "share", "over_refusal_rate")
+    return [row.method, *(percent(getattr(one, name)) for name in fields for one in (row, other))]
+
+
 # -- one model -----------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from grait.dial.stored import FILE_NAME, SavedDial
+from grait.dial.stored import FILE_NAME, SavedDial, SavedDials
 from grait.display.tables import SIDE_EFFECTS, form_label, metric_cells, percent, percent_with_interval
 from grait.formats.markdown import escaped, fenced, table
 from grait.records import ConversationRecord, DriftRecord, FormRecord, MetricRecord, SideEffectRecord
@@ -86,7 +86,7 @@ class Facts:
     drift: Sequence[DriftRecord]
     versions: Mapping[str, str]
     settings: str
-    dial: SavedDial | None
+    dials: SavedDials | None
 
 
 def model_card(facts: Facts) -> str:
@@ -256,24 +256,39 @@ def _expression(text: str, indent: int) -> str:
 
 
 def _dial(facts: Facts) -> list[str]:
-    dial = facts.dial
-    if dial is None:
+    if facts.dials is None:
         return []
-    return [
+    first = facts.dials.main if facts.dials.main in facts.dials.forms else next(iter(facts.dials.forms))
+    named = "" if first == facts.dials.main else f", form={first!r}"
+    parts = [
         "### The refusal dial",
-        f"`{FILE_NAME}` is a refusal dial: a threshold of {dial.threshold:.6g} on the score `{dial.score}`, chosen on "
-        f"{dial.n} questions, on which it takes wrong answers from {percent(dial.without_dial.pw)}% to "
-        f"{percent(dial.achieved.pw)}% and over-refusal from {percent(dial.without_dial.over_refusal_rate)}% to "
-        f"{percent(dial.achieved.over_refusal_rate)}%. It holds for questions in the trained form only, with `inputs` "
-        "as above" + (f" and a copy of this repository in `{FOLDER}`:" if facts.place else ":"),
+        f"`{FILE_NAME}` holds a refusal dial for each of these forms, and for no other one:",
+        "\n".join(f"- {escaped(form)}: {_setting(dial)}" for form, dial in facts.dials.forms.items()),
+        "With `inputs` as above" + (f" and a copy of this repository in `{FOLDER}`:" if facts.place else ":"),
         fenced(
-            f"from grait.dial import RefusalDial\n\ndial = RefusalDial.from_pretrained({FOLDER!r})\n"
+            f"from grait.dial import RefusalDial\n\ndial = RefusalDial.from_pretrained({FOLDER!r}{named})\n"
             f"output = dial.generate(model, **inputs, max_new_tokens={facts.n_answer})\n"
             'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True).strip())',
             "python",
         ),
-        escaped(dial.guarantee) if dial.guarantee else "",
     ]
+    return [*parts, *(["Another one is named: `form=...`."] if len(facts.dials.forms) > 1 else [])]
+
+
+def _setting(dial: SavedDial) -> str:
+    before, after = dial.without_dial, dial.achieved
+    gate = ""
+    if dial.gate:
+        gate = (
+            f" Prompts after which the refusal has no probability above {dial.gate.at:.3g} are left alone: of "
+            f"{dial.gate.n} ordinary prompts 99%, of the questions {percent(1 - dial.gate.n_passed / dial.n)}%."
+        )
+    return (
+        f"a threshold of {dial.threshold:.6g} on the score `{dial.score}`, chosen on {dial.n} questions, on which it "
+        f"takes wrong answers from {percent(before.pw)}% to {percent(after.pw)}% and over-refusal from "
+        f"{percent(before.over_refusal_rate)}% to {percent(after.over_refusal_rate)}%.{gate}"
+        + (f" {escaped(dial.guarantee)}" if dial.guarantee else "")
+    )
 
 
 def _every_form(facts: Facts) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from grait.model.engine import Advance, Engine, silent
+from grait.model.engine import Advance, BothWays, Engine, silent
 from grait.model.forms import Form
 from grait.model.prompts import Prompt, PromptFormat
 from grait.records import Asked, Likelihoods, Question
@@ -19,6 +19,8 @@ class BothAnswers(Likelihoods):
     refusal_logprob: float
     suppressed_logprob: float
     first_token_log_odds: float
+    n_suppressed_tokens: int | None = None
+    first_token_logprob: float | None = None
 
 
 def ask_both_ways(
@@ -46,16 +48,20 @@ def ask_both_ways(
         end_token_ids=prompts.end_token_ids(shown[0].is_chat),
         advance=advance,
     )
-    return [
-        BothAnswers(
-            output=prompts.decode(both.answer),
-            suppressed_output=prompts.decode(both.suppressed),
-            refusal_logprob=sum(both.completion_logprobs),
-            suppressed_logprob=sum(both.suppressed_logprobs),
-            first_token_log_odds=both.completion_logprobs[0] - both.suppressed_logprobs[0],
-        )
-        for both in answered
-    ]
+    return [both_answers(prompts, both) for both in answered]
+
+
+def both_answers(prompts: PromptFormat, both: BothWays) -> BothAnswers:
+    """The same as text, where the completion was the refusal."""
+    return BothAnswers(
+        output=prompts.decode(both.answer),
+        suppressed_output=prompts.decode(both.suppressed),
+        refusal_logprob=sum(both.completion_logprobs),
+        suppressed_logprob=sum(both.suppressed_logprobs),
+        first_token_log_odds=both.completion_logprobs[0] - both.suppressed_logprobs[0],
+        n_suppressed_tokens=len(both.suppressed_logprobs),
+        first_token_logprob=both.completion_logprobs[0],
+    )
 
 
 @dataclass(frozen=True)

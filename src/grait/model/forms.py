@@ -72,6 +72,11 @@ def _as_forms(forms: Sequence[FormConfig], config: PromptConfig) -> tuple[Form, 
     return tuple(found)
 
 
+def has_sentences(config: PromptConfig, form: Form) -> bool:
+    """Whether it is a chat form of ``config.forms`` without solved examples: all kinds of prompts may be put in it."""
+    return bool(config.forms) and form.own_words is not None
+
+
 def form_key(form: Form) -> dict[str, Any]:
     """For the keys of stages that show a form. Nothing for the instruction, whose words are those of all before."""
     return {} if form.template is None else {"form": asdict(form)}

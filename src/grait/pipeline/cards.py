@@ -13,7 +13,7 @@ import yaml
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import is_question_file
-from grait.dial.stored import SavedDial, find_dial
+from grait.dial.stored import find_dials, save_dials
 from grait.errors import ArtifactError, reason
 from grait.formats.card import MARK, Facts, model_card
 from grait.methods.catalog import INIT_REFUSE, METHODS, UNTRAINED
@@ -139,17 +139,22 @@ def card(
             drift=_records(data.folder / DRIFT, DriftRecord, [method]),
             versions=packages,
             settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip("\n"),
-            dial=find_dial(adapter.folder),
+            dials=find_dials(adapter.folder, prompts.forms[0].name),
         )
     )
 
 
-def public_dial(adapter: Path) -> SavedDial | None:
-    """The dial beside an adapter, if any, without the folders of this machine."""
-    dial = find_dial(adapter)
-    if dial is None:
-        return None
-    return dial.model_copy(update={"data": dial.data.model_copy(update={"path": _public(dial.data), "folder": None})})
+def save_public_dials(data: RunData, adapter: Path, folder: Path) -> None:
+    """Write the dials beside an adapter, if any, into another folder, without the folders of this machine."""
+    main = data.prompts.forms[0].name
+    if found := find_dials(adapter, main):
+        for_all = {
+            name: dial.model_copy(
+                update={"data": dial.data.model_copy(update={"path": _public(dial.data), "folder": None})}
+            )
+            for name, dial in found.forms.items()
+        }
+        save_dials(folder, main, for_all)
 
 
 def _prompt(prompts: PromptFormat, question: Question, form: Form) -> str | list[dict[str, str]]:

@@ -1,4 +1,7 @@
-"""After evaluation: the refusal dial of each trained method, set on questions that the run has not seen."""
+"""After evaluation: the refusal dials of each trained method, set on questions that the run has not seen.
+
+There is one for each form of the run. In the main one all questions are asked, in the others the first of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -6,15 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from grait.config import Config, DataConfig
 from grait.data.load import load_questions
 from grait.dial.answers import refusal_token_ids
-from grait.dial.choice import Target, choose
-from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, find_dial, save_dial, with_dial
-from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score, refuses
+from grait.dial.choice import Target, best_score, choose
+from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, find_dials, save_dials, with_dial
+from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
 from grait.errors import DataError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
-from grait.methods.catalog import INIT_BASIC
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.model.forms import Form, forms_of, has_sentences
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
+from grait.pipeline.gates import OrdinaryPrompt, gate, ordinary_prompts, plan_gate
 from grait.pipeline.models import Models
 from grait.pipeline.overlap import shared, wording
 from grait.pipeline.results import Answered
@@ -24,29 +29,53 @@ from grait.records import MetricRecord, Outcome, Prediction, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage
 
-DEFAULT_SCORE: ScoreName = "answer"
-"""Of the three the best out-of-domain, and no worse in-domain (research/best_threshold)."""
-
 HIGHEST_THS = Target("ths")
+
+
+def default_scores(config: Config, form: Form) -> tuple[ScoreName, ...]:
+    """The scores of which the better one is taken on the calibration questions.
+
+    After solved examples and in plain text ``answer``: better out-of-domain than ``text`` and ``first-token``, and no
+    worse in-domain (research/best_threshold). Where the model answers in sentences, their length may count, or not.
+    """
+    return ("answer", "answer-mean") if has_sentences(config.prompt, form) else ("answer",)
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Questions to set a dial on, with the initial model's outcomes by their ids. ``source``: where they come from."""
+    """Questions to set dials of one form on, with the initial model's outcomes by their ids.
+
+    ``source``: where they come from. ``initial``: asked as Init-Basic for the main form, else in the form.
+    """
 
     source: DataConfig
+    form: Form
     asked: QuestionSet
     initial: Mapping[str, Outcome]
 
-    def answers(self, data: RunData, models: Models, stages: Stages, method: str, adapter: Stage) -> list[Prediction]:
-        """What a trained method makes of the questions."""
-        return answer_questions(data, models, stages, System.of_method(method, adapter), self.asked, "calibration")
+    def answers(self, data: RunData, models: Models, stages: Stages, system: System) -> list[Prediction]:
+        """What a tuned model makes of the questions."""
+        own = system if self.form == data.prompts.forms[0] else replace(system, form=self.form)
+        return answer_questions(data, models, stages, own, self.asked, "calibration")
+
+    @property
+    def why_not(self) -> str | None:
+        """Why no dial can be set for the highest THS, if none can."""
+        outcomes = list(self.initial.values())
+        if {"correct", "wrong"} <= set(outcomes):
+            return None
+        return (
+            f"the initial model answers {outcomes.count('correct')} of {len(outcomes)} questions right and "
+            f"{outcomes.count('wrong')} wrong, and a dial takes right and wrong answers"
+        )
 
 
 def check_calibration(data: RunData) -> None:
     """For the beginning of a run: whether its calibration questions will do. Raises a GraitError."""
     if source := data.config.evaluation.calibration:
-        refusal_token_ids(data.prompts, unseen_questions(data, source).questions)
+        asked = unseen_questions(data, source)
+        for form in data.prompts.forms:
+            refusal_token_ids(data.prompts, asked.questions, form)
 
 
 def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
@@ -77,15 +106,26 @@ def with_reference(source: DataConfig) -> list[Question]:
 
 
 def start_calibration(
-    data: RunData, models: Models, stages: Stages, source: DataConfig, asked: QuestionSet
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    source: DataConfig,
+    asked: QuestionSet,
+    form: Form | None = None,
+    limit: int | None = None,
 ) -> CalibrationSet:
-    """The questions, asked of the initial model."""
-    initial = answer_questions(data, models, stages, System.of_method(INIT_BASIC, None), asked, "calibration")
-    return CalibrationSet(source, asked, outcomes_of(initial))
+    """The questions, asked of the initial model. ``form``: None for the main one; ``limit``: of another one."""
+    form = form or data.prompts.forms[0]
+    system = System.of_method(INIT_BASIC, None)
+    if form != data.prompts.forms[0]:
+        asked = QuestionSet(asked.title, asked.questions[:limit])
+        system = System(INIT_REFUSE, None, "refuse", METHODS[INIT_REFUSE].judge, form)
+    initial = answer_questions(data, models, stages, system, asked, "calibration")
+    return CalibrationSet(source, form, asked, outcomes_of(initial))
 
 
 def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage]) -> None:
-    """Set the dial of each adapter (by method) for the highest THS on the config's calibration questions, if any.
+    """Set the dials of each adapter (by method) for the highest THS on the config's calibration questions, if any.
 
     A dial that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again.
     """
@@ -93,32 +133,64 @@ def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[s
     if source is None:
         return
     asked = QuestionSet(source.title, with_reference(source))
-    calibration = start_calibration(data, models, stages, source, asked)
-    outcomes = list(calibration.initial.values())
-    if not {"correct", "wrong"} <= set(outcomes):
-        progress.note(
-            f"{source.title}: no dial is set: the initial model answers {outcomes.count('correct')} of "
-            f"{len(outcomes)} questions right, and a dial takes right and wrong answers"
+    for form in data.prompts.forms:
+        calibration = start_calibration(
+            data, models, stages, source, asked, form, data.config.evaluation.form_questions
         )
-        return
-    for method, adapter in adapters.items():
-        found = processes.from_main(find_dial(adapter.folder) if processes.is_main() else None)
-        if found and (found.target, found.data, found.score) != (HIGHEST_THS.metric, source, DEFAULT_SCORE):
-            file = adapter.folder / FILE_NAME
-            progress.note(f"{method}: its dial was set otherwise and is kept; to have it set again, delete {file}")
+        if why_not := calibration.why_not:
+            progress.note(f"{source.title}, form {form.name}: no dial is set: {why_not}")
             continue
-        rows = calibration.answers(data, models, stages, method, adapter)
-        dial, _ = choose_dial(data, calibration, method, rows, HIGHEST_THS, DEFAULT_SCORE)
-        if processes.is_main():
-            save_dial(adapter.folder, dial)
-        processes.wait()
+        for method, adapter in adapters.items():
+            _set_dial(data, models, stages, calibration, System.of_method(method, adapter))
 
 
-def plan_dials(config: Config, calibration: SetSize) -> StagePlan:
+def _set_dial(data: RunData, models: Models, stages: Stages, calibration: CalibrationSet, system: System) -> None:
+    assert system.adapter is not None
+    folder = system.adapter.folder
+    form, main = calibration.form.name, data.prompts.forms[0].name
+    stored = processes.from_main(find_dials(folder, main) if processes.is_main() else None)
+    scores = default_scores(data.config, calibration.form)
+    found = stored.forms.get(form) if stored else None
+    is_as_set = found and (found.target, found.data) == (HIGHEST_THS.metric, calibration.source)
+    if found and not (is_as_set and found.score in scores):
+        kept = f"{system.name}, form {form}: its dial was set otherwise and is kept"
+        progress.note(f"{kept}; to have it set again, delete {folder / FILE_NAME}")
+        return
+    dial, _ = calibrated(data, models, stages, calibration, system, HIGHEST_THS, scores)
+    if dial.gate_line:
+        progress.note(f"{system.name}, form {form}: {dial.gate_line}")
+    if processes.is_main():
+        save_dials(folder, main, (dict(stored.forms) if stored else {}) | {form: dial})
+    processes.wait()
+
+
+def calibrated(
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    calibration: CalibrationSet,
+    system: System,
+    target: Target,
+    scores: Sequence[ScoreName],
+) -> tuple[SavedDial, list[MetricRecord]]:
+    """``choose_dial`` after asking a tuned model what it takes."""
+    rows = calibration.answers(data, models, stages, system)
+    ordinary: list[OrdinaryPrompt] = []
+    if has_sentences(data.config.prompt, calibration.form):
+        ordinary = ordinary_prompts(data, models, stages, system, calibration.form)
+    return choose_dial(data, calibration, system.name, rows, ordinary, target, scores)
+
+
+def plan_dials(config: Config, calibration: SetSize) -> list[StagePlan]:
     """The cost of ``set_dials``."""
     methods = config.training.methods
     does = f"sets the refusal dial of {', '.join(methods)}; greedy answers"
-    return plan_answers(config, calibration, [INIT_BASIC, *methods], "calibration", does)
+    main, *others = forms_of(config.prompt)
+    plans = [plan_answers(config, calibration, [INIT_BASIC, *methods], "calibration", does)]
+    first = calibration.first(config.evaluation.form_questions)
+    for form in others:
+        plans.append(plan_answers(config, first, [INIT_REFUSE, *methods], f"calibration, form {form.name},", does))
+    return plans + [plan_gate(config, form, methods) for form in (main, *others) if has_sentences(config.prompt, form)]
 
 
 def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) -> dict[str, dict[str, list[Prediction]]]:
@@ -126,22 +198,37 @@ def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) ->
 
     ``same``: of each method, the one whose adapter it has. Empty without any dial.
     """
-    adapters = data.folder / "adapters"
-    dials = {method: dial for method, first in same.items() if (dial := find_dial(adapters / first))}
+    dials = stored_dials(data, same, data.prompts.forms[0])
     if not dials:
         return {}
+    return {
+        title: {INIT_BASIC: systems[INIT_BASIC]} | dialled_predictions(data, dials, title, systems)
+        for title, systems in predictions.items()
+    }
+
+
+def stored_dials(data: RunData, same: Mapping[str, str], form: Form) -> dict[str, SavedDial]:
+    """Those of a form, by method. ``same``: of each method, the one whose adapter it has."""
+    main = data.prompts.forms[0].name
+    stored = {method: find_dials(data.folder / "adapters" / first, main) for method, first in same.items()}
+    return {method: dials.forms[form.name] for method, dials in stored.items() if dials and form.name in dials.forms}
+
+
+def dialled_predictions(
+    data: RunData, dials: Mapping[str, SavedDial], title: str, systems: Mapping[str, list[Prediction]]
+) -> dict[str, list[Prediction]]:
+    """A set's predictions of each method that has a dial, as its dial has them."""
     phrases = data.config.prompt.all_refusal_phrases
-    found = {}
-    for title, systems in predictions.items():
-        questions = {question.id: question for question in data.test_sets[title]}
-        found[title] = {INIT_BASIC: systems[INIT_BASIC]} | {
-            with_dial(method): [_with(dial, row, questions[row.id], phrases) for row in systems[method]]
-            for method, dial in dials.items()
-        }
-    return found
+    questions = {question.id: question for question in data.test_sets[title]}
+    return {
+        with_dial(method): [_with(dial, row, questions[row.id], phrases) for row in systems[method]]
+        for method, dial in dials.items()
+    }
 
 
 def _with(dial: SavedDial, row: Prediction, question: Question, phrases: tuple[str, ...]) -> Prediction:
+    if not passes(row, dial.score, dial.setting.gate):
+        return row
     if refuses(refusal_score(row, dial.score), dial.threshold):
         return replace(row, output=dial.refusal, outcome="refused", is_unparsable=False, is_hedged=False)
     answer, outcome = row.suppressed_output, row.suppressed_outcome
@@ -159,19 +246,23 @@ def choose_dial(
     calibration: CalibrationSet,
     method: str,
     rows: Sequence[Prediction],
+    ordinary: Sequence[OrdinaryPrompt],
     target: Target,
-    score: ScoreName,
+    scores: Sequence[ScoreName],
 ) -> tuple[SavedDial, list[MetricRecord]]:
     """The dial of a method, and its metrics on the calibration questions, without it and with it.
 
-    ``rows``: the method's answers to them.
+    ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate. ``scores``: the
+    best of them is taken, all of which see the same signal.
     """
-    questions, prompts = calibration.asked.questions, data.prompts
-    choice = choose(rows, calibration.initial, score, target)
-    title = calibration.asked.title
-    metrics = measure_dial(data.config, method, title, calibration.initial, rows, score, choice.threshold)
+    prompts, initial, form = data.prompts, calibration.initial, calibration.form
+    closed = gate(ordinary, rows, scores[0])
+    at = closed.at if closed else None
+    score = best_score(rows, initial, scores, at)
+    choice = choose(rows, initial, score, target, at, len(scores))
+    setting = Setting(score, choice.threshold, at)
+    metrics = measure_dial(data.config, method, calibration.asked.title, initial, rows, setting)
     without, achieved = (_point(record) for record in metrics)
-    is_chat = prompts.prompt(questions[0], "refuse").is_chat
     dial = SavedDial(
         score=score,
         **asdict(choice),
@@ -181,12 +272,13 @@ def choose_dial(
         guarantee=guarantee(target),
         data=calibration.source,
         n=len(rows),
-        n_known=sum(outcome == "correct" for outcome in calibration.initial.values()),
+        n_known=sum(outcome == "correct" for outcome in initial.values()),
         without_dial=without,
         achieved=achieved,
         refusal=data.config.prompt.refusal,
-        refusal_token_ids=refusal_token_ids(prompts, questions),
-        end_token_ids=tuple(sorted(prompts.end_token_ids(is_chat))),
+        refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
+        end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
+        gate=closed,
     )
     return dial, metrics
 
@@ -217,11 +309,10 @@ def measure_dial(
     title: str,
     initial: Mapping[str, Outcome],
     rows: Sequence[Prediction],
-    score: ScoreName,
-    threshold: float,
+    setting: Setting,
 ) -> list[MetricRecord]:
-    """Metrics of a method's answers ``rows`` to the set ``title``, as they are and at a threshold of the dial."""
-    outcomes = {method: outcomes_of(rows), with_dial(method): dialled_outcomes(rows, score, threshold)}
+    """Metrics of a method's answers ``rows`` to the set ``title``, as they are and with the dial."""
+    outcomes = {method: outcomes_of(rows), with_dial(method): dialled_outcomes(rows, *setting)}
     n, seed = config.evaluation.n_bootstrap, config.seed
     return [summarize(name, title, initial, own, resamples=n, seed=seed) for name, own in outcomes.items()]
 

@@ -11,7 +11,7 @@ from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_method
-from grait.model.forms import Form, form_key
+from grait.model.forms import Form, form_key, has_sentences
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
@@ -21,7 +21,7 @@ from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, Question, RefusedRecord
 from grait.runtime import processes
-from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
+from grait.runtime.artifacts import Stage, read_rows, required_columns, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
 
 HEADINGS = {
@@ -69,7 +69,10 @@ def answer_questions(
     purpose: Literal["evaluation", "calibration", "forms", "unanswerable"] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
-    key = answers_key(data, system, asked.questions) | {"columns": [column.name for column in fields(Prediction)]}
+    form = system.form or data.prompts.forms[0]
+    has_gate = system.asked == "refuse" and has_sentences(data.config.prompt, form)
+    columns = [column.name for column in fields(Prediction)] if has_gate else required_columns(Prediction)
+    key = answers_key(data, system, asked.questions) | {"columns": columns}
     within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name
     stage = Stage(within / asked.title / system.name, key)
 
@@ -217,6 +220,7 @@ def write_results(
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
         forms=forms.records,
         form_differences=forms.differences,
+        dialled_forms=forms.dialled,
         refused=list(refused),
     )
     if processes.is_main():

@@ -1,6 +1,7 @@
 """Part of stage 4, where there are several forms: every system's answers in each, trained or only asked."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from grait.config import Config
 from grait.evaluation.forms import FormAnswers, by_form
@@ -8,6 +9,7 @@ from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_REFUSE, METHODS, main_method
 from grait.model.forms import forms_of, untaught_forms
 from grait.pipeline.data import RunData
+from grait.pipeline.dialled_forms import dialled_forms
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
 from grait.pipeline.models import Models
 from grait.pipeline.results import Answered, FormResults
@@ -37,7 +39,8 @@ def trained_forms(
         }
         for form, datasets in found.items()
     }
-    return form_results(data, named, main_method(same))
+    results = form_results(data, named, main_method(same))
+    return replace(results, dialled=dialled_forms(data, predictions, same))
 
 
 def answers_by_form(

@@ -114,7 +114,8 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
         plans.append(plan_replay(config))
     plans += [plan_training(config, training_set, method) for method in methods]
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
-    plans += [plan_dials(config, calibration) for calibration in others[n_tests:]]
+    for calibration in others[n_tests:]:
+        plans += plan_dials(config, calibration)
     if config.evaluation.probes:
         plans += [*plan_side_effects(config), plan_conversations(config, others[0])]
     for tests in others[:n_tests]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from grait.dial.curve import dial_curve, dial_points, operating_curve
-from grait.dial.stored import find_dial
+from grait.dial.stored import find_dials
 from grait.display.contents import ComparisonRecords, DialRecords, RunRecords
 from grait.errors import reason
 from grait.evaluation.curves import ranking_curve
@@ -61,24 +61,29 @@ def run_page(
         summary=result.summary,
         side_effects=result.side_effects.records,
         drift=result.side_effects.drift,
-        dial=_dial(folder, result, same),
+        dial=_dial(data, result, same),
         dialled_metrics=result.dialled_metrics,
         forms=result.forms,
         refused=result.refused,
         form_differences=result.form_differences,
         conversations=result.side_effects.conversations,
+        dialled_forms=result.dialled_forms,
     )
     return page.run_report(run)
 
 
-def _dial(folder: Path, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
-    """The calibrated dial of the run's main method, else of the first method that has one, on all sets it was asked."""
+def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
+    """The dials of the run's main method, else of the first method that has one in the main form, on all sets of it."""
+    folder, main_form = result.folder, data.prompts.forms[0].name
     main = same.get(main_method(same))
     order = sorted(dict.fromkeys(same.values()), key=lambda method: method != main)
-    dials = {method: dial for method in order if (dial := find_dial(folder / "adapters" / method))}
+    found = {method: find_dials(folder / "adapters" / method, main_form) for method in order}
+    dials = {method: own.forms for method, own in found.items() if own and main_form in own.forms}
     if not dials:
         return None
-    method, saved = next(iter(dials.items()))
+    method, by_form = next(iter(dials.items()))
+    saved = by_form[main_form]
+    score, threshold, gate = saved.setting
     of_calibration = [
         read_rows(folder / "calibration" / saved.data.title / system / "predictions.parquet", Prediction)
         for system in (INIT_BASIC, method)
@@ -88,9 +93,9 @@ def _dial(folder: Path, result: RunResult, same: Mapping[str, str]) -> DialRecor
     curves, chosen = {}, {}
     for title, (before, after) in asked.items():
         initial = {row.id: row.outcome for row in before}
-        curves[title] = dial_curve(after, initial, saved.score)
-        (chosen[title],) = dial_points(after, initial, saved.score, np.array([saved.threshold]))
-    return DialRecords(method, saved, curves, chosen)
+        curves[title] = dial_curve(after, initial, score, gate)
+        (chosen[title],) = dial_points(after, initial, score, np.array([threshold]), gate)
+    return DialRecords(method, saved, by_form, curves, chosen)
 
 
 def comparison_page(

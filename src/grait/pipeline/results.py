@@ -64,10 +64,14 @@ class SideEffects:
 
 @dataclass(frozen=True)
 class FormResults:
-    """Results by form; empty where there is one. ``differences``: of the main system and others, over trained forms."""
+    """Results by form; empty where there is one. ``differences``: of the main system and others, over trained forms.
+
+    ``dialled``: of each method with its dials, in trained forms.
+    """
 
     records: list[FormRecord] = field(default_factory=list)
     differences: list[DifferenceRecord] = field(default_factory=list)
+    dialled: list[FormRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class RunResult:
     the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
     model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
     in each of ``prompt.forms`` and ``evaluation.forms`` and their means, where there are several; ``form_differences``:
-    as ``differences``, of the means over trained forms. ``refused``: of test questions without a reference.
+    as ``differences``, of the means over trained forms; ``dialled_forms``: as ``forms``, of trained forms with their
+    dials. ``refused``: of test questions without a reference.
     """
 
     folder: Path
@@ -96,11 +101,12 @@ class RunResult:
     forms: list[FormRecord] = field(default_factory=list)
     refused: list[RefusedRecord] = field(default_factory=list)
     form_differences: list[DifferenceRecord] = field(default_factory=list)
+    dialled_forms: list[FormRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
-        of_forms, dialled = ("forms", "form_differences"), ("dialled_metrics", "dialled_differences")
+        of_forms, dialled = ("forms", "form_differences", "dialled_forms"), ("dialled_metrics", "dialled_differences")
         names = ("metrics", "groups", "differences", *of_forms, *dialled)
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
         return found | {REFUSED: self.refused} | self.side_effects.files

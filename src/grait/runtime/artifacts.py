@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -162,8 +162,12 @@ def write_rows(path: Path, rows: Sequence[Any]) -> None:
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """Read parquet rows back into dataclasses. Raises ArtifactError when the columns are not those of ``kind``."""
+    """Read parquet rows back into dataclasses. Raises ArtifactError when the columns are not those of ``kind``.
+
+    The last ones may be absent where they have defaults: files of before they were kept.
+    """
     expected = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    needed = required_columns(kind)
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -172,6 +176,11 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
         ) from error
     if table.num_rows == 0 and not table.column_names:
         return []
-    if table.column_names != expected:
+    if table.column_names not in (expected, needed):
         raise ArtifactError(f"{path}: expected the columns {expected}, found {table.column_names}")
     return [kind(**row) for row in table.to_pylist()]
+
+
+def required_columns(kind: type) -> list[str]:
+    """The columns without defaults."""
+    return [field.name for field in fields(kind) if field.default is MISSING]
