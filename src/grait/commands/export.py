@@ -202,7 +202,7 @@ def _rendered_otherwise(data: RunData, examples: Sequence[Example], recipe: Reci
     n = 0
     for example in examples:
         try:
-            text = str(data.prompts.tokenizer.apply_chat_template(example.conversation, tokenize=False))
+            text = data.prompts.templated(example.conversation)
         except Exception:  # a template raises what it likes
             text = ""
         n += not text.startswith(example.prompt + example.completion + recipe.end)

@@ -44,6 +44,7 @@ from grait.influence.margins import label_separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.selection import by_question
 from grait.records import ComparisonRecord, FormRecord, MetricRecord, Prediction, SideEffectRecord
+from grait.runtime.printable import printable
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -429,7 +430,7 @@ def _report(template: str, pictures: _Pictures, **values: Any) -> Report:
         script=Markup(script),
         script_digest=digest,
     )
-    return Report(page, pictures.drawn)
+    return Report(printable(page), pictures.drawn)
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:

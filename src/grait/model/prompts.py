@@ -10,9 +10,10 @@ model's chat template, or the same plain text when the model has none.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from string import ascii_uppercase
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
@@ -80,8 +81,9 @@ class PromptFormat:
 
     ``shots``: solved questions put before the question of a knowledge query. ``topic_shots``: by topic, those that
     questions of this topic have instead.
-    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. Raises ModelError
-    where the config names chat forms and the tokenizer has no chat template.
+    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. ``moment``: what a
+    chat template that tells the date takes for now; None for the clock. Raises ModelError where the config names chat
+    forms and the tokenizer has no chat template.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -89,6 +91,7 @@ class PromptFormat:
     shots: tuple[Question, ...] = ()
     answer_form: AnswerForm = "text"
     topic_shots: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
+    moment: datetime | None = None
 
     def __post_init__(self) -> None:
         chats = [form.name for form in self.forms if form.is_chat]
@@ -211,10 +214,15 @@ class PromptFormat:
     def chat(self, messages: Sequence[dict[str, str]]) -> Prompt:
         """Messages in the chat template, up to the model's turn. Raises ModelError where the template refuses them."""
         try:
-            text = str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+            text = self.templated(messages, add_generation_prompt=True)
         except Exception as error:
             raise ModelError(f"the chat template refuses the prompt: {reason(error)}") from error
         return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)
+
+    def templated(self, messages: Sequence[dict[str, str]], **options: Any) -> str:
+        """Messages in the chat template, at the run's moment."""
+        clock = {"strftime_now": self.moment.strftime} if self.moment else {}
+        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, **clock, **options))
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.
@@ -242,7 +250,7 @@ class PromptFormat:
     def _turn_end(self) -> int:
         """The token that the chat template writes after an answer, else the end-of-text token."""
         turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
-        text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        text = self.templated(turns)
         after = self.tokenizer(text.rpartition("ANSWER")[2].lstrip(), add_special_tokens=False)["input_ids"]
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         return int(after[0] if after and after[0] in special else self.tokenizer.eos_token_id)

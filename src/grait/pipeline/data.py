@@ -1,21 +1,28 @@
 """What a run reads: its questions, its solved examples and its prompts. No model is loaded here."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
 
 from grait.config import Config
 from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.data.replay import ReplayPrompt, draw_replay
-from grait.errors import DataError
+from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
 from grait.model.completions import TokenizedExample
 from grait.model.forms import Form
 from grait.model.load import load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.records import Question
-from grait.runtime import progress
+from grait.runtime import processes, progress
+
+MOMENT = "moment.json"
+"""In the run folder: the time that the chat template tells, where it tells one."""
 
 
 @dataclass
@@ -70,6 +77,30 @@ class RunData:
         return draw_replay(self.config.replay, self.config.seed)
 
     @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return load_tokenizer(self.config.model)
+
+    @cached_property
+    def moment(self) -> datetime | None:
+        """What a chat template that tells the date takes for now: when the run was begun, whenever it goes on.
+
+        None for a template that does not look at the clock.
+        """
+        if "strftime_now" not in str(self.tokenizer.chat_template):
+            return None
+        path = self.folder / MOMENT
+        try:
+            found = datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["moment"])
+        except FileNotFoundError:
+            found = datetime.now().replace(microsecond=0)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                f'{path}: expected {{"moment": "2026-01-31T12:00:00"}}, the time that the chat template tells; write '
+                "the day of the run there, or delete the file to run again with the time of now"
+            ) from error
+        return processes.from_main(found)
+
+    @cached_property
     def prompts(self) -> PromptFormat:
         """Questions as the model's tokenizer has them, in the words of the config."""
         letters = self.config.knowledge.scoring in ("auto", "letter")
@@ -80,8 +111,9 @@ class RunData:
                 [*([self.config.data] if self.has_training else []), *self.config.evaluation.all_sets],
                 self.config.prompt.n_shots,
             ),
-            tokenizer=load_tokenizer(self.config.model),
+            tokenizer=self.tokenizer,
             config=self.config.prompt,
+            moment=self.moment,
             answer_form="letter" if letters else "text",
         )
 
