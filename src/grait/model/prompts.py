@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from grait.config import PromptConfig
 from grait.errors import ModelError, reason
+from grait.model.clock import at_moment
 from grait.model.forms import Form, forms_of
 from grait.records import Asked, Question
 
@@ -221,8 +222,9 @@ class PromptFormat:
 
     def templated(self, messages: Sequence[dict[str, str]], **options: Any) -> str:
         """Messages in the chat template, at the run's moment."""
-        clock = {"strftime_now": self.moment.strftime} if self.moment else {}
-        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, **clock, **options))
+        if self.moment:
+            options["chat_template"] = at_moment(self.tokenizer.get_chat_template(), self.moment)
+        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.

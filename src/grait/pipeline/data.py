@@ -14,6 +14,7 @@ from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
+from grait.model.clock import tells_time
 from grait.model.completions import TokenizedExample
 from grait.model.forms import Form
 from grait.model.load import load_tokenizer
@@ -86,7 +87,7 @@ class RunData:
 
         None for a template that does not look at the clock.
         """
-        if "strftime_now" not in str(self.tokenizer.chat_template):
+        if not tells_time(str(self.tokenizer.chat_template)):
             return None
         path = self.folder / MOMENT
         try:
