@@ -37,7 +37,7 @@ _QUOTES = str.maketrans(
 )
 
 # Letters that Unicode does not decompose into a base letter and an accent.
-_PLAIN_LETTERS = str.maketrans(
+PLAIN_LETTERS = str.maketrans(
     dict(zip("\u00f8\u0142\u0111\u00f0\u0131\u0127\u014b", "olddihn", strict=True))
     | {"\u00fe": "th", "\u00e6": "ae", "\u0153": "oe"}
 )
@@ -88,7 +88,7 @@ def own_reply(output: str) -> str:
 def _tokens(text: str) -> tuple[str, ...]:
     """Folded words of a text, articles included."""
     text = unicodedata.normalize("NFKD", straighten(text).casefold())
-    text = unicodedata.normalize("NFKC", _ACCENT.sub("", text)).translate(_PLAIN_LETTERS).translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", _ACCENT.sub("", text)).translate(PLAIN_LETTERS).translate(_QUOTES)
     text = re.sub(r"(?<=\w)'(?=\w)", "", text)
     text = _THOUSANDS.sub("", text)
     text = _DATE.sub(r"\1 \2 \3", text)
