@@ -42,7 +42,9 @@ PLAIN_LETTERS = str.maketrans(
     | {"\u00fe": "th", "\u00e6": "ae", "\u0153": "oe"}
 )
 
-_ACCENT = re.compile("[\u0300-\u036f]")
+_ACCENT = re.compile("[\u0300-\u036f\u064b-\u0655\u0670\u0640]")  # also Arabic vowel marks and the hamza on its letters
+_SIGNS = "".join(letter for letter in map(chr, range(0x900, 0xE00)) if unicodedata.category(letter)[0] == "M")
+"""Vowel signs of the scripts of India, which are parts of words."""
 _FORMAT_CHARACTER = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _DIGIT_THEN_FRACTION = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
 _DIGIT_THEN_EXPONENT = re.compile("(?<=[0-9])(?=[\u00b9\u00b2\u00b3\u2070\u2074-\u207b])")
@@ -54,14 +56,17 @@ _TOKEN = re.compile(
     r"""
     (?:(?<![\w.)\]])[+-](?=\.?\d))?          # +49, -40; but no sign in 1939-1945
     (?:(?<![\w.])\.(?=[^\W_]))?              # .de, .5; but not the end of a sentence
-    [^\W_]+(?:(?<=\d)[.:/^](?=\d)[^\W_]+)*   # a word, 3.14, 10:30, 1/2, 10^6
+    (?:[^\W_]|[SIGNS])+(?:(?<=\d)[.:/^](?=\d)[^\W_]+)*   # a word, 3.14, 10:30, 1/2, 10^6
     (?:(?:\+{1,2}|\#)(?![^\W_]))?            # C++, C#, A+
-    """,
+    """.replace("SIGNS", _SIGNS),
     re.VERBOSE,
 )
 
 # Scripts that put no spaces between words: Thai to Tibetan, Myanmar, Khmer, kana, Han.
 _UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_HANGUL = re.compile("[\uac00-\ud7a3]$")
+_ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|dell|dall|nell|sull|all|quell|un)'(?=\w)", re.IGNORECASE)
+_SUFFIX = re.compile(r"(?<=\w{3})'(?!(?:t|s|re|ve|ll|d|m)\b)[^\W\d_]+")
 _POSSESSIVE = re.compile(r"(?<=[\w#+])'s\b", re.IGNORECASE)
 _NEXT_QUESTION = re.compile(r"\n\s*(?:question|q)\s*\d*\s*[:.]", re.IGNORECASE)
 
@@ -127,6 +132,8 @@ def _holds(text: str, part: str) -> bool:
     """Whether ``part`` stands in ``text`` on word boundaries; both normalised, ``part`` not empty."""
     if _UNSPACED.search(part):
         return part in text
+    if _HANGUL.search(part):  # particles and "is" are written on to a word
+        return f" {part}" in f" {text}"
     return f" {part} " in f" {text} "
 
 
@@ -134,7 +141,8 @@ def contains_answer(text: str, answer: str) -> bool:
     """Whether the answer occurs in the text, both normalised, on word boundaries.
 
     An article counts only where both have it or neither needs it: ``The Who`` is found in ``It is The Who.`` and not
-    in ``Who knows?``. A possessive holds its owner (``Einstein's`` holds ``Einstein``). Answers in a script that is
+    in ``Who knows?``. A possessive holds its owner (``Einstein's`` holds ``Einstein``), and so do elisions and suffixes
+    (``l'Allemagne``, ``Ankara'dır``), and Korean words with what is written on to them. Answers in a script that is
     written without spaces (Han, kana, Thai, ...) are found anywhere. An answer that is only punctuation has to be the
     whole text.
     """
@@ -142,10 +150,8 @@ def contains_answer(text: str, answer: str) -> bool:
     if not plain_answer:
         return bool(answer.strip()) and _squeeze(text) == _squeeze(answer)
     answer_with_articles = normalize(answer, keep_articles=True)
-    readings = [text]
-    owners = _POSSESSIVE.sub("", straighten(text))
-    if owners != text:
-        readings.append(owners)
+    plain = straighten(text)
+    readings = dict.fromkeys([text, *(ends.sub(" ", plain) for ends in (_POSSESSIVE, _ELISION, _SUFFIX) if "'" in plain)])
     return any(
         _holds(normalize(reading), plain_answer) or _holds(normalize(reading, keep_articles=True), answer_with_articles)
         for reading in readings

@@ -99,22 +99,25 @@ class PackReader:
     def read(self, output: str) -> Refusal:
         """As ``refusal.detect_refusal``, by this language's lists alone."""
         text = self._without_quotations(straighten(own_reply(output).translate(_BRACKETS)))
-        refused = answered = False
+        whole = self.lists.without_fillers(self.lists.key(text))
+        shields = [shield for shield in self.shields if shield in whole]
+        refused = answered = begun = False  # begun: by a guess whose answer is to follow
         for part in self._parts(text):
-            if self._refuses(self._masked(part.core)):
+            if self._refuses(self._masked(part.core, shields)):
                 refused = True
                 answered = answered or self._gives_reference(part) or self._guesses_beside(part)
             else:
-                answered = answered or self._asserts(part)
+                answered = answered or self._asserts(part, begun)
+            begun = self._holds(part, "guesses") and not self._new(part.raw)
         if not refused:
             return "none"
         return "refused_then_answered" if answered else "refused"
 
-    def _masked(self, core: str) -> str:
-        """Without reference answers and titles that read like a refusal, and without phrases of the question, unless
-        one is all that is said."""
-        for shield in self.shields:
-            core = core.replace(shield, f" {_MASK} ")
+    def _masked(self, core: str, shields: Sequence[str]) -> str:
+        """Without reference answers and titles that read like a refusal, of which it may be a part, and without phrases
+        of the question, unless one is all that is said."""
+        for shield in shields:
+            core = _MASK if core in shield else core.replace(shield, f" {_MASK} ")
         if self._refuses(self.asked):
             for phrase in self.phrases:
                 if phrase in self.asked and core != phrase:
@@ -178,14 +181,19 @@ class PackReader:
 
     def _guesses_beside(self, part: _Part) -> bool:
         """``Ich weiß nicht vielleicht Lyon``: a guess in a part that refuses, after the phrase."""
+        if self.lists.words.unspaced:
+            left = part.key
+            for phrase in self.phrases:
+                left = left.replace(phrase, " ")
+            return self._holds(part, "guesses") and not self._holds(part, "advice") and bool(self._new(left))
         for guess in _folded(self.lists, "guesses"):
             _, found, after = part.key.partition(guess)
             if found and not self._holds(part, "advice") and self._has_name(self._new_in(part.raw, after)):
                 return not any(phrase in self.lists.without_fillers(guess + after) for phrase in self.phrases)
         return False
 
-    def _asserts(self, part: _Part) -> bool:
-        """Whether a part without a refusal gives an answer, right or wrong."""
+    def _asserts(self, part: _Part, begun: bool) -> bool:
+        """Whether a part without a refusal gives an answer, right or wrong. ``begun``: the part before was a guess."""
         if self._gives_reference(part):
             return True
         if self._holds(part, "advice"):
@@ -193,7 +201,7 @@ class PackReader:
         new = self._new(part.raw)
         if not new:
             return False
-        if self._holds(part, "guesses"):
+        if begun or self._holds(part, "guesses"):
             return True
         if part.key.startswith(_folded(self.lists, "talk")):
             return False
@@ -212,7 +220,7 @@ class PackReader:
         """The words, as they were written, that neither the question nor talk explains."""
         if self.lists.words.unspaced:
             left = self.lists.key(raw)
-            for name in ("talk", "turns", "guesses", "words"):
+            for name in ("fillers", "talk", "turns", "guesses", "words"):
                 for text in _folded(self.lists, name):
                     left = left.replace(text, " ")
             return [word for word in left.split() if word != _MASK and word not in self.lists.key(self.question.question)]
