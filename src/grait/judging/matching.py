@@ -4,11 +4,13 @@ The published evaluation of GRAIT and CRaFT looks for a lower-cased alias anywhe
 ``2`` is found in ``12``; here an alias has to stand on word boundaries.
 """
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
 from string import ascii_uppercase
 
+from grait.languages import question_marks
 from grait.records import Question
 
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -68,11 +70,19 @@ _HANGUL = re.compile("[\uac00-\ud7a3]$")
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|dell|dall|nell|sull|all|quell|un)'(?=\w)", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?<=\w{3})'(?!(?:t|s|re|ve|ll|d|m)\b)[^\W\d_]+")
 _POSSESSIVE = re.compile(r"(?<=[\w#+])'s\b", re.IGNORECASE)
-_NEXT_QUESTION = re.compile(r"\n\s*(?:question|q)\s*\d*\s*[:.]", re.IGNORECASE)
+_NEXT_QUESTION = re.compile(
+    rf"\n\s*(?:(?:{'|'.join(map(re.escape, question_marks()))})\s*\d*\s*[:.\uff1a]|(?:user|human|assistant)\s*:)",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:#\d{2,5}|#x[0-9a-f]{2,4}|amp|quot|apos|lt|gt|nbsp|[lr]squo|[lr]dquo);", re.IGNORECASE)
 
 
 def straighten(text: str) -> str:
-    """The text in Unicode NFKC with straight quotes, apostrophes and hyphens, without invisible characters."""
+    """The text in Unicode NFKC with straight quotes, apostrophes and hyphens, without invisible characters.
+
+    Characters that are written as in HTML (``don&#39;t``) are read.
+    """
+    text = _ENTITY.sub(lambda found: html.unescape(found.group()), text)
     text = _DIGIT_THEN_FRACTION.sub(" ", text.translate(_QUOTES))
     text = _DIGIT_THEN_EXPONENT.sub("^", text)
     text = unicodedata.normalize("NFKC", text).translate(_QUOTES).replace("\u2044", "/")
@@ -80,9 +90,9 @@ def straighten(text: str) -> str:
 
 
 def own_reply(output: str) -> str:
-    """The output up to the point where the model goes on to invent a next ``Question:`` or ``Q:`` line.
+    """The output up to the point where the model goes on to invent a next ``Question:``, ``Q:`` or ``User:`` line.
 
-    Base models do so after few-shot prompts. Everything after it answers another question and is never judged.
+    In any of our languages (``Frage:``). Base models do so after few-shot prompts. Everything after it answers another question and is never judged.
     """
     start = len(output) - len(output.lstrip())
     found = _NEXT_QUESTION.search(output, start)

@@ -32,7 +32,13 @@ def is_talk(text: str) -> bool:
 class Reader:
     """One question, in whose light clauses are read: its words, and phrases that are titles or answers of its own."""
 
-    def __init__(self, question: Question, phrases: tuple[Texts, ...], replies: tuple[Texts, ...]) -> None:
+    def __init__(
+        self,
+        question: Question,
+        phrases: tuple[Texts, ...],
+        replies: tuple[Texts, ...],
+        statements: tuple[Texts, ...] = (),
+    ) -> None:
         self.question = question
         self.words = without_fillers(plain_words(question.question))
         self.known = frozenset(self.words)
@@ -43,8 +49,9 @@ class Reader:
         self.shields = tuple(
             reference
             for reference in references
-            if reference in replies or any(find(reference, phrase) for phrase in phrases)
+            if reference in replies or any(find(reference, phrase) for phrase in (*phrases, *statements))
         )
+        self.statements = statements
         self.replies = tuple(reply for reply in replies if reply not in self.shields)
 
     # -- refusing ----------------------------------------------------------------------------------------------
@@ -58,6 +65,12 @@ class Reader:
             for phrase in self.phrases
             for i in find(texts, phrase)
             if not self._is_about_something_else(texts, i, i + len(phrase))
+        ]
+        spans += [
+            (i, i + len(statement))
+            for statement in self.statements
+            for i in find(texts, statement)
+            if _begins(words, i) and not self._has_another_object(texts[i + len(statement) :])
         ]
         spans += [
             (i, i + len(reply))
@@ -200,6 +213,11 @@ def _has_capital(words: list[Word]) -> bool:
 def _stands_alone(words: tuple[Word, ...], start: int, end: int) -> bool:
     """A whole clause, or a part between commas: ``Unknown, sorry``; not ``an unknown painter``."""
     return (start == 0 or words[start].after_comma) and (end == len(words) or words[end].after_comma)
+
+
+def _begins(words: tuple[Word, ...], start: int) -> bool:
+    """At the beginning of a clause, after a comma, or after mere talk: ``Well it is not known ...``."""
+    return start == 0 or words[start].after_comma or all(is_talk(word.text) for word in words[:start])
 
 
 def _is_title(phrase: Texts, after: Texts) -> bool:

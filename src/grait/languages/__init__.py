@@ -85,6 +85,9 @@ def refusal_words(language: Language) -> RefusalWords:
 
 @cache
 def question_marks() -> tuple[str, ...]:
-    """What stands before a question in plain text, in all languages, without the colon: ``Question``, ``Q``, ``F``."""
-    marks = [mark for language in get_args(Language) for mark in (instructions(language).question, instructions(language).q)]
-    return tuple(dict.fromkeys(mark.rstrip(" :：") for mark in marks))
+    """What stands before a question in plain text, in all languages, without the colon: ``Question``, ``Frage``, ``Q``.
+
+    Of the short marks only the English one: other letters are those of options.
+    """
+    marks = [instructions(language).question for language in get_args(Language)]
+    return tuple(dict.fromkeys(mark.rstrip(" :：") for mark in (*marks, instructions("en").q)))
