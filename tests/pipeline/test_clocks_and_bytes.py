@@ -93,7 +93,7 @@ CLOCKS = [
     "{{ strftime_now('%H:%M') }}",
     "{{ strftime_now('%Y-%m-%d') }}",
     "{{ strftime_now('%B %d, %Y') }}",
-    "{{ strftime_now(\"%A\") }}",
+    '{{ strftime_now("%A") }}',
     "{% set today = strftime_now('%j') %}{{ today }}",
     "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}26 Jul 2024{% endif %}",
     "{% set form = '%d %b' %}{{ strftime_now(form) }}",
@@ -171,12 +171,27 @@ def test_a_template_without_a_clock_leaves_no_moment(tiny: tuple[str, Files], tm
 
 # -- bytes ---------------------------------------------------------------------------------------------------------
 
-ODD = ["\x00", "\x01", "\x02", "\x08", "\x0e", "\x1b[1m", "\x1b]0;title\x07", "\x7f", "\x9b31m", "\ufffe", "\uffff", "\u202e"]
+ODD = [
+    "\x00",
+    "\x01",
+    "\x02",
+    "\x08",
+    "\x0e",
+    "\x1b[1m",
+    "\x1b]0;title\x07",
+    "\x7f",
+    "\x9b31m",
+    "\ufffe",
+    "\uffff",
+    "\u202e",
+]
 
 
 def test_text_is_shown_without_what_a_terminal_obeys() -> None:
     for text in ODD:
-        assert "\ufffd" in printable(text) and not re.search("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff\u202e]", printable(text))
+        assert "\ufffd" in printable(text) and not re.search(
+            "[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff\u202e]", printable(text)
+        )
     kept = "a\tb\nc\u00a0d \u0928\u200d\u092f \u0645\u06cc\u200c\u062e \U0001f468\u200d\U0001f469 中 \u00ad é"
     assert printable(kept) == kept
     assert well_formed("Wer \udcff\udcfe?") == "Wer \ufffd\ufffd?"

@@ -163,9 +163,9 @@ def test_a_run_of_another_host_that_is_alive_is_waited_for_until_it_shows_that(
 ) -> None:
     process = elsewhere(tmp_path)
     try:
-        with pytest.raises(ArtifactError, match=r"a run of another host is at work in it \(process \d+ on pod-a"):
-            with locked(tmp_path):
-                pass
+        said = r"a run of another host is at work in it \(process \d+ on pod-a"
+        with pytest.raises(ArtifactError, match=said), locked(tmp_path):
+            pass
     finally:
         process.kill()
         process.communicate()

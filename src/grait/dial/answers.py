@@ -21,12 +21,12 @@ class Reply:
 def refusal_token_ids(prompts: PromptFormat, questions: Sequence[Question]) -> tuple[int, ...]:
     """The refusal text with its end token as it follows the questions' prompts. DialError if that is not one way."""
     ways = {
-        prompts.completion(prompts.prompt(question, "refuse"), prompts.config.refusal).token_ids
+        prompts.completion(prompts.prompt(question, "refuse"), prompts.config.first_refusal).token_ids
         for question in questions
     }
     if len(ways) > 1:
         raise DialError(
-            f"the tokenizer writes {prompts.config.refusal!r} in {len(ways)} ways, depending on the question before "
-            "it; the dial needs one: use a model with a chat template"
+            f"the tokenizer writes {prompts.config.first_refusal!r} in {len(ways)} ways, depending on the question "
+            "before it; the dial needs one: use a model with a chat template"
         )
     return ways.pop()

@@ -92,7 +92,8 @@ def straighten(text: str) -> str:
 def own_reply(output: str) -> str:
     """The output up to the point where the model goes on to invent a next ``Question:``, ``Q:`` or ``User:`` line.
 
-    In any of our languages (``Frage:``). Base models do so after few-shot prompts. Everything after it answers another question and is never judged.
+    In any of our languages (``Frage:``). Base models do so after few-shot prompts. Everything after it answers another
+    question and is never judged.
     """
     start = len(output) - len(output.lstrip())
     found = _NEXT_QUESTION.search(output, start)
@@ -161,7 +162,9 @@ def contains_answer(text: str, answer: str) -> bool:
         return bool(answer.strip()) and _squeeze(text) == _squeeze(answer)
     answer_with_articles = normalize(answer, keep_articles=True)
     plain = straighten(text)
-    readings = dict.fromkeys([text, *(ends.sub(" ", plain) for ends in (_POSSESSIVE, _ELISION, _SUFFIX) if "'" in plain)])
+    readings = dict.fromkeys(
+        [text, *(ends.sub(" ", plain) for ends in (_POSSESSIVE, _ELISION, _SUFFIX) if "'" in plain)]
+    )
     return any(
         _holds(normalize(reading), plain_answer) or _holds(normalize(reading, keep_articles=True), answer_with_articles)
         for reading in readings

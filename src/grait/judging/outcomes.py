@@ -11,7 +11,9 @@ from grait.records import Outcome, Question
 FourWayOutcome = Literal["correct", "wrong", "right_refusal", "over_refusal"]
 
 
-def judge(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en") -> Outcome:
+def judge(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> Outcome:
     """The outcome of one output: refusal first, then correctness.
 
     ``phrases``, ``language``: what refuses, ``PromptConfig.refusing`` in a run. An output that refuses and then answers
@@ -27,14 +29,18 @@ def judge(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PH
     return "correct" if is_correct(output, question) else "wrong"
 
 
-def is_unparsable(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en") -> bool:
+def is_unparsable(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> bool:
     """Whether a multiple-choice output neither refuses nor names a single option; False for free-text questions."""
     if not question.choices or detect_refusal(output, question, phrases, language) == "refused":
         return False
     return parse_choice(output, question.choices) is None
 
 
-def is_hedged(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en") -> bool:
+def is_hedged(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> bool:
     """Whether an output refuses and answers all the same (``I don't know, but it is Paris``): counted as an answer."""
     return detect_refusal(output, question, phrases, language) == "refused_then_answered"
 

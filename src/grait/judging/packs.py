@@ -1,7 +1,8 @@
 """Does an output refuse in a language other than English? By that language's lists (``grait.languages``).
 
-A text is folded (case, accents, vowel marks, punctuation) and cut into parts at ends of sentences, commas and words such
-as "but". In languages that are written without spaces, spaces do not count and phrases are found anywhere in a part.
+A text is folded (case, accents, vowel marks, punctuation) and cut into parts at ends of sentences, commas and words
+such as "but". In languages that are written without spaces, spaces do not count and phrases are found anywhere in a
+part.
 """
 
 import re
@@ -37,7 +38,7 @@ def fold(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Lists:
     """A language's lists, folded; phrases with a space at both ends where words have spaces between them."""
 
@@ -51,13 +52,14 @@ class _Lists:
         return tuple(dict.fromkeys(self.key(text) for text in texts))
 
     def without_fillers(self, key: str) -> str:
-        for filler in self.fillers:
+        for filler in _folded(self, "fillers"):
             key = key.replace(filler, "" if self.words.unspaced else " ")
         return key
 
-    @property
-    def fillers(self) -> tuple[str, ...]:
-        return _folded(self, "fillers")
+
+@cache
+def _lists(language: Language) -> _Lists:
+    return _Lists(refusal_words(language))
 
 
 @cache
@@ -67,6 +69,13 @@ def _folded(lists: _Lists, name: str) -> tuple[str, ...]:
     if name in ("phrases", "openings", "endings", "replies"):
         keys = tuple(dict.fromkeys(core for key in keys if (core := lists.without_fillers(key)).strip()))
     return tuple(sorted(keys, key=len, reverse=True))
+
+
+@cache
+def _talk(lists: _Lists) -> frozenset[str]:
+    """Words that add nothing to an answer."""
+    names = ("words", "talk", "turns", "guesses", "fillers")
+    return frozenset(word for name in names for key in _folded(lists, name) for word in key.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ class PackReader:
 
     def __init__(self, question: Question, language: Language, own: Sequence[str]) -> None:
         self.question = question
-        self.lists = lists = _Lists(refusal_words(language))
+        self.lists = lists = _lists(language)
         of_config = tuple(core for phrase in own if (core := lists.without_fillers(lists.key(phrase))).strip())
         self.phrases = (*_folded(lists, "phrases"), *of_config)
         self.asked = lists.without_fillers(lists.key(question.question))
@@ -223,10 +232,10 @@ class PackReader:
             for name in ("fillers", "talk", "turns", "guesses", "words"):
                 for text in _folded(self.lists, name):
                     left = left.replace(text, " ")
-            return [word for word in left.split() if word != _MASK and word not in self.lists.key(self.question.question)]
-        known = {fold(word) for word in self.lists.words.words}
-        for name in ("talk", "turns", "guesses", "fillers"):
-            known |= {word for key in _folded(self.lists, name) for word in key.split()}
+            return [
+                word for word in left.split() if word != _MASK and word not in self.lists.key(self.question.question)
+            ]
+        known = _talk(self.lists)
         return [
             word
             for word in re.findall(r"[^\s,.;:!?\"'()\-]+", raw)

@@ -1,6 +1,7 @@
 """A clause of an output read in the light of its question: which phrases in it refuse, and whether it answers."""
 
 import re
+from functools import lru_cache
 
 from grait.judging import english
 from grait.judging.clauses import Clause, Word, plain_words, without_fillers
@@ -22,6 +23,25 @@ def find(words: Texts, part: Texts) -> list[int]:
     """Where ``part`` begins in ``words``."""
     n = len(part)
     return [i for i in range(len(words) - n + 1) if n and words[i : i + n] == part]
+
+
+@lru_cache(maxsize=32)
+def _by_first_word(phrases: tuple[Texts, ...]) -> dict[str, list[Texts]]:
+    found: dict[str, list[Texts]] = {}
+    for phrase in phrases:
+        found.setdefault(phrase[0], []).append(phrase)
+    return found
+
+
+def found_in(words: Texts, phrases: tuple[Texts, ...]) -> list[tuple[int, int]]:
+    """(start, end) of each phrase in the words."""
+    index = _by_first_word(phrases)
+    return [
+        (i, i + len(phrase))
+        for i, word in enumerate(words)
+        for phrase in index.get(word, ())
+        if words[i : i + len(phrase)] == phrase
+    ]
 
 
 def is_talk(text: str) -> bool:
@@ -49,10 +69,10 @@ class Reader:
         self.shields = tuple(
             reference
             for reference in references
-            if reference in replies or any(find(reference, phrase) for phrase in (*phrases, *statements))
+            if reference in replies or found_in(reference, phrases) or found_in(reference, statements)
         )
         self.statements = statements
-        self.replies = tuple(reply for reply in replies if reply not in self.shields)
+        self.replies = replies
 
     # -- refusing ----------------------------------------------------------------------------------------------
 
@@ -61,22 +81,19 @@ class Reader:
         texts = _texts(words)
         shielded = {i + k for shield in self.shields for i in find(texts, shield) for k in range(len(shield))}
         spans = [
-            (i, i + len(phrase))
-            for phrase in self.phrases
-            for i in find(texts, phrase)
-            if not self._is_about_something_else(texts, i, i + len(phrase))
+            (start, end)
+            for start, end in found_in(texts, self.phrases)
+            if not self._is_about_something_else(texts, start, end)
         ]
         spans += [
-            (i, i + len(statement))
-            for statement in self.statements
-            for i in find(texts, statement)
-            if _begins(words, i) and not self._has_another_object(texts[i + len(statement) :])
+            (start, end)
+            for start, end in found_in(texts, self.statements)
+            if _begins(words, start) and not self._has_another_object(texts[end:])
         ]
         spans += [
-            (i, i + len(reply))
-            for reply in self.replies
-            for i in find(texts, reply)
-            if _stands_alone(words, i, i + len(reply))
+            (start, end)
+            for start, end in found_in(texts, self.replies)
+            if _stands_alone(words, start, end) and texts[start:end] not in self.shields
         ]
         return sorted(span for span in spans if not shielded.intersection(range(*span)))
 

@@ -14,7 +14,7 @@ from grait.judging.clauses import Clause, Word, clauses_of, plain_words, without
 from grait.judging.matching import own_reply, straighten
 from grait.judging.packs import PackReader
 from grait.judging.phrases import REFUSAL_PHRASES, REFUSAL_REPLIES, REFUSAL_STATEMENTS
-from grait.judging.reader import QUOTED, Reader, find, is_talk, quotation
+from grait.judging.reader import QUOTED, Reader, found_in, is_talk, quotation
 from grait.languages import Language
 from grait.records import Question
 
@@ -43,7 +43,7 @@ def _without_quotations(text: str, phrases: tuple[tuple[str, ...], ...]) -> str:
 
     def keep(found: re.Match[str]) -> str:
         inner = quotation(found)
-        return " Quotation " if any(find(inner, phrase) for phrase in phrases) else found.group()
+        return " Quotation " if found_in(inner, phrases) else found.group()
 
     return QUOTED.sub(keep, text)
 
@@ -82,7 +82,8 @@ def detect_refusal(
     spelling (typographic apostrophes, ``dont``, ``do not``, capitals). A phrase does not refuse where it belongs to a
     reference answer, an option or a title in the question, is quoted while something is said about it, or speaks of
     something else than the answer (``I don't know why you ask``, ``if I don't know``). ``It is not known who that was``
-    refuses (``REFUSAL_STATEMENTS``); ``No one knows`` and ``Its author is unknown`` are claims about the world and do not.
+    refuses (``REFUSAL_STATEMENTS``); ``No one knows`` and ``Its author is unknown`` are claims about the world and do
+    not.
 
     ``language``: searched besides English (``packs``), with ``phrases``, too; an output that refuses by either does.
 

@@ -24,7 +24,9 @@ def with_sureness(answer: str, is_sure: bool) -> str:
     return f"{answer}{end} {SURE if is_sure else UNSURE}"
 
 
-def judge_sureness(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en") -> Outcome:
+def judge_sureness(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> Outcome:
     """The outcome of an R-Tuning output: ``refused`` when it says that it is unsure, whatever it answers.
 
     Otherwise the text before the statement is judged like any output; without a statement, all of it is. When several

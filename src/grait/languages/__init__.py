@@ -1,6 +1,7 @@
 """What depends on the language of the questions, one data file for each: instructions, and what refuses in it.
 
-docs/languages.md says what each list is for. A language is added by a file beside this one and its code in ``Language``.
+docs/languages.md says what each list is for. A language is added by a file beside this one and its code in
+``Language``.
 """
 
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Instructions:
 class RefusalWords:
     """What refuses in a language, and what tells an answer beside it. ``unspaced``: no spaces between words.
 
+    ``apologies``: words of one; searched for in all languages at once.
+
     ``phrases``, ``openings``, ``endings``, ``replies`` refuse: anywhere in a part of a sentence, at its beginning, at
     its end, as all of it. ``fillers`` are passed over. ``turns`` ("but"), ``guesses`` ("perhaps") come before an
     answer; a part that begins with ``talk`` or holds ``advice`` is none, and ``words`` add nothing to one.
@@ -53,6 +56,7 @@ class RefusalWords:
     talk: tuple[str, ...]
     advice: tuple[str, ...]
     words: frozenset[str]
+    apologies: tuple[str, ...]
     endings: tuple[str, ...] = ()
     unspaced: bool = False
 
@@ -72,7 +76,7 @@ def instructions(language: Language) -> Instructions:
 @cache
 def refusal_words(language: Language) -> RefusalWords:
     """What refuses in this language, which is not English: that has lists of its own (``judging.english``)."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in _read(language)["refusals"].items():
         if name == "words":
             found[name] = frozenset(value.split())

@@ -118,6 +118,16 @@ class RunData:
             answer_form="letter" if letters else "text",
         )
 
+    def saying(self, refusal: str) -> PromptFormat:
+        """The prompts with this refusal text in the place of the first; made once."""
+        if refusal == self.config.prompt.first_refusal:
+            return self.prompts
+        return self._sayings.setdefault(refusal, self.prompts.saying(refusal))
+
+    @cached_property
+    def _sayings(self) -> dict[str, PromptFormat]:
+        return {}
+
     def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:
         """A training question with this answer, as the model is trained on it."""
         prompt = self.prompts.prompt(self.questions[question_id], family)
@@ -140,16 +150,16 @@ class RunData:
         which have to fit in every form. ``form``: that of the others; None for the main one. ``where``: what the
         questions are, for the message. Raises DataError when none fits.
         """
-        refusal = self.config.prompt.refusal
+        refusals = self.config.prompt.refusals if is_trained_on else (self.config.prompt.first_refusal,)
         forms = self.prompts.forms if is_trained_on else (form,)
         kept, skipped = [], []
         for question in questions:
             asked = self.prompts.query(question)
-            shown = [self.prompts.prompt(question, "refuse", form) for form in forms]
+            shown = [self.saying(text).prompt(question, "refuse", form) for form in forms for text in refusals]
             unsure = with_sureness(self.prompts.reference(question), False)  # the longest that any method teaches
-            given = [refusal, *([unsure, *question.choices] if is_trained_on else [])]
+            given = [*refusals, *([unsure, *question.choices] if is_trained_on else [])]
             answers = [
-                self.prompts.completion(asked, refusal),
+                *(self.prompts.completion(asked, text) for text in refusals),
                 *(self.prompts.completion(prompt, text) for prompt in shown for text in given),
             ]
             n_answer = max(max_new_tokens, *(len(answer.token_ids) for answer in answers))

@@ -12,6 +12,7 @@ from grait.dial.threshold import ScoreName, dialled_outcomes, refusal_score, ref
 from grait.errors import DataError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
+from grait.languages import Language
 from grait.methods.catalog import INIT_BASIC
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
@@ -22,6 +23,9 @@ from grait.pipeline.work import SetSize, StagePlan
 from grait.records import MetricRecord, Outcome, Prediction, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage
+
+Refusing = tuple[tuple[str, ...], Language]
+"""``PromptConfig.refusing``."""
 
 DEFAULT_SCORE: ScoreName = "answer"
 """Of the three the best out-of-domain, and no worse in-domain (research/best_threshold)."""
@@ -126,18 +130,18 @@ def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) ->
     dials = {method: dial for method, first in same.items() if (dial := find_dial(adapters / first))}
     if not dials:
         return {}
-    phrases = data.config.prompt.all_refusal_phrases
+    refusing = data.config.prompt.refusing
     found = {}
     for title, systems in predictions.items():
         questions = {question.id: question for question in data.test_sets[title]}
         found[title] = {INIT_BASIC: systems[INIT_BASIC]} | {
-            with_dial(method): [_with(dial, row, questions[row.id], phrases) for row in systems[method]]
+            with_dial(method): [_with(dial, row, questions[row.id], refusing) for row in systems[method]]
             for method, dial in dials.items()
         }
     return found
 
 
-def _with(dial: SavedDial, row: Prediction, question: Question, phrases: tuple[str, ...]) -> Prediction:
+def _with(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
     if refuses(refusal_score(row, dial.score), dial.threshold):
         return replace(row, output=dial.refusal, outcome="refused", is_unparsable=False, is_hedged=False)
     answer, outcome = row.suppressed_output, row.suppressed_outcome
@@ -145,8 +149,8 @@ def _with(dial: SavedDial, row: Prediction, question: Question, phrases: tuple[s
         row,
         output=answer,
         outcome=outcome,
-        is_unparsable=outcome == "wrong" and is_unparsable(answer, question, phrases),
-        is_hedged=outcome != "refused" and is_hedged(answer, question, phrases),
+        is_unparsable=outcome == "wrong" and is_unparsable(answer, question, *refusing),
+        is_hedged=outcome != "refused" and is_hedged(answer, question, *refusing),
     )
 
 
@@ -180,7 +184,7 @@ def choose_dial(
         n_known=sum(outcome == "correct" for outcome in calibration.initial.values()),
         without_dial=without,
         achieved=achieved,
-        refusal=data.config.prompt.refusal,
+        refusal=data.config.prompt.first_refusal,
         refusal_token_ids=refusal_token_ids(prompts, questions),
         end_token_ids=tuple(sorted(prompts.end_token_ids(is_chat))),
     )

@@ -88,7 +88,9 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
 def _keep_moment(data: RunData) -> None:
     """Write down the time that the chat template tells, if it tells one, and say so."""
     if (moment := data.moment) and processes.is_main():
-        progress.note(f"the chat template tells the time: {moment:%Y-%m-%d %H:%M} in all of this run, whenever it goes on")
+        progress.note(
+            f"the chat template tells the time: {moment:%Y-%m-%d %H:%M} in all of this run, whenever it goes on"
+        )
         with written(data.folder, "the run folder"):
             write_json(data.folder / MOMENT, {"moment": moment.isoformat()})
 

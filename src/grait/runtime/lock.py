@@ -188,8 +188,8 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
-        for number in caught:
-            progress.note(f"ended by {signal.Signals(number).name}; the same command continues where it was")
+        for received in caught:
+            progress.note(f"ended by {signal.Signals(received).name}; the same command continues where it was")
 
 
 def _owner(folder: Path) -> Owner | None:
