@@ -24,6 +24,7 @@ _SENTENCE = re.compile(r"(?<!\b\w)\.(?=\s|$)|\.{2,}|[!?…。；;؟।\n]+|:(?!\
 _COMMA = re.compile(r"[,、،()]")
 _DROPPED = re.compile("[\u0300-\u036f\u064b-\u065f\u0670\u0640\u093c]")
 _ALIKE = str.maketrans({"\u0629": "\u0647", "\u0649": "\u064a", "\u0901": "\u0902"})
+GAP = "…"
 _MASK = "\u00a7"
 _LONGEST_SHORT = {False: 4, True: 12}
 """Words, or characters where there are no spaces, of an answer that stands alone."""
@@ -49,7 +50,8 @@ class _Lists:
         return fold(text).replace(" ", "") if self.words.unspaced else f" {fold(text)} "
 
     def keys(self, texts: Iterable[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.key(text) for text in texts))
+        """A phrase may have a gap of a few words in it, which stays."""
+        return tuple(dict.fromkeys(GAP.join(map(self.key, text.split(GAP))) for text in texts))
 
     def without_fillers(self, key: str) -> str:
         for filler in _folded(self, "fillers"):
@@ -69,6 +71,13 @@ def _folded(lists: _Lists, name: str) -> tuple[str, ...]:
     if name in ("phrases", "openings", "endings", "replies"):
         keys = tuple(dict.fromkeys(core for key in keys if (core := lists.without_fillers(key)).strip()))
     return tuple(sorted(keys, key=len, reverse=True))
+
+
+@cache
+def _with_gaps(lists: _Lists) -> re.Pattern[str]:
+    """What finds a phrase that has a gap, in which there may be up to 24 characters."""
+    gapped = [phrase.split(GAP) for name in ("phrases", "openings") for phrase in _folded(lists, name) if GAP in phrase]
+    return re.compile("|".join(r".{0,24}".join(map(re.escape, parts)).replace(r"\ .{0,24}\ ", r"\ (?:.{0,24}\ )?") for parts in gapped) or "(?!)")
 
 
 @cache
@@ -137,6 +146,7 @@ class PackReader:
         lists = self.lists
         return (
             any(phrase in core for phrase in self.phrases)
+            or bool(_with_gaps(lists).search(core))
             or core.startswith(_folded(lists, "openings"))
             or core.endswith(_folded(lists, "endings"))
             or core in _folded(lists, "replies")
@@ -238,7 +248,7 @@ class PackReader:
         known = _talk(self.lists)
         return [
             word
-            for word in re.findall(r"[^\s,.;:!?\"'()\-]+", raw)
+            for word in re.findall(r"[^\s,.;:!?¿¡\"'()\-]+", raw)
             if (folded := fold(word)) and folded != _MASK and folded not in known and not self._is_asked(folded)
         ]
 
