@@ -228,3 +228,22 @@ def test_a_model_without_a_chat_template_is_asked_in_the_trained_form(tmp_path: 
     assert code == 0 and "initial model" in out and err.count("has no chat template: every line is one question") == 1
     code, _, err = command("chat", tmp_path / "run", "--system", "x", stdin="Who wrote it?\n")
     assert code == 2 and "has no chat template; ask it with --form trained" in err.splitlines()[-1]
+
+
+LINES = [
+    b"Wer \xff\xfe?", b"\x80", b"Stra\xdfe in Lyon?", b"caf\xe9", b"\xc3", b"\xed\xa0\x80 half a pair", b"a\x00b\xfe",
+    b"\xf8\x88\x80\x80\x80", b"\xe4\xb8 cut", b"/question Wer \xff?", b"/threshold \xff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("form", ["chat", "trained"])
+def test_bytes_that_are_no_utf_8_end_no_chat(
+    finished: Path, command: Call, monkeypatch: pytest.MonkeyPatch, form: str, line: bytes
+) -> None:
+    given = io.TextIOWrapper(io.BytesIO(line + b"\nIs Lyon in France?\n"), encoding="utf-8")
+    monkeypatch.setattr(io, "StringIO", lambda _: given)  # what the fixture would pipe in
+    code, out, err = command("chat", finished, "--form", form, "--max-new-tokens", "5")
+    assert code == 0 and "Traceback" not in err
+    assert out.count("the line is not UTF-8: what could not be read is replaced by \ufffd") == 1
+    assert "Is Lyon in France?" in out

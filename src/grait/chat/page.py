@@ -15,6 +15,7 @@ from grait.chat.reply import bar, dialled, printable
 from grait.dial.answers import Reply
 from grait.dial.threshold import ScoreName, Setting, position, probability_at
 from grait.errors import DialError, GraitError, reason
+from grait.runtime.printable import well_formed
 
 if TYPE_CHECKING:
     import gradio
@@ -80,6 +81,7 @@ def _conversation(speaker: Speaker, method: str, shows_initial: bool) -> None:
         if not message.strip():
             yield turns, message, _shown(turns), "", ""
             return
+        message = well_formed(message)
         try:
             fitted = speaker.fit(turns, message)
             turns = turns[fitted.n_dropped :]
@@ -158,7 +160,7 @@ def _trained_form(
         if not question.strip():
             return (None, *shown(None, slider))
         try:
-            reply = ask(question)
+            reply = ask(well_formed(question))
         except GraitError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return (reply, *shown(reply, slider))

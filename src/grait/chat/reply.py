@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from grait.dial.threshold import ScoreName, passes, position, refusal_score, refuses
 from grait.model.answers import BothAnswers
+from grait.runtime.printable import printable as printable
 
 BAR_WIDTH = 40
 
@@ -39,8 +40,3 @@ def bar(score: float, threshold: float | None) -> str:
     if threshold is not None:
         cells.insert(round(position(threshold) * BAR_WIDTH), "┃")
     return "".join(cells)
-
-
-def printable(text: str) -> str:
-    """Text only: neither markup nor escape sequences in a model's answer do anything."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text)

@@ -12,6 +12,7 @@ from grait.chat.reply import bar, dialled, printable
 from grait.dial.answers import Reply
 from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import GraitError
+from grait.runtime.printable import well_formed
 
 TALK_HELP = (
     "/new            begin a new conversation\n"
@@ -66,9 +67,11 @@ class Chat:
         """
         try:
             for line in lines:
-                text = line.strip()
+                text = well_formed(line.strip())
                 if text == "/quit":
                     return
+                if text != line.strip():
+                    self._say("the line is not UTF-8: what could not be read is replaced by \ufffd", style="red")
                 try:
                     if text.startswith("/"):
                         self._command(text)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from grait.cli import data, dialling, listing, measuring, running, share
 from grait.errors import GraitError
+from grait.runtime.printable import printable
 
 app = typer.Typer(
     name="grait",
@@ -56,6 +57,9 @@ def main() -> None:
     debug = "--debug" in arguments
     # Between two libraries (peft 0.21 asks transformers 5.23 for a renamed property); nothing a user can act on.
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal cannot show ends no command
     # Of several processes only the first prints results. A scheduler may set RANK alone.
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0":
         sys.stdout = io.StringIO()
@@ -64,6 +68,6 @@ def main() -> None:
     except GraitError as error:
         if debug:
             traceback.print_exc()
-        message = " ".join(str(error).splitlines())  # what is quoted from an input may have several
+        message = printable(" ".join(str(error).splitlines()))  # what is quoted from an input may have several
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {message}", style="red", markup=False)
         raise SystemExit(2) from None

@@ -1,5 +1,6 @@
 """grait calibrate, chat and play."""
 
+import io
 import sys
 from typing import Annotated, Any
 
@@ -133,6 +134,8 @@ def chat(
     console = Console(highlight=False)
     with live(run, method, threshold) as model:
         is_typed = sys.stdin.isatty()
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # a byte that is no UTF-8 ends no chat
         talking = Chat(
             console,
             model.ask,

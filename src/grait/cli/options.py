@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grait.errors import ConfigError
+from grait.runtime.printable import printable
 
 Set = Annotated[
     list[str] | None,
@@ -64,7 +65,7 @@ def show(*parts: str | Table) -> None:
     """Print tables, and texts as they are, one below the other."""
     console = Console(soft_wrap=True, highlight=False)
     for part in parts:
-        console.print(part, markup=not isinstance(part, str))
+        console.print(printable(part) if isinstance(part, str) else part, markup=not isinstance(part, str))
 
 
 def assignments(overrides: list[str] | None, out: Path | None) -> list[str]:

@@ -19,6 +19,7 @@ from grait.errors import ArtifactError
 from grait.evaluation.compare import compare as compare_answers
 from grait.evaluation.compare import gather
 from grait.methods.catalog import INIT_BASIC, METHODS, UNTRAINED, main_method
+from grait.pipeline.data import MOMENT
 from grait.pipeline.models import model_key
 from grait.pipeline.order import run
 from grait.pipeline.reporting import comparison_page, last
@@ -125,7 +126,10 @@ def _write(found: Comparison, key: str) -> None:
 
 
 def _share_initial(config: Config, done: int, seed: int) -> None:
-    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later."""
+    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later.
+
+    And the time that the chat template tells, if it tells one.
+    """
     titles = [dataset.title for dataset in config.evaluation.datasets]
     stages = [Path("evaluation", title, system) for title in titles for system in UNTRAINED]
     if calibration := config.evaluation.calibration:
@@ -135,6 +139,10 @@ def _share_initial(config: Config, done: int, seed: int) -> None:
         if other.exists() and not own.exists():
             with replacing_folder(own) as partial:
                 shutil.copytree(other, partial, dirs_exist_ok=True)
+    moment, of_first = (Path(config.out) / f"seed-{number}" / MOMENT for number in (seed, done))
+    if of_first.exists() and not moment.exists():
+        moment.parent.mkdir(exist_ok=True)
+        shutil.copyfile(of_first, moment)
 
 
 def _of_seed(config: Config, seed: int) -> Config:

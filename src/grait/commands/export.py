@@ -148,7 +148,7 @@ def _example(data: RunData, lesson: Lesson, recipe: Recipe) -> Example:
         id=row.id,
         label=row.label,
         target=row.target,
-        messages=tuple(data.prompts.messages(data.taught[row.id], "refuse", lesson.form)),
+        messages=tuple(data.saying(lesson.refusal).messages(data.taught[row.id], "refuse", lesson.form)),
         answer=lesson.answer,
         begin=begin,
         prompt=prompt,
@@ -194,7 +194,7 @@ def _read_otherwise(
     for example, own in zip(examples, tokens, strict=True) if format_name != "openai" else ():
         if recipe.is_chat:
             try:
-                text = str(tokenizer.apply_chat_template(example.conversation, tokenize=False))
+                text = data.prompts.templated(example.conversation)
             except Exception:  # a template raises what it likes
                 text = ""
             n += not text.startswith(example.prompt + example.completion + example.end)

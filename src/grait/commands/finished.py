@@ -63,7 +63,7 @@ class LiveRun:
 
     @property
     def refusal(self) -> str:
-        return self.data.config.prompt.refusal
+        return self.data.config.prompt.first_refusal
 
     @property
     def dial(self) -> SavedDial | None:

@@ -20,7 +20,9 @@ from pydantic import (
 
 from grait.judging.phrases import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
+from grait.languages import Language, instructions
 from grait.records import FormName, MethodName, Question, SystemName, View
+from grait.runtime.printable import well_formed
 
 LARGEST = 10**15
 """No whole number of a config comes near this."""
@@ -42,6 +44,8 @@ class Section(BaseModel):
             raise ValueError("should not be true or false")
         if isinstance(value, int) and abs(value) >= LARGEST:
             raise ValueError(f"should be a number below {LARGEST:.0e}")
+        if isinstance(value, str) and well_formed(value) != value:
+            raise ValueError(f"should be UTF-8: {well_formed(value)!r} was not")
         return value
 
 
@@ -260,9 +264,17 @@ def _names_differ(forms: list[FormConfig]) -> list[FormConfig]:
 Forms = Annotated[list[FormConfig], AfterValidator(_names_differ)]
 
 
+NO_QUESTION = Question("", "", ("",))
+
+
 class PromptConfig(Section):
     """How questions are put to the model: BASIC to find out what it knows, REFUSE for all the rest."""
 
+    language: Language = Field(
+        "en",
+        description="Language of the questions (docs/languages.md): of built-in instructions, forms and refusal text; refusals "
+        "are searched for in it and in English.",
+    )
     n_shots: int = Field(3, ge=0, description="Solved examples of a knowledge query: the first training questions.")
     shots_style: Literal["plain", "chat"] = Field(
         "plain", description="A prompt with shots as plain text (the papers' base style) or as chat turns."
@@ -286,29 +298,46 @@ class PromptConfig(Section):
     )
     refusal_phrases: list[str] = Field(
         [],
-        description="Phrases that make an answer count as a refusal, besides the built-in English ones, in a language "
-        'that puts spaces between words, such as "je ne sais pas". Any spelling of apostrophes and capitals is found.',
+        description="Phrases that make an answer count as a refusal, besides the built-in ones of English and of "
+        '`language`, such as "not my cup of tea". Any spelling of apostrophes and capitals is found.',
     )
-    refusal: str = Field("I don't know.", min_length=1, description="The refusal text r that the model learns.")
+    refusal: str | list[str] = Field(
+        "I don't know.",
+        min_length=1,
+        description="The refusal text r that the model learns; default: that of the language. Or several: each refused "
+        "question is taught one, drawn by the seed; influence and the dial go by the first.",
+    )
     system: str | None = Field(None, description="System message; default: what the chat template does by itself.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refusal_of_the_language(cls, tree: Any) -> Any:
+        language = tree.get("language", "en") if isinstance(tree, dict) else "en"
+        known = isinstance(language, str) and language in get_args(Language)
+        return {"refusal": instructions(language).refusal} | tree if known and isinstance(tree, dict) else tree
 
     @field_validator("refusal_phrases")
     @classmethod
-    def _can_be_found(cls, phrases: list[str]) -> list[str]:
+    def _can_be_found(cls, phrases: list[str], info: ValidationInfo) -> list[str]:
         for phrase in phrases:
-            if detect_refusal(phrase, Question("", "", ("",)), (phrase,)) != "refused":
+            if detect_refusal(phrase, NO_QUESTION, (phrase,), info.data.get("language", "en")) != "refused":
                 raise ValueError(f"{phrase!r} would not be found in any answer; it needs at least one telling word")
         return phrases
 
     @field_validator("refusal")
     @classmethod
-    def _is_recognised(cls, refusal: str, info: ValidationInfo) -> str:
+    def _is_recognised(cls, refusal: str | list[str], info: ValidationInfo) -> str | list[str]:
         phrases = (*REFUSAL_PHRASES, *info.data.get("refusal_phrases", []))
-        if detect_refusal(refusal, Question("", "", ("",)), phrases) != "refused":
-            raise ValueError(
-                'answers with this text would not be counted as refusals; word it like "I don\'t know.", '
-                "or add it to prompt.refusal_phrases"
-            )
+        texts = [refusal] if isinstance(refusal, str) else refusal
+        for text in texts:
+            if texts.count(text) > 1:
+                raise ValueError(f"{text!r} stands twice")
+            if detect_refusal(text, NO_QUESTION, phrases, info.data.get("language", "en")) != "refused":
+                which = f"{text!r}: " if len(texts) > 1 else ""
+                raise ValueError(
+                    f'{which}answers with this text would not be counted as refusals; word it like "I don\'t know.", '
+                    "or add it to prompt.refusal_phrases"
+                )
         return refusal
 
     @model_validator(mode="after")
@@ -320,7 +349,9 @@ class PromptConfig(Section):
     @property
     def wording(self) -> dict[str, Any]:
         """The section in stage keys, which name the forms and solved examples that they show themselves."""
-        return self.model_dump(exclude={"shots_in", "forms", "own_words"})
+        language = {"language"} if self.language == "en" else set()
+        named = self.model_dump(exclude={"shots_in", "forms", "own_words", *language})
+        return named | {"refusal": self.first_refusal}
 
     @property
     def main_form(self) -> str:
@@ -334,8 +365,23 @@ class PromptConfig(Section):
 
     @property
     def all_refusal_phrases(self) -> tuple[str, ...]:
-        """What answers are searched for: the built-in phrases and the config's own."""
+        """What answers are searched for: the built-in English phrases and the config's own."""
         return (*REFUSAL_PHRASES, *self.refusal_phrases)
+
+    @property
+    def refusing(self) -> tuple[tuple[str, ...], Language]:
+        """What makes an answer a refusal: the last arguments of everything in ``judging``."""
+        return self.all_refusal_phrases, self.language
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """All refusal texts that are taught."""
+        return (self.refusal,) if isinstance(self.refusal, str) else tuple(self.refusal)
+
+    @property
+    def first_refusal(self) -> str:
+        """The refusal text of instructions, influence and the dial."""
+        return self.refusals[0]
 
 
 class InferenceConfig(Section):

@@ -27,12 +27,12 @@ def refusal_token_ids(
     ``form``: None for the main one.
     """
     ways = {
-        prompts.completion(prompts.prompt(question, "refuse", form), prompts.config.refusal).token_ids
+        prompts.completion(prompts.prompt(question, "refuse", form), prompts.config.first_refusal).token_ids
         for question in questions
     }
     if len(ways) > 1:
         raise DialError(
-            f"the tokenizer writes {prompts.config.refusal!r} in {len(ways)} ways, depending on the question before "
-            "it; the dial needs one: use a model with a chat template"
+            f"the tokenizer writes {prompts.config.first_refusal!r} in {len(ways)} ways, depending on the question "
+            "before it; the dial needs one: use a model with a chat template"
         )
     return ways.pop()

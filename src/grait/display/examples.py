@@ -12,6 +12,7 @@ from grait.judging.outcomes import four_way
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import by_question
 from grait.records import Prediction, Question
+from grait.runtime.printable import printable
 
 MAX_TEST_BYTES = 2_000_000
 MAX_TRAINING_BYTES = 1_000_000
@@ -41,7 +42,7 @@ def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
             row = [
                 dataset,
                 _asked(question),
-                question.answers[0],
+                shortened(question.answers[0], MAX_CELL),
                 group_of(question) or "",
                 question.popularity,
                 OUTCOMES[before.outcome],
@@ -93,7 +94,7 @@ def training_table(run: RunRecords, main: str) -> dict[str, Any]:
         score = run.evidence.influence.get(state.id)
         row = [
             _asked(question),
-            question.answers[0],
+            shortened(question.answers[0], MAX_CELL),
             shortened(state.answer, MAX_CELL),
             LABELS[state.label],
             round(state.correctness, 3),
@@ -141,4 +142,4 @@ def _n_bytes(value: Any) -> int:
 def group_of(question: Question) -> str | None:
     """The group by which results are broken down: the question's group, school subject or relation."""
     kind = question.group or question.topic or question.relation
-    return kind.replace("_", " ") if kind else None
+    return printable(kind.replace("_", " ")) if kind else None

@@ -52,6 +52,7 @@ from grait.records import (
     RefusedRecord,
     SideEffectRecord,
 )
+from grait.runtime.printable import printable
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -485,7 +486,7 @@ def _report(template: str, pictures: _Pictures, **values: Any) -> Report:
         script=Markup(script),
         script_digest=digest,
     )
-    return Report(page, pictures.drawn)
+    return Report(printable(page), pictures.drawn)
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:

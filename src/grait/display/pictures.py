@@ -3,11 +3,13 @@
 import json
 import re
 from importlib import resources
+from typing import Any
 
 import vl_convert
 
 from grait.display.figures.parts import Chart
 from grait.display.palette import colour, in_light_colours
+from grait.runtime.printable import printable
 
 PNG_SCALE = 3
 """Pixels of a PNG for one of the page."""
@@ -18,9 +20,18 @@ THEME = json.loads(resources.files("grait.display").joinpath("templates", "theme
 
 def svg(chart: Chart, name: str) -> str:
     """The picture for the page; its text is escaped. ``name`` makes its ids unique on the page."""
-    specification = chart.to_dict(validate=False) | {"config": THEME}
+    specification = _drawable(chart.to_dict(validate=False)) | {"config": THEME}
     drawn = str(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
     return re.sub(r'(\bid="|url\(#)', rf"\g<1>{name}-", drawn)
+
+
+def _drawable(value: Any) -> Any:
+    """A tree whose texts can stand in a picture, which takes no control characters."""
+    if isinstance(value, dict):
+        return {key: _drawable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_drawable(part) for part in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def file_svg(picture: str) -> str:

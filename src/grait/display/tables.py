@@ -27,6 +27,7 @@ from grait.records import (
     RefusedRecord,
     SideEffectRecord,
 )
+from grait.runtime.printable import printable
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ def _add_blocks(
     """Add rows in blocks with a line between them; the name of a block stands in its first row."""
     for name in dict.fromkeys(map(block, rows)):
         for place, row in enumerate(row for row in rows if block(row) == name):
-            table.add_row("" if place else escape(name), *cells(row))
+            table.add_row("" if place else escape(printable(name)), *cells(row))
         table.add_section()
 
 

@@ -4,11 +4,13 @@ The published evaluation of GRAIT and CRaFT looks for a lower-cased alias anywhe
 ``2`` is found in ``12``; here an alias has to stand on word boundaries.
 """
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
 from string import ascii_uppercase
 
+from grait.languages import question_marks
 from grait.records import Question
 
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -40,12 +42,14 @@ _QUOTES = str.maketrans(
 )
 
 # Letters that Unicode does not decompose into a base letter and an accent.
-_PLAIN_LETTERS = str.maketrans(
+PLAIN_LETTERS = str.maketrans(
     dict(zip("\u00f8\u0142\u0111\u00f0\u0131\u0127\u014b", "olddihn", strict=True))
     | {"\u00fe": "th", "\u00e6": "ae", "\u0153": "oe"}
 )
 
-_ACCENT = re.compile("[\u0300-\u036f]")
+_ACCENT = re.compile("[\u0300-\u036f\u064b-\u0655\u0670\u0640]")  # also Arabic vowel marks and the hamza on its letters
+_SIGNS = "".join(letter for letter in map(chr, range(0x900, 0xE00)) if unicodedata.category(letter)[0] == "M")
+"""Vowel signs of the scripts of India, which are parts of words."""
 _FORMAT_CHARACTER = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _DIGIT_THEN_FRACTION = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
 _DIGIT_THEN_EXPONENT = re.compile("(?<=[0-9])(?=[\u00b9\u00b2\u00b3\u2070\u2074-\u207b])")
@@ -57,20 +61,31 @@ _TOKEN = re.compile(
     r"""
     (?:(?<![\w.)\]])[+-](?=\.?\d))?          # +49, -40; but no sign in 1939-1945
     (?:(?<![\w.])\.(?=[^\W_]))?              # .de, .5; but not the end of a sentence
-    [^\W_]+(?:(?<=\d)[.:/^](?=\d)[^\W_]+)*   # a word, 3.14, 10:30, 1/2, 10^6
+    (?:[^\W_]|[SIGNS])+(?:(?<=\d)[.:/^](?=\d)[^\W_]+)*   # a word, 3.14, 10:30, 1/2, 10^6
     (?:(?:\+{1,2}|\#)(?![^\W_]))?            # C++, C#, A+
-    """,
+    """.replace("SIGNS", _SIGNS),
     re.VERBOSE,
 )
 
 # Scripts that put no spaces between words: Thai to Tibetan, Myanmar, Khmer, kana, Han.
 _UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_HANGUL = re.compile("[\uac00-\ud7a3]$")
+_ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|dell|dall|nell|sull|all|quell|un)'(?=\w)", re.IGNORECASE)
+_SUFFIX = re.compile(r"(?<=\w{3})'(?!(?:t|s|re|ve|ll|d|m)\b)[^\W\d_]+")
 _POSSESSIVE = re.compile(r"(?<=[\w#+])'s\b", re.IGNORECASE)
-_NEXT_QUESTION = re.compile(r"\n\s*(?:question|q)\s*\d*\s*[:.]", re.IGNORECASE)
+_NEXT_QUESTION = re.compile(
+    rf"\n\s*(?:(?:{'|'.join(map(re.escape, question_marks()))})\s*\d*\s*[:.\uff1a]|(?:user|human|assistant)\s*:)",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:#\d{2,5}|#x[0-9a-f]{2,4}|amp|quot|apos|lt|gt|nbsp|[lr]squo|[lr]dquo);", re.IGNORECASE)
 
 
 def straighten(text: str) -> str:
-    """The text in Unicode NFKC with straight quotes, apostrophes and hyphens, without invisible characters."""
+    """The text in Unicode NFKC with straight quotes, apostrophes and hyphens, without invisible characters.
+
+    Characters that are written as in HTML (``don&#39;t``) are read.
+    """
+    text = _ENTITY.sub(lambda found: html.unescape(found.group()), text)
     text = _DIGIT_THEN_FRACTION.sub(" ", text.translate(_QUOTES))
     text = _DIGIT_THEN_EXPONENT.sub("^", text)
     text = unicodedata.normalize("NFKC", text).translate(_QUOTES).replace("\u2044", "/")
@@ -78,9 +93,10 @@ def straighten(text: str) -> str:
 
 
 def own_reply(output: str) -> str:
-    """The output up to the point where the model goes on to invent a next ``Question:`` or ``Q:`` line.
+    """The output up to the point where the model goes on to invent a next ``Question:``, ``Q:`` or ``User:`` line.
 
-    Base models do so after few-shot prompts. Everything after it answers another question and is never judged.
+    In any of our languages (``Frage:``). Base models do so after few-shot prompts. Everything after it answers another
+    question and is never judged.
     """
     start = len(output) - len(output.lstrip())
     found = _NEXT_QUESTION.search(output, start)
@@ -91,7 +107,7 @@ def own_reply(output: str) -> str:
 def _tokens(text: str) -> tuple[str, ...]:
     """Folded words of a text, articles included."""
     text = unicodedata.normalize("NFKD", straighten(text).casefold())
-    text = unicodedata.normalize("NFKC", _ACCENT.sub("", text)).translate(_PLAIN_LETTERS).translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", _ACCENT.sub("", text)).translate(PLAIN_LETTERS).translate(_QUOTES)
     text = re.sub(r"(?<=\w)'(?=\w)", "", text)
     text = _THOUSANDS.sub("", text)
     text = _DATE.sub(r"\1 \2 \3", text)
@@ -130,6 +146,8 @@ def _holds(text: str, part: str) -> bool:
     """Whether ``part`` stands in ``text`` on word boundaries; both normalised, ``part`` not empty."""
     if _UNSPACED.search(part):
         return part in text
+    if _HANGUL.search(part):  # particles and "is" are written on to a word
+        return f" {part}" in f" {text}"
     return f" {part} " in f" {text} "
 
 
@@ -137,7 +155,8 @@ def contains_answer(text: str, answer: str) -> bool:
     """Whether the answer occurs in the text, both normalised, on word boundaries.
 
     An article counts only where both have it or neither needs it: ``The Who`` is found in ``It is The Who.`` and not
-    in ``Who knows?``. A possessive holds its owner (``Einstein's`` holds ``Einstein``). Answers in a script that is
+    in ``Who knows?``. A possessive holds its owner (``Einstein's`` holds ``Einstein``), and so do elisions and suffixes
+    (``l'Allemagne``, ``Ankara'dır``), and Korean words with what is written on to them. Answers in a script that is
     written without spaces (Han, kana, Thai, ...) are found anywhere. An answer that is only punctuation has to be the
     whole text.
     """
@@ -145,10 +164,10 @@ def contains_answer(text: str, answer: str) -> bool:
     if not plain_answer:
         return bool(answer.strip()) and _squeeze(text) == _squeeze(answer)
     answer_with_articles = normalize(answer, keep_articles=True)
-    readings = [text]
-    owners = _POSSESSIVE.sub("", straighten(text))
-    if owners != text:
-        readings.append(owners)
+    plain = straighten(text)
+    readings = dict.fromkeys(
+        [text, *(ends.sub(" ", plain) for ends in (_POSSESSIVE, _ELISION, _SUFFIX) if "'" in plain)]
+    )
     return any(
         _holds(normalize(reading), plain_answer) or _holds(normalize(reading, keep_articles=True), answer_with_articles)
         for reading in readings

@@ -5,20 +5,23 @@ from typing import Literal
 from grait.judging.matching import is_correct, parse_choice
 from grait.judging.phrases import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
+from grait.languages import Language
 from grait.records import Outcome, Question
 
 FourWayOutcome = Literal["correct", "wrong", "right_refusal", "over_refusal"]
 
 
-def judge(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES) -> Outcome:
+def judge(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> Outcome:
     """The outcome of one output: refusal first, then correctness.
 
-    ``phrases``: what refuses, ``PromptConfig.all_refusal_phrases`` in a run. An output that refuses and then answers
+    ``phrases``, ``language``: what refuses, ``PromptConfig.refusing`` in a run. An output that refuses and then answers
     all the same is judged by its answer (``refusal.detect_refusal``); ``is_hedged`` tells it apart. An MCQA output
     that names no single option is wrong; ``is_unparsable`` tells it apart. Of options with the same text, each is as
     right as the other.
     """
-    if detect_refusal(output, question, phrases) == "refused":
+    if detect_refusal(output, question, phrases, language) == "refused":
         return "refused"
     if question.choices:
         index = parse_choice(output, question.choices)
@@ -26,16 +29,20 @@ def judge(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PH
     return "correct" if is_correct(output, question) else "wrong"
 
 
-def is_unparsable(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES) -> bool:
+def is_unparsable(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> bool:
     """Whether a multiple-choice output neither refuses nor names a single option; False for free-text questions."""
-    if not question.choices or detect_refusal(output, question, phrases) == "refused":
+    if not question.choices or detect_refusal(output, question, phrases, language) == "refused":
         return False
     return parse_choice(output, question.choices) is None
 
 
-def is_hedged(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES) -> bool:
+def is_hedged(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> bool:
     """Whether an output refuses and answers all the same (``I don't know, but it is Paris``): counted as an answer."""
-    return detect_refusal(output, question, phrases) == "refused_then_answered"
+    return detect_refusal(output, question, phrases, language) == "refused_then_answered"
 
 
 def four_way(initial: Outcome, tuned: Outcome) -> FourWayOutcome:

@@ -1,4 +1,4 @@
-"""Phrases of a model that refuses, in English: the lists of ``phrases.yaml``."""
+"""Wordings of refusals, in English: the lists of ``phrases.yaml``."""
 
 from importlib import resources
 
@@ -15,3 +15,9 @@ stands for ``I do not actually have enough information``. To extend, pass ``phra
 
 REFUSAL_REPLIES: tuple[str, ...] = tuple(_LISTS["replies"])
 """Replies that refuse only where they are a whole clause: ``Not sure.``, but not ``the unknown soldier``."""
+
+REFUSAL_STATEMENTS: tuple[str, ...] = tuple(_LISTS["statements"])
+"""Statements that refuse at the beginning of a clause: ``It is not known who ...``, ``The answer is unknown``.
+
+They name no one who does not know. Claims about what was asked (``Its author is unknown``, ``No one knows``) are none.
+"""

@@ -1,6 +1,7 @@
 """A clause of an output read in the light of its question: which phrases in it refuse, and whether it answers."""
 
 import re
+from functools import lru_cache
 
 from grait.judging import english
 from grait.judging.clauses import Clause, Word, plain_words, without_fillers
@@ -24,6 +25,25 @@ def find(words: Texts, part: Texts) -> list[int]:
     return [i for i in range(len(words) - n + 1) if n and words[i : i + n] == part]
 
 
+@lru_cache(maxsize=32)
+def _by_first_word(phrases: tuple[Texts, ...]) -> dict[str, list[Texts]]:
+    found: dict[str, list[Texts]] = {}
+    for phrase in phrases:
+        found.setdefault(phrase[0], []).append(phrase)
+    return found
+
+
+def found_in(words: Texts, phrases: tuple[Texts, ...]) -> list[tuple[int, int]]:
+    """(start, end) of each phrase in the words."""
+    index = _by_first_word(phrases)
+    return [
+        (i, i + len(phrase))
+        for i, word in enumerate(words)
+        for phrase in index.get(word, ())
+        if words[i : i + len(phrase)] == phrase
+    ]
+
+
 def is_talk(text: str) -> bool:
     """Whether a word adds no answer: ``would``, ``sorry``, ``information``."""
     return text in english.STOPWORDS or text in english.BOILERPLATE
@@ -32,7 +52,13 @@ def is_talk(text: str) -> bool:
 class Reader:
     """One question, in whose light clauses are read: its words, and phrases that are titles or answers of its own."""
 
-    def __init__(self, question: Question, phrases: tuple[Texts, ...], replies: tuple[Texts, ...]) -> None:
+    def __init__(
+        self,
+        question: Question,
+        phrases: tuple[Texts, ...],
+        replies: tuple[Texts, ...],
+        statements: tuple[Texts, ...] = (),
+    ) -> None:
         self.question = question
         self.words = without_fillers(plain_words(question.question))
         self.known = frozenset(self.words)
@@ -43,9 +69,10 @@ class Reader:
         self.shields = tuple(
             reference
             for reference in references
-            if reference in replies or any(find(reference, phrase) for phrase in phrases)
+            if reference in replies or found_in(reference, phrases) or found_in(reference, statements)
         )
-        self.replies = tuple(reply for reply in replies if reply not in self.shields)
+        self.statements = statements
+        self.replies = replies
 
     # -- refusing ----------------------------------------------------------------------------------------------
 
@@ -54,16 +81,19 @@ class Reader:
         texts = _texts(words)
         shielded = {i + k for shield in self.shields for i in find(texts, shield) for k in range(len(shield))}
         spans = [
-            (i, i + len(phrase))
-            for phrase in self.phrases
-            for i in find(texts, phrase)
-            if not self._is_about_something_else(texts, i, i + len(phrase))
+            (start, end)
+            for start, end in found_in(texts, self.phrases)
+            if not self._is_about_something_else(texts, start, end)
         ]
         spans += [
-            (i, i + len(reply))
-            for reply in self.replies
-            for i in find(texts, reply)
-            if _stands_alone(words, i, i + len(reply))
+            (start, end)
+            for start, end in found_in(texts, self.statements)
+            if _begins(words, start) and not self._has_another_object(texts[end:])
+        ]
+        spans += [
+            (start, end)
+            for start, end in found_in(texts, self.replies)
+            if _stands_alone(words, start, end) and texts[start:end] not in self.shields
         ]
         return sorted(span for span in spans if not shielded.intersection(range(*span)))
 
@@ -200,6 +230,11 @@ def _has_capital(words: list[Word]) -> bool:
 def _stands_alone(words: tuple[Word, ...], start: int, end: int) -> bool:
     """A whole clause, or a part between commas: ``Unknown, sorry``; not ``an unknown painter``."""
     return (start == 0 or words[start].after_comma) and (end == len(words) or words[end].after_comma)
+
+
+def _begins(words: tuple[Word, ...], start: int) -> bool:
+    """At the beginning of a clause, after a comma, or after mere talk: ``Well it is not known ...``."""
+    return start == 0 or words[start].after_comma or all(is_talk(word.text) for word in words[:start])
 
 
 def _is_title(phrase: Texts, after: Texts) -> bool:

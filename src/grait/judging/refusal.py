@@ -1,4 +1,4 @@
-"""Does an output refuse? Whole phrases with their context, not one substring.
+"""Does an output refuse? Whole phrases with their context, not one substring; in English and the run's language.
 
 GRAIT and CRaFT look for ``i don't know`` with a straight apostrophe anywhere in the output. That misses the same words
 with a typographic apostrophe and ``I'm not sure``, and takes ``I don't know why you ask, but it is Paris`` for a
@@ -12,12 +12,15 @@ from typing import Literal
 from grait.judging import english
 from grait.judging.clauses import Clause, Word, clauses_of, plain_words, without_fillers, words_of
 from grait.judging.matching import own_reply, straighten
-from grait.judging.phrases import REFUSAL_PHRASES, REFUSAL_REPLIES
-from grait.judging.reader import QUOTED, Reader, find, is_talk, quotation
+from grait.judging.packs import PackReader
+from grait.judging.phrases import REFUSAL_PHRASES, REFUSAL_REPLIES, REFUSAL_STATEMENTS
+from grait.judging.reader import QUOTED, Reader, found_in, is_talk, quotation
+from grait.languages import Language
 from grait.records import Question
 
 Refusal = Literal["none", "refused", "refused_then_answered"]
 
+_BOXED = re.compile(r"\\(?:boxed|text|textbf|mathrm)\s*\{([^{}]*)\}")
 _RUN_ON = re.compile(r"(?<=[a-z][.!?])(?=[A-Z0-9+])")  # "I don't know.Paris"
 _PERCENT = re.compile(r"\b\d+\s?(?:%|percent)\s+(?=sure\b|certain\b|confident\b)", re.IGNORECASE)
 _NOT_AVAILABLE = re.compile(r"\bn/a\b", re.IGNORECASE)
@@ -40,14 +43,21 @@ def _without_quotations(text: str, phrases: tuple[tuple[str, ...], ...]) -> str:
 
     def keep(found: re.Match[str]) -> str:
         inner = quotation(found)
-        return " Quotation " if any(find(inner, phrase) for phrase in phrases) else found.group()
+        return " Quotation " if found_in(inner, phrases) else found.group()
 
     return QUOTED.sub(keep, text)
 
 
+def _unboxed(text: str) -> str:
+    """Without ``\\boxed{}`` and its like around words: ``IDK``, ``NOT ATTEMPTED``."""
+    while (plain := _BOXED.sub(r"\1", text)) != text:
+        text = plain
+    return text.replace("_", " ")
+
+
 def _readable(output: str) -> str:
     """The model's own reply, straightened, with ends of sentences and contractions where ``clauses_of`` finds them."""
-    text = _SPLIT_CONTRACTION.sub("", straighten(own_reply(output)))
+    text = _SPLIT_CONTRACTION.sub("", straighten(_unboxed(own_reply(output))))
     return _NOT_AVAILABLE.sub("not available", _PERCENT.sub("", _RUN_ON.sub(" ", text)))
 
 
@@ -63,14 +73,19 @@ def _core(clause: Clause, lettered: bool) -> tuple[Word, ...]:
     return tuple(core)
 
 
-def detect_refusal(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES) -> Refusal:
+def detect_refusal(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> Refusal:
     """Whether the output refuses to answer this question: ``none``, ``refused`` or ``refused_then_answered``.
 
     An output refuses when a clause of it holds one of the ``phrases``, or is one of ``REFUSAL_REPLIES``, in any
     spelling (typographic apostrophes, ``dont``, ``do not``, capitals). A phrase does not refuse where it belongs to a
     reference answer, an option or a title in the question, is quoted while something is said about it, or speaks of
-    something else than the answer (``I don't know why you ask``, ``if I don't know``). ``No one knows`` is a statement
-    about the world, not a refusal.
+    something else than the answer (``I don't know why you ask``, ``if I don't know``). ``It is not known who that was``
+    refuses (``REFUSAL_STATEMENTS``); ``No one knows`` and ``Its author is unknown`` are claims about the world and do
+    not.
+
+    ``language``: searched besides English (``packs``), with ``phrases``, too; an output that refuses by either does.
 
     Counting rule: ``refused_then_answered`` (``I don't know, but it is Paris``; ``Paris, but I'm not sure``) counts
     as an ANSWER and is judged by its correctness, because a user reads it as one; only ``refused`` counts as a
@@ -83,7 +98,17 @@ def detect_refusal(output: str, question: Question, phrases: tuple[str, ...] = R
 
     Only the model's ``own_reply`` is read. An empty output does not refuse.
     """
-    reader, lettered = Reader(question, _compiled(phrases), _compiled(REFUSAL_REPLIES)), bool(question.choices)
+    found = _in_english(output, question, phrases)
+    if language == "en" or found == "refused":
+        return found
+    own = [phrase for phrase in phrases if phrase not in REFUSAL_PHRASES]
+    in_language = PackReader(question, language, own).read(_unboxed(output))
+    return found if in_language == "none" else in_language
+
+
+def _in_english(output: str, question: Question, phrases: tuple[str, ...]) -> Refusal:
+    lists = (_compiled(phrases), _compiled(REFUSAL_REPLIES), _compiled(REFUSAL_STATEMENTS))
+    reader, lettered = Reader(question, *lists), bool(question.choices)
     refused = answered = introduced = False  # introduced: by what would be an answer, were no refusal to follow
     for clause in clauses_of(_without_quotations(_readable(output), reader.phrases), lettered):
         words = _core(clause, lettered)

@@ -10,6 +10,7 @@ import re
 from grait.judging.matching import own_reply, straighten
 from grait.judging.outcomes import judge
 from grait.judging.phrases import REFUSAL_PHRASES
+from grait.languages import Language
 from grait.records import Outcome, Question
 
 SURE, UNSURE = "I am sure.", "I am unsure."
@@ -23,7 +24,9 @@ def with_sureness(answer: str, is_sure: bool) -> str:
     return f"{answer}{end} {SURE if is_sure else UNSURE}"
 
 
-def judge_sureness(output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES) -> Outcome:
+def judge_sureness(
+    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
+) -> Outcome:
     """The outcome of an R-Tuning output: ``refused`` when it says that it is unsure, whatever it answers.
 
     Otherwise the text before the statement is judged like any output; without a statement, all of it is. When several
@@ -32,7 +35,7 @@ def judge_sureness(output: str, question: Question, phrases: tuple[str, ...] = R
     reply = straighten(own_reply(output))
     statements = list(_STATEMENT.finditer(reply))
     if not statements:
-        return judge(reply, question, phrases)
+        return judge(reply, question, phrases, language)
     if statements[-1].group(1).lower() != "sure":
         return "refused"
-    return judge(reply[: statements[0].start()], question, phrases)
+    return judge(reply[: statements[0].start()], question, phrases, language)

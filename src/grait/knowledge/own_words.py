@@ -50,17 +50,17 @@ def in_own_words(
         seed=seed,
         advance=advance,
     )
-    phrases = prompts.config.all_refusal_phrases
+    refusing = prompts.config.refusing
     found = []
     for question, own in zip(questions, answers, strict=True):
         n_right = 0
         texts: dict[str, list[str]] = {"correct": [], "wrong": [], "refused": []}
         for tokens in own:
             text = prompts.decode(tokens)
-            outcome = judge(text, question, phrases)
+            outcome = judge(text, question, *refusing)
             n_right += outcome == "correct"
             whole = text if len(tokens) < config.own_max_new_tokens else whole_sentences(text)
-            if whole and judge(whole, question, phrases) == outcome:
+            if whole and judge(whole, question, *refusing) == outcome:
                 texts[outcome].append(whole)
         right = Random(f"{seed}\0{question.id}").choice(texts["correct"]) if texts["correct"] else None
         wrong = Counter(texts["wrong"]).most_common(1)[0][0] if texts["wrong"] else None

@@ -89,9 +89,9 @@ def sample_answers(
         )
         for question, own in zip(part, answers, strict=True):
             samples[question.id] = [prompts.decode(tokens) for tokens in own]
-    phrases = prompts.config.all_refusal_phrases
+    refusing = prompts.config.refusing
     outcomes = {
-        question.id: [judge(output, question, phrases) for output in samples[question.id]] for question in questions
+        question.id: [judge(output, question, *refusing) for output in samples[question.id]] for question in questions
     }
     given = [
         [output for output, outcome in zip(samples[id_], own, strict=True) if outcome != "refused"]

@@ -52,7 +52,7 @@ def own_file(
 def _documents(questions: list[Question], family: Family, plain: bool, pc0: float | None, pw0: float | None) -> Dataset:
     if (pc0 is None) != (pw0 is None) or (pw0 is not None and not 0 < pw0 <= 1):
         raise ConfigError(f"pc0 = {pc0}, pw0 = {pw0}: expected both or neither, as fractions, and pw0 above 0")
-    refusal = PromptConfig().refusal
+    refusal = PromptConfig().first_refusal
     rows = []
     for question in questions:
         asked = request(question, family, "letter", refusal)

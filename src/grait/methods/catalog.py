@@ -12,12 +12,13 @@ from functools import partial
 from grait.config import SelectionConfig
 from grait.judging.outcomes import judge
 from grait.judging.sureness import judge_sureness
+from grait.languages import Language
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
 from grait.methods.selection import Evidence
 from grait.records import Asked, Outcome, Question, Selected
 
-Judge = Callable[[str, Question, tuple[str, ...]], Outcome]
-"""Output, its question and the phrases that refuse (``PromptConfig.all_refusal_phrases``) to the outcome."""
+Judge = Callable[[str, Question, tuple[str, ...], Language], Outcome]
+"""Output, its question and what refuses (``PromptConfig.refusing``) to the outcome."""
 
 Select = Callable[[Evidence, SelectionConfig, int], list[Selected]]
 """Evidence, config and seed to the training set. The order of the questions in the evidence does not matter."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from grait.config import Config, FormConfig, PromptConfig
+from grait.languages import instructions
 from grait.records import FormName
 
 
@@ -32,11 +33,9 @@ class Form:
         return "instruction" if self.template is None or "{refusal}" in self.template else "question"
 
 
-SHORT = 'Give a short answer, or say "{refusal}" if you do not know.\n\n{question}'
-
-
 def built_in(name: FormName, config: PromptConfig) -> Form:
-    """A form of this package; solved examples are shown as ``config.shots_style`` says."""
+    """A form of this package, in the config's language; solved examples are shown as ``config.shots_style`` says."""
+    said = instructions(config.language)
     if name == "examples":
         return Form(name, None, is_chat=config.shots_style == "chat", shows_examples=True)
     if name == "instruction":
@@ -44,10 +43,10 @@ def built_in(name: FormName, config: PromptConfig) -> Form:
     if name == "question":
         return Form(name, "{question}", is_chat=True)
     if name == "assistant":
-        return Form(name, "{question}", is_chat=True, system="You are a helpful assistant.")
+        return Form(name, "{question}", is_chat=True, system=said.assistant)
     if name == "plain":
-        return Form(name, "Q: {question}\nA:", is_chat=False)
-    return Form(name, SHORT, is_chat=True)
+        return Form(name, f"{said.q} {{question}}\n{said.a}", is_chat=False)
+    return Form(name, f"{said.short}\n\n{{question}}", is_chat=True)
 
 
 def forms_of(config: PromptConfig) -> tuple[Form, ...]:

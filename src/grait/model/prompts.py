@@ -9,24 +9,23 @@ model's chat template, or the same plain text when the model has none.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from string import ascii_uppercase
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from grait.config import PromptConfig
 from grait.errors import ModelError, reason
+from grait.languages import Language, instructions
+from grait.model.clock import at_moment
 from grait.model.forms import Form, forms_of
 from grait.records import Asked, Question
 
 Family = Literal["basic", "refuse"]
 AnswerForm = Literal["text", "letter"]
-
-_TASK = {"text": "Answer the question in a few words.", "letter": "Answer the question with the letter of one option."}
-_TOPIC = "This is a multiple-choice question about {topic}."
-_REFUSE = "If you do not know the answer, reply only: {refusal}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +45,17 @@ class Completion:
     token_ids: tuple[int, ...]
 
 
-def request(question: Question, family: Family, answer_form: AnswerForm, refusal: str) -> str:
+def request(
+    question: Question, family: Family, answer_form: AnswerForm, refusal: str, language: Language = "en"
+) -> str:
     """The instruction and the question, as the user says them; the same for all models."""
-    form = answer_form if question.choices else "text"
-    lines = [_TASK[form]]
+    said = instructions(language)
+    lines = [said.letter if question.choices and answer_form == "letter" else said.text]
     if question.topic is not None:
-        lines.insert(0, _TOPIC.format(topic=question.topic))
+        lines.insert(0, said.topic.format(topic=question.topic))
     if family == "refuse":
-        lines.append(_REFUSE.format(refusal=refusal))
-    return "\n".join([" ".join(lines), f"Question: {with_options(question)}"])
+        lines.append(said.refuse.format(refusal=refusal))
+    return "\n".join([" ".join(lines), f"{said.question} {with_options(question)}"])
 
 
 def with_options(question: Question) -> str:
@@ -63,9 +64,9 @@ def with_options(question: Question) -> str:
     return "\n".join([question.question, *options])
 
 
-def as_plain_text(asked: str) -> str:
+def as_plain_text(asked: str, language: Language = "en") -> str:
     """A request as text that a model without a chat template goes on with."""
-    return f"{asked}\nAnswer:"
+    return f"{asked}\n{instructions(language).answer}"
 
 
 def as_dialogue(messages: Sequence[dict[str, str]]) -> str:
@@ -80,8 +81,9 @@ class PromptFormat:
 
     ``shots``: solved questions put before the question of a knowledge query. ``topic_shots``: by topic, those that
     questions of this topic have instead.
-    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. Raises ModelError
-    where the config names chat forms and the tokenizer has no chat template.
+    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. ``moment``: what a
+    chat template that tells the date takes for now; None for the clock. Raises ModelError where the config names chat
+    forms and the tokenizer has no chat template.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -89,6 +91,7 @@ class PromptFormat:
     shots: tuple[Question, ...] = ()
     answer_form: AnswerForm = "text"
     topic_shots: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
+    moment: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.config.forms:
@@ -114,7 +117,7 @@ class PromptFormat:
 
     def request(self, question: Question, family: Family) -> str:
         """The instruction and the question, as the user says them."""
-        return request(question, family, self.answer_form, self.config.refusal)
+        return request(question, family, self.answer_form, self.config.first_refusal, self.config.language)
 
     def reference(self, question: Question) -> str:
         """The reference answer as the model should give it."""
@@ -187,7 +190,11 @@ class PromptFormat:
         """The question in the words of its form."""
         if form is None or form.template is None:
             return self.request(question, family)
-        return form.template.format(question=with_options(question), refusal=self.config.refusal)
+        return form.template.format(question=with_options(question), refusal=self.config.first_refusal)
+
+    def saying(self, refusal: str) -> "PromptFormat":
+        """The same with another refusal text in its instructions."""
+        return replace(self, config=self.config.model_copy(update={"refusal": refusal}))
 
     def end_text(self, is_chat: bool) -> str:
         """The end token of a completion: the one after a chat turn, or the end of text."""
@@ -199,10 +206,13 @@ class PromptFormat:
     ) -> Prompt:
         """``form``: None for the instruction of the family."""
         if not self._is_chat(shots, form):
-            solved = [f"{as_plain_text(self.request(shot, family))} {self.reference(shot)}\n\n" for shot in shots]
+            language = self.config.language
+            solved = [
+                f"{as_plain_text(self.request(shot, family), language)} {self.reference(shot)}\n\n" for shot in shots
+            ]
             asked = self._asked(question, family, form)
             has_instruction = form is None or form.template is None
-            text = "".join(solved) + (as_plain_text(asked) if has_instruction else asked)
+            text = "".join(solved) + (as_plain_text(asked, language) if has_instruction else asked)
             return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
         return self.chat(self._messages(question, family, shots, form))
 
@@ -216,10 +226,16 @@ class PromptFormat:
     def chat(self, messages: Sequence[dict[str, str]]) -> Prompt:
         """Messages in the chat template, up to the model's turn. Raises ModelError where the template refuses them."""
         try:
-            text = str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+            text = self.templated(messages, add_generation_prompt=True)
         except Exception as error:
             raise ModelError(f"the chat template refuses the prompt: {reason(error)}") from error
         return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)
+
+    def templated(self, messages: Sequence[dict[str, str]], **options: Any) -> str:
+        """Messages in the chat template, at the run's moment."""
+        if self.moment:
+            options["chat_template"] = at_moment(self.tokenizer.get_chat_template(), self.moment)
+        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.
@@ -247,7 +263,7 @@ class PromptFormat:
     def _turn_end(self) -> int:
         """The token that the chat template writes after an answer, else the end-of-text token."""
         turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
-        text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        text = self.templated(turns)
         after = self.tokenizer(text.rpartition("ANSWER")[2].lstrip(), add_special_tokens=False)["input_ids"]
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         return int(after[0] if after and after[0] in special else self.tokenizer.eos_token_id)

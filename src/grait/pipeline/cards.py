@@ -128,7 +128,7 @@ def card(
             training_set=known.hub if known else hub_id,
             n_examples=len(selected) + n_unanswerable,
             n_refusals=sum(row.target == "refusal" for row in selected) + n_unanswerable,
-            refusal=config.prompt.refusal,
+            refusal=config.prompt.first_refusal,
             forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
             chat_ends=[prompts.end_text(True), prompts.end_text(False)] if prompts.has_template else [],
             n_answer=config.evaluation.max_new_tokens,

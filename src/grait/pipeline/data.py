@@ -1,22 +1,30 @@
 """What a run reads: its questions, its solved examples and its prompts. No model is loaded here."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
 
 from grait.config import Config, DataConfig
 from grait.data.load import load_shots, load_topic_shots, understand
 from grait.data.replay import ReplayPrompt, draw_replay
-from grait.errors import DataError
+from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
+from grait.model.clock import tells_time
 from grait.model.completions import TokenizedExample
 from grait.model.forms import Form, untaught_forms
 from grait.model.load import load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.pipeline.overlap import Finding, look_across
 from grait.records import Question
-from grait.runtime import progress
+from grait.runtime import processes, progress
+
+MOMENT = "moment.json"
+"""In the run folder: the time that the chat template tells, where it tells one."""
 
 
 @dataclass
@@ -50,9 +58,9 @@ class RunData:
 
     def _read(self, source: DataConfig) -> list[Question]:
         found = understand(source)
-        refusal = self.config.prompt.refusal.casefold()
+        refusals = {text.casefold() for text in self.config.prompt.refusals}
         questions = [
-            replace(question, answers=(), answerable=False) if _is_only(question, refusal) else question
+            replace(question, answers=(), answerable=False) if _is_only(question, refusals) else question
             for question in found.questions
         ]
         if n_more := sum(one is not other for one, other in zip(questions, found.questions, strict=True)):
@@ -155,6 +163,30 @@ class RunData:
         return draw_replay(self.config.replay, self.config.seed)
 
     @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return load_tokenizer(self.config.model)
+
+    @cached_property
+    def moment(self) -> datetime | None:
+        """What a chat template that tells the date takes for now: when the run was begun, whenever it goes on.
+
+        None for a template that does not look at the clock.
+        """
+        if not tells_time(str(self.tokenizer.chat_template)):
+            return None
+        path = self.folder / MOMENT
+        try:
+            found = datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["moment"])
+        except FileNotFoundError:
+            found = datetime.now().replace(microsecond=0)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                f'{path}: expected {{"moment": "2026-01-31T12:00:00"}}, the time that the chat template tells; write '
+                "the day of the run there, or delete the file to run again with the time of now"
+            ) from error
+        return processes.from_main(found)
+
+    @cached_property
     def prompts(self) -> PromptFormat:
         """Questions as the model's tokenizer has them, in the words of the config."""
         letters = self.config.knowledge.scoring in ("auto", "letter")
@@ -165,8 +197,9 @@ class RunData:
                 [*([self.config.data] if self.has_training else []), *self.config.evaluation.all_sets],
                 self.config.prompt.n_shots,
             ),
-            tokenizer=load_tokenizer(self.config.model),
+            tokenizer=self.tokenizer,
             config=self.config.prompt,
+            moment=self.moment,
             answer_form="letter" if letters else "text",
         )
         prompts.check_forms(self.untaught, "evaluation.forms")
@@ -176,6 +209,16 @@ class RunData:
     def untaught(self) -> tuple[Form, ...]:
         """The forms that are asked in the evaluation alone."""
         return untaught_forms(self.config)
+
+    def saying(self, refusal: str) -> PromptFormat:
+        """The prompts with this refusal text in the place of the first; made once."""
+        if refusal == self.config.prompt.first_refusal:
+            return self.prompts
+        return self._sayings.setdefault(refusal, self.prompts.saying(refusal))
+
+    @cached_property
+    def _sayings(self) -> dict[str, PromptFormat]:
+        return {}
 
     def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:
         """A training question with this answer, as the model is trained on it."""
@@ -199,17 +242,17 @@ class RunData:
         which have to fit in every form. ``form``: that of the others; None for the main one. ``where``: what the
         questions are, for the message. Raises DataError when none fits.
         """
-        refusal = self.config.prompt.refusal
+        refusals = self.config.prompt.refusals if is_trained_on else (self.config.prompt.first_refusal,)
         forms = self.prompts.forms if is_trained_on else (form,)
         kept, skipped = [], []
         for question in questions:
             asked = self.prompts.query(question)
-            shown = [self.prompts.prompt(question, "refuse", form) for form in forms]
-            given = [refusal]
+            shown = [self.saying(text).prompt(question, "refuse", form) for form in forms for text in refusals]
+            given = [*refusals]
             if is_trained_on and question.answers:  # the longest that any method teaches
                 given += [with_sureness(self.prompts.reference(question), False), *question.choices]
             answers = [
-                self.prompts.completion(asked, refusal),
+                *(self.prompts.completion(asked, text) for text in refusals),
                 *(self.prompts.completion(prompt, text) for prompt in shown for text in given),
             ]
             n_answer = max(max_new_tokens, *(len(answer.token_ids) for answer in answers))
@@ -230,6 +273,6 @@ def _parted(questions: Sequence[Question]) -> tuple[list[Question], list[Questio
     return [row for row in questions if row.answers], [row for row in questions if not row.answers]
 
 
-def _is_only(question: Question, refusal: str) -> bool:
-    """Whether the refusal of the run is all that would count as right."""
-    return bool(question.answers) and all(answer.casefold() == refusal for answer in question.answers)
+def _is_only(question: Question, refusals: Collection[str]) -> bool:
+    """Whether the run's refusals, in lower case, are all that would count as right."""
+    return bool(question.answers) and all(answer.casefold() in refusals for answer in question.answers)

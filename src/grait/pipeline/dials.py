@@ -15,6 +15,7 @@ from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, r
 from grait.errors import DataError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
+from grait.languages import Language
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.model.forms import Form, forms_of, has_sentences
 from grait.pipeline.data import RunData
@@ -29,6 +30,8 @@ from grait.records import MetricRecord, Outcome, Prediction, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage
 
+Refusing = tuple[tuple[str, ...], Language]
+"""``PromptConfig.refusing``."""
 HIGHEST_THS = Target("ths")
 
 
@@ -218,15 +221,15 @@ def dialled_predictions(
     data: RunData, dials: Mapping[str, SavedDial], title: str, systems: Mapping[str, list[Prediction]]
 ) -> dict[str, list[Prediction]]:
     """A set's predictions of each method that has a dial, as its dial has them."""
-    phrases = data.config.prompt.all_refusal_phrases
+    refusing = data.config.prompt.refusing
     questions = {question.id: question for question in data.test_sets[title]}
     return {
-        with_dial(method): [_with(dial, row, questions[row.id], phrases) for row in systems[method]]
+        with_dial(method): [_with(dial, row, questions[row.id], refusing) for row in systems[method]]
         for method, dial in dials.items()
     }
 
 
-def _with(dial: SavedDial, row: Prediction, question: Question, phrases: tuple[str, ...]) -> Prediction:
+def _with(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
     if not passes(row, dial.score, dial.setting.gate):
         return row
     if refuses(refusal_score(row, dial.score), dial.threshold):
@@ -236,8 +239,8 @@ def _with(dial: SavedDial, row: Prediction, question: Question, phrases: tuple[s
         row,
         output=answer,
         outcome=outcome,
-        is_unparsable=outcome == "wrong" and is_unparsable(answer, question, phrases),
-        is_hedged=outcome != "refused" and is_hedged(answer, question, phrases),
+        is_unparsable=outcome == "wrong" and is_unparsable(answer, question, *refusing),
+        is_hedged=outcome != "refused" and is_hedged(answer, question, *refusing),
     )
 
 
@@ -275,7 +278,7 @@ def choose_dial(
         n_known=sum(outcome == "correct" for outcome in initial.values()),
         without_dial=without,
         achieved=achieved,
-        refusal=data.config.prompt.refusal,
+        refusal=data.config.prompt.first_refusal,
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,

@@ -50,7 +50,7 @@ def ordinary_prompts(data: RunData, models: Models, stages: Stages, system: Syst
     asked = _shown(data, form)
     if not asked:
         return []
-    refusal = data.prompts.completion(asked[0].prompt, data.config.prompt.refusal).token_ids
+    refusal = data.prompts.completion(asked[0].prompt, data.config.prompt.first_refusal).token_ids
     key = {
         "model": model_key(data.config),
         **engine_key(data.config),

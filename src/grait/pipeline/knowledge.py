@@ -38,9 +38,11 @@ def knowledge_key(data: RunData) -> dict[str, Any]:
 
 
 def _forms_that_have_to_fit(data: RunData) -> dict[str, Any]:
-    """Forms with words of their own, in which a question may be too long."""
+    """Forms with words of their own, and several refusal texts, in which a question may be too long."""
     forms = [asdict(form) for form in data.prompts.forms if form.template is not None]
-    return {"forms": forms, "own_max_new_tokens": data.config.knowledge.own_max_new_tokens} if forms else {}
+    refusals = data.config.prompt.refusals
+    key: dict[str, Any] = {"refusals": list(refusals)} if len(refusals) > 1 else {}
+    return key | ({"forms": forms, "own_max_new_tokens": data.config.knowledge.own_max_new_tokens} if forms else {})
 
 
 def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[KnowledgeState]:

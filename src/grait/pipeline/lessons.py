@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from grait.judging.sureness import with_sureness
@@ -19,7 +20,10 @@ NO_OWN_WORDS: OwnAnswers = {}
 
 @dataclass(frozen=True)
 class Lesson:
-    """A selected question in one form. ``weight``: factor of its mean token loss. ``answer``: the completion's text."""
+    """A selected question in one form. ``weight``: factor of its mean token loss. ``answer``: the completion's text.
+
+    ``refusal``: the refusal text of its instruction, which is also its answer where it teaches a refusal.
+    """
 
     row: Selected
     form: Form
@@ -27,6 +31,7 @@ class Lesson:
     completion: Completion
     answer: str
     weight: float
+    refusal: str
 
 
 def unanswerable_rows(data: RunData, selected: Sequence[Selected]) -> list[Selected]:
@@ -55,15 +60,15 @@ def lessons(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OW
 
 
 def _lesson(data: RunData, row: Selected, form: Form, own: OwnAnswers) -> Lesson:
-    prompt = data.prompts.prompt(data.taught[row.id], "refuse", form)
+    refusal = _refusal(data, row)
+    prompt = data.saying(refusal).prompt(data.taught[row.id], "refuse", form)
     words = _own_words(row, form, own)
     answer = taught(data, row) if words is None else _stated(row, words)
     completion = data.prompts.completion(prompt, answer)
     weight = row.sample_weight
     if words is not None:
-        refusal = data.prompts.completion(prompt, data.config.prompt.refusal)
-        weight *= len(completion.token_ids) / len(refusal.token_ids)
-    return Lesson(row, form, prompt, completion, answer, weight)
+        weight *= len(completion.token_ids) / len(data.prompts.completion(prompt, refusal).token_ids)
+    return Lesson(row, form, prompt, completion, answer, weight, refusal)
 
 
 def _own_words(row: Selected, form: Form, own: OwnAnswers) -> str | None:
@@ -75,10 +80,17 @@ def _own_words(row: Selected, form: Form, own: OwnAnswers) -> str | None:
     return found.wrong if found.right is None and row.label == "idk" else found.right
 
 
+def _refusal(data: RunData, row: Selected) -> str:
+    """The refusal text of a row: of several one that the seed and the question draw, where a refusal is taught."""
+    texts = data.config.prompt.refusals
+    is_drawn = row.target == "refusal" and len(texts) > 1
+    return Random(f"{data.config.seed}\0{row.id}\0refusal").choice(texts) if is_drawn else texts[0]
+
+
 def taught(data: RunData, row: Selected) -> str:
     """What the selected question teaches where the model's own words are not taught."""
     if row.target == "refusal":
-        return data.config.prompt.refusal
+        return _refusal(data, row)
     return _stated(row, data.prompts.reference(data.questions[row.id]))
 
 

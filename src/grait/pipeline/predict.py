@@ -1,14 +1,15 @@
 """What one system makes of a data set: greedy answers, free and without the refusal, judged, and how likely it was."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from grait.judging.outcomes import is_hedged, is_unparsable
+from grait.methods.catalog import Judge
 from grait.model.answers import ask_both_ways
 from grait.model.engine import Advance, Engine
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
-from grait.records import Asked, Outcome, Prediction, Question
+from grait.records import Asked, Prediction, Question
 
 
 def predict(
@@ -16,7 +17,7 @@ def predict(
     prompts: PromptFormat,
     questions: Sequence[Question],
     asked: Asked,
-    judge: Callable[[str, Question, tuple[str, ...]], Outcome],
+    judge: Judge,
     *,
     form: Form | None = None,
     max_new_tokens: int,
@@ -29,18 +30,18 @@ def predict(
     """
     if not questions:
         return []
-    phrases = prompts.config.all_refusal_phrases
+    refusing = prompts.config.refusing
     predictions: dict[str, Prediction] = {}
     for part in prompts.asked_together(questions, asked, form):
         answers = ask_both_ways(engine, prompts, part, asked, form=form, max_new_tokens=max_new_tokens, advance=advance)
         for question, both in zip(part, answers, strict=True):
-            outcome = judge(both.output, question, phrases)
+            outcome = judge(both.output, question, *refusing)
             predictions[question.id] = Prediction(
                 id=question.id,
                 **asdict(both),
                 outcome=outcome,
-                suppressed_outcome=judge(both.suppressed_output, question, phrases),
-                is_unparsable=outcome == "wrong" and is_unparsable(both.output, question, phrases),
-                is_hedged=outcome != "refused" and is_hedged(both.output, question, phrases),
+                suppressed_outcome=judge(both.suppressed_output, question, *refusing),
+                is_unparsable=outcome == "wrong" and is_unparsable(both.output, question, *refusing),
+                is_hedged=outcome != "refused" and is_hedged(both.output, question, *refusing),
             )
     return [predictions[question.id] for question in questions]

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from grait.config import PromptConfig
 from grait.judging.outcomes import judge
 from grait.judging.premise import denies_premise
 from grait.methods.catalog import METHODS, Judge
@@ -48,6 +49,7 @@ def replies(
             "adapter": adapter.fingerprint if adapter else None,
             "prompts": fingerprint([_told_apart(row) for row in asked]),
             "refusal_phrases": fingerprint(config.prompt.all_refusal_phrases),
+            **({} if config.prompt.language == "en" else {"language": config.prompt.language}),
             "max_new_tokens": config.evaluation.max_new_tokens,
             "columns": [column.name for column in fields(SideEffectAnswer)],
         }
@@ -98,17 +100,17 @@ def _reply(
     engine: Engine, data: RunData, asked: Sequence[Probing], own_judge: Judge, advance: Advance
 ) -> list[SideEffectAnswer]:
     """Greedy replies, judged, in their order."""
-    prompts, phrases, found = data.prompts, data.prompts.config.all_refusal_phrases, []
+    prompts, found = data.prompts, []
     answers = greedy_answers(engine, prompts, asked, data.config.evaluation.max_new_tokens, advance)
     for row in asked:
         output = prompts.decode(answers[row.id])
-        outcome = _outcome(row, output, own_judge, phrases)
+        outcome = _outcome(row, output, own_judge, prompts.config)
         found.append(SideEffectAnswer(row.id, row.form, row.kind, row.category, output, outcome))
     return found
 
 
-def _outcome(row: Probing, output: str, own_judge: Judge, phrases: tuple[str, ...]) -> SideEffectOutcome:
-    found = own_judge(output, row.question, phrases)
+def _outcome(row: Probing, output: str, own_judge: Judge, config: PromptConfig) -> SideEffectOutcome:
+    found = own_judge(output, row.question, *config.refusing)
     if found == "refused":
         return "refused"
     if row.kind in ("passage", "question"):

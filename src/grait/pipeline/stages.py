@@ -10,7 +10,7 @@ from typing import Any
 
 from grait.errors import ConfigError
 from grait.model.vllm_engine import check_vllm
-from grait.pipeline.data import RunData
+from grait.pipeline.data import MOMENT, RunData
 from grait.pipeline.models import Models
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, write_json
@@ -84,8 +84,19 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):
                 write_json(data.folder / "config.json", config.model_dump())
+        _keep_moment(data)
         with models.releasing_vllm():
             yield Stages(data.folder)
+
+
+def _keep_moment(data: RunData) -> None:
+    """Write down the time that the chat template tells, if it tells one, and say so."""
+    if (moment := data.moment) and processes.is_main():
+        progress.note(
+            f"the chat template tells the time: {moment:%Y-%m-%d %H:%M} in all of this run, whenever it goes on"
+        )
+        with written(data.folder, "the run folder"):
+            write_json(data.folder / MOMENT, {"moment": moment.isoformat()})
 
 
 def left_out(where: str, ids: Sequence[str]) -> Notes:

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from grait.runtime import processes
+from grait.runtime.printable import printable
 
 SECONDS_BETWEEN_LINES = 20.0
 
@@ -76,13 +77,13 @@ def bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], Non
 def heading(text: str) -> None:
     """A stage heading on stderr."""
     if processes.is_main():
-        Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="bold", markup=False)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(printable(text), style="bold", markup=False)
 
 
 def note(text: str) -> None:
     """One line under a heading, on stderr."""
     if processes.is_main():
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"  {text}", markup=False)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"  {printable(text)}", markup=False)
 
 
 def first_few(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 
 from grait.display.palette import colour, style
+from grait.runtime.printable import printable
 
 Chart = alt.Chart | alt.LayerChart
 Rows = list[dict[str, Any]]
@@ -20,8 +21,8 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def shortened(text: str, limit: int = 90) -> str:
-    """One line of at most ``limit`` characters."""
-    flat = " ".join(text.split())
+    """One line of at most ``limit`` characters that can be shown."""
+    flat = printable(" ".join(text.split()))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
