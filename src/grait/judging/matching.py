@@ -9,6 +9,7 @@ import unicodedata
 from functools import lru_cache
 from string import ascii_uppercase
 
+from grait.judging.reasoning import without_reasoning
 from grait.records import Question
 
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -75,10 +76,11 @@ def straighten(text: str) -> str:
 
 
 def own_reply(output: str) -> str:
-    """The output up to the point where the model goes on to invent a next ``Question:`` or ``Q:`` line.
+    """The output without reasoning, up to the point where the model invents a next ``Question:`` or ``Q:`` line.
 
     Base models do so after few-shot prompts. Everything after it answers another question and is never judged.
     """
+    output = without_reasoning(output)
     start = len(output) - len(output.lstrip())
     found = _NEXT_QUESTION.search(output, start)
     return output[: found.start()] if found else output

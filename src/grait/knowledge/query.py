@@ -142,8 +142,8 @@ def letter_tokens(prompts: PromptFormat, query: Prompt, n: int) -> list[tuple[in
     """Tokens of the first n option letters as answers, each up to the first that tells them apart.
 
     One token in most tokenizers; two in those that write the blank before a letter as a token of its own. The same
-    after all plain queries, and after all chat queries: plain ones end in the same line, and a completion begins where
-    a token begins; in chats it is tokenised apart.
+    after all plain queries, and after all chat queries: all of a kind end in the same line, and a completion begins
+    where a token begins.
     """
     letters = [prompts.completion(query, letter).token_ids[:-1] for letter in ascii_uppercase[:n]]
     shared = common_prefix_length(letters)

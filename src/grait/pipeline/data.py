@@ -12,7 +12,7 @@ from grait.errors import DataError
 from grait.judging.sureness import with_sureness
 from grait.model.completions import TokenizedExample
 from grait.model.forms import Form
-from grait.model.load import load_tokenizer
+from grait.model.load import end_tokens, load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.records import Question
 from grait.runtime import progress
@@ -83,6 +83,7 @@ class RunData:
             tokenizer=load_tokenizer(self.config.model),
             config=self.config.prompt,
             answer_form="letter" if letters else "text",
+            ends=end_tokens(self.config.model),
         )
 
     def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:

@@ -119,7 +119,7 @@ def answers_key(data: RunData, system: System, questions: Sequence[Question]) ->
         **engine_key(config),
         "adapter": system.adapter.fingerprint if system.adapter else None,
         "asked": system.asked,
-        "prompt": config.prompt.wording,
+        **prompts.key,
         **(form_key(form) if system.asked == "refuse" else {}),
         "shots": digest(prompts.shots_of(questions)) if prompts.shows_shots(system.asked, form) else None,
         "answer_form": prompts.answer_form,

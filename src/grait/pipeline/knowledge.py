@@ -28,7 +28,7 @@ def knowledge_key(data: RunData) -> dict[str, Any]:
     return {
         "model": model_key(config),
         **engine_key(config),
-        "prompt": config.prompt.wording,
+        **data.prompts.key,
         **_forms_that_have_to_fit(data),
         "knowledge": config.knowledge.model_dump(exclude={"own_samples", "own_max_new_tokens"}),
         "seed": config.seed,

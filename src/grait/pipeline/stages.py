@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.errors import ConfigError
+from grait.model.prompt_check import check_prompts
 from grait.model.vllm_engine import check_vllm
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
@@ -68,7 +69,8 @@ def _thrown_away() -> Iterator[tuple[Path, Notes]]:
 def alone(data: RunData, models: Models) -> Iterator[Stages]:
     """Makes the run folder, with the config in it, and keeps other runs out; yields what runs its stages.
 
-    Before, data that is bad, a model that is unknown, and an engine that is missing, are found.
+    Before, data that is bad, a model that is unknown, a chat template that would teach something else, and an engine
+    that is missing, are found.
     """
     config = data.config
     if config.inference.engine == "vllm":
@@ -76,6 +78,8 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
     if config.model.compile and processes.sharding() != "none":
         raise ConfigError("model.compile = true: was not tried with sharded training (FSDP, ZeRO); set it to false")
     _ = data.test_sets, (data.training_set, data.replay_prompts) if data.has_training else None, data.prompts
+    for note in check_prompts(data.prompts):
+        progress.note(note)
     with locked(data.folder):
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):
