@@ -9,7 +9,7 @@ from typing import Any
 from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
 from grait.commands.replayed import Replay
 from grait.config.schema import LARGEST
-from grait.errors import ArtifactError, ConfigError, described
+from grait.errors import ArtifactError, ConfigError, ModelError, described
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
@@ -84,6 +84,8 @@ def export(
             f"{n_otherwise} of {len(examples)} conversations look otherwise in the model's chat template than the run "
             "trained on them (it changes the answer's turn)"
         )
+    if recipe.template_arguments:
+        notes.append(f"trained with the template arguments {recipe.template_arguments}: give them to the chat template")
     files = files_of(examples, recipe, share)
     about = {
         "schema_version": 1,
@@ -192,6 +194,7 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
         training=config.training.resolved(len(taught)),
         seed=config.seed,
         trust_remote_code=config.model.trust_remote_code,
+        template_arguments=data.prompts.template.arguments if is_chat else {},
     )
 
 
@@ -202,8 +205,8 @@ def _rendered_otherwise(data: RunData, examples: Sequence[Example], recipe: Reci
     n = 0
     for example in examples:
         try:
-            text = str(data.prompts.tokenizer.apply_chat_template(example.conversation, tokenize=False))
-        except Exception:  # a template raises what it likes
+            text = data.prompts.template.turn(example.conversation)
+        except ModelError:
             text = ""
         n += not text.startswith(example.prompt + example.completion + recipe.end)
     return n

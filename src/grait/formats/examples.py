@@ -1,6 +1,7 @@
 """The examples that a run trained on, as text, and how it trained on them: the material of all formats."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grait.config import LoraSection, OptimizerSection
@@ -43,7 +44,7 @@ class Recipe:
     ``model``: hub id or folder. ``is_chat``: prompts come from the chat template, else they are plain text.
     ``begin``: text of the tokens that the tokenizer puts before a plain text, often none; ``end``: of the token that
     ends a completion; ``eos``: of the token that ends all text. ``n_tokens``: of the longest example, all included.
-    ``has_shots``: prompts show solved examples.
+    ``has_shots``: prompts show solved examples. ``template_arguments``: what the chat template is given besides messages.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Recipe:
     training: OptimizerSection
     seed: int
     trust_remote_code: bool
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ class Recipe:
             "seed": self.seed,
             "lora": self.lora.model_dump(),
             "training": self.training.model_dump(include=set(OptimizerSection.model_fields)),
+            **({"template_arguments": dict(self.template_arguments)} if self.template_arguments else {}),
         }
 
 

@@ -15,7 +15,7 @@ SCRIPT = "train_trl.py"
 def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
     """By name: the rows, how to train on them, and the script where rows have weights."""
     is_weighted = share.weights_are == "carried"
-    rows = [_row(examples[i], recipe.is_chat, is_weighted) for i in shuffled(share.rows, recipe.seed)]
+    rows = [_row(examples[i], recipe, is_weighted) for i in shuffled(share.rows, recipe.seed)]
     return {
         "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
         "README.md": readme(TOOL, VERSIONS, examples, recipe, share, "trl.md"),
@@ -23,12 +23,13 @@ def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str
     }
 
 
-def _row(example: Example, is_chat: bool, is_weighted: bool) -> dict[str, object]:
+def _row(example: Example, recipe: Recipe, is_weighted: bool) -> dict[str, object]:
     """In plain text TRL adds the end token itself, and tokenises prompt and completion together, as the run does."""
     answer = {"role": "assistant", "content": example.answer}
     return {
         "id": example.id,
-        "prompt": list(example.messages) if is_chat else example.prompt,
-        "completion": [answer] if is_chat else example.completion,
+        "prompt": list(example.messages) if recipe.is_chat else example.prompt,
+        "completion": [answer] if recipe.is_chat else example.completion,
+        **({"chat_template_kwargs": dict(recipe.template_arguments)} if recipe.template_arguments else {}),
         **({"sample_weight": example.sample_weight} if is_weighted else {}),
     }

@@ -13,6 +13,7 @@ from string import ascii_uppercase
 from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
 from grait.judging.outcomes import judge
+from grait.judging.reasoning import without_reasoning
 from grait.knowledge.certainty import agreement, embedding_certainty
 from grait.model.common_prefix import common_prefix_length
 from grait.model.engine import Advance, Engine
@@ -94,7 +95,7 @@ def sample_answers(
         question.id: [judge(output, question, phrases) for output in samples[question.id]] for question in questions
     }
     given = [
-        [output for output, outcome in zip(samples[id_], own, strict=True) if outcome != "refused"]
+        [without_reasoning(output) for output, outcome in zip(samples[id_], own, strict=True) if outcome != "refused"]
         for id_, own in outcomes.items()
     ]
     certainties = embedding_certainty(given, embed) if embed else [agreement(own) for own in given]

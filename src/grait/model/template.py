@@ -134,6 +134,14 @@ class ChatTemplate:
         return "".join(lines) + str(self.tokenizer.get_chat_template())
 
     @property
+    def change(self) -> tuple[str, str]:
+        """What is cut off the end of the template's own generation prompt, and what is written there instead."""
+        opened, (prompt, _) = self.opened(ASKED), self.prompt(ASKED)
+        n = next((i for i, pair in enumerate(zip(opened, prompt, strict=False)) if pair[0] != pair[1]), None)
+        n = min(len(opened), len(prompt)) if n is None else n
+        return opened[n:], prompt[n:]
+
+    @property
     def key(self) -> dict[str, Any]:
         """For the keys of stages. Nothing where prompts are what the template writes by itself."""
         try:
@@ -141,7 +149,7 @@ class ChatTemplate:
         except ModelError:
             return {}
         if opened == prompt and not blanks and not self.takes_parts and self.arguments == self.given:
-            return {}
+            return {}  # so that runs of before are continued
         beginning = prompt.rpartition(ASKED[0]["content"])[2]  # what stands before may have a date in it
         return {"template": {"arguments": self.arguments, "answers_begin": [beginning, blanks]}}
 

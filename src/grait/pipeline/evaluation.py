@@ -94,7 +94,9 @@ def answer_questions(
 
     how = "" if system.form is None else f" in the form {system.form.name}"
     stages.once(f"{HEADINGS[purpose]}: {system.name} on {asked.title}{how}", stage, compute)
-    return read_rows(stage.folder / "predictions.parquet", Prediction)
+    found = read_rows(stage.folder / "predictions.parquet", Prediction)
+    stages.note_reasoning(stage, [row.output for row in found], "evaluation.max_new_tokens")
+    return found
 
 
 def plan_answers(

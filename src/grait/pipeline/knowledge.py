@@ -60,6 +60,7 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
     states = read_rows(stage.folder / "knowledge.parquet", KnowledgeState)
     n_ik, n_idk = len(with_label(states, "ik")), len(with_label(states, "idk"))
     dropped = len(states) - n_ik - n_idk
+    stages.note_reasoning(stage, [state.answer for state in states], "knowledge.max_new_tokens")
     progress.note(f"{len(states)} questions: {n_ik} known (ik), {n_idk} unknown (idk), {dropped} on the threshold")
     return states
 

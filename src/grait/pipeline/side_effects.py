@@ -110,7 +110,9 @@ def _replies(
         return {"skipped": skipped}
 
     stages.once(f"4/4 Evaluation: side effects of {name}", stage, compute)
-    return summarize_side_effects(name, read_rows(stage.folder / "answers.parquet", SideEffectAnswer))
+    found = read_rows(stage.folder / "answers.parquet", SideEffectAnswer)
+    stages.note_reasoning(stage, [row.output for row in found], "evaluation.max_new_tokens")
+    return summarize_side_effects(name, found)
 
 
 def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list[str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.errors import ConfigError
+from grait.judging.reasoning import ends_in_reasoning
 from grait.model.prompt_check import check_prompts
 from grait.model.vllm_engine import check_vllm
 from grait.pipeline.data import RunData
@@ -45,6 +46,16 @@ class Stages:
             _run(stage, reasons, compute)
         processes.wait()
         self.notes[str(stage.folder.relative_to(self.folder))] = stage.notes()
+
+    def note_reasoning(self, stage: Stage, outputs: Sequence[str], key: str) -> None:
+        """Say how many of a stage's outputs ended inside their reasoning. ``key``: what limits their length."""
+        n = sum(map(ends_in_reasoning, outputs))
+        if n:
+            self.notes[str(stage.folder.relative_to(self.folder))]["ended_in_reasoning"] = n
+            progress.note(
+                f"{n} of {len(outputs)} answers ended inside their reasoning, and count as wrong: raise {key}, or turn "
+                "reasoning off (prompt.template_arguments)"
+            )
 
 
 def _run(stage: Stage, reasons: Sequence[str], compute: Callable[[Path], Notes]) -> None:
