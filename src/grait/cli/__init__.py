@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import dialling, listing, measuring, running, share
+from grait.cli import checking, dialling, listing, measuring, running, share
 from grait.errors import GraitError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ def options(
 for command in (
     running.run,
     running.demo,
+    checking.check,
     running.compare,
     running.report,
     dialling.calibrate,

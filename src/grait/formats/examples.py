@@ -44,7 +44,7 @@ class Recipe:
     ``model``: hub id or folder. ``is_chat``: prompts come from the chat template, else they are plain text.
     ``begin``: text of the tokens that the tokenizer puts before a plain text, often none; ``end``: of the token that
     ends a completion; ``eos``: of the token that ends all text. ``n_tokens``: of the longest example, all included.
-    ``has_shots``: prompts show solved examples. ``template_arguments``: what the chat template is given besides messages.
+    ``has_shots``: prompts show solved examples. ``template_arguments``: of the chat template, besides the messages.
     """
 
     model: str
