@@ -1,10 +1,8 @@
 """The one check of what prompts and answers look like, before anything is asked: chat templates do what they like."""
 
-from collections.abc import Callable
-
 from grait.errors import ModelError
 from grait.model.forms import Form, built_in
-from grait.model.prompts import Prompt, PromptFormat
+from grait.model.prompts import PromptFormat
 from grait.model.template import ASKED
 from grait.records import Question
 
@@ -22,20 +20,24 @@ def check_prompts(prompts: PromptFormat) -> list[str]:
     the system message; two questions give two prompts; no prompt ends in an end token; and in the chat template prompt,
     answer and end are the template's own finished turn.
     """
-    _check("the knowledge query", prompts, prompts.query)
+    _check(prompts, None)
     bare = built_in("question", prompts.config)
     for form in (*prompts.forms, *([bare] if prompts.has_template else [])):
         if form.is_chat and not prompts.has_template:
             continue  # put as plain text, as the query
-        _check(f"the form {form.name}", prompts, lambda question, form=form: prompts.prompt(question, "refuse", form))
+        _check(prompts, form)
         if prompts.is_chat(PROBES[0], form):
             _check_turn(prompts, form)
     return _notes(prompts) if prompts.has_template else []
 
 
-def _check(what: str, prompts: PromptFormat, ask: Callable[[Question], Prompt]) -> None:
+def _check(prompts: PromptFormat, form: Form | None) -> None:
+    """The prompts of two questions in a form, None for the knowledge query."""
+    what = "the knowledge query" if form is None else f"the form {form.name}"
     try:
-        shown = [ask(question) for question in PROBES]
+        shown = [
+            prompts.query(question) if form is None else prompts.prompt(question, "refuse", form) for question in PROBES
+        ]
     except ModelError as error:
         raise ModelError(f"{what}: {error}") from error
     for prompt, probe in zip(shown, PROBES, strict=True):

@@ -75,14 +75,14 @@ class ChatTemplate:
         """
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         after = self._first_token(self.turn([*ASKED, _answering(ANSWER)]).rpartition(ANSWER)[2])
-        if after in special:
-            return int(after)
+        if after is not None and after in special:
+            return after
         try:
             following = self.turn([*ASKED, _answering(ANSWER), *ASKED]).rpartition(ANSWER)[2]
         except ModelError:
             following = ""
         after = self._first_token(following)
-        return int(after if after in self.ends else self.tokenizer.eos_token_id)
+        return after if after is not None and after in self.ends else int(self.tokenizer.eos_token_id)
 
     @property
     def end_text(self) -> str:
