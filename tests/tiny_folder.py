@@ -51,9 +51,11 @@ def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     return str(path)
 
 
-def greedy_answers(model: str, shots: Sequence[Question], questions: Sequence[Question]) -> list[str]:
+def greedy_answers(
+    model: str, shots: Sequence[Question], questions: Sequence[Question], gguf_file: str | None = None
+) -> list[str]:
     """What the model in the folder answers to a knowledge query, greedily."""
-    config = ModelConfig(name=model, dtype="float32", device="cpu")
+    config = ModelConfig(name=model, dtype="float32", device="cpu", gguf_file=gguf_file)
     prompts = PromptFormat(load_tokenizer(config), PromptConfig(n_shots=len(shots)), shots=tuple(shots))
     engine = InferenceEngine(load_model(config), int(prompts.tokenizer.pad_token_id))
     queries = [prompts.query(question) for question in questions]
@@ -68,14 +70,16 @@ def greedy_answers(model: str, shots: Sequence[Question], questions: Sequence[Qu
     return [prompts.decode(tokens) for (tokens,) in answers]
 
 
-def write_half_known(model: str, folder: Path, *, n_train: int = 16, n_test: int = 8) -> Files:
+def write_half_known(
+    model: str, folder: Path, *, n_train: int = 16, n_test: int = 8, gguf_file: str | None = None
+) -> Files:
     """Question files for a run with ``N_SHOTS`` shots: every second question is one that the model answers right."""
     shots = [Question(f"shot{i}", f"Which letter has number {i}?", ("ABC"[i],)) for i in range(N_SHOTS)]
     asked = [
         Question(f"q{i:03d}", f"Who wrote book {i * i} of {i}?", (UNKNOWN,)) for i in range(8 * (n_train + n_test))
     ]
     rows: list[dict[str, Any]] = []
-    for question, answer in zip(asked, greedy_answers(model, shots, asked), strict=True):
+    for question, answer in zip(asked, greedy_answers(model, shots, asked, gguf_file), strict=True):
         own = Question(question.id, question.question, (answer or UNKNOWN,))
         if len(rows) % 2 == 0:
             rows.append({"id": question.id, "question": question.question, "answers": [UNKNOWN]})

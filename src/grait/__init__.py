@@ -1,8 +1,8 @@
 """Refusal-aware instruction tuning by gradient influence.
 
-What the command line does, from Python: ``run``, ``compare``, ``evaluate``, ``calibrate``, ``export``, ``merge``,
-``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence; ``RefusalDial`` serves a
-tuned model.
+What the command line does, from Python: ``run``, ``check``, ``compare``, ``evaluate``, ``calibrate``, ``export``,
+``merge``, ``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence;
+``RefusalDial`` serves a tuned model.
 
 Everything is imported when it is first used: ``import grait`` loads no torch.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grait import influence as influence
     from grait.commands.calibrate import calibrate as calibrate
+    from grait.commands.check import check as check
     from grait.commands.compare import compare as compare
     from grait.commands.evaluate import evaluate as evaluate
     from grait.commands.export import export as export
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_COMMANDS = ("calibrate", "compare", "evaluate", "export", "merge", "push", "report", "run", "show_data")
+_COMMANDS = ("calibrate", "check", "compare", "evaluate", "export", "merge", "push", "report", "run", "show_data")
 _HOMES = {
     "Comparison": "grait.pipeline.results",
     "Config": "grait.config",

@@ -146,10 +146,11 @@ def test_a_message_that_fills_the_context_has_a_short_answer_or_none(model: Live
 def test_a_template_that_takes_no_system_message_is_found_at_once(
     model: LiveRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}x"
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    refusing += "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     monkeypatch.setattr(model.tokenizer, "chat_template", refusing)
     speaker_of(model)
-    with pytest.raises(ModelError, match="the chat template refuses the conversation: no system role"):
+    with pytest.raises(ModelError, match="the chat template refuses the prompt: no system role"):
         speaker_of(model, "Be brief.")
 
 

@@ -251,7 +251,7 @@ def commands() -> dict[str, Any]:
 def test_the_help_names_every_command(command: Call) -> None:
     code, out, _ = command("--help")
     assert code == 0
-    own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "export", "merge", "push"}
+    own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "export", "merge", "push", "check"}
     own |= {"methods", "datasets"}
     assert set(commands()) == own
     assert all(re.search(rf"\b{name}\b", out) for name in commands())

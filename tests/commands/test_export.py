@@ -30,6 +30,7 @@ from grait.errors import ArtifactError
 from grait.formats.markdown import escaped, fenced
 from grait.formats.resampling import largest_remainder, shuffled, total_variation
 from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.model.template import ANSWER
 from grait.pipeline.lessons import weighted_examples
 from grait.pipeline.models import Models
 from grait.pipeline.order import selections
@@ -555,7 +556,7 @@ def test_a_template_that_changes_the_answer_is_said(finished: Path, tmp_path: Pa
     tokenizer = tiny_tokenizer(chat=True)
     tokenizer.chat_template = str(tokenizer.chat_template).replace(
         "{{ message['content'] }}",
-        "{% if message['role'] == 'assistant' and message['content'] != 'ANSWER' %}<think></think>{% endif %}"
+        f"{{% if message['role'] == 'assistant' and message['content'] != '{ANSWER}' %}}<think></think>{{% endif %}}"
         "{{ message['content'] }}",
     )
     tokenizer.save_pretrained(tmp_path / "model")

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoints import save_fp8, save_gguf
 from conftest import Call
 from peft import PeftModel
 from safetensors import safe_open
+from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import grait
 from grait.commands.finished import finished_adapter, open_run
 from grait.commands.merge import merge
 from grait.errors import ArtifactError
@@ -52,6 +55,24 @@ def test_a_merged_model_is_the_tuned_one(finished: Path, merged: Path) -> None:
     assert not isinstance(model, PeftModel) and model.dtype == torch.float32
     assert torch.allclose(logits(model), tuned, atol=1e-4)
     assert (initial - tuned).abs().max() > 0.1  # the control: the adapter does something
+
+
+@pytest.mark.parametrize("kind", ["fp8", "gguf"])
+def test_weights_that_were_unpacked_are_merged_as_they_are(kind: str, tmp_path: Path) -> None:
+    """transformers would pack float8 weights again when it saves them, and not say so in the config."""
+    (tmp_path / "model").mkdir()
+    {"fp8": save_fp8, "gguf": save_gguf}[kind](tmp_path / "model")
+    named = {"gguf_file": "tiny.gguf"} if kind == "gguf" else {}
+    files = write_half_known(str(tmp_path / "model"), tmp_path, **named)
+    tree = tiny_tree(str(tmp_path / "model"), files, tmp_path / "run")
+    tree["model"] |= named
+    tree["training"] |= {"methods": ["cor-rait"], "learning_rate": 0.01}
+    grait.run(tree)
+    found = merge(tmp_path / "run", tmp_path / "merged").folder
+    loaded = AutoModelForCausalLM.from_pretrained(found)
+    assert torch.allclose(logits(loaded), adapted_logits(tmp_path / "run", "cor-rait"), atol=1e-4)
+    assert {weight.dtype for weight in loaded.state_dict().values()} == {torch.float32}
+    assert AutoTokenizer.from_pretrained(found).chat_template
 
 
 def test_the_lines_of_the_docs_load_the_adapter(finished: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import BatchEncoding, StoppingCriteriaList, TextIteratorStreamer
+from transformers import StoppingCriteriaList, TextIteratorStreamer
 
 from grait.chat.reply import dialled
 from grait.commands.finished import LiveRun
@@ -110,13 +110,7 @@ class Speaker:
         for asked, answered in turns:
             messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
         messages.append({"role": "user", "content": message})
-        try:
-            found: BatchEncoding = self.run.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_dict=True
-            )
-        except Exception as error:
-            raise ModelError(f"the chat template refuses the conversation: {reason(error)}") from error
-        return tuple(found["input_ids"])
+        return self.run.data.prompts.chat(messages).token_ids
 
     def _streamed(self, fitted: Fitted, by_initial: bool, answer: Answer) -> Iterator[str]:
         """The pieces; whoever stops listening stops the model, too."""

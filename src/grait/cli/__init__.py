@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import data, dialling, listing, measuring, running, share
+from grait.cli import checking, data, dialling, listing, measuring, running, share
 from grait.errors import GraitError
 from grait.runtime.printable import printable
 
@@ -35,6 +35,7 @@ def options(
 for command in (
     running.run,
     running.demo,
+    checking.check,
     running.compare,
     running.report,
     dialling.calibrate,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from grait.errors import ConfigError
 from grait.runtime.printable import printable
@@ -61,7 +62,7 @@ def interruptible() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def show(*parts: str | Table) -> None:
+def show(*parts: str | Text | Table) -> None:
     """Print tables, and texts as they are, one below the other."""
     console = Console(soft_wrap=True, highlight=False)
     for part in parts:

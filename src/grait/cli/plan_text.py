@@ -1,5 +1,6 @@
 """The lines and tables of ``grait run --dry-run``."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich import box
@@ -88,12 +89,21 @@ def compute_table(plan: Any) -> Table:
 
 def memory_lines(plan: Any) -> list[str]:
     """GB that each stage holds at once, part by part, and GB on disk."""
-    lines = ["Memory in GB (10^9 bytes), without the framework's own"]
-    for memory in plan.memory:
+    parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in plan.disk.items())
+    return [
+        "Memory in GB (10^9 bytes), without the framework's own",
+        *memory_rows(plan.memory),
+        f"Disk in GB: {parts}",
+    ]
+
+
+def memory_rows(found: Iterable[Any]) -> list[str]:
+    """A line for each stage."""
+    lines = []
+    for memory in found:
         parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in memory.parts.items())
         lines.append(f"  {memory.name:10} {_gigabytes(memory.total):>6}  {parts}")
-    parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in plan.disk.items())
-    return [*lines, f"Disk in GB: {parts}"]
+    return lines
 
 
 def _gigabytes(size: float) -> str:

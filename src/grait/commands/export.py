@@ -9,7 +9,7 @@ from typing import Any
 from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
 from grait.commands.replayed import Replay
 from grait.config.schema import LARGEST
-from grait.errors import ArtifactError, ConfigError, described
+from grait.errors import ArtifactError, ConfigError, ModelError, described
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
@@ -183,6 +183,7 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
         training=config.training.resolved(len(taught)),
         seed=config.seed,
         trust_remote_code=config.model.trust_remote_code,
+        template_arguments=data.prompts.template.arguments if all(chats) else {},
     )
 
 
@@ -194,8 +195,8 @@ def _read_otherwise(
     for example, own in zip(examples, tokens, strict=True) if format_name != "openai" else ():
         if recipe.is_chat:
             try:
-                text = data.prompts.templated(example.conversation)
-            except Exception:  # a template raises what it likes
+                text = data.prompts.template.turn(example.conversation)
+            except ModelError:
                 text = ""
             n += not text.startswith(example.prompt + example.completion + example.end)
             continue
@@ -226,6 +227,8 @@ def _notes(recipe: Recipe, n: int, n_otherwise: int, format_name: str) -> list[s
         )
     elif n_otherwise:
         notes.append(f"{n_otherwise} of {n} rows become other tokens than the run trained on")
+    if recipe.template_arguments:
+        notes.append(f"trained with the template arguments {recipe.template_arguments}: give them to the chat template")
     return notes
 
 

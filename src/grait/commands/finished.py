@@ -56,10 +56,8 @@ class LiveRun:
 
     @property
     def chat_ends(self) -> list[int]:
-        """The tokens that end an answer in the chat template: the run's, and those that the model's files name."""
-        named = self.model.generation_config.eos_token_id
-        named = [named] if isinstance(named, int) else named or []
-        return sorted({*self.data.prompts.end_token_ids(is_chat=True), *named})
+        """The tokens that end an answer in the chat template."""
+        return sorted(self.data.prompts.end_token_ids(is_chat=True))
 
     @property
     def refusal(self) -> str:

@@ -1,20 +1,25 @@
 """After a run: a tuned model in one piece, with the adapter merged into the base model's weights."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoTokenizer
+from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, VIDEO_PROCESSOR_NAME, cached_file
 
 from grait.commands.export import trained_adapter, trained_on
 from grait.commands.finished import open_run, trained_method
+from grait.config import ModelConfig
 from grait.errors import ArtifactError, GraitError, ModelError, reason
 from grait.model.adapters import load_adapter
-from grait.model.load import load_model, resolve_name
+from grait.model.load import load_model, packed, read_config, read_tokenizer, resolve_name
 from grait.pipeline.cards import CARD, card, save_public_dials
 from grait.pipeline.data import RunData
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage
 from grait.runtime.files import as_path, replacing_folder
+
+PROCESSORS = (PROCESSOR_NAME, IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME)
+"""Files beside a model that say how it reads images, sound and video."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Merged:
 
 def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Merged:
     """Save base model plus adapter as one model, with tokenizer, chat template and generation config, as safetensors.
+
+    The chat template has the run's arguments as its defaults. Processors of a model with vision come along.
 
     ``run``: folder of a finished run; ``out``: a new or empty folder; ``method``: whose adapter, by default that of the
     run's main method. Weights are in the type that the run computes in. A quantised base is loaded unquantised: 4-bit
@@ -47,17 +54,30 @@ def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Mer
         model = adapted.merge_and_unload(safe_merge=True)
     except ValueError as error:
         raise ModelError(f"{adapter.folder}: cannot be merged: {reason(error)}") from error
-    tokenizer = AutoTokenizer.from_pretrained(
-        resolve_name(config.name), revision=config.revision, trust_remote_code=config.trust_remote_code
-    )
+    tokenizer = read_tokenizer(config)
+    if data.prompts.has_template and data.prompts.template.arguments:
+        several, default = tokenizer.chat_template, data.prompts.template.with_defaults
+        tokenizer.chat_template = several | {"default": default} if isinstance(several, dict) else default
     try:
         with replacing_folder(out) as partial:
-            model.save_pretrained(partial)
+            # Weights that were unpacked stay so; transformers would pack them again as they were.
+            model.save_pretrained(partial, save_original_format=packed(read_config(config)) is None)
             tokenizer.save_pretrained(partial)
+            _copy_processors(config, partial)
             _tell(data, method, adapter, partial)
     except (OSError, ValueError, RuntimeError) as error:  # transformers and safetensors have words of their own
         raise ArtifactError(f"{out}: cannot write the merged model: {reason(error)}") from error
     return Merged(out, str(model.dtype).removeprefix("torch."), was_quantised)
+
+
+def _copy_processors(config: ModelConfig, folder: Path) -> None:
+    """The base model's files for images and sound, where it has any, as they are."""
+    for name in PROCESSORS:
+        found = cached_file(
+            resolve_name(config.name), name, revision=config.revision, _raise_exceptions_for_missing_entries=False
+        )
+        if found is not None:
+            shutil.copyfile(found, folder / name)
 
 
 def _tell(data: RunData, method: str, adapter: Stage, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The config's sections: every key with its type, unit, default and one sentence; unknown keys are refused."""
 
 import codecs
+import json
 import re
 from pathlib import Path
 from string import Formatter
@@ -31,6 +32,13 @@ MAX_SEED = 2**32 - 1
 """The largest that all libraries take."""
 
 
+TEMPLATE_OWN = frozenset(
+    "self messages conversation add_generation_prompt continue_final_message tokenize chat_template padding truncation "
+    "max_length return_tensors return_dict return_assistant_tokens_mask tokenizer_kwargs".split()
+)
+"""Names that ``apply_chat_template`` gives to the template, or keeps to itself."""
+
+
 class Section(BaseModel):
     """Base of every part of the config: frozen, and strict about unknown keys."""
 
@@ -54,6 +62,9 @@ class ModelConfig(Section):
 
     name: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Hub id, folder, or the embedded default.")
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
+    gguf_file: str | None = Field(
+        None, min_length=1, description="Name of a GGUF file in that folder or repository; its weights are unpacked."
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="Type of the frozen weights. auto: bfloat16 where the device computes in it, else float32."
     )
@@ -68,6 +79,14 @@ class ModelConfig(Section):
     )
     device: str = Field("auto", description="auto (CUDA, MPS, CPU in this order), cpu, cuda, cuda:1, ...")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off by default.")
+
+    @model_validator(mode="after")
+    def _gguf_is_a_file_in_a_folder(self) -> "ModelConfig":
+        if self.gguf_file is None and self.name.endswith(".gguf"):
+            raise ValueError("a GGUF file: give its folder as name, and the file's name as gguf_file")
+        if self.gguf_file is not None and self.quantization != "none":
+            raise ValueError("gguf_file is unpacked, and not quantised again: set quantization: none")
+        return self
 
     @model_validator(mode="after")
     def _compile_has_an_effect(self) -> "ModelConfig":
@@ -308,6 +327,23 @@ class PromptConfig(Section):
         "question is taught one, drawn by the seed; influence and the dial go by the first.",
     )
     system: str | None = Field(None, description="System message; default: what the chat template does by itself.")
+    template_arguments: dict[str, Any] = Field(
+        {},
+        description="What the chat template is given besides the messages, such as {enable_thinking: false}. Default: "
+        "what turns reasoning off, where the template has such an argument (docs/models.md).",
+    )
+
+    @field_validator("template_arguments", mode="after")
+    @classmethod
+    def _are_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name, value in arguments.items():
+            if not name.isidentifier() or name in TEMPLATE_OWN:
+                raise ValueError(f"{name!r} is no argument of a chat template's own")
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}: neither text, number, true nor false; quote it") from error
+        return arguments
 
     @model_validator(mode="before")
     @classmethod
@@ -349,8 +385,9 @@ class PromptConfig(Section):
     @property
     def wording(self) -> dict[str, Any]:
         """The section in stage keys, which name the forms and solved examples that they show themselves."""
-        language = {"language"} if self.language == "en" else set()
-        named = self.model_dump(exclude={"shots_in", "forms", "own_words", *language})
+        unset = {"language"} if self.language == "en" else set()
+        unset |= set() if self.template_arguments else {"template_arguments"}
+        named = self.model_dump(exclude={"shots_in", "forms", "own_words"} | unset)
         return named | {"refusal": self.first_refusal}
 
     @property
@@ -686,9 +723,13 @@ class Config(Section):
         found: dict[str, Any] = {} if self.replay.path else {"replay": True}
         if not self.evaluation.forms:
             found["evaluation"] = {"forms"} if self.prompt.forms else {"forms", "form_questions"}
+        if self.model.gguf_file is None:
+            found["model"] = {"gguf_file"}
+        in_prompt = set() if self.prompt.template_arguments else {"template_arguments"}
         if not self.prompt.forms:
-            found |= {"prompt": {"forms", "own_words"}, "knowledge": {"own_samples", "own_max_new_tokens"}}
-        return found
+            in_prompt |= {"forms", "own_words"}
+            found["knowledge"] = {"own_samples", "own_max_new_tokens"}
+        return found | {"prompt": in_prompt}
 
     @model_validator(mode="after")
     def _other_forms_are_asked(self) -> "Config":
@@ -709,6 +750,8 @@ class Config(Section):
         if self.inference.engine == "vllm":
             if self.model.quantization != "none":
                 raise ValueError(f"inference.engine = vllm cannot load model.quantization = {self.model.quantization}")
+            if self.model.gguf_file is not None:
+                raise ValueError("inference.engine = vllm cannot load model.gguf_file")
             if self.model.device not in ("auto", "cuda"):
                 raise ValueError(
                     f"inference.engine = vllm takes the GPUs that CUDA_VISIBLE_DEVICES names; model.device = "

@@ -51,7 +51,8 @@ def _datasets(recipe: Recipe) -> dict[str, Any]:
         "train_on_eos": "turn",
     }
     ends = {"eot_tokens": [recipe.end]} if recipe.end != recipe.eos else {}
-    return {"datasets": [entry | chat], "chat_template": "tokenizer_default", **ends, "train_on_inputs": False}
+    given = {"chat_template_kwargs": dict(recipe.template_arguments)} if recipe.template_arguments else {}
+    return {"datasets": [entry | chat], "chat_template": "tokenizer_default", **given, **ends, "train_on_inputs": False}
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

@@ -6,6 +6,7 @@ prompts all show them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -55,6 +56,8 @@ class Facts:
     ``settings``: the config's parts that trained it, in YAML. ``training_set``: its id on the hub, None where it is not
     from there. ``forms``: by name, prompts with ``MARK`` for the question, as messages or as plain text; the first is
     the one that was measured. ``chat_ends``: tokens that end an answer in chat, empty without a chat template.
+    ``template_arguments``, ``prompt_change``, ``takes_parts``: as of ``ChatTemplate``. ``loader``: the class that loads
+    the base model.
     ``n_answer``: most tokens of a measured answer. ``metrics``: of the initial model, asked in both ways, and of the
     method, on every test set; empty where nothing was measured. ``by_form``: of the method, where it has several forms.
     ``side_effects``: of the initial model and the method; ``conversations``, ``drift``: of the method.
@@ -78,6 +81,10 @@ class Facts:
     refusal: str
     forms: Mapping[str, str | list[dict[str, str]]]
     chat_ends: Sequence[str]
+    template_arguments: Mapping[str, Any]
+    prompt_change: tuple[str, str]
+    takes_parts: bool
+    loader: str
     n_answer: int
     metrics: Sequence[MetricRecord]
     by_form: Sequence[FormRecord]
@@ -137,7 +144,7 @@ def _body(facts: Facts) -> str:
         "## Use",
         "" if facts.place else f"`{FOLDER}` is the folder that this file is in.",
         fenced(_load(facts), "python"),
-        *(["### A conversation", fenced(CONVERSATION, "python")] if facts.chat_ends else []),
+        *(["### A conversation", fenced(_conversation(facts), "python")] if facts.chat_ends else []),
         *_trained_forms(facts),
         *_dial(facts),
         "## Measured",
@@ -173,11 +180,36 @@ def _what(facts: Facts) -> list[str]:
     ]
 
 
-CONVERSATION = """\
-messages = [{"role": "user", "content": "Hello! What can you do?"}]
-inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-output = model.generate(**inputs, max_new_tokens=256, do_sample=False, eos_token_id=ends)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
+def _conversation(facts: Facts) -> str:
+    lines = [
+        f"messages = [{{'role': 'user', 'content': {_content(facts, repr('Hello! What can you do?'))}}}]",
+        *_inputs(facts),
+        "output = model.generate(**inputs, max_new_tokens=256, do_sample=False, eos_token_id=ends)",
+        'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
+    ]
+    return "\n".join(lines)
+
+
+def _content(facts: Facts, text: str) -> str:
+    """Content of a message in code, as the chat template takes it."""
+    return f"[{{'type': 'text', 'text': {text}}}]" if facts.takes_parts else text
+
+
+def _inputs(facts: Facts) -> list[str]:
+    """Code from ``messages`` to ``inputs``, as the run asks."""
+    given = "".join(f", {name}={value!r}" for name, value in facts.template_arguments.items())
+    cut, added = facts.prompt_change
+    if not cut and not added:
+        return [
+            "inputs = tokenizer.apply_chat_template(",
+            f'    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"{given}',
+            ")",
+        ]
+    changes = (f".removesuffix({cut!r})" if cut else "") + (f" + {added!r}" if added else "")
+    return [
+        f"prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False{given})",
+        f'inputs = tokenizer(prompt{changes}, add_special_tokens=False, return_tensors="pt")',
+    ]
 
 
 def _load(facts: Facts) -> str:
@@ -185,17 +217,17 @@ def _load(facts: Facts) -> str:
     base, place = f"{(facts.base or facts.base_name)!r}{revision}", repr(facts.place or FOLDER)
     if facts.is_merged:
         lines = [
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            f"from transformers import {facts.loader}, AutoTokenizer",
             "",
-            f"model = AutoModelForCausalLM.from_pretrained({place})",
+            f"model = {facts.loader}.from_pretrained({place})",
             f"tokenizer = AutoTokenizer.from_pretrained({place})",
         ]
     else:
         lines = [
             "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            f"from transformers import {facts.loader}, AutoTokenizer",
             "",
-            f"base = AutoModelForCausalLM.from_pretrained({base})",
+            f"base = {facts.loader}.from_pretrained({base})",
             f"model = PeftModel.from_pretrained(base, {place})",
             f"tokenizer = AutoTokenizer.from_pretrained({base})",
         ]
@@ -232,13 +264,9 @@ def _question(facts: Facts, prompt: str | list[dict[str, str]]) -> str:
     else:
         lines.append("messages = [")
         for row in prompt:
-            lines += [f"    {{'role': {row['role']!r}, 'content': (", _expression(row["content"], 8), "    )},"]
-        lines += [
-            "]",
-            "inputs = tokenizer.apply_chat_template(",
-            '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
-            ")",
-        ]
+            text = f"(\n{_expression(row['content'], 8)}\n    )"
+            lines.append(f"    {{'role': {row['role']!r}, 'content': {_content(facts, text)}}},")
+        lines += ["]", *_inputs(facts)]
         ends = ", eos_token_id=ends"
     limits = f"max_new_tokens={facts.n_answer}, do_sample=False, repetition_penalty=1.0{ends}"
     return "\n".join([*lines, f"output = model.generate(**inputs, {limits})", f"print({answer}.strip())"])

@@ -1,6 +1,7 @@
 """The examples that a run trained on, as text, and how it trained on them: the material of all formats."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grait.config import LoraSection, OptimizerSection
@@ -48,7 +49,8 @@ class Recipe:
     they are text. ``n_chat_as_text``: rows of text that the run trained in the chat template, beside plain ones.
     ``begin``: text of the tokens that the tokenizer puts before a plain text; ``end``: of the token that ends a turn;
     ``eos``: of the token that ends all text. ``n_tokens``: of the longest example, all included. ``has_shots``: prompts
-    hold answers that are not trained on, of solved examples or of earlier turns.
+    hold answers that are not trained on, of solved examples or of earlier turns. ``template_arguments``: of the chat
+    template, besides the messages.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Recipe:
     training: OptimizerSection
     seed: int
     trust_remote_code: bool
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def around(self, prompt: Prompt) -> tuple[str, str]:
         """``begin`` and ``prompt`` of an example."""
@@ -85,6 +88,7 @@ class Recipe:
             "seed": self.seed,
             "lora": self.lora.model_dump(),
             "training": self.training.model_dump(include=set(OptimizerSection.model_fields)),
+            **({"template_arguments": dict(self.template_arguments)} if self.template_arguments else {}),
         }
 
 

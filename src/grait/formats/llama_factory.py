@@ -72,6 +72,7 @@ def _config(recipe: Recipe, n_rows: int) -> dict[str, Any]:
         "dataset_dir": ".",
         "dataset": NAME,
         **({} if recipe.is_chat else {"template": "empty"}),
+        **{name: value for name, value in recipe.template_arguments.items() if name == "enable_thinking"},
         **({"mask_history": True} if recipe.is_chat and recipe.has_shots else {}),  # no loss on solved examples
         "cutoff_len": recipe.n_tokens + 8,
         "per_device_train_batch_size": training.micro_batch_size,

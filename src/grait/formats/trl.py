@@ -30,5 +30,6 @@ def _row(example: Example, recipe: Recipe, is_weighted: bool) -> dict[str, objec
         "id": example.id,
         "prompt": list(example.messages) if recipe.is_chat else example.prompt,
         "completion": [answer] if recipe.is_chat else example.completion + example.end,
+        **({"chat_template_kwargs": dict(recipe.template_arguments)} if recipe.template_arguments else {}),
         **({"sample_weight": example.sample_weight} if is_weighted else {}),
     }

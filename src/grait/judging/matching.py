@@ -10,6 +10,7 @@ import unicodedata
 from functools import lru_cache
 from string import ascii_uppercase
 
+from grait.judging.reasoning import without_reasoning
 from grait.languages import question_marks
 from grait.records import Question
 
@@ -93,11 +94,12 @@ def straighten(text: str) -> str:
 
 
 def own_reply(output: str) -> str:
-    """The output up to the point where the model goes on to invent a next ``Question:``, ``Q:`` or ``User:`` line.
+    """The output without reasoning, up to where the model invents a next ``Question:``, ``Q:`` or ``User:`` line.
 
     In any of our languages (``Frage:``). Base models do so after few-shot prompts. Everything after it answers another
     question and is never judged.
     """
+    output = without_reasoning(output)
     start = len(output) - len(output.lstrip())
     found = _NEXT_QUESTION.search(output, start)
     return output[: found.start()] if found else output

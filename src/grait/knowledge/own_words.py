@@ -11,6 +11,7 @@ from random import Random
 
 from grait.config import KnowledgeConfig
 from grait.judging.outcomes import judge
+from grait.judging.reasoning import without_reasoning
 from grait.knowledge.query import label
 from grait.model.engine import Advance, Engine
 from grait.model.forms import Form
@@ -56,7 +57,7 @@ def in_own_words(
         n_right = 0
         texts: dict[str, list[str]] = {"correct": [], "wrong": [], "refused": []}
         for tokens in own:
-            text = prompts.decode(tokens)
+            text = without_reasoning(prompts.decode(tokens))
             outcome = judge(text, question, *refusing)
             n_right += outcome == "correct"
             whole = text if len(tokens) < config.own_max_new_tokens else whole_sentences(text)

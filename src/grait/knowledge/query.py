@@ -13,6 +13,7 @@ from string import ascii_uppercase
 from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
 from grait.judging.outcomes import judge
+from grait.judging.reasoning import without_reasoning
 from grait.knowledge.certainty import agreement, embedding_certainty
 from grait.model.common_prefix import common_prefix_length
 from grait.model.engine import Advance, Engine
@@ -94,7 +95,7 @@ def sample_answers(
         question.id: [judge(output, question, *refusing) for output in samples[question.id]] for question in questions
     }
     given = [
-        [output for output, outcome in zip(samples[id_], own, strict=True) if outcome != "refused"]
+        [without_reasoning(output) for output, outcome in zip(samples[id_], own, strict=True) if outcome != "refused"]
         for id_, own in outcomes.items()
     ]
     certainties = embedding_certainty(given, embed) if embed else [agreement(own) for own in given]
@@ -142,8 +143,8 @@ def letter_tokens(prompts: PromptFormat, query: Prompt, n: int) -> list[tuple[in
     """Tokens of the first n option letters as answers, each up to the first that tells them apart.
 
     One token in most tokenizers; two in those that write the blank before a letter as a token of its own. The same
-    after all plain queries, and after all chat queries: plain ones end in the same line, and a completion begins where
-    a token begins; in chats it is tokenised apart.
+    after all plain queries, and after all chat queries: all of a kind end in the same line, and a completion begins
+    where a token begins.
     """
     letters = [prompts.completion(query, letter).token_ids[:-1] for letter in ascii_uppercase[:n]]
     shared = common_prefix_length(letters)

@@ -3,15 +3,26 @@
 import importlib.util
 import inspect
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
+    GgufConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 from transformers.utils import logging as transformers_logging
 
 from grait.config import ModelConfig
@@ -56,13 +67,7 @@ def resolve_dtype(config: ModelConfig) -> torch.dtype:
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer of the model, with a padding token (the end token where it has none of its own)."""
-    source = resolve_name(config.name)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=config.revision, trust_remote_code=config.trust_remote_code
-        )
-    except Exception as error:
-        raise ModelError(not_found(config.name, source, error)) from error
+    tokenizer = read_tokenizer(config)
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{config.name}: its tokenizer has no end token; set eos_token in tokenizer_config.json")
     if tokenizer.pad_token_id is None:
@@ -70,28 +75,83 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def read_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer as it is in the model's files."""
+    source = resolve_name(config.name)
+    try:
+        return AutoTokenizer.from_pretrained(source, **_origin(config))
+    except Exception as error:
+        raise ModelError(not_found(config.name, source, error)) from error
+
+
+def end_tokens(config: ModelConfig) -> frozenset[int]:
+    """The tokens at which the model's ``generate`` ends an answer; none where its files name none."""
+    source = resolve_name(config.name)
+    try:
+        if config.gguf_file is None:
+            named = GenerationConfig.from_pretrained(source, revision=config.revision).eos_token_id
+        else:
+            named = read_config(config).get_text_config(decoder=True).eos_token_id
+    except OSError:  # there is none; the model's own config stands for it
+        try:
+            named = read_config(config).get_text_config(decoder=True).eos_token_id
+        except (ModelError, AttributeError):
+            return frozenset()
+    return frozenset([named] if isinstance(named, int) else named or [])
+
+
+def read_config(config: ModelConfig) -> PretrainedConfig:
+    """The model's own config, without its weights."""
+    source = resolve_name(config.name)
+    try:
+        return AutoConfig.from_pretrained(source, **_origin(config))
+    except Exception as error:
+        raise ModelError(not_found(config.name, source, error)) from error
+
+
+def model_class(config: PretrainedConfig) -> Any:
+    """The Auto class that loads a checkpoint as the class that it names: text alone, or a text decoder with vision.
+
+    A model with vision is loaded whole, and given text only: so it stays whole when it is saved again.
+    """
+    kind, named = config.model_type, config.architectures or []
+    with_vision = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind)
+    as_text = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    if with_vision is None or "AutoModelForCausalLM" in getattr(config, "auto_map", {}):
+        return AutoModelForCausalLM
+    return AutoModelForImageTextToText if as_text is None or with_vision in named else AutoModelForCausalLM
+
+
 def load_model(config: ModelConfig) -> PreTrainedModel:
     """The model on its device in its dtype, in evaluation mode, all weights frozen.
 
-    Raises ModelError with one line when it cannot be found, is no causal language model, or keeps a state that is
-    not a key-value cache (its prompts could not share a prefix).
+    Raises ModelError with one line when it cannot be found, is no causal language model, lacks weights, or keeps a
+    state that is not a key-value cache (its prompts could not share a prefix).
     """
     source = resolve_name(config.name)
     device = resolve_device(config.device)
     transformers_logging.disable_progress_bar()
+    own = read_config(config)
+    how = _unpacking(config, own) or quantization(config)
+    is_packed = config.gguf_file is None and (how is not None or packed(own) is not None)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = model_class(own).from_pretrained(
             source,
-            revision=config.revision,
+            **_origin(config),
             dtype=resolve_dtype(config),
-            quantization_config=quantization(config),
-            device_map={"": device} if config.quantization != "none" else None,
-            trust_remote_code=config.trust_remote_code,
+            **({} if how is None else {"quantization_config": how}),  # None would undo the checkpoint's own
+            device_map={"": device} if is_packed else None,
+            output_loading_info=True,
         )
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(not_found(config.name, source, error)) from error
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        raise ModelError(
+            f"{config.name}: its files lack {len(missing)} weights of {type(model).__name__}, such as {missing[0]}"
+        )
     if "logits_to_keep" not in inspect.signature(model.forward).parameters or getattr(model, "_is_stateful", False):
         raise ModelError(
             f"{config.name}: {type(model).__name__} is not supported: expected an attention-only causal language model "
@@ -100,7 +160,54 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
     model.requires_grad_(False)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()
-    return model.eval() if config.quantization != "none" else model.to(device).eval()
+    return model.eval() if is_packed else model.to(device).eval()
+
+
+def _origin(config: ModelConfig) -> dict[str, Any]:
+    """What every ``from_pretrained`` is told besides the name. Raises ModelError where no GGUF file can be read."""
+    found: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    if config.gguf_file is None:
+        return found
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError("model.gguf_file: the package gguf, which reads it, is not installed: pip install gguf")
+    return found | {"gguf_file": config.gguf_file}
+
+
+def _unpacking(config: ModelConfig, own: PretrainedConfig) -> Any:
+    """How quantised weights are unpacked, where transformers can; None where there is nothing to unpack.
+
+    Kernels of packed weights often have no gradient; unpacked ones have. Raises ModelError where they were to be
+    quantised once more.
+    """
+    if config.gguf_file is not None:
+        return GgufConfig(dequantize=True)
+    found = packed(own)
+    if found is None:
+        return None
+    method = str(found.get("quant_method", "unnamed"))
+    if config.quantization != "none":
+        raise ModelError(f"{config.name}: its weights are quantised already ({method}); set model.quantization to none")
+    if not AutoHfQuantizer.supports_quant_method({"quant_method": method, **found}):
+        raise ModelError(  # transformers would take them as they are
+            f"{config.name}: its weights are quantised ({method}), which transformers does not know; take another "
+            "checkpoint of this model"
+        )
+    known = AUTO_QUANTIZATION_CONFIG_MAPPING.get(method)
+    if known is None or "dequantize" not in inspect.signature(known).parameters:
+        return None
+    try:
+        return known(dequantize=True)
+    except ImportError as error:
+        raise ModelError(f"{config.name}: its weights are quantised ({method}): {reason(error)}") from error
+
+
+def packed(own: PretrainedConfig) -> dict[str, Any] | None:
+    """How a checkpoint says that its weights are quantised."""
+    for part in (own, own.get_text_config(decoder=True)):
+        found = getattr(part, "quantization_config", None)
+        if found is not None:
+            return dict(found if isinstance(found, dict) else found.to_dict())
+    return None
 
 
 def quantization(config: ModelConfig) -> BitsAndBytesConfig | None:

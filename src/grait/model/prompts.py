@@ -18,10 +18,11 @@ from typing import Any, Literal
 from transformers import PreTrainedTokenizerBase
 
 from grait.config import PromptConfig
-from grait.errors import ModelError, reason
+from grait.errors import ModelError
+from grait.judging.reasoning import has_reasoning
 from grait.languages import Language, instructions
-from grait.model.clock import at_moment
 from grait.model.forms import Form, forms_of
+from grait.model.template import ChatTemplate
 from grait.records import Asked, Question
 
 Family = Literal["basic", "refuse"]
@@ -30,11 +31,15 @@ AnswerForm = Literal["text", "letter"]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The text up to where the model's answer begins, and its token ids, special tokens included."""
+    """The text up to where the model's answer begins, and its token ids, special tokens included.
+
+    ``blanks``: what stands between the prompt and an answer, as a part of the answer.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     is_chat: bool
+    blanks: str = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class PromptFormat:
     """Questions to prompts, answers to completions.
 
     ``shots``: solved questions put before the question of a knowledge query. ``topic_shots``: by topic, those that
-    questions of this topic have instead.
+    questions of this topic have instead. ``ends``: tokens that the model's generation config names as ends of a text.
     ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. ``moment``: what a
     chat template that tells the date takes for now; None for the clock. Raises ModelError where the config names chat
     forms and the tokenizer has no chat template.
@@ -92,6 +97,7 @@ class PromptFormat:
     answer_form: AnswerForm = "text"
     topic_shots: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
     moment: datetime | None = None
+    ends: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.config.forms:
@@ -109,6 +115,11 @@ class PromptFormat:
     @property
     def has_template(self) -> bool:
         return bool(self.tokenizer.chat_template)
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The tokenizer's chat template, with the config's arguments."""
+        return ChatTemplate(self.tokenizer, self.config.template_arguments, self.ends, self.moment)
 
     @cached_property
     def forms(self) -> tuple[Form, ...]:
@@ -198,8 +209,13 @@ class PromptFormat:
 
     def end_text(self, is_chat: bool) -> str:
         """The end token of a completion: the one after a chat turn, or the end of text."""
-        end = self._turn_end if is_chat else self.tokenizer.eos_token_id
-        return str(self.tokenizer.convert_ids_to_tokens(end))
+        return str(self.tokenizer.convert_ids_to_tokens(self._end(is_chat)))
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The wording of all prompts, for the keys of stages."""
+        template = self.template.key if self.has_template else {}
+        return {"prompt": self.config.wording, **template}
 
     def _prompt(
         self, question: Question, family: Family, shots: tuple[Question, ...], form: Form | None = None
@@ -213,7 +229,7 @@ class PromptFormat:
             asked = self._asked(question, family, form)
             has_instruction = form is None or form.template is None
             text = "".join(solved) + (as_plain_text(asked, language) if has_instruction else asked)
-            return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
+            return Prompt(text, self._tokens(text, is_chat=False), is_chat=False)
         return self.chat(self._messages(question, family, shots, form))
 
     def conversation(self, messages: Sequence[dict[str, str]]) -> Prompt:
@@ -221,52 +237,42 @@ class PromptFormat:
         if self.has_template:
             return self.chat(messages)
         text = as_dialogue(messages)
-        return Prompt(text, tuple(self.tokenizer(text)["input_ids"]), is_chat=False)
+        return Prompt(text, self._tokens(text, is_chat=False), is_chat=False)
 
     def chat(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        """Messages in the chat template, up to the model's turn. Raises ModelError where the template refuses them."""
-        try:
-            text = self.templated(messages, add_generation_prompt=True)
-        except Exception as error:
-            raise ModelError(f"the chat template refuses the prompt: {reason(error)}") from error
-        return Prompt(text, tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), is_chat=True)
-
-    def templated(self, messages: Sequence[dict[str, str]], **options: Any) -> str:
-        """Messages in the chat template, at the run's moment."""
-        if self.moment:
-            options["chat_template"] = at_moment(self.tokenizer.get_chat_template(), self.moment)
-        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
+        """Messages in the chat template, up to the model's answer. Raises ModelError as ``ChatTemplate.prompt``."""
+        text, blanks = self.template.prompt(messages)
+        return Prompt(text, self._tokens(text, is_chat=True), is_chat=True, blanks=blanks)
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.
 
-        After a chat prompt it is tokenised apart. Plain text is tokenised together with its prompt, as a model would
-        write it, where that leaves the prompt's own tokens as they are: a tokenizer that begins every text with a
-        blank would else begin " Paris" with two.
+        It is tokenised together with its prompt, as a model would write it, where that leaves the prompt's own tokens
+        as they are: a tokenizer that begins every text with a blank would else begin " Paris" with two.
         """
-        if prompt.is_chat:
-            return Completion(answer, (*self.tokenizer(answer, add_special_tokens=False)["input_ids"], self._turn_end))
-        text, n_prompt = f" {answer}", len(prompt.token_ids)
-        joined = self.tokenizer(prompt.text + text)["input_ids"]
-        if tuple(joined[:n_prompt]) == prompt.token_ids:
+        text, n_prompt = prompt.blanks + answer, len(prompt.token_ids)
+        joined = self._tokens(prompt.text + text, prompt.is_chat)
+        if joined[:n_prompt] == prompt.token_ids:
             token_ids = joined[n_prompt:]
         else:
-            token_ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return Completion(text, (*token_ids, int(self.tokenizer.eos_token_id)))
+            token_ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return Completion(text, (*token_ids, self._end(prompt.is_chat)))
 
     def end_token_ids(self, is_chat: bool) -> frozenset[int]:
-        """Tokens that end a generated answer; in plain text a line break, too."""
-        ends = {int(self.tokenizer.eos_token_id)}
-        return frozenset(ends | ({self._turn_end} if is_chat else self._line_breaks))
+        """Tokens that end a generated answer: those of the tokenizer, of the generation config and of the chat
+        template; in plain text a line break, too."""
+        ends = {self._end(False), *self.ends, *([self._end(True)] if self.has_template else [])}
+        return frozenset(ends if is_chat else ends | self._line_breaks)
 
-    @cached_property
-    def _turn_end(self) -> int:
-        """The token that the chat template writes after an answer, else the end-of-text token."""
-        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
-        text = self.templated(turns)
-        after = self.tokenizer(text.rpartition("ANSWER")[2].lstrip(), add_special_tokens=False)["input_ids"]
-        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
-        return int(after[0] if after and after[0] in special else self.tokenizer.eos_token_id)
+    def _end(self, is_chat: bool) -> int:
+        """The token that ends a completion."""
+        return self.template.end if is_chat else int(self.tokenizer.eos_token_id)
+
+    def _tokens(self, text: str, is_chat: bool) -> tuple[int, ...]:
+        """A chat template writes the special tokens itself. An end of text that the tokenizer appends is left out."""
+        token_ids = tuple(self.tokenizer(text, add_special_tokens=not is_chat)["input_ids"])
+        appended = token_ids[-1:] == (self.tokenizer.eos_token_id,) and not text.endswith(self.tokenizer.eos_token)
+        return token_ids[:-1] if appended else token_ids
 
     @cached_property
     def _line_breaks(self) -> frozenset[int]:
@@ -274,5 +280,13 @@ class PromptFormat:
         return frozenset(token for token, text in enumerate(texts) if "\n" in text)
 
     def decode(self, token_ids: list[int]) -> str:
-        """The answer in generated tokens."""
+        """The output in generated tokens, with its reasoning, which special tokens may mark."""
+        if self._special.intersection(token_ids):
+            whole = str(self.tokenizer.decode(token_ids))
+            if has_reasoning(whole):
+                return whole.strip()
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True)).strip()
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        return frozenset(self.tokenizer.all_special_ids)

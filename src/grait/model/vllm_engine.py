@@ -25,13 +25,12 @@ from typing import Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from grait.config import InferenceConfig, ModelConfig
 from grait.errors import ModelError, reason
 from grait.model.adapters import CONFIG, load_adapter
 from grait.model.engine import Advance, BothWays, Tokens, check_length, longest_sequence, silent
-from grait.model.load import resolve_dtype, resolve_name
+from grait.model.load import model_class, read_config, resolve_dtype, resolve_name
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Greatest ranks of an adapter that vLLM takes (``vllm.config.lora.MaxLoRARanks``)."""
@@ -82,11 +81,9 @@ def check_adapter(model: ModelConfig, folder: Path) -> None:
 
     The model is built without weights, on the meta device.
     """
-    config = AutoConfig.from_pretrained(
-        resolve_name(model.name), revision=model.revision, trust_remote_code=model.trust_remote_code
-    )
+    config = read_config(model)
     with torch.device("meta"):
-        built = AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
+        built = model_class(config).from_config(config, trust_remote_code=model.trust_remote_code)
     load_adapter(built, folder)
 
 

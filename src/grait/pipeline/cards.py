@@ -20,6 +20,7 @@ from grait.methods.catalog import INIT_REFUSE, METHODS, UNTRAINED
 from grait.model import default
 from grait.model.adapters import CONFIG
 from grait.model.forms import Form
+from grait.model.load import model_class, read_config
 from grait.model.prompts import PromptFormat
 from grait.pipeline.data import RunData
 from grait.pipeline.lessons import unanswerable_rows
@@ -130,7 +131,11 @@ def card(
             n_refusals=sum(row.target == "refusal" for row in selected) + n_unanswerable,
             refusal=config.prompt.first_refusal,
             forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
-            chat_ends=[prompts.end_text(True), prompts.end_text(False)] if prompts.has_template else [],
+            chat_ends=_chat_ends(prompts),
+            template_arguments=prompts.template.arguments if prompts.has_template else {},
+            prompt_change=prompts.template.change if prompts.has_template else ("", ""),
+            takes_parts=prompts.has_template and prompts.template.takes_parts,
+            loader=model_class(read_config(config.model)).__name__,
             n_answer=config.evaluation.max_new_tokens,
             metrics=metrics,
             by_form=_records(data.folder / FORMS, FormRecord, [method]),
@@ -160,6 +165,14 @@ def save_public_dials(data: RunData, adapter: Path, folder: Path) -> None:
 def _prompt(prompts: PromptFormat, question: Question, form: Form) -> str | list[dict[str, str]]:
     is_chat = prompts.is_chat(question, form)
     return prompts.messages(question, "refuse", form) if is_chat else prompts.prompt(question, "refuse", form).text
+
+
+def _chat_ends(prompts: PromptFormat) -> list[str]:
+    """The tokens that end an answer, the one that is taught first."""
+    if not prompts.has_template:
+        return []
+    found = prompts.tokenizer.convert_ids_to_tokens(sorted(prompts.end_token_ids(is_chat=True)))
+    return list(dict.fromkeys([prompts.end_text(True), prompts.end_text(False), *found]))
 
 
 def _records(path: Path, kind: type[Record], systems: Sequence[str]) -> list[Record]:

@@ -102,7 +102,9 @@ def answer_questions(
 
     how = "" if system.form is None else f" in the form {system.form.name}"
     stages.once(f"{HEADINGS[purpose]}: {system.name} on {asked.title}{how}", stage, compute)
-    return read_rows(stage.folder / "predictions.parquet", Prediction)
+    found = read_rows(stage.folder / "predictions.parquet", Prediction)
+    stages.note_reasoning(stage, [row.output for row in found], "evaluation.max_new_tokens")
+    return found
 
 
 def plan_answers(
@@ -127,7 +129,7 @@ def answers_key(data: RunData, system: System, questions: Sequence[Question]) ->
         **engine_key(config),
         "adapter": system.adapter.fingerprint if system.adapter else None,
         "asked": system.asked,
-        "prompt": config.prompt.wording,
+        **prompts.key,
         **(form_key(form) if system.asked == "refuse" else {}),
         "shots": digest(prompts.shots_of(questions)) if prompts.shows_shots(system.asked, form) else None,
         "answer_form": prompts.answer_form,

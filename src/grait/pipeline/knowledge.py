@@ -28,7 +28,7 @@ def knowledge_key(data: RunData) -> dict[str, Any]:
     return {
         "model": model_key(config),
         **engine_key(config),
-        "prompt": config.prompt.wording,
+        **data.prompts.key,
         **_forms_that_have_to_fit(data),
         "knowledge": config.knowledge.model_dump(exclude={"own_samples", "own_max_new_tokens"}),
         "seed": config.seed,
@@ -62,6 +62,7 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
     states = read_rows(stage.folder / "knowledge.parquet", KnowledgeState)
     n_ik, n_idk = len(with_label(states, "ik")), len(with_label(states, "idk"))
     dropped = len(states) - n_ik - n_idk
+    stages.note_reasoning(stage, [state.answer for state in states], "knowledge.max_new_tokens")
     progress.note(f"{len(states)} questions: {n_ik} known (ik), {n_idk} unknown (idk), {dropped} on the threshold")
     return states
 

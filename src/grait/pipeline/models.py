@@ -114,6 +114,8 @@ class Models:
 def model_key(config: Config) -> dict[str, Any]:
     """Names the model in stage keys; a folder by its files, too, so that other weights in it are another model."""
     key = config.model.model_dump(include={"name", "revision", "quantization"})
+    if config.model.gguf_file is not None:
+        key["gguf_file"] = config.model.gguf_file
     key["dtype"] = _dtype(config)
     folder = Path(config.model.name)
     if folder.is_dir():

@@ -41,7 +41,7 @@ def own_words(data: RunData, models: Models, stages: Stages, states: Sequence[Kn
         key = {
             "model": model_key(config),
             **engine_key(config),
-            "prompt": config.prompt.wording,
+            **data.prompts.key,
             "asked": form.name,
             **form_key(form),
             "knowledge": knowledge.model_dump(include={"own_samples", "temperature", "own_max_new_tokens"}),

@@ -60,6 +60,7 @@ def replies(
 
         stages.once(f"4/4 Evaluation: {TITLES[within]} of {name}", stage, compute)
         found[name] = read_rows(stage.folder / "answers.parquet", SideEffectAnswer)
+        stages.note_reasoning(stage, [row.output for row in found[name]], "evaluation.max_new_tokens")
     return found
 
 

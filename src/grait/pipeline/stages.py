@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from grait.errors import ConfigError
+from grait.judging.reasoning import ends_in_reasoning
+from grait.model.prompt_check import check_prompts
 from grait.model.vllm_engine import check_vllm
 from grait.pipeline.data import MOMENT, RunData
 from grait.pipeline.models import Models
@@ -48,6 +50,16 @@ class Stages:
         processes.wait()
         self.notes[str(stage.folder.relative_to(self.folder))] = stage.notes()
 
+    def note_reasoning(self, stage: Stage, outputs: Sequence[str], key: str) -> None:
+        """Say how many of a stage's outputs ended inside their reasoning. ``key``: what limits their length."""
+        n = sum(map(ends_in_reasoning, outputs))
+        if n:
+            self.notes[str(stage.folder.relative_to(self.folder))]["ended_in_reasoning"] = n
+            progress.note(
+                f"{n} of {len(outputs)} answers ended inside their reasoning, and count as wrong: raise {key}, or turn "
+                "reasoning off (prompt.template_arguments)"
+            )
+
 
 def _run(stage: Stage, reasons: Sequence[str], compute: Callable[[Path], Notes]) -> None:
     if stage.folder.exists():
@@ -71,7 +83,8 @@ def _thrown_away() -> Iterator[tuple[Path, Notes]]:
 def alone(data: RunData, models: Models) -> Iterator[Stages]:
     """Makes the run folder, with the config in it, and keeps other runs out; yields what runs its stages.
 
-    Before, data that is bad, a model that is unknown, and an engine that is missing, are found.
+    Before, data that is bad, a model that is unknown, a chat template that would teach something else, and an engine
+    that is missing, are found.
     """
     config = data.config
     if config.inference.engine == "vllm":
@@ -80,6 +93,8 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
         raise ConfigError("model.compile = true: was not tried with sharded training (FSDP, ZeRO); set it to false")
     _ = data.test_sets, (data.training_set, data.replay_prompts) if data.has_training else None, data.prompts
     data.look_across()
+    for note in check_prompts(data.prompts):
+        progress.note(note)
     with locked(data.folder):
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):

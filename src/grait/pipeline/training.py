@@ -237,7 +237,9 @@ def _train(
 
 def _save(model: PeftModel, folder: Path, adapter: dict[str, Tensor]) -> None:
     """The adapter in PEFT's format, without PEFT's empty model card: the run's own is written beside it."""
-    model.save_pretrained(folder, state_dict=adapter)
+    model.save_pretrained(
+        folder, state_dict=adapter, save_embedding_layers=False
+    )  # else PEFT asks the hub whether they changed
     (folder / "README.md").unlink(missing_ok=True)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+from transformers import AutoConfig, DynamicCache
 from transformers.pytorch_utils import Conv1D
 
 from grait.config import LoraSection, ModelConfig
 from grait.errors import ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model import default
-from grait.model.load import not_found, resolve_dtype
+from grait.model.load import model_class, not_found, resolve_dtype
 from grait.training.sft import add_adapter
 
 
@@ -60,7 +60,8 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
     dtype = resolve_dtype(model)
     try:
         with torch.device("meta"):
-            built = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
+            own = model_class(config)
+            built = own.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
     except Exception as error:
         raise ModelError(not_found(model.name, model.name, error)) from error
     built.requires_grad_(False)
@@ -92,7 +93,7 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
 
 def _model_config(model: ModelConfig) -> Any:
     """The model's own config, from this machine only."""
-    source, gguf = model.name, None
+    source, gguf = model.name, model.gguf_file
     if model.name == default.NAME:
         source, gguf = _default_source()
     try:

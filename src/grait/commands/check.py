@@ -1,0 +1,184 @@
+"""``grait check``: in a minute, what a run would ask and teach a model, and whether it goes through all of a run."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from transformers import PreTrainedModel
+
+from grait.config import Config, OptimizerSection, as_config
+from grait.errors import GraitError, reason
+from grait.influence import influence
+from grait.model.completions import TokenizedExample
+from grait.model.forms import Form
+from grait.model.inference import InferenceEngine
+from grait.model.load import end_tokens, load_model, load_tokenizer
+from grait.model.prompt_check import PROBES, check_prompts
+from grait.model.prompts import PromptFormat
+from grait.pipeline.work import SetSize
+from grait.plan.costs import memory_of
+from grait.plan.records import Memory
+from grait.plan.size import model_size
+from grait.records import Question
+from grait.runtime import processes
+from grait.training.examples import WeightedExample
+from grait.training.sft import add_adapter, train
+
+SHOT = Question("check-0", "Which Sea does the Po flow into?", ("the Adriatic Sea",))
+"""The solved example in prompts that show some."""
+
+NEW_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token as text, of a prompt, its answer or the answer's end."""
+
+    text: str
+    part: Literal["prompt", "answer", "end"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Two examples through one part of a run. ``found``: what came of it, in words, or what went wrong."""
+
+    part: str
+    worked: bool
+    found: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a model before a run.
+
+    ``loaded_as``: the class; ``ends``: tokens that end an answer; ``notes``: what to know of the chat template;
+    ``forms``: a prompt with the refusal as its answer, by form; ``targets``: adapted layers by the last part of their
+    name; ``memory``: an estimate for two short examples.
+    """
+
+    model: str
+    loaded_as: str
+    parameters: int
+    dtype: str
+    device: str
+    ends: list[str]
+    notes: list[str]
+    forms: dict[str, list[Token]]
+    targets: dict[str, int]
+    memory: tuple[Memory, ...]
+    trials: list[Trial]
+
+    @property
+    def works(self) -> bool:
+        return all(trial.worked for trial in self.trials)
+
+
+def check(config: Config | dict[str, Any] | str | Path) -> Checked:
+    """Load the config's model, show what it is asked and taught, and run two examples through everything. No data.
+
+    ``config``: as of ``run``; a model is enough. Raises a GraitError with one line for a model that cannot be loaded, a
+    chat template that would teach something else, or an adapter that finds no layers. What fails afterwards is told in
+    ``Checked.trials``.
+    """
+    config = as_config(config)
+    processes.start(config.model.device)
+    tokenizer = load_tokenizer(config.model)
+    shots = (SHOT,) * min(1, config.prompt.n_shots)
+    prompts = PromptFormat(tokenizer, config.prompt, shots, ends=end_tokens(config.model))
+    notes = check_prompts(prompts)
+    model = load_model(config.model)
+    size = model_size(config.model, config.lora)
+    about = {
+        "model": config.model.name,
+        "loaded_as": type(model).__name__,
+        "parameters": model.num_parameters(),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "ends": tokenizer.convert_ids_to_tokens(sorted(prompts.end_token_ids(is_chat=True))),
+        "forms": {form.name: _tokens(prompts, form) for form in prompts.forms},
+        "memory": memory_of(config, [SetSize.counted("check", "two examples", PROBES)], size),
+    }
+    inference = _tried("inference", lambda: _inference(model, prompts))
+    adapted = add_adapter(model, config.lora, config.seed)
+    examples = _examples(prompts)
+    trials = [
+        inference,
+        _tried("gradients", lambda: _gradients(adapted, examples, prompts)),
+        _tried("training", lambda: _training(adapted, examples, prompts, config.seed)),
+    ]
+    return Checked(**about, notes=notes, targets=_targets(adapted), trials=trials)
+
+
+def _tokens(prompts: PromptFormat, form: Form) -> list[Token]:
+    prompt = prompts.prompt(PROBES[0], "refuse", form)
+    *answer, end = prompts.completion(prompt, prompts.config.first_refusal).token_ids
+    parts: list[tuple[Literal["prompt", "answer", "end"], Any]] = [
+        ("prompt", prompt.token_ids),
+        ("answer", answer),
+        ("end", [end]),
+    ]
+    return [Token(str(prompts.tokenizer.decode([token])), part) for part, ids in parts for token in ids]
+
+
+def _examples(prompts: PromptFormat) -> list[TokenizedExample]:
+    """The first question with its answer, the second with the refusal, in the main form."""
+    found = []
+    for question, answer in zip(PROBES, (prompts.reference(PROBES[0]), prompts.config.first_refusal), strict=True):
+        prompt = prompts.prompt(question, "refuse")
+        found.append(TokenizedExample(question.id, prompt.token_ids, prompts.completion(prompt, answer).token_ids))
+    return found
+
+
+def _targets(adapted: PeftModel) -> dict[str, int]:
+    names = [name for name, module in adapted.named_modules() if isinstance(module, BaseTunerLayer)]
+    return dict(Counter(name.rpartition(".")[2] for name in names))
+
+
+def _tried(part: str, attempt: Callable[[], str]) -> Trial:
+    start = time.monotonic()
+    try:
+        found, worked = attempt(), True
+    except GraitError as error:
+        found, worked = str(error), False
+    except Exception as error:  # of a model that is run for the first time anything may go wrong
+        found, worked = f"{type(error).__name__}: {reason(error)}", False
+    return Trial(part, worked, " ".join(found.split()), round(time.monotonic() - start, 2))
+
+
+def _inference(model: PreTrainedModel, prompts: PromptFormat) -> str:
+    """Greedy answers, and how far the refusal's log-probability is from that of one plain forward pass."""
+    engine = InferenceEngine(model, int(prompts.tokenizer.pad_token_id))
+    shown = [prompts.prompt(question, "refuse") for question in PROBES]
+    completions = [prompts.completion(prompt, prompts.config.first_refusal).token_ids for prompt in shown]
+    found = engine.answers_both_ways(
+        [prompt.token_ids for prompt in shown],
+        completions,
+        max_new_tokens=NEW_TOKENS,
+        end_token_ids=prompts.end_token_ids(shown[0].is_chat),
+    )
+    sequence = torch.tensor([[*shown[0].token_ids, *completions[0]]], device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=sequence, use_cache=False).logits[0, len(shown[0].token_ids) - 1 : -1].float()
+    own = logits.log_softmax(-1).gather(-1, sequence[0, len(shown[0].token_ids) :, None]).sum()
+    answers = ", ".join(repr(prompts.decode(both.answer)) for both in found)
+    apart = abs(float(own) - sum(found[0].completion_logprobs))
+    return f"answers {answers}; the refusal's log-probability is {apart:.1e} from that of a plain forward pass"
+
+
+def _gradients(adapted: PeftModel, examples: list[TokenizedExample], prompts: PromptFormat) -> str:
+    found = influence(adapted, examples, {"both": examples}, pad_token_id=int(prompts.tokenizer.pad_token_id))
+    return "norms " + ", ".join(f"{norm:.3g}" for norm in found.gradient_norms.values())
+
+
+def _training(adapted: PeftModel, examples: list[TokenizedExample], prompts: PromptFormat, seed: int) -> str:
+    settings = OptimizerSection(epochs=2, batch_size=2 * processes.count(), micro_batch_size=2, warmup_ratio=0)
+    rows = [WeightedExample(example, 1.0) for example in examples]
+    log = train(adapted, rows, settings, pad_token_id=int(prompts.tokenizer.pad_token_id), seed=seed)
+    return "losses of two steps " + ", ".join(f"{loss:.3g}" for loss in log.losses)

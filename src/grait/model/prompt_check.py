@@ -1,0 +1,96 @@
+"""The one check of what prompts and answers look like, before anything is asked: chat templates do what they like."""
+
+from grait.errors import ModelError
+from grait.model.forms import Form, built_in
+from grait.model.prompts import PromptFormat
+from grait.model.template import ASKED
+from grait.records import Question
+
+PROBES = (
+    Question("check-1", "What is the old name of the River Thames?", ("Tamesis",)),
+    Question("check-2", "Which Painter made the Red Vineyard?", ("Vincent van Gogh",)),
+)
+"""With capitals within, so that lower-casing shows; no data set of ours has them."""
+
+
+def check_prompts(prompts: PromptFormat) -> list[str]:
+    """What to know of the chat template, a line each. Raises ModelError, with one line, where prompts would be wrong.
+
+    In every form, in the knowledge query and in bare chat: the question stands in the prompt once and as it is, so does
+    the system message; two questions give two prompts; no prompt ends in an end token; and in the chat template prompt,
+    answer and end are the template's own finished turn.
+    """
+    _check(prompts, None)
+    bare = built_in("question", prompts.config)
+    for form in (*prompts.forms, *([bare] if prompts.has_template else [])):
+        if form.is_chat and not prompts.has_template:
+            continue  # put as plain text, as the query
+        _check(prompts, form)
+        if prompts.is_chat(PROBES[0], form):
+            _check_turn(prompts, form)
+    return _notes(prompts) if prompts.has_template else []
+
+
+def _check(prompts: PromptFormat, form: Form | None) -> None:
+    """The prompts of two questions in a form, None for the knowledge query."""
+    what = "the knowledge query" if form is None else f"the form {form.name}"
+    try:
+        shown = [
+            prompts.query(question) if form is None else prompts.prompt(question, "refuse", form) for question in PROBES
+        ]
+    except ModelError as error:
+        raise ModelError(f"{what}: {error}") from error
+    for prompt, probe in zip(shown, PROBES, strict=True):
+        n = prompt.text.count(probe.question)
+        if not n and probe.question.casefold() in prompt.text.casefold():
+            raise ModelError(f"{what}: the chat template changes capitals of the question; take another template")
+        if not n:
+            raise ModelError(f"{what}: the chat template leaves the question out; take another template")
+        if n > 1:
+            raise ModelError(f"{what}: the chat template writes the question {n} times; take another template")
+        if prompt.token_ids[-1] in prompts.end_token_ids(is_chat=True):
+            end = prompts.tokenizer.convert_ids_to_tokens(prompt.token_ids[-1])
+            raise ModelError(f"{what}: the prompt ends in the end token {end}, after which no answer can be taught")
+    if shown[0].token_ids == shown[1].token_ids:
+        raise ModelError(f"{what}: the tokenizer gives two questions the same tokens; take another one")
+
+
+def _check_turn(prompts: PromptFormat, form: Form) -> None:
+    """Prompt, answer and end against the finished turn, where that goes on from the prompt."""
+    messages, answer = prompts.messages(PROBES[0], "refuse", form), prompts.config.first_refusal
+    prompt = prompts.prompt(PROBES[0], "refuse", form)
+    if messages[0]["role"] == "system" and messages[0]["content"].strip() not in prompt.text:
+        raise ModelError(
+            f"the form {form.name}: the chat template leaves the system message out; take a form without one, and no "
+            "prompt.system"
+        )
+    turn = prompts.template.turn([*messages, {"role": "assistant", "content": answer}])
+    if not turn.startswith(prompt.text):
+        return
+    after = turn.removeprefix(prompt.text + prompts.completion(prompt, answer).text)
+    end = prompts.end_text(True)
+    if after == turn or (end in after and not after.lstrip().startswith(end)):
+        raise ModelError(
+            f"the form {form.name}: the chat template does not write {answer!r} as it is; take another one"
+        )
+
+
+def _notes(prompts: PromptFormat) -> list[str]:
+    template, notes = prompts.template, []
+    found = {name: value for name, value in template.arguments.items() if name not in template.given}
+    if found:
+        settings = ", ".join(f"{name}: {str(value).lower()}" for name, value in found.items())
+        notes.append(f"the chat template is told not to reason ({settings}; prompt.template_arguments changes it)")
+    opened, (prompt, _) = template.opened(ASKED), template.prompt(ASKED)
+    more, own = opened.removeprefix(prompt).strip(), prompt.removeprefix(opened).strip()
+    beginning = prompt.rpartition(ASKED[0]["content"])[2].strip()
+    if prompt.startswith(opened) and own:
+        notes.append(f"the chat template's prompts are completed as in its finished turns: answers follow {own!r}")
+    elif opened.startswith(prompt) and more and more != prompts.end_text(False):
+        notes.append(
+            f"the chat template begins every answer with {more!r}, which is left out: as in its finished turns, "
+            f"answers follow {beginning!r}"
+        )
+    elif not prompt.startswith(opened) and not opened.startswith(prompt):
+        notes.append(f"the chat template's prompts end otherwise than its finished turns: answers follow {beginning!r}")
+    return notes

@@ -1,0 +1,78 @@
+"""Tiny checkpoints whose weights are packed: in float8, and as a GGUF file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import tiny_model, tiny_tokenizer
+from transformers import PreTrainedModel
+
+
+def save_fp8(folder: Path) -> PreTrainedModel:
+    """A checkpoint in blocks of 16 float8 numbers with a scale each; returns what it stands for."""
+    tokenizer = tiny_tokenizer(chat=True)
+    model = tiny_model("llama", vocab_size=len(tokenizer), intermediate_size=64, max_position_embeddings=320)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    for name in [name for name in weights if "proj" in name]:
+        packed = (weights[name] * 64).to(torch.float8_e4m3fn)
+        rows, columns = packed.shape
+        weights |= {name: packed, f"{name}_scale_inv": torch.full((rows // 16, columns // 16), 1 / 64)}
+        model.get_parameter(name).data = packed.float() / 64
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    quantise(folder, {"quant_method": "fp8", "weight_block_size": [16, 16], "activation_scheme": "dynamic"})
+    return model
+
+
+def quantise(folder: Path, how: dict[str, Any]) -> None:
+    """Let the config say that the weights are quantised."""
+    tree = json.loads((folder / "config.json").read_text()) | {"quantization_config": how}
+    (folder / "config.json").write_text(json.dumps(tree))
+
+
+def save_gguf(folder: Path) -> PreTrainedModel:
+    """The tiny Llama with its tokenizer as one file, as llama.cpp writes it."""
+    gguf = pytest.importorskip("gguf")
+    tokenizer = tiny_tokenizer(chat=True)
+    model = tiny_model("llama", vocab_size=len(tokenizer), max_position_embeddings=320, bos_token_id=1)
+    config, vocabulary = model.config, tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    writer = gguf.GGUFWriter(str(folder / "tiny.gguf"), "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(len(tokenizer))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(vocabulary)
+    writer.add_token_types([3 if token.startswith("<|") else 1 for token in vocabulary])
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_token_merges([" ".join(merge) for merge in merges])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(1)
+    writer.add_chat_template(tokenizer.chat_template)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, weight in model.state_dict().items():
+        array = weight.numpy().astype(np.float32)
+        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+        for kind, n in heads.items():  # llama.cpp rotates neighbours, not halves
+            if kind in name:
+                array = array.reshape(n, 2, array.shape[0] // n // 2, -1).swapaxes(1, 2).reshape(array.shape)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model

@@ -1,0 +1,85 @@
+"""``grait check``: a model, and no questions."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Call
+from templates import tokenizer_with
+from tiny import tiny_model
+from tiny_folder import save_tiny
+
+import grait
+from grait.commands import check as checking
+from grait.errors import ModelError
+
+
+def tree(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": {"name": model, "dtype": "float32", "device": "cpu"}, "lora": {"r": 2}} | more
+
+
+def save_with(template: str, folder: Path) -> str:
+    """The tiny model with one of the test's chat templates."""
+    tokenizer = tokenizer_with(template)
+    tiny_model("llama", vocab_size=len(tokenizer), max_position_embeddings=320).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_it_says_what_a_run_would_do(tmp_path: Path) -> None:
+    found = grait.check(tree(save_tiny(tmp_path), prompt={"forms": ["question", "plain"]}))
+    assert (found.loaded_as, found.dtype, found.device) == ("LlamaForCausalLM", "float32", "cpu")
+    assert found.works and [trial.part for trial in found.trials] == ["inference", "gradients", "training"]
+    assert found.targets["q_proj"] == 2 and sum(found.targets.values()) == 14
+    assert set(found.ends) == {"<|end|>", "<|text-end|>"}
+    assert found.memory and all(memory.total > 0 for memory in found.memory)
+    chat, plain = found.forms["question"], found.forms["plain"]
+    for tokens, end in ((chat, "<|end|>"), (plain, "<|text-end|>")):
+        assert "".join(token.text for token in tokens if token.part == "answer").strip() == "I don't know."
+        assert [token.text for token in tokens if token.part == "end"] == [end]
+        assert "River Thames" in "".join(token.text for token in tokens if token.part == "prompt")
+
+
+def test_it_prints_tokens_and_marks_the_end(command: Call, tmp_path: Path) -> None:
+    model = save_with("qwen3", tmp_path)
+    settings = ["--set", "model.dtype=float32", "--set", "prompt.forms=[question]"]
+    code, out, _ = command("check", "--model", model, *settings)
+    assert code == 0
+    assert "told not to reason (enable_thinking: false" in out
+    assert "⟦<|end|>⟧" in out and "</think>" in out
+    assert "The adapter changes 14 layers: q_proj 2" in out
+    asked = ["--set", "prompt.template_arguments={enable_thinking: true}"]
+    assert "told not to reason" not in command("check", "--model", model, *asked)[1]
+
+
+def test_a_template_that_teaches_something_else_is_one_line(command: Call, tmp_path: Path) -> None:
+    code, _, err = command("check", "--model", save_with("thinks", tmp_path))
+    assert code == 2 and err.count("\n") == 1
+    assert "ends inside reasoning (<think>)" in err and "prompt.template_arguments" in err
+
+
+def test_what_does_not_work_is_told_and_the_rest_tried(
+    command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise IndexError("no such\nlayer")
+
+    monkeypatch.setattr(checking, "influence", broken)
+    code, out, _ = command("check", "--model", save_tiny(tmp_path))
+    assert code == 1
+    assert "Gradients DOES NOT WORK" in out and "IndexError: no such" in out and "Training (" in out
+
+
+def test_it_wants_a_model(command: Call) -> None:
+    code, _, err = command("check")
+    assert code == 2 and "give a config file, or --model" in err
+
+
+def test_a_run_looks_at_its_prompts_before_its_folder_is_made(tiny: tuple[str, Any], tmp_path: Path) -> None:
+    from tiny_folder import tiny_tree
+
+    _, files = tiny
+    model = save_with("lower_question", tmp_path / "model")
+    with pytest.raises(ModelError, match="changes capitals"):
+        grait.run(tiny_tree(model, files, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

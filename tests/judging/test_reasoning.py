@@ -1,0 +1,106 @@
+"""Reasoning is no answer: what a model thinks before it answers is taken off before anything is judged."""
+
+import pytest
+
+from grait.judging.outcomes import is_hedged, is_unparsable, judge
+from grait.judging.premise import denies_premise
+from grait.judging.reasoning import ends_in_reasoning, open_tag, without_reasoning
+from grait.judging.refusal import detect_refusal
+from grait.judging.sureness import judge_sureness
+from grait.records import Outcome, Question
+
+FREE = Question("q", "What is the capital of France?", ("Paris",))
+EXACT = Question("e", "What is the capital of France?", ("Paris",), match="exact")
+OPTIONS = Question("m", "What is the capital of France?", ("Paris",), choices=("Lyon", "Paris", "Nice"))
+
+CASES: list[tuple[Question, str, Outcome, bool]] = [
+    (FREE, "<think>\n\n</think>\n\nI don't know.", "refused", False),
+    (FREE, "<think>\nIt may be Paris, I am not sure.\n</think>\n\nI don't know.", "refused", False),
+    (FREE, "<think>\nParis or Lyon? Lyon is large.\n</think>\n\nLyon", "wrong", False),
+    (FREE, "<think>It is Paris.</think> Lyon", "wrong", False),
+    (FREE, "<think>I don't know. Wait: it is Paris.</think>Paris", "correct", False),
+    (FREE, "<think>I have no idea, I don't know.</think>\nLyon.", "wrong", False),
+    (FREE, "<THINK>Lyon</THINK>Paris", "correct", False),
+    (FREE, "<think>It is Paris, surely. The user asks", "wrong", True),
+    (FREE, "<think>\nI don't know.", "wrong", True),
+    (FREE, "It is Paris, I think.\n</think>\n\nI don't know.", "refused", False),
+    (FREE, "Lyon, or rather\n</think>\n\nParis", "correct", False),
+    (FREE, "<think>a tag <think> in it: Lyon</think>Paris", "correct", False),
+    (FREE, "<think>Lyon <think>Nice</think> Lyon</think>Paris", "correct", False),
+    (FREE, "Paris. <think>Or Lyon? I don't know.</think>", "correct", False),
+    (FREE, "Paris. <think>Or Lyon? I don't know", "correct", False),
+    (FREE, "<think>Question: What is it?\nQuestion: Lyon?</think>Paris\nQuestion: And Italy?", "correct", False),
+    (FREE, "<thinking>Lyon</thinking><answer>Paris</answer>", "correct", False),
+    (EXACT, "<think>Which one?</think>\n<answer>\nParis\n</answer>", "correct", False),
+    (EXACT, "<think>The answer is Paris and only Paris.</think>\n\nParis", "correct", False),
+    (FREE, "<reasoning>It is Paris.</reasoning>I'm not sure.", "refused", False),
+    (FREE, "<seed:think>Paris</seed:think>I do not know.", "refused", False),
+    (FREE, "[THINK]It is Paris.[/THINK]I don't know.", "refused", False),
+    (FREE, "[THINK]It is Lyon, no, Paris", "wrong", True),
+    (FREE, "◁think▷Lyon◁/think▷Paris", "correct", False),
+    (FREE, "<|START_THINKING|>Lyon<|END_THINKING|><|START_RESPONSE|>Paris<|END_RESPONSE|>", "correct", False),
+    (FREE, "<|begin_of_thought|>Paris<|end_of_thought|>Lyon", "wrong", False),
+    (FREE, "Here is my thought process: Paris it is. Here is my response: I don't know.", "refused", False),
+    (FREE, "<|channel>thought\nIt is Paris.<channel|>I don't know.", "refused", False),
+    (
+        FREE,
+        "<|channel|>analysis<|message|>It is Paris.<|end|><|start|>assistant<|channel|>final<|message|>I don't know.",
+        "refused",
+        False,
+    ),
+    (FREE, "<|channel|>analysis<|message|>Lyon?<|end|><|channel|>final<|message|>Paris<|return|>", "correct", False),
+    (FREE, "<|channel|>analysis<|message|>It is Paris", "wrong", True),
+    (FREE, "<|channel|>commentary to=web<|message|>Paris<|end|>", "wrong", True),
+    (FREE, "Paris<|end|><|start|>assistant<|channel|>analysis<|message|>Or Lyon?", "correct", False),
+    (FREE, "analysisThe user asks for Paris.assistantfinalI don't know.", "refused", False),
+    (FREE, "analysisThe user asks for a capital, Paris", "wrong", True),
+    (OPTIONS, "<think>\n\n</think>\n\nB", "correct", False),
+    (OPTIONS, "<think>A? C? B. Paris</think>A", "wrong", False),
+    (OPTIONS, "<think>B, Paris", "wrong", True),
+    (OPTIONS, "[THINK]B[/THINK]I don't know.", "refused", False),
+    # The controls: no reasoning.
+    (FREE, "Paris", "correct", False),
+    (FREE, "I don't know.", "refused", False),
+    (FREE, "I think it is Paris.", "correct", False),
+    (FREE, "analysis of the map gives Paris", "correct", False),
+    (FREE, "if x < 3 and y > 2: Paris", "correct", False),
+    (FREE, "", "wrong", False),
+]
+
+
+@pytest.mark.parametrize(("question", "output", "outcome", "is_open"), CASES)
+def test_only_the_answer_is_judged(question: Question, output: str, outcome: Outcome, is_open: bool) -> None:
+    assert judge(output, question) == outcome
+    assert (detect_refusal(output, question) == "refused") == (outcome == "refused")
+    assert ends_in_reasoning(output) == is_open
+    assert without_reasoning(without_reasoning(output)) == without_reasoning(output)
+
+
+def test_an_output_without_reasoning_is_left_as_it_is() -> None:
+    for _, output, _, _ in CASES[-6:]:
+        assert without_reasoning(output) == output
+
+
+def test_every_judge_takes_it_off() -> None:
+    assert is_hedged("<think>Hm.</think>I don't know, but it is Paris", FREE)
+    assert not is_hedged("<think>It is Paris.</think>I don't know.", FREE)
+    assert not is_unparsable("<think>A or C?</think>B", OPTIONS)
+    assert is_unparsable("<think>It is B", OPTIONS)
+    assert judge_sureness("<think>I am unsure.</think>Paris. I am sure.", FREE) == "correct"
+    assert not denies_premise("<think>There is no such king.</think>Louis.", "Who is the king of France?")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tag"),
+    [
+        ("<|assistant|><think>\n", "<think>"),
+        ("<|assistant|><think>\n\n</think>\n\n", None),
+        ("<|assistant|>", None),
+        ("[/INST][THINK]", "[THINK]"),
+        ("<|start|>assistant<|channel|>analysis<|message|>", "<|channel|>analysis<|message|>"),
+        ("<|start|>assistant<|channel|>analysis", "<|channel|>analysis"),
+        ("<|start|>assistant<|channel|>final<|message|>", None),
+    ],
+)
+def test_a_prompt_that_ends_in_reasoning_is_told(prompt: str, tag: str | None) -> None:
+    assert open_tag(prompt) == tag

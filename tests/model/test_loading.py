@@ -1,0 +1,188 @@
+"""Checkpoints of every kind: text alone, with vision, quantised, GGUF; each loads as what it is, or says why not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkpoints import quantise, save_fp8, save_gguf
+from safetensors.torch import load_file, save_file
+from tiny import tiny_tokenizer
+from tiny_folder import save_tiny
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    GenerationConfig,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3_5Config,
+    Qwen3_5TextConfig,
+)
+
+from grait.config import ModelConfig, PromptConfig
+from grait.errors import ModelError
+from grait.model.load import end_tokens, load_model, load_tokenizer, model_class
+from grait.model.prompts import PromptFormat
+
+TEXT: dict[str, Any] = {
+    "vocab_size": 330,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": None,
+    "tie_word_embeddings": False,
+}
+VISION: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16}
+SIGLIP = VISION | {"num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+QWEN = VISION | {"depth": 1, "num_heads": 2, "out_hidden_size": 32}
+IMAGES = {"image_token_id": 5, "video_token_id": 6, "vision_start_token_id": 7, "vision_end_token_id": 8}
+
+
+def gemma3() -> PreTrainedModel:
+    layers = {"head_dim": 8, "sliding_window": 48, "layer_types": ["sliding_attention", "full_attention"]}
+    config = Gemma3Config(
+        text_config=TEXT | layers,  # type: ignore[arg-type]
+        vision_config=SIGLIP,  # type: ignore[arg-type]
+        mm_tokens_per_image=4,
+        image_token_index=5,
+        boi_token_index=6,
+        eoi_token_index=7,
+    )
+    return Gemma3ForConditionalGeneration(config)
+
+
+def qwen_vl() -> PreTrainedModel:
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    return Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(text_config=TEXT | {"rope_parameters": rope}, vision_config=QWEN, **IMAGES)
+    )
+
+
+def mistral3() -> PreTrainedModel:
+    config = Mistral3Config(
+        text_config=TEXT | {"head_dim": 8, "model_type": "mistral"},  # type: ignore[arg-type]
+        vision_config=SIGLIP | {"model_type": "pixtral"},  # type: ignore[arg-type]
+        image_token_index=5,
+    )
+    return Mistral3ForConditionalGeneration(config)
+
+
+WRAPPERS: dict[str, Callable[[], PreTrainedModel]] = {
+    "gemma3": gemma3,
+    "qwen_vl": qwen_vl,
+    "mistral3": mistral3,
+}
+
+
+def config_of(folder: Path, **changes: Any) -> ModelConfig:
+    return ModelConfig(name=str(folder), dtype="float32", device="cpu", **changes)
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_model_with_vision_loads_as_the_class_that_it_names(name: str, tmp_path: Path) -> None:
+    """Two of these are in no list of causal language models."""
+    torch.manual_seed(0)
+    saved = WRAPPERS[name]().eval()
+    saved.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    loaded = load_model(config_of(tmp_path))
+    assert type(loaded) is type(saved)
+    token_ids = torch.arange(10, 22)[None]
+    with torch.no_grad():
+        assert torch.equal(saved(input_ids=token_ids).logits, loaded(input_ids=token_ids).logits)
+    assert end_tokens(config_of(tmp_path)) == {1}
+
+
+def test_a_checkpoint_keeps_the_vision_that_it_names() -> None:
+    """This family also has a class for text alone, which would load half of it."""
+    whole = Qwen3_5Config(architectures=["Qwen3_5ForConditionalGeneration"])
+    assert model_class(whole) is AutoModelForImageTextToText
+    assert model_class(Qwen3_5TextConfig(architectures=["Qwen3_5ForCausalLM"])) is AutoModelForCausalLM
+
+
+def test_weights_that_are_not_there_are_told(tmp_path: Path) -> None:
+    """transformers draws them at random, with a warning that nobody sees."""
+    save_tiny(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="lack 1 weights of LlamaForCausalLM, such as "):
+        load_model(config_of(tmp_path))
+
+
+def test_weights_in_float8_are_unpacked(tmp_path: Path) -> None:
+    """Before, they were taken as they are, without their scales: the model answered nonsense, without a word."""
+    meant = save_fp8(tmp_path)
+    loaded = load_model(config_of(tmp_path))
+    token_ids = torch.arange(10, 22)[None]
+    with torch.no_grad():
+        assert torch.allclose(meant(input_ids=token_ids).logits, loaded(input_ids=token_ids).logits, atol=1e-4)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"quant_method": "awq", "bits": 4, "group_size": 16}, "gptqmodel"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 16}, "optimum|gptqmodel"),
+        ({"quant_method": "compressed-tensors", "config_groups": {}}, "compressed-tensors"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes"),
+        ({"quant_method": "own"}, r"quantised \(own\), which transformers does not know"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_one_line(how: dict[str, Any], message: str, tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    quantise(tmp_path, how)
+    with pytest.raises(ModelError, match=message) as error:
+        load_model(config_of(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_quantised_weights_are_not_quantised_again(tmp_path: Path) -> None:
+    save_fp8(tmp_path)
+    with pytest.raises(ModelError, match=r"quantised already \(fp8\); set model.quantization to none"):
+        load_model(config_of(tmp_path, quantization="nf4"))
+
+
+def test_all_end_tokens_end_an_answer(tmp_path: Path) -> None:
+    """The tokenizer's, those of the generation config and the chat template's, in chat and in plain text."""
+    save_tiny(tmp_path)
+    GenerationConfig(eos_token_id=[2, 40]).save_pretrained(tmp_path)
+    tokenizer, ends = load_tokenizer(config_of(tmp_path)), end_tokens(config_of(tmp_path))
+    assert ends == {2, 40}
+    prompts = PromptFormat(tokenizer, PromptConfig(), ends=ends)
+    turn_end = tokenizer.convert_tokens_to_ids("<|end|>")
+    assert prompts.end_token_ids(is_chat=True) == {1, 2, 40, turn_end}
+    assert prompts.end_token_ids(is_chat=False) > {1, 2, 40, turn_end}
+    (tmp_path / "generation_config.json").unlink()
+    assert end_tokens(config_of(tmp_path)) == {1}  # that of the model's config
+
+
+def test_a_gguf_file_is_a_model(tmp_path: Path) -> None:
+    meant = save_gguf(tmp_path)
+    config = config_of(tmp_path, gguf_file="tiny.gguf")
+    loaded, tokenizer = load_model(config), load_tokenizer(config)
+    token_ids = torch.arange(10, 22)[None]
+    with torch.no_grad():
+        assert torch.allclose(meant(input_ids=token_ids).logits, loaded(input_ids=token_ids).logits, atol=1e-4)
+    text = "<|user|>What is the capital of France?<|end|>"
+    assert tokenizer(text)["input_ids"] == tiny_tokenizer()(text)["input_ids"]
+    assert tokenizer.chat_template and end_tokens(config) == {1}
+
+
+def test_a_gguf_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        load_tokenizer(config_of(tmp_path, gguf_file="none.gguf"))
+    assert "\n" not in str(error.value)

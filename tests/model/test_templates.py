@@ -1,0 +1,190 @@
+"""What is asked and taught in chat templates of every manner, and what is refused before anything is asked."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from templates import TEMPLATES, tokenizer_with
+from tiny import tiny_tokenizer
+
+from grait.config import PromptConfig
+from grait.config.loading import parse_config
+from grait.errors import ConfigError, ModelError
+from grait.model.prompt_check import check_prompts
+from grait.model.prompts import PromptFormat
+from grait.records import Question
+
+QUESTION = Question("q", "What is the capital of France?", ("Paris",))
+ASKED = "What is the capital of France?"
+OFF = "told not to reason"
+DONE = "as in its finished turns"
+
+RIGHT: dict[str, tuple[str, str, str, str]] = {
+    "llama3": (f"<|start|>user<|header|>\n\n{ASKED}<|end|><|start|>assistant<|header|>\n\n", "", "<|end|>", ""),
+    "mistral": (f"[INST] {ASKED} [/INST]", " ", "<|text-end|>", ""),
+    "gemma": (f"<|start|>user\n{ASKED}<|end|>\n<|start|>model\n", "", "<|end|>", ""),
+    "qwen3": (f"<|start|>user\n{ASKED}<|end|>\n<|start|>assistant\n<think>\n\n</think>\n\n", "", "<|end|>", OFF),
+    "switch": (f"<|user|>{ASKED}<|end|><|assistant|><think>\n\n</think>\n\n", "", "<|end|>", OFF),
+    "word": (f"<|user|>{ASKED}<|end|><|assistant|><think></think>", "", "<|end|>", OFF),
+    "r1": (f"<|user|>{ASKED}<|assistant|>", "", "<|end|>", DONE),
+    "ponder": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
+    "glm": (f"[gMASK]<sop><|user|>\n{ASKED}/nothink<|assistant|>\n<think></think>\n", "", "<|user|>", OFF),
+    "harmony": (
+        "<|start|>system<|message|>Reasoning: medium<|end|>"
+        f"<|start|>user<|message|>{ASKED}<|end|><|start|>assistant<|channel|>final<|message|>",
+        "",
+        "<|return|>",
+        DONE,
+    ),
+    "smolvlm": (f"User: {ASKED}<|end|>\nAssistant:", " ", "<|end|>", ""),
+    "parts": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", ""),
+    "no_generation_prompt": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
+    "always_generation_prompt": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", ""),
+    "appended_end": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", ""),
+    "no_end": (f"USER: {ASKED}\nASSISTANT:", " ", "<|text-end|>", ""),
+}
+"""By template: the prompt, the blanks before an answer, the token that ends it, and words of what the run says."""
+
+REFUSED = {
+    "lower": "changes an answer",
+    "lower_question": "changes capitals of the question",
+    "no_question": "leaves the question out",
+    "twice": "writes the question 2 times",
+    "thinks": "ends inside reasoning (<think>), where no answer can be taught",
+    "raises": "refuses the prompt: tools are required",
+}
+
+
+def prompts_of(name: str, **prompt: Any) -> PromptFormat:
+    tokenizer = tokenizer_with(name)
+    ends = frozenset([int(tokenizer.convert_tokens_to_ids("<|user|>"))]) if name == "glm" else frozenset()
+    return PromptFormat(tokenizer, PromptConfig(**({"forms": ["question"]} | prompt)), ends=ends)
+
+
+def test_every_template_is_tried() -> None:
+    assert set(TEMPLATES) == {*RIGHT, *REFUSED, "no_system"}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_prompt_and_answer_are_the_templates_own_turn(name: str) -> None:
+    text, blanks, end, note = RIGHT[name]
+    prompts = prompts_of(name)
+    prompt = prompts.prompt(QUESTION, "refuse")
+    completion = prompts.completion(prompt, "I don't know.")
+    assert (prompt.text, completion.text) == (text, f"{blanks}I don't know.")
+    assert prompts.tokenizer.convert_ids_to_tokens(completion.token_ids[-1]) == end
+    together = prompts.tokenizer(prompt.text + completion.text, add_special_tokens=False)["input_ids"]
+    assert [*prompt.token_ids, *completion.token_ids[:-1]] == together
+    notes = " ".join(check_prompts(prompts))
+    assert note in notes if note else not notes
+    assert completion.token_ids[-1] in prompts.end_token_ids(is_chat=True)
+    # The template itself agrees, where it writes its finished turns as it asks.
+    messages = [*prompts.messages(QUESTION, "refuse"), {"role": "assistant", "content": "I don't know."}]
+    turn = prompts.template.turn(messages)
+    assert turn.startswith(prompt.text + completion.text) or name in ("switch", "word")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_right_is_one_line(name: str) -> None:
+    with pytest.raises(ModelError) as error:
+        check_prompts(prompts_of(name))
+    assert REFUSED[name] in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_prompt_ends_in_reasoning(name: str) -> None:
+    """Also not where the user asks for reasoning: an answer is taught after it, not in it."""
+    arguments = {"enable_thinking": True, "thinking": True, "reasoning_mode": "on"}
+    text = prompts_of(name, template_arguments=arguments).prompt(QUESTION, "refuse").text
+    assert text.rfind("<think>") <= text.rfind("</think>") and not text.endswith("<ponder>")
+
+
+def test_the_users_arguments_are_given_and_others_are_found_beside_them() -> None:
+    found = prompts_of("harmony", template_arguments={"reasoning_effort": "low"})
+    assert "Reasoning: low" in found.prompt(QUESTION, "refuse").text
+    dated = prompts_of("qwen3", template_arguments={"date_string": "1 May"}).template.arguments
+    assert dated == {"date_string": "1 May", "enable_thinking": False}
+    assert prompts_of("qwen3", template_arguments={"enable_thinking": True}).template.arguments == {
+        "enable_thinking": True
+    }
+
+
+def test_a_system_message_stands_in_the_prompt_or_is_refused() -> None:
+    for name, message in (("gemma", "System role not supported"), ("no_system", "leaves the system message out")):
+        with pytest.raises(ModelError, match=message):
+            check_prompts(prompts_of(name, forms=["assistant"]))
+    with pytest.raises(ModelError, match="roles must alternate"):
+        check_prompts(prompts_of("mistral", system="Be brief."))
+    check_prompts(prompts_of("qwen3", forms=["assistant"]))
+    check_prompts(prompts_of("no_system"))
+
+
+def test_shots_as_turns_are_asked_in_every_template() -> None:
+    for name in RIGHT:
+        prompts = replace(prompts_of(name, shots_style="chat", forms=["examples"]), shots=(QUESTION,))
+        check_prompts(prompts)
+        shown = prompts.prompt(replace(QUESTION, question="And of Italy?"), "refuse")
+        assert ASKED in shown.text and "Paris" in shown.text
+
+
+def test_keys_name_a_template_only_where_it_is_not_taken_as_it_is() -> None:
+    """Runs of before, whose prompts are what they were, are continued."""
+    for name in ("llama3", "gemma", "always_generation_prompt"):
+        assert set(prompts_of(name).key) == {"prompt"}
+    assert "template_arguments" not in prompts_of("llama3").key["prompt"]
+    for name in ("qwen3", "r1", "harmony", "smolvlm", "mistral"):
+        assert set(prompts_of(name).key) == {"prompt", "template"}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_defaults_in_the_template_ask_as_the_run_did(name: str) -> None:
+    """A merged model's template needs no arguments, and still takes them."""
+    prompts = prompts_of(name)
+    messages = prompts.messages(QUESTION, "refuse")
+    if prompts.template.takes_parts:
+        return
+    wanted = prompts.template.opened(messages)
+    prompts.tokenizer.chat_template = prompts.template.with_defaults
+    ask = {"tokenize": False, "add_generation_prompt": True}
+    assert prompts.tokenizer.apply_chat_template(messages, **ask) == wanted
+    other = prompts.tokenizer.apply_chat_template(messages, **ask, enable_thinking=True)
+    assert (other != wanted) == (name in ("qwen3", "glm"))
+
+
+def test_an_end_that_the_tokenizer_appends_is_no_part_of_a_prompt() -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A <|text-end|>", special_tokens=[("<|text-end|>", 1)]
+    )
+    prompts = PromptFormat(tokenizer, PromptConfig())
+    assert tokenizer("Paris")["input_ids"][-1] == 1  # the control
+    prompt = prompts.prompt(QUESTION, "refuse")
+    completion = prompts.completion(prompt, "Paris")
+    assert 1 not in prompt.token_ids and completion.token_ids.count(1) == 1
+    assert tokenizer.decode([*prompt.token_ids, *completion.token_ids[:-1]]) == f"{prompt.text} Paris"
+
+
+def test_reasoning_that_special_tokens_mark_is_seen_in_generated_tokens() -> None:
+    """Without its special tokens a channel's text is part of the answer."""
+    prompts = prompts_of("harmony")
+    text = "<|channel|>analysis<|message|>Rome?<|end|><|start|>assistant<|channel|>final<|message|>Paris"
+    token_ids = prompts.tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert prompts.decode(token_ids) == text
+    assert prompts.decode(prompts.tokenizer("Paris<|end|>", add_special_tokens=False)["input_ids"]) == "Paris"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"messages": []}, "'messages' is no argument of a chat template's own"),
+        ({"a b": 1}, "'a b' is no argument"),
+        ({"today": date(2026, 1, 1)}, "today: neither text, number"),
+        ("off", "template_arguments = 'off'"),
+    ],
+)
+def test_arguments_are_checked_with_the_config(arguments: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_config({"prompt": {"template_arguments": arguments}})
