@@ -46,7 +46,7 @@ from benchmarks.setting import ATTENTION
 from grait.config import LoraSection, ModelConfig, PromptConfig, TrainingConfig
 from grait.data import worldfacts
 from grait.model.completions import TokenizedExample, collate, completion_losses
-from grait.model.inference import by_length
+from grait.model.sampling import by_length
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
 from grait.training import sft

@@ -15,7 +15,8 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from grait.errors import ModelError
 from grait.model.common_prefix import common_prefix_length
-from grait.model.inference import InferenceEngine, by_length, choose, uniforms
+from grait.model.inference import InferenceEngine
+from grait.model.sampling import by_length, choose, uniforms
 
 
 def names(n: int) -> list[str]:

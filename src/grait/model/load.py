@@ -73,8 +73,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 def load_model(config: ModelConfig) -> PreTrainedModel:
     """The model on its device in its dtype, in evaluation mode, all weights frozen.
 
-    Raises ModelError with one line when it cannot be found, is no causal language model, or keeps a state that is
-    not a key-value cache (its prompts could not share a prefix).
+    Raises ModelError with one line when it cannot be found, or is no causal language model.
     """
     source = resolve_name(config.name)
     device = resolve_device(config.device)
@@ -92,10 +91,10 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
         raise
     except Exception as error:
         raise ModelError(not_found(config.name, source, error)) from error
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters or getattr(model, "_is_stateful", False):
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
         raise ModelError(
-            f"{config.name}: {type(model).__name__} is not supported: expected an attention-only causal language model "
-            "whose forward takes logits_to_keep and a key-value cache"
+            f"{config.name}: {type(model).__name__} is not supported: expected a causal language model whose forward "
+            "takes logits_to_keep"
         )
     model.requires_grad_(False)
     if config.gradient_checkpointing:
