@@ -150,14 +150,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "granitemoe": {},
     "glm4_moe": {},
     "ernie4_5_moe": {"moe_num_experts": 4, "moe_k": 2, "moe_layer_start_index": 1},
-    "dbrx": {
-        "d_model": 32,
-        "n_heads": 4,
-        "n_layers": 2,
-        "max_seq_len": POSITIONS,
-        "attn_config": {"kv_n_heads": 2, "clip_qkv": None},
-        "ffn_config": {"ffn_hidden_size": 16, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 32},
-    },
     # latent and sparse attention
     "deepseek_v2": {**SAME_HEADS, "head_dim": 4, "topk_method": "greedy"},
     "deepseek_v3": {**SAME_HEADS, "head_dim": 4},
@@ -204,7 +196,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 1,
     },
     "olmo_hybrid": RECURRENT,
-    "kimi_linear": RECURRENT,
+    "kimi_linear": {**RECURRENT, **SAME_HEADS, "head_dim": 12, "linear_num_heads": 4, "linear_head_dim": 8},
     "minimax": {"layer_types": ["linear_attention", "full_attention"], "block_size": 8},
     "rwkv": {"attention_hidden_size": 32, "context_length": POSITIONS},
     "xlstm": {"num_heads": 4, "num_blocks": 2, "chunk_size": 8},

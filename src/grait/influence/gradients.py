@@ -90,10 +90,9 @@ def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
 
 @dataclass(frozen=True)
 class Captured:
-    """Inputs and outputs of each layer in one forward pass over ``batch`` rows of ``tokens``, of every time it ran."""
+    """Inputs and outputs of each layer in one forward pass over ``batch`` rows, of every time it ran."""
 
     batch: int
-    tokens: int
     inputs: dict[str, list[Tensor]]
     outputs: dict[str, list[Tensor]]
 
@@ -124,7 +123,7 @@ class Captured:
 
     def _joined(self, runs: Sequence[Tensor], more: Sequence[int] = ()) -> Tensor:
         """``more``: dimensions before the batch."""
-        parts = [own.reshape(*more, self.batch, self.tokens, own.shape[-1]) for own in runs]
+        parts = [own.reshape(*more, self.batch, -1, own.shape[-1]) for own in runs]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
 
@@ -135,13 +134,14 @@ def capture(linears: dict[str, nn.Linear], batch: int, tokens: int) -> Iterator[
     A layer that runs several times, as a block that a model repeats, has the sum of what each time gives. Raises
     ModelError for one that is not given all tokens of all rows, as an expert.
     """
-    captured = Captured(batch, tokens, {name: [] for name in linears}, {name: [] for name in linears})
+    captured = Captured(batch, {name: [] for name in linears}, {name: [] for name in linears})
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def save(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if not torch.is_grad_enabled():
                 return
-            if inputs[0].shape[:-1].numel() != batch * tokens:  # an expert is handed tokens of any example
+            is_by_row = inputs[0].dim() == 3 and len(inputs[0]) == batch  # of the head, at some positions only
+            if not is_by_row and inputs[0].shape[:-1].numel() != batch * tokens:  # as an expert's, of any example
                 raise ModelError(
                     f"{name}: runs on an input of shape {tuple(inputs[0].shape)}, expected all of {batch} examples "
                     f"times {tokens} tokens; adapt other layers (lora.target_modules)"

@@ -11,7 +11,7 @@ from grait.model import shared_prefix
 from grait.model.common_prefix import cache_of, for_gradients, keys_and_values, shared_length
 from grait.model.completions import collate, completion_losses
 from grait.model.engine import Road
-from grait.model.roads import OF_NORM, Plain, difference, fastest, of_norms, plain_gradients, plain_logprobs, short_examples
+from grait.model.roads import OF_NORM, Plain, difference, fastest, plain_gradients, plain_logprobs, short_examples
 from grait.model.shared_prefix import Prefix
 
 
@@ -39,8 +39,9 @@ def training_road(
     weights = expected.losses.new_tensor([1.0, 0.5])
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
+    device = parameters[0].device
+
     def difference_on(road: Road) -> float:
-        device = model.device
         n_shared = shared_length(model, expected.examples, road)
         batch = {name: own.to(device) for name, own in collate(expected.examples, pad_token_id, n_shared).items()}
         with torch.enable_grad():
@@ -49,16 +50,16 @@ def training_road(
             found = torch.autograd.grad((weights * losses).sum(), parameters, allow_unused=True, materialize_grads=True)
         gradient = torch.cat([part.flatten().float() for part in found])
         sums = (weights[:, None] * expected.gradients).sum(0)
-        return max(difference(losses.detach(), expected.losses), of_norms(gradient[None], sums[None]))
+        return max(difference(losses.detach(), expected.losses), difference(gradient, sums) / OF_NORM)
 
     if has_noise(model):
         with for_gradients(model):
-            return fastest(model, "losses", ("no sharing",), difference_on, OF_NORM)
+            return fastest(model, "losses", ("no sharing",), difference_on)
     roads: Sequence[Road] = ("shared prefix", "copied prefix", "no sharing")
     was_training = model.training
     model.train()
     try:
-        return fastest(model, "losses", roads[1:] if is_compiled else roads, difference_on, OF_NORM)
+        return fastest(model, "losses", roads[1:] if is_compiled else roads, difference_on)
     finally:
         model.train(was_training)
 
@@ -71,7 +72,7 @@ def has_noise(model: nn.Module) -> bool:
     in_attention = getattr(model.config.get_text_config(decoder=True), "attention_dropout", 0.0)  # type: ignore
     if in_attention or any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
         return True
-    token_ids, was_training = short_examples(model)[0].prompt_ids, model.training
+    token_ids, was_training = short_examples(model)[0].completion_ids, model.training
     device = next(model.parameters()).device
     model.train()
     try:

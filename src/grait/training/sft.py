@@ -90,6 +90,13 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
         raise ConfigError(f"lora.target_modules = {config.target_modules!r}: {' '.join(str(error).split())}") from error
 
 
+def randomize(model: PeftModel) -> None:
+    """Give a fresh adapter small random weights everywhere: with B = 0 its A would have no gradient."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.02)
+
+
 def n_steps(n_examples: int, config: OptimizerSection) -> int:
     """Optimizer steps of a run; the last step of an epoch may be smaller."""
     per_epoch = -(-n_examples // config.batch_size)
