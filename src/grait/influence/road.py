@@ -23,7 +23,9 @@ def gradient_road(model: nn.Module, pad_token_id: int, plain: Plain | None = Non
 
         def difference_on(road: Road) -> float:
             prefix = SharedPrefix.of(model, linears, expected.examples, road)
-            batch = prefix.collate(expected.examples, pad_token_id) if prefix else collate(expected.examples, pad_token_id)
+            batch = (
+                prefix.collate(expected.examples, pad_token_id) if prefix else collate(expected.examples, pad_token_id)
+            )
             batch = {name: tensor.to(next(iter(linears.values())).weight.device) for name, tensor in batch.items()}
             losses, factors = prefix.gradient_factors(batch) if prefix else gradient_factors(model, linears, batch)
             found = torch.cat([factors[name].gradients().float() for name in linears], dim=1)

@@ -91,15 +91,20 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
         raise
     except Exception as error:
         raise ModelError(not_found(config.name, source, error)) from error
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-        raise ModelError(
-            f"{config.name}: {type(model).__name__} is not supported: expected a causal language model whose forward "
-            "takes logits_to_keep"
-        )
+    check_forward(config.name, model)
     model.requires_grad_(False)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()
     return model.eval() if config.quantization != "none" else model.to(device).eval()
+
+
+def check_forward(name: str, model: PreTrainedModel) -> None:
+    """Raise ModelError where the head cannot be run at some positions alone."""
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        raise ModelError(
+            f"{name}: {type(model).__name__} is not supported: expected a causal language model whose forward takes "
+            "logits_to_keep"
+        )
 
 
 def quantization(config: ModelConfig) -> BitsAndBytesConfig | None:

@@ -116,16 +116,16 @@ def difference(found: Tensor, expected: Tensor) -> float:
 def fastest(model: nn.Module, what: str, roads: Sequence[Road], difference_on: Callable[[Road], float]) -> Road:
     """The first of the roads that is right. Raises ModelError with one line where none is."""
     dtype = next(parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
-    problem, found = "", dict[Road, float]()
+    found: dict[Road, float] = {}
+    problems: dict[Road, str] = {}
 
     def measured(road: Road) -> float:
-        nonlocal problem
         if road not in found:
             try:
                 found[road] = difference_on(road)
-                problem = f"they are off by {found[road]:.1%}"
+                problems[road] = f"they are off by {found[road]:.1%}"
             except Exception as error:  # whatever a model raises on a road that is not its own
-                found[road], problem = torch.inf, reason(error)
+                found[road], problems[road] = torch.inf, reason(error)
         return found[road]
 
     exact = EXACT.get(dtype, EXACT[torch.bfloat16])
@@ -136,7 +136,7 @@ def fastest(model: nn.Module, what: str, roads: Sequence[Road], difference_on: C
         return roads[-1]
     raise ModelError(
         f"{name_of(model)}: not supported: {what} of two short examples, padded into "
-        f"one batch, are not those of each by itself ({problem}); take another model"
+        f"one batch, are not those of each by itself ({problems[roads[-1]]}); take another model"
     )
 
 
@@ -152,7 +152,9 @@ def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Roa
         try:
             check = _Inference.of(model, pad_token_id)
         except Exception as error:
-            raise ModelError(f"{name_of(model)}: not supported: it cannot run two short examples: {reason(error)}") from error
+            raise ModelError(
+                f"{name_of(model)}: not supported: it cannot run two short examples: {reason(error)}"
+            ) from error
         return fastest(model, "answers", ("shared prefix", "copied prefix", "no sharing"), check.difference_on)
 
 

@@ -68,7 +68,9 @@ def linear_targets(model: PreTrainedModel) -> Targets:
     if experts:
         left_out[INEXACT] = [*left_out.get(INEXACT, []), *experts]
     if not adapted:
-        raise ModelError(f"{type(model).__name__}: no linear layer of it can be adapted; name some (lora.target_modules)")
+        raise ModelError(
+            f"{type(model).__name__}: no linear layer of it can be adapted; name some (lora.target_modules)"
+        )
     return Targets(adapted, {why: _last_parts(names) for why, names in left_out.items()})
 
 
@@ -105,10 +107,12 @@ def _is_router(model: PreTrainedModel, last: str, module: nn.Module) -> bool:
 
 
 def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str] | None:
-    """Those that a forward pass in training mode runs as layers, on all tokens; None where none can be tried.
+    """Those that a forward pass in training mode runs as layers, on all tokens.
 
-    On the meta device a mixture of experts cannot run: where its tokens go is not known.
+    None where nothing runs, on the meta device.
     """
+    if model.device.type == "meta":
+        return None
     ran: dict[str, bool] = {}
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Any], None]:
@@ -125,8 +129,6 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
         model.train()
         with torch.enable_grad():
             model(input_ids=torch.arange(ROWS * TOKENS, device=model.device).view(ROWS, TOKENS), use_cache=False)
-    except NotImplementedError:
-        return None
     finally:
         for handle in handles:
             handle.remove()
