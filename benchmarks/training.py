@@ -46,9 +46,9 @@ from grait.config import LoraSection, ModelConfig, PromptConfig, TrainingConfig
 from grait.data import worldfacts
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.model.engine import Road
-from grait.model.sampling import by_length
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
+from grait.model.sampling import by_length
 from grait.training.examples import Order, WeightedExample
 from grait.training.sft import add_adapter, n_steps, train
 

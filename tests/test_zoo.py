@@ -4,21 +4,29 @@ import copy
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tiny import END, PAD, loop_gradients, random_examples
+import zoo_table
+from peft import peft_model
+from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
+from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from zoo import FAMILIES, WINDOW, config_of, zoo_model
 
+import grait
 from grait.config import LoraSection, ModelConfig, OptimizerSection
 from grait.errors import GraitError, ModelError
 from grait.influence.batches import gradient_pass
 from grait.influence.road import gradient_road
+from grait.model.adapters import load_adapter
 from grait.model.common_prefix import SHORTEST, window_of
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
+from grait.model.load import load_model
 from grait.model.roads import inference_road
 from grait.model.sampling import choose, uniforms
 from grait.plan.size import model_size
@@ -185,3 +193,61 @@ def test_half_precision_finds_the_roads_of_full_precision_or_slower_ones() -> No
             inference_road(copy.deepcopy(model).to(dtype), PAD) for dtype in (torch.float32, torch.bfloat16)
         )
         assert roads.index(rounded) >= roads.index(exact), family
+
+
+@pytest.mark.slow
+def test_the_page_lists_the_families_by_the_roads_that_they_take() -> None:
+    page = zoo_table.PAGE.read_text(encoding="utf-8")
+    assert zoo_table.written(page) == page, "python tests/zoo_table.py writes it"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", ["gemma3_text", "gpt_oss", "gemma4_text", "deepseek_v3", "qwen3_moe", "qwen3_5_text", "lfm2", "mamba2"]
+)
+def test_a_run_its_merged_model_and_an_evaluation_of_every_kind(family: str, tmp_path: Path) -> None:
+    """What the merged model answers is what the run's adapter answered."""
+    tokenizer, model = tiny_tokenizer(chat=True), str(tmp_path / "model")
+    config = config_of(family)
+    config.vocab_size, config.pad_token_id, config.max_position_embeddings = len(tokenizer), PAD, 320
+    if hasattr(config, "vocab_size_per_layer_input"):
+        config.vocab_size_per_layer_input = len(tokenizer)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    files = write_half_known(model, tmp_path)
+    tree = tiny_tree(model, files, tmp_path / "run")
+    tree["training"]["methods"] = ["grait"]
+    result = grait.run(tree)
+    merged = grait.merge(tmp_path / "run", tmp_path / "merged")
+    evaluated = {**tree, "model": tree["model"] | {"name": str(merged.folder)}, "out": str(tmp_path / "eval")}
+    (found,) = grait.evaluate(evaluated, initial=ModelConfig(**tree["model"])).metrics
+    (expected,) = (row for row in result.metrics if row.method == "grait")
+    assert (found.pc, found.pw, found.pr) == (expected.pc, expected.pw, expected.pr)
+    assert {row.method for row in result.metrics} >= {"grait"}
+    tokens = torch.tensor([[5, 6, 7, 8, 9, *range(20, 60)]])
+    tuned = load_adapter(load_model(ModelConfig(name=model, dtype="float32")), tmp_path / "run" / "adapters" / "grait")
+    whole = load_model(ModelConfig(name=str(merged.folder), dtype="float32"))
+    torch.testing.assert_close(
+        whole(input_ids=tokens, use_cache=False).logits, tuned(input_ids=tokens, use_cache=False).logits,
+        rtol=1e-4, atol=1e-4,
+    )  # fmt: skip
+
+
+def test_values_that_peft_loses_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names agree, values do not."""
+    model = add_adapter(zoo_model("llama"), LoraSection(r=2), 0)
+    randomize(model)
+    model.save_pretrained(tmp_path)
+    load_adapter(zoo_model("llama"), tmp_path)
+    monkeypatch.setattr(peft_model, "set_peft_model_state_dict", lose)
+    with pytest.raises(ModelError, match="PEFT does not put the file's values there, such as those of base_model"):
+        load_adapter(zoo_model("llama"), tmp_path)
+
+
+set_all = peft_model.set_peft_model_state_dict
+
+
+def lose(model: Any, weights: dict[str, Tensor], **options: Any) -> Any:
+    first = sorted(weights)[0]
+    return set_all(model, weights | {first: 0 * weights[first]}, **options)

@@ -1,4 +1,4 @@
-"""Families of open models, each as a tiny random model of the library's own config class: two to four layers, width 32."""
+"""Families of open models, each as a tiny random one of the library's own config class: 2 to 4 layers, width 32."""
 
 from typing import Any
 

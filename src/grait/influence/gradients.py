@@ -102,7 +102,7 @@ class Captured:
         return [output for own in self.outputs.values() for output in own]
 
     def by_layer(self, gradients: Sequence[Tensor | None]) -> dict[str, Tensor | None]:
-        """From gradients at ``all_outputs``, each [..., batch, tokens, out] or flat, to [..., batch, runs * tokens, out].
+        """From gradients at ``all_outputs``, by row or flat, to those of all runs, [..., batch, runs * tokens, out].
 
         None for a layer that nothing reaches.
         """

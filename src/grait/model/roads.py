@@ -34,7 +34,7 @@ NOISE = 3
 """A road is also right where its difference is not more than so many times that of the road without sharing."""
 
 LAST = 1.5
-"""More is left to the road without sharing, as rounding may send a token to another expert; beyond it, none is right."""
+"""So many times as much is left to the last road, without sharing: rounding may send a token to another expert."""
 
 COLUMNS = 256
 """Windows up to this are exceeded on purpose, by columns that no row sees: some models count columns, not positions."""
