@@ -96,8 +96,8 @@ class Engine(Protocol):
 
 def longest_sequence(config: PretrainedConfig) -> int:
     """Most tokens that the model takes, by its (text) config; of sparse attention, those that it still attends to."""
-    keys = ("max_position_embeddings", "max_seq_len", "index_topk")
-    return min([2**31, *(value for key in keys if (value := getattr(config, key, None)))])
+    found = [getattr(config, key, None) for key in ("max_position_embeddings", "max_seq_len", "index_topk")]
+    return min([2**31, *(int(value) for value in found if value)])
 
 
 def check_length(length: int, longest: int) -> None:

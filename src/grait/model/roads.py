@@ -82,7 +82,7 @@ def short_examples(model: nn.Module) -> list[TokenizedExample]:
 def plain_logprobs(model: nn.Module, token_ids: Sequence[int]) -> Tensor:
     """Log-probabilities [tokens, vocabulary] after each token of one text, in fp32 or better."""
     device = next(model.parameters()).device
-    logits = model(input_ids=torch.tensor([list(token_ids)], device=device), use_cache=False).logits[0]
+    logits: Tensor = model(input_ids=torch.tensor([list(token_ids)], device=device), use_cache=False).logits[0]
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
 
 

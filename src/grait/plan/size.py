@@ -143,7 +143,7 @@ def _attempts(model: Any, tokens: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def _activation_bytes(model: nn.Module, itemsize: int) -> float:
+def _activation_bytes(model: Any, itemsize: int) -> float:
     """Bytes that autograd keeps of each token: every tensor saved by a forward pass on the meta device, once.
 
     Weights are not counted, nor the head, which runs at answer positions only. Of a model that does not run there:
@@ -166,8 +166,8 @@ def _activation_bytes(model: nn.Module, itemsize: int) -> float:
                 model(**inputs, use_cache=False)
         except Exception:  # whatever a model raises where no values are
             continue
-        scale = itemsize / model.dtype.itemsize  # type: ignore[union-attr]
-        return scale * sum(storage.nbytes() for storage in kept.values()) / _TOKENS_TRIED
+        nbytes = sum(storage.nbytes() for storage in kept.values())
+        return float(nbytes * itemsize / model.dtype.itemsize / _TOKENS_TRIED)
     widths = [sum(module.weight.shape) for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
     return 2.0 * itemsize * sum(widths)
 
@@ -185,8 +185,9 @@ def _cache_bytes(model: Any, itemsize: int) -> float:
                 model(**inputs, past_key_values=cache, use_cache=True)
         except Exception:  # as above
             continue
-        found = [(layer.keys, layer.values) for layer in cache.layers if getattr(layer, "keys", None) is not None]
-        return itemsize / model.dtype.itemsize * float(sum(tensor.nbytes for pair in found for tensor in pair))
+        layers = [layer for layer in cache.layers if getattr(layer, "keys", None) is not None]
+        nbytes = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+        return float(nbytes * itemsize / model.dtype.itemsize)
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return 2.0 * itemsize * text.num_hidden_layers * heads * size
+    return float(2 * itemsize * text.num_hidden_layers * heads * size)
