@@ -235,6 +235,24 @@ def test_a_run_its_merged_model_and_an_evaluation_of_every_kind(family: str, tmp
     )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:The following")
+def test_what_cannot_be_trained_is_said_before_the_first_question(tmp_path: Path) -> None:
+    """Experts, named by hand: their tokens are of any example."""
+    model = str(tmp_path / "model")
+    config = config_of("qwen3_moe")
+    tokenizer = tiny_tokenizer(chat=True)
+    config.vocab_size, config.max_position_embeddings = len(tokenizer), 320
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    tree = tiny_tree(model, write_half_known(model, tmp_path), tmp_path / "run")
+    tree["training"]["methods"] = ["grait"]
+    tree["lora"]["target_modules"] = ["gate_proj", "up_proj", "down_proj"]
+    with pytest.raises(GraitError, match="lora_A") as caught:
+        grait.run(tree)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "knowledge").exists()
+
+
 def test_values_that_peft_loses_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names agree, values do not."""
     model = add_adapter(zoo_model("llama"), LoraSection(r=2), 0)

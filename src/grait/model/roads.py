@@ -44,14 +44,15 @@ NEW_TOKENS = 2
 
 @dataclass(frozen=True, slots=True)
 class Roads:
-    """Those that a model takes."""
+    """Those that a model takes. ``gradients``: None where nobody asks for any."""
 
     inference: Road
-    gradients: Road
+    gradients: Road | None
     training: Road
 
     def __str__(self) -> str:
-        return f"inference: {self.inference}; gradients: {self.gradients}; training: {self.training}"
+        gradients = f"; gradients: {self.gradients}" if self.gradients else ""
+        return f"inference: {self.inference}{gradients}; training: {self.training}"
 
 
 @dataclass(frozen=True, slots=True)

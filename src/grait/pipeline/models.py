@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from grait.config import Config
 from grait.influence.gradients import loss_scale
 from grait.influence.road import gradient_road
+from grait.methods.catalog import needing_influence
 from grait.model.adapters import load_adapter
 from grait.model.engine import Engine, Road
 from grait.model.inference import InferenceEngine
@@ -76,7 +77,8 @@ class Models:
             try:
                 randomize(model)
                 plain = plain_gradients(model, loss_scale(model))
-                gradients = gradient_road(model, self.pad_token_id, plain)
+                are_taken = needing_influence(self.config.training.methods)
+                gradients = gradient_road(model, self.pad_token_id, plain) if are_taken else None
                 trained = training_road(model, self.pad_token_id, is_compiled=is_compiled, plain=plain)
             finally:
                 self.take_off(model)
