@@ -14,8 +14,8 @@ from peft import peft_model
 from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
-from zoo import FAMILIES, WINDOW, config_of, zoo_model
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Gemma3Config, PreTrainedModel
+from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, zoo_model
 
 import grait
 from grait.config import LoraSection, ModelConfig, OptimizerSection
@@ -31,8 +31,9 @@ from grait.model.roads import inference_road
 from grait.model.sampling import choose, uniforms
 from grait.plan.size import model_size
 from grait.training.examples import WeightedExample
-from grait.training.road import training_road
+from grait.training.road import has_noise, training_road
 from grait.training.sft import add_adapter, randomize, train
+from grait.training.targets import linear_targets
 
 REFUSED = {
     "recurrent_gemma": "keeps its state elsewhere than in its cache",
@@ -270,3 +271,37 @@ set_all = peft_model.set_peft_model_state_dict
 def lose(model: Any, weights: dict[str, Tensor], **options: Any) -> Any:
     first = sorted(weights)[0]
     return set_all(model, weights | {first: 0 * weights[first]}, **options)
+
+
+def test_adapters_of_a_wrapper_leave_its_vision_tower_alone() -> None:
+    text = {**{key: COMMON[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "head_dim")}, **SLIDING}
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config={**text, "intermediate_size": 48}, vision_config=vision, mm_tokens_per_image=4)
+    targets = linear_targets(AutoModelForImageTextToText.from_config(config))
+    assert all(".language_model." in name for name in targets.adapted)
+    assert targets.left_out == {"not of the text decoder": ["vision_tower"]}
+
+
+@pytest.mark.parametrize(
+    ("family", "left_out"),
+    [
+        ("qwen2_moe", "routers: shared_expert_gate; no gradients of single examples: experts"),
+        ("llama4_text", "routers: router; no gradients of single examples: experts"),
+        ("jamba", "no gradients of single examples: dt_proj, experts"),
+        ("mamba", "no gradients of single examples: dt_proj; PEFT cannot adapt them in this model: out_proj"),
+    ],
+)
+def test_what_all_linear_leaves_out_is_named(family: str, left_out: str) -> None:
+    assert str(linear_targets(zoo_model(family))).endswith(f"; left out: {left_out}")
+
+
+def test_all_linear_is_that_of_peft_where_nothing_is_left_out() -> None:
+    for family in ("llama", "gpt2", "gemma3_text", "lfm2", "falcon"):
+        assert linear_targets(zoo_model(family)).are_all
+
+
+def test_noise_in_training_is_found_without_a_module_for_it() -> None:
+    for family, noisy in (("opt", True), ("biogpt", True), ("llama", False)):
+        model = zoo_model(family)
+        assert not any(isinstance(module, torch.nn.Dropout) for module in model.modules())
+        assert has_noise(model) == noisy

@@ -48,7 +48,11 @@ class Models:
 
     @property
     def pad_token_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)
+        """What batches are filled up with, masked: the end token, as the embedding of padding may be 0.
+
+        Norms that take a root have no gradient there.
+        """
+        return int(self.tokenizer.eos_token_id)
 
     @cached_property
     def initial(self) -> PreTrainedModel:

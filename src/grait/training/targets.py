@@ -21,6 +21,7 @@ from grait.errors import ModelError
 ROWS, TOKENS = 2, 4
 """Of the text that is tried."""
 
+OTHERS = "not of the text decoder"
 INEXACT, ELSEWHERE = "no gradients of single examples", "PEFT cannot adapt them in this model"
 
 
@@ -45,6 +46,7 @@ def linear_targets(model: PreTrainedModel) -> Targets:
     """The layers that all-linear adapts. Raises ModelError when there are none."""
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     inside = {id(module) for module in decoder.modules()}
+    of_decoder = next(name for name, module in model.named_modules() if module is decoder)
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     ran = _that_run(model, linears)
     adapted: list[str] = []
@@ -56,7 +58,7 @@ def linear_targets(model: PreTrainedModel) -> Targets:
         if why is None:
             adapted.append(name)
         else:
-            left_out.setdefault(why, []).append(name)
+            left_out.setdefault(why, []).append(_tower(name, of_decoder) if why == OTHERS else name)
     taken = _taken_for_experts(model, adapted)
     adapted = [name for name in adapted if name not in taken]
     left_out |= {ELSEWHERE: [*left_out.get(ELSEWHERE, []), *taken]} if taken else {}
@@ -78,7 +80,7 @@ def _reason(model: PreTrainedModel, name: str, module: nn.Module, is_text: bool,
     """Why a layer is left out; None for one that is adapted."""
     last = name.rpartition(".")[2]
     if not is_text:
-        return "not of the text decoder"
+        return OTHERS
     if _is_router(model, last, module):
         return "routers"
     if ran is not None and name not in ran:
@@ -88,6 +90,12 @@ def _reason(model: PreTrainedModel, name: str, module: nn.Module, is_text: bool,
     except ValueError:
         return ELSEWHERE
     return None
+
+
+def _tower(name: str, of_decoder: str) -> str:
+    """The part of a layer's path that leads away from the decoder: ``vision_tower``."""
+    parts, others = name.split("."), of_decoder.split(".")
+    return next((part for part, other in zip(parts, others, strict=False) if part != other), parts[0])
 
 
 def _taken_for_experts(model: PreTrainedModel, names: list[str]) -> list[str]:
