@@ -21,6 +21,7 @@ from grait.model.inference import InferenceEngine
 from grait.model.load import end_tokens, load_model, load_tokenizer
 from grait.model.prompt_check import PROBES, check_prompts
 from grait.model.prompts import PromptFormat
+from grait.model.roads import inference_road
 from grait.pipeline.work import SetSize
 from grait.plan.costs import memory_of
 from grait.plan.records import Memory
@@ -154,7 +155,9 @@ def _tried(part: str, attempt: Callable[[], str]) -> Trial:
 
 def _inference(model: PreTrainedModel, prompts: PromptFormat) -> str:
     """Greedy answers, and how far the refusal's log-probability is from that of one plain forward pass."""
-    engine = InferenceEngine(model, int(prompts.tokenizer.pad_token_id))
+    pad_token_id = int(prompts.tokenizer.eos_token_id)
+    road = inference_road(model, pad_token_id)
+    engine = InferenceEngine(model, pad_token_id, road=road)
     shown = [prompts.prompt(question, "refuse") for question in PROBES]
     completions = [prompts.completion(prompt, prompts.config.first_refusal).token_ids for prompt in shown]
     found = engine.answers_both_ways(
@@ -169,16 +172,16 @@ def _inference(model: PreTrainedModel, prompts: PromptFormat) -> str:
     own = logits.log_softmax(-1).gather(-1, sequence[0, len(shown[0].token_ids) :, None]).sum()
     answers = ", ".join(repr(prompts.decode(both.answer)) for both in found)
     apart = abs(float(own) - sum(found[0].completion_logprobs))
-    return f"answers {answers}; the refusal's log-probability is {apart:.1e} from that of a plain forward pass"
+    return f"{road}; answers {answers}; the refusal's log-probability is {apart:.1e} from that of a plain forward pass"
 
 
 def _gradients(adapted: PeftModel, examples: list[TokenizedExample], prompts: PromptFormat) -> str:
-    found = influence(adapted, examples, {"both": examples}, pad_token_id=int(prompts.tokenizer.pad_token_id))
+    found = influence(adapted, examples, {"both": examples}, pad_token_id=int(prompts.tokenizer.eos_token_id))
     return "norms " + ", ".join(f"{norm:.3g}" for norm in found.gradient_norms.values())
 
 
 def _training(adapted: PeftModel, examples: list[TokenizedExample], prompts: PromptFormat, seed: int) -> str:
     settings = OptimizerSection(epochs=2, batch_size=2 * processes.count(), micro_batch_size=2, warmup_ratio=0)
     rows = [WeightedExample(example, 1.0) for example in examples]
-    log = train(adapted, rows, settings, pad_token_id=int(prompts.tokenizer.pad_token_id), seed=seed)
+    log = train(adapted, rows, settings, pad_token_id=int(prompts.tokenizer.eos_token_id), seed=seed)
     return "losses of two steps " + ", ".join(f"{loss:.3g}" for loss in log.losses)

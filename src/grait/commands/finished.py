@@ -20,6 +20,7 @@ from grait.knowledge.own_words import known_in_any_form
 from grait.methods.catalog import main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence
 from grait.model.answers import BothAnswers, Shown, ask_both_ways, both_answers, greedy_answers
+from grait.model.engine import Road
 from grait.model.inference import InferenceEngine
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
@@ -41,6 +42,7 @@ class LiveRun:
     method: str
     model: PeftModel
     pad_token_id: int
+    road: Road
     dials: SavedDials | None
     threshold: float | None
     alone: Any = field(default_factory=threading.Lock)
@@ -89,7 +91,7 @@ class LiveRun:
     def decided(self, token_ids: Sequence[int], dial: SavedDial, n_tokens: int) -> BothAnswers:
         """The tuned model's answers to a prompt of these tokens, free and without the refusal."""
         with self.alone:
-            engine = InferenceEngine(self.model, self.pad_token_id, self.data.config.tokens_per_batch)
+            engine = self._engine()
             (both,) = engine.answers_both_ways(
                 [token_ids],
                 [dial.refusal_token_ids],
@@ -108,11 +110,15 @@ class LiveRun:
         prompts, n_tokens = self.data.prompts, self.data.config.evaluation.max_new_tokens
         query = prompts.query(question)
         with self.alone:
-            engine = InferenceEngine(self.model, self.pad_token_id, self.data.config.tokens_per_batch)
+            engine = self._engine()
             with self.model.disable_adapter():
                 (initial,) = greedy_answers(engine, prompts, [Shown("", "", query)], n_tokens).values()
             (tuned,) = ask_both_ways(engine, prompts, [question], max_new_tokens=n_tokens)
         return Reply(question.question, prompts.decode(initial), tuned)
+
+    def _engine(self) -> InferenceEngine:
+        tokens_per_batch = self.data.config.tokens_per_batch
+        return InferenceEngine(self.model, self.pad_token_id, tokens_per_batch, road=self.road)
 
 
 def open_run(run: str | Path) -> RunData:
@@ -190,8 +196,9 @@ def live(folder: Path, method: str | None = None, threshold: float | None = None
     adapter = finished_adapter(data, method)
     dials = find_dials(adapter.folder, data.prompts.forms[0].name)
     models = Models(data)
+    road = models.inference_road
     with models.adapted(adapter) as model:
-        running = LiveRun(data, method, model, models.pad_token_id, dials, threshold)
+        running = LiveRun(data, method, model, models.pad_token_id, road, dials, threshold)
         if threshold is None and running.dial:
             running.threshold = running.dial.threshold
         yield running

@@ -151,7 +151,8 @@ def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
     if replayed is None:
         return {}
     return {
-        "replay": {"stage": replayed.stage.fingerprint} | config.replay.model_dump(include={"loss", "weight", "first_token", "share"})
+        "replay": {"stage": replayed.stage.fingerprint}
+        | config.replay.model_dump(include={"loss", "weight", "first_token", "share"})
     }
 
 
@@ -313,6 +314,7 @@ def _teachers(
                 [drafts[row.id] for row in own],
                 pad_token_id=models.pad_token_id,
                 tokens_per_batch=models.config.tokens_per_batch,
+                road=models.inference_road,
                 advance=advance,
             )
             found |= {row.id: teacher for row, teacher in zip(own, made, strict=True)}
