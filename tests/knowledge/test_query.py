@@ -15,8 +15,8 @@ from tiny import PAD, tiny_model, tiny_tokenizer, tokenizer_that_begins_with_a_b
 
 from grait.config import KnowledgeConfig, PromptConfig
 from grait.errors import KnowledgeError
+from grait.knowledge.enough import check_both_sides
 from grait.knowledge.query import (
-    check_both_sides,
     label,
     letter_tokens,
     query,

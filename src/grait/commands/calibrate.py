@@ -65,7 +65,7 @@ def calibrate(
     ``run``: its folder. Give one target: ``max_over_refusal``, the largest share refused of what the initial model
     answers right; ``max_wrong``, the largest share of wrong answers; or ``max_ths``, which promises nothing. A share
     holds on new questions with ``confidence``. ``method``: default the run's main one. ``data``: calibration questions,
-    by default WorldFacts' ``val`` where the run is on WorldFacts. Raises a GraitError when they were trained on or are
+    by default those that the run put aside, else WorldFacts' ``val`` where the run is on WorldFacts. Raises a GraitError when they were trained on or are
     test questions, or when no threshold reaches the target; nothing is stored then.
     """
     opened = open_run(run)
@@ -86,7 +86,7 @@ def _calibrate(
     data: RunData, models: Models, target: Target, method: str, source: DataConfig | None, score: ScoreName
 ) -> Calibration:
     adapter, stages = finished_adapter(data, method), Stages(data.folder)
-    source = source or default_data(data.config)
+    source = source or (data.calibration if data.held_out else default_data(data.config))
     calibration = start_calibration(data, models, stages, source, unseen_questions(data, source))
     rows = calibration.answers(data, models, stages, method, adapter)
     dial, metrics = choose_dial(data, calibration, method, rows, target, score)

@@ -1,11 +1,13 @@
 """What a run reads: its questions, its solved examples and its prompts. No model is loaded here."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from grait.config import Config
+from grait.config import Config, DataConfig
+from grait.data.held_out import held_out, wording
 from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError
@@ -16,6 +18,9 @@ from grait.model.load import load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.records import Question
 from grait.runtime import progress
+
+HELD_OUT = "held-out"
+"""What the training questions that are put aside are called."""
 
 
 @dataclass
@@ -30,14 +35,20 @@ class RunData:
     has_training: bool = True
     given_shots: tuple[Question, ...] = ()
 
+    def at_temperature(self, temperature: float) -> "RunData":
+        """The same, read as far as it is, with this number for ``knowledge.temperature``."""
+        found = copy(self)
+        knowledge = self.config.knowledge.model_copy(update={"temperature": temperature})
+        found.config = self.config.model_copy(update={"knowledge": knowledge})
+        return found
+
     @property
     def folder(self) -> Path:
         """Where the run is kept."""
         return Path(self.config.out)
 
     @cached_property
-    def training_set(self) -> list[Question]:
-        """All training questions; the shots come first where the set has none of its own."""
+    def _all_training_questions(self) -> list[Question]:
         questions = load_questions(self.config.data)
         if len(questions) <= self.config.prompt.n_shots:
             raise DataError(
@@ -47,11 +58,44 @@ class RunData:
         return questions
 
     @cached_property
+    def held_out(self) -> list[Question]:
+        """The training questions that are put aside for calibration; none where other ones are named, or no dial."""
+        if not self.has_training or self.config.evaluation.calibration != "auto":
+            return []
+        if HELD_OUT in self.test_sets:
+            raise DataError(
+                f"a test set is called {HELD_OUT!r}, as are the training questions that are put aside for calibration; "
+                "give it another name (evaluation.datasets, name)"
+            )
+        seen = (*self.shots, *(question for own in self.test_sets.values() for question in own))
+        ids = held_out(self._all_training_questions, {wording(question) for question in seen})
+        return [question for question in self._all_training_questions if question.id in ids]
+
+    @cached_property
+    def training_set(self) -> list[Question]:
+        """All training questions but those put aside; the shots come first where the set has none of its own."""
+        aside = {question.id for question in self.held_out}
+        return [question for question in self._all_training_questions if question.id not in aside]
+
+    @property
+    def calibration(self) -> DataConfig | None:
+        """Where the calibration questions come from; None without any."""
+        source = self.config.evaluation.calibration
+        if source != "auto":
+            return source
+        return self.config.data.model_copy(update={"name": HELD_OUT}) if self.held_out else None
+
+    def calibration_questions(self, source: DataConfig) -> list[Question]:
+        """Those of ``calibration``, or of other ones that are named later."""
+        is_held_out = self.config.evaluation.calibration == "auto" and source == self.calibration
+        return self.held_out if is_held_out else load_questions(source)
+
+    @cached_property
     def shots(self) -> tuple[Question, ...]:
         """Solved examples: those that the training set keeps apart, else its first questions."""
         if not self.has_training:
             return self.given_shots
-        return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
+        return tuple((load_shots(self.config.data) or self._all_training_questions)[: self.config.prompt.n_shots])
 
     @cached_property
     def questions(self) -> dict[str, Question]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from grait.config import Config, DataConfig
-from grait.data.load import load_questions
+from grait.data.held_out import wording
 from grait.dial.answers import refusal_token_ids
 from grait.dial.choice import Target, choose
 from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, find_dial, save_dial, with_dial
@@ -44,17 +44,17 @@ class CalibrationSet:
 
 def check_calibration(data: RunData) -> None:
     """For the beginning of a run: whether its calibration questions will do. Raises a GraitError."""
-    if source := data.config.evaluation.calibration:
+    if source := data.calibration:
         refusal_token_ids(data.prompts, unseen_questions(data, source).questions)
 
 
 def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
     """Calibration questions. DataError when some are training or test questions of the run, whatever their ids."""
-    asked = QuestionSet(source.title, load_questions(source))
+    asked = QuestionSet(source.title, data.calibration_questions(source))
     sets = {"training": data.training_set, **{f"test ({name})": own for name, own in data.test_sets.items()}}
     for role, own in sets.items():
-        seen = {_wording(question) for question in own}
-        both = [question for question in asked.questions if _wording(question) in seen]
+        seen = {wording(question) for question in own}
+        both = [question for question in asked.questions if wording(question) in seen]
         if both:
             raise DataError(
                 f"{asked.title}: {len(both)} of {len(asked.questions)} calibration questions are {role} questions of "
@@ -68,10 +68,6 @@ def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
     return asked
 
 
-def _wording(question: Question) -> tuple[str, ...]:
-    return tuple(" ".join(text.casefold().split()) for text in (question.question, *sorted(question.choices)))
-
-
 def start_calibration(
     data: RunData, models: Models, stages: Stages, source: DataConfig, asked: QuestionSet
 ) -> CalibrationSet:
@@ -81,14 +77,14 @@ def start_calibration(
 
 
 def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage]) -> None:
-    """Set the dial of each adapter (by method) for the highest THS on the config's calibration questions, if any.
+    """Set the dial of each adapter (by method) for the highest THS on the run's calibration questions, if any.
 
     A dial that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again.
     """
-    source = data.config.evaluation.calibration
+    source = data.calibration
     if source is None:
         return
-    asked = QuestionSet(source.title, load_questions(source))
+    asked = QuestionSet(source.title, data.calibration_questions(source))
     calibration = start_calibration(data, models, stages, source, asked)
     outcomes = list(calibration.initial.values())
     if not {"correct", "wrong"} <= set(outcomes):

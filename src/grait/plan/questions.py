@@ -1,5 +1,6 @@
 """How many questions there are, and how long: of those on this machine counted, of those of the hub assumed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from grait.config import Config, DataConfig
@@ -7,7 +8,8 @@ from grait.data.catalog import KNOWN_SETS
 from grait.data.files import SUFFIXES
 from grait.data.load import load_questions
 from grait.errors import DataError
-from grait.pipeline.data import RunData
+from grait.data.held_out import MOST
+from grait.pipeline.data import HELD_OUT, RunData
 from grait.pipeline.work import Count, SetSize
 
 ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
@@ -19,15 +21,27 @@ def set_sizes(config: Config) -> list[SetSize]:
 
     Reads those on this machine; asks no hub.
     """
-    sets = []
+    sets: list[SetSize] = []
+    here = [source for source in config.evaluation.datasets if not is_on_hub(source)]
+    run = RunData(config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"datasets": here})}))
     for source in (config.data, *config.evaluation.all_sets):
         if is_on_hub(source):
             sets.append(_hub_set(source))
         else:
             is_training = source is config.data
-            questions = list(RunData(config).questions.values()) if is_training else load_questions(source)
+            questions = list(run.questions.values()) if is_training else load_questions(source)
             sets.append(SetSize.counted(source.title, _source(source), questions))
+    if config.evaluation.calibration == "auto":
+        sets += _held_out(run, sets[0])
     return sets
+
+
+def _held_out(run: RunData, training: SetSize) -> list[SetSize]:
+    """The part of the training questions that is put aside; of a set that was not read, at most so many."""
+    if not training.is_local:
+        return [replace(training, title=HELD_OUT, count=training.count.at_most(MOST))]
+    part = f"put aside of {training.title}"
+    return [SetSize.counted(HELD_OUT, part, run.held_out)] if run.held_out else []
 
 
 def is_on_hub(data: DataConfig) -> bool:
