@@ -19,8 +19,9 @@ TEMPERATURES = (0.3, 0.5, 0.7, 1.0)
 SAMPLES = 5
 """Of each question at each temperature; odd, so that none lies on a threshold of one half."""
 
-TOLERANCE = 0.05
-"""Of F1: less is chance with a hundred questions, of which few are known."""
+TOLERANCE = 0.15
+"""Of F1. Near 0 the labels fit best by themselves; so far below, most of the known questions still count as known, and
+less is chance with a hundred questions."""
 
 
 def try_temperatures(

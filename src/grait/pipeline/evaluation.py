@@ -93,7 +93,10 @@ def answer_questions(
         return {"skipped": skipped}
 
     how = "" if system.form is None else f" in the form {system.form.name}"
-    stages.once(f"{HEADINGS[purpose]}: {system.name} on {asked.title}{how}", stage, compute)
+    heading = HEADINGS[purpose]
+    if system.name == INIT_BASIC:  # asked before anything is trained
+        heading = heading.removeprefix("4/4 ")
+    stages.once(f"{heading}: {system.name} on {asked.title}{how}", stage, compute)
     return read_rows(stage.folder / "predictions.parquet", Prediction)
 
 
