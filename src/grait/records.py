@@ -125,7 +125,7 @@ class KnowledgeState:
 class TemperatureTrial:
     """A training question, asked to find the sampling temperature.
 
-    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each of the temperatures that were tried.
+    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried.
     """
 
     id: str

@@ -65,8 +65,9 @@ def calibrate(
     ``run``: its folder. Give one target: ``max_over_refusal``, the largest share refused of what the initial model
     answers right; ``max_wrong``, the largest share of wrong answers; or ``max_ths``, which promises nothing. A share
     holds on new questions with ``confidence``. ``method``: default the run's main one. ``data``: calibration questions,
-    by default those that the run put aside, else WorldFacts' ``val`` where the run is on WorldFacts. Raises a GraitError when they were trained on or are
-    test questions, or when no threshold reaches the target; nothing is stored then.
+    by default those that the run put aside, else WorldFacts' ``val`` where the run is on WorldFacts. Raises a
+    GraitError when they were trained on or are test questions, or when no threshold reaches the target; nothing is
+    stored then.
     """
     opened = open_run(run)
     folder = opened.folder

@@ -270,7 +270,7 @@ class KnowledgeConfig(Section):
     n_samples: int = Field(10, ge=1, description="Samples N per free-text question.")
     temperature: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         "auto",
-        description="Sampling temperature. auto: the highest of a few at which a sample of the questions counts as known "
+        description="Sampling temperature. auto: the highest of a few at which a sample of questions counts as known "
         "where greedy answers are right (docs/defaults.md). The papers: 1.",
     )
     max_new_tokens: int = Field(50, ge=1, description="Longest sample, in tokens.")

@@ -1,4 +1,4 @@
-"""The part of the training questions that is put aside, so that the refusal dial is set on questions never trained on."""
+"""The part of the training questions that is put aside: the refusal dial is set on questions never trained on."""
 
 from collections.abc import Collection, Sequence
 

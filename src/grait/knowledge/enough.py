@@ -13,6 +13,7 @@ FEW_QUESTIONS, FEW_OF_A_LABEL = 200, 30
 SHORT_ANSWER = 10
 """Words of a reference answer that a model may still be expected to give word for word."""
 
+FEW_TOO_LONG = 0.1
 LITTLE_KNOWN = 0.05
 ONE_KIND = 0.9
 STRONGER = "a form in which it answers better (such as prompt.shots_in: all), easier questions, or a stronger model"
@@ -39,13 +40,13 @@ def about_questions(questions: Sequence[Question]) -> list[str]:
     warnings = []
     if len(questions) < FEW_QUESTIONS:
         warnings.append(
-            f"{len(questions)} training questions are few: what comes out depends much on which ones they are; add some, "
-            f"{FEW_QUESTIONS} at least"
+            f"{len(questions)} training questions are few: what comes out depends much on which ones they are; add "
+            f"some, {FEW_QUESTIONS} at least"
         )
     if (kind := one_kind(questions)) is not None:
         warnings.append(
-            f"the training questions are of one kind ({kind}): the model may learn to refuse the kind, or never to; test "
-            "it on other kinds, too, or add some to the training questions"
+            f"the training questions are of one kind ({kind}): the model may learn to refuse the kind, or never to; "
+            "test it on other kinds, too, or add some to the training questions"
         )
     return warnings
 
@@ -64,7 +65,7 @@ def about_answers(title: str, questions: Sequence[Question], too_long: int, long
     """
     free = [row for row in questions if not row.choices]
     n_long = sum(min(len(answer.split()) for answer in row.answers) > SHORT_ANSWER for row in free)
-    if not too_long and n_long <= len(free) / 2:
+    if too_long <= FEW_TOO_LONG * len(free) and n_long <= len(free) / 2:
         return []
     found = f"{title}: {n_long} of {len(free)} reference answers have more than {SHORT_ANSWER} words"
     if too_long:
@@ -77,25 +78,25 @@ def about_labels(n_ik: int, n_idk: int) -> list[str]:
     warnings = []
     if n_ik < FEW_OF_A_LABEL:
         warnings.append(
-            f"only {n_ik} of {n_ik + n_idk} training questions count as known, which is little to learn from what to go "
-            f"on answering: take more questions, {STRONGER}"
+            f"only {n_ik} of {n_ik + n_idk} training questions count as known, which is little to learn from what to "
+            f"go on answering: take more questions, {STRONGER}"
         )
     if n_idk < FEW_OF_A_LABEL:
         warnings.append(
-            f"only {n_idk} of {n_ik + n_idk} training questions count as unknown, which is little to learn refusing from: "
-            "take more questions, or harder ones"
+            f"only {n_idk} of {n_ik + n_idk} training questions count as unknown, which is little to learn refusing "
+            "from: take more questions, or harder ones"
         )
     return warnings
 
 
 def about_test(title: str, initial: Shares) -> tuple[str, list[str]]:
-    """What THS can be seen on a test set, in one sentence, and warnings. ``initial``: the initial model's own shares."""
+    """What THS can be seen on a test set, in one sentence, and warnings. ``initial``: shares of the initial model."""
     outcomes, n, planned = planned_outcomes(initial), initial.n, planned_ths(initial)
     width = ths_half_width(outcomes, n)
     told = (
-        f"{title}: the initial model answers {initial.pc:.1%} of {n} questions right, so a model that keeps all of these "
-        f"and refuses the rest has THS {100 * initial.pc:.1f}, and more only by learning answers; the 95% interval of "
-        f"THS will be about {100 * width:.1f} either way"
+        f"{title}: the initial model answers {initial.pc:.1%} of {n} questions right, so a model that keeps all of "
+        f"these and refuses the rest has THS {100 * initial.pc:.1f}, and more only by learning answers; the 95% interval "
+        f"of THS will be about {100 * width:.1f} either way"
     )
     if initial.pc < LITTLE_KNOWN:
         return told, [f"{title}: with {initial.pc:.1%} right there is hardly an answer to keep: take {STRONGER}"]
@@ -103,6 +104,6 @@ def about_test(title: str, initial: Shares) -> tuple[str, list[str]]:
         return told, []
     enough = 10 * math.ceil(n * (width / planned) ** 2 / 10)
     return told, [
-        f"{title}: {n} test questions are too few: even a usual gain (THS {100 * planned:.1f}) would not stand out from "
-        f"chance; take at least {enough}"
+        f"{title}: {n} test questions are too few: even a usual gain (THS {100 * planned:.1f}) would not stand out "
+        f"from chance; take at least {enough}"
     ]

@@ -1,13 +1,13 @@
-"""Before anything is trained: whether data and model are good enough, what can be reached, and what can be seen of it."""
+"""Before anything is trained: whether data and model will do, what can be reached, and what can be seen of it."""
 
 from collections.abc import Sequence
 
+from grait.data.held_out import FEWEST_OF_ALL
 from grait.errors import DataError
 from grait.evaluation.metrics import check_ths_is_defined, outcome_shares
 from grait.knowledge.enough import about_answers, about_labels, about_questions, about_test, check_both_sides
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import with_label
-from grait.data.held_out import FEWEST_OF_ALL
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions
 from grait.pipeline.models import Models
@@ -23,8 +23,8 @@ def check_data(data: RunData, stages: Stages) -> None:
             f"calibration: {n} of {n + len(data.questions)} training questions are put aside and not trained on; the "
             "refusal dial is set on them (evaluation.calibration)"
             if n
-            else f"no refusal dial is set: {len(data.questions)} training questions are too few to put some aside for it "
-            f"(fewer than {FEWEST_OF_ALL}); name others in evaluation.calibration"
+            else f"no refusal dial is set: {len(data.questions)} training questions are too few to put some aside "
+            f"for it (fewer than {FEWEST_OF_ALL}); name others in evaluation.calibration"
         )
     stages.warn(about_questions(list(data.questions.values())))
     for title, questions in {"training": list(data.questions.values()), **data.test_sets}.items():

@@ -181,7 +181,7 @@ def measure_with_dials(
     return [row for row in records if row.method != INIT_BASIC]
 
 
-def write_results(
+def results(
     data: RunData,
     stages: Stages,
     predictions: Answered,
@@ -189,11 +189,11 @@ def write_results(
     dialled: Answered,
     forms: Sequence[FormRecord] = (),
 ) -> RunResult:
-    """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
+    """What all systems' answers amount to. Arguments as the fields of ``RunResult``."""
     config = data.config
     main = main_method(config.training.methods)
     metrics, groups = measure(config, data.test_sets, predictions)
-    result = RunResult(
+    return RunResult(
         folder=stages.folder,
         metrics=metrics,
         groups=groups,
@@ -213,10 +213,13 @@ def write_results(
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
         forms=list(forms),
     )
+
+
+def write_results(result: RunResult) -> None:
+    """The results as files."""
     if processes.is_main():
-        write_records(stages.folder, result.files)
-        write_json(stages.folder / SUMMARY, result.summary)
-    return result
+        write_records(result.folder, result.files)
+        write_json(result.folder / SUMMARY, result.summary)
 
 
 def write_records(folder: Path, files: Mapping[str, Sequence[Any]]) -> None:

@@ -6,6 +6,7 @@ A stage whose artifact is already there with the same key is not run again.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from grait.config import Config
 from grait.errors import KnowledgeError
@@ -17,11 +18,12 @@ from grait.pipeline.conflict import plan_conflict, static_conflict
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
 from grait.pipeline.enough import check_data, check_enough
-from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, write_results
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, results, write_results
 from grait.pipeline.forms import form_records, plan_forms
 from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
 from grait.pipeline.models import Models
+from grait.pipeline.no_harm import against_initial, in_words
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
 from grait.pipeline.replay import plan_replay, replay
 from grait.pipeline.reporting import last, run_page
@@ -75,7 +77,10 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     set_dials(data, models, stages, adapters)
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = form_records(data, models, stages, adapters, same, predictions)
-    result = write_results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms)
+    result = results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms)
+    result = replace(result, against_initial=against_initial(data, stages, predictions, same))
+    result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
+    write_results(result)
     write_cards(data, adapters, selected)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
     return result
@@ -108,7 +113,11 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
     methods = config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     n_tests = len(config.evaluation.datasets)
-    plans = [*plan_temperature(config, training_set), plan_knowledge(config, training_set), *plan_own_words(config, training_set)]
+    plans = [
+        *plan_temperature(config, training_set),
+        plan_knowledge(config, training_set),
+        *plan_own_words(config, training_set),
+    ]
     if needs_flow or needs_influence:
         plans.append(plan_warmup(config, training_set))
     if needs_flow:

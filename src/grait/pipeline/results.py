@@ -56,7 +56,8 @@ class RunResult:
     whose questions have a group (MMLU). ``side_effects``: empty where they were not asked for. ``differences``: of
     the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
     model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
-    in each of ``prompt.forms`` and their means, where there are several.
+    in each of ``prompt.forms`` and their means, where there are several. ``against_initial``: of the main method with
+    its dial and each other system with its own, also the initial model; the calibration questions first.
     """
 
     folder: Path
@@ -71,11 +72,20 @@ class RunResult:
     dialled_metrics: list[MetricRecord] = field(default_factory=list)
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)
     forms: list[FormRecord] = field(default_factory=list)
+    against_initial: list[DifferenceRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
-        names = ("metrics", "groups", "differences", "forms", "dialled_metrics", "dialled_differences")
+        names = (
+            "metrics",
+            "groups",
+            "differences",
+            "forms",
+            "dialled_metrics",
+            "dialled_differences",
+            "against_initial",
+        )
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
         return found | {SIDE_EFFECTS: self.side_effects.records, DRIFT: self.side_effects.drift}
 

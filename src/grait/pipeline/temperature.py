@@ -83,7 +83,9 @@ def with_temperature(data: RunData, models: Models, stages: Stages) -> RunData:
 def _sample(data: RunData) -> list[Question]:
     """The questions that are tried, drawn by the seed; none where the run samples no answers."""
     scoring = data.config.knowledge.scoring
-    sampled = [row for row in data.questions.values() if scoring == "sampling" or (scoring == "auto" and not row.choices)]
+    sampled = [
+        row for row in data.questions.values() if scoring == "sampling" or (scoring == "auto" and not row.choices)
+    ]
     return Random(data.config.seed).sample(sampled, _n_tried(len(sampled)))
 
 
@@ -94,9 +96,13 @@ def _n_tried(n: int) -> int:
 def _in_words(trials: list[TemperatureTrial], f1: list[float], found: float) -> str:
     n_right = sum(trial.outcome == "correct" for trial in trials)
     fits = ", ".join(f"{100 * value:.0f} at {at:g}" for at, value in zip(TEMPERATURES, f1, strict=True))
-    said = f"temperature {found:g}, found on {len(trials)} training questions, {n_right} of them answered right greedily: "
+    said = (
+        f"temperature {found:g}, found on {len(trials)} training questions, {n_right} of them answered right greedily: "
+    )
     if not max(f1):
-        return f"{said}no label fits at any temperature, so the lowest; with a number in knowledge.temperature it is yours"
+        return (
+            f"{said}no label fits at any temperature, so the lowest; with a number in knowledge.temperature it is yours"
+        )
     return f"{said}the highest whose labels fit these outcomes (F1 of known, in percent: {fits})"
 
 
@@ -111,5 +117,6 @@ def plan_temperature(config: Config, training: SetSize) -> list[StagePlan]:
     batch = config.tokens_per_batch
     work = Work.generating(n, training.query_tokens, knowledge.max_new_tokens, batch, samples)
     work += Work.generating(n, training.query_tokens, config.evaluation.max_new_tokens, batch)
-    does = f"finds the sampling temperature: {SAMPLES} samples at {', '.join(f'{at:g}' for at in TEMPERATURES)}, and greedy"
+    at = ", ".join(f"{temperature:g}" for temperature in TEMPERATURES)
+    does = f"finds the sampling temperature: {SAMPLES} samples at {at}, and greedy"
     return [StagePlan("temperature", does, tried.count, work, samples=tried.count.times(samples + 1))]

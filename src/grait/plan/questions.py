@@ -6,9 +6,9 @@ from pathlib import Path
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import SUFFIXES
+from grait.data.held_out import MOST
 from grait.data.load import load_questions
 from grait.errors import DataError
-from grait.data.held_out import MOST
 from grait.pipeline.data import HELD_OUT, RunData
 from grait.pipeline.work import Count, SetSize
 
