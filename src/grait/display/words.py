@@ -5,7 +5,7 @@ from typing import Any
 
 from grait.dial.stored import with_dial
 from grait.display.figures.side_effects import form_name
-from grait.display.tables import percent
+from grait.display.tables import percent, percent_with_interval
 from grait.evaluation.forms import ALL
 from grait.evaluation.gain import Gain
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
@@ -24,8 +24,8 @@ def gain_in_words(found: Gain, main: str, n: int) -> str:
     if not found.is_one:
         return (
             f"No gain shown: {where} {main} with its dial is {by} from the initial model with a threshold of its own, "
-            "and this interval is not above 0. Use that threshold: ask the initial model, and refuse where it gives its "
-            "answer little probability; no tuning is needed."
+            "and this interval is not above 0. Use that threshold: ask the initial model, and refuse where it gives "
+            "its answer little probability; no tuning is needed."
         )
     said = f"A gain: {where} {main} with its dial is {by} above the initial model with a threshold of its own."
     if found.recommended in (row.method, initial):
@@ -47,13 +47,13 @@ def paragraph(
         before, after = of[dataset, INIT_BASIC], of[dataset, main]
         parts.append(
             f"{dataset}: {headline(before, after)} Of what the initial model answers right, {main} refuses "
-            f"{percent(after.over_refusal_rate)}%. THS is {percent(after.ths)} [{percent(after.ths_low)}, "
-            f"{percent(after.ths_high)}], {verdict(after)}."
+            f"{percent(after.over_refusal_rate)}%. THS is "
+            f"{percent_with_interval(after.ths, after.ths_low, after.ths_high)}, {verdict(after)}."
         )
         if with_it := of.get((dataset, with_dial(main))):
             parts.append(
                 f"With its dial: {percent(with_it.pw)}% wrong, {percent(with_it.over_refusal_rate)}% of the right "
-                f"answers refused, THS {percent(with_it.ths)} [{percent(with_it.ths_low)}, {percent(with_it.ths_high)}]."
+                f"answers refused, THS {percent_with_interval(with_it.ths, with_it.ths_low, with_it.ths_high)}."
             )
         own = [row for row in forms if (row.dataset, row.method) == (dataset, main) and row.form != ALL]
         if shares := [f"{row.form} {percent(row.share)}%" for row in own if row.share is not None]:

@@ -16,6 +16,10 @@ SHORT_ANSWER = 10
 FEW_TOO_LONG = 0.1
 LITTLE_KNOWN = 0.05
 ONE_KIND = 0.9
+
+SEEN = (1.96 + 0.84) / 1.96
+"""Half widths of an interval that a gain has, of which 4 in 5 runs see that it is above 0."""
+
 STRONGER = "a form in which it answers better (such as prompt.shots_in: all), easier questions, or a stronger model"
 
 
@@ -95,14 +99,15 @@ def about_test(title: str, initial: Shares) -> tuple[str, list[str]]:
     width = ths_half_width(outcomes, n)
     told = (
         f"{title}: the initial model answers {initial.pc:.1%} of {n} questions right, so a model that keeps all of "
-        f"these and refuses the rest has THS {100 * initial.pc:.1f}, and more only by learning answers; the 95% interval "
-        f"of THS will be about {100 * width:.1f} either way"
+        f"these and refuses the rest has THS {100 * initial.pc:.1f}, and more only by learning answers; the 95% "
+        f"interval of THS will be about {100 * width:.1f} either way"
     )
     if initial.pc < LITTLE_KNOWN:
         return told, [f"{title}: with {initial.pc:.1%} right there is hardly an answer to keep: take {STRONGER}"]
-    if width < planned:
+    needed = SEEN * width
+    if needed < planned:
         return told, []
-    enough = 10 * math.ceil(n * (width / planned) ** 2 / 10)
+    enough = 10 * math.ceil(n * (needed / planned) ** 2 / 10)
     return told, [
         f"{title}: {n} test questions are too few: even a usual gain (THS {100 * planned:.1f}) would not stand out "
         f"from chance; take at least {enough}"
