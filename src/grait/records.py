@@ -134,6 +134,18 @@ class KnowledgeState:
 
 
 @dataclass(frozen=True, slots=True)
+class TemperatureTrial:
+    """A training question, asked to find the sampling temperature.
+
+    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried.
+    """
+
+    id: str
+    outcome: Outcome
+    correctness: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class OwnWords:
     """The initial model's own answers to a training question in a chat form.
 

@@ -23,7 +23,8 @@ from grait.config import parse_config
 from grait.display import examples, page
 from grait.display.contents import RunRecords
 from grait.display.examples import MAX_TEST_BYTES, MAX_TRAINING_BYTES, answers_table, training_table
-from grait.display.page import Report, comparison_report, headline, run_report, verdict
+from grait.display.page import Report, comparison_report, run_report
+from grait.display.words import headline, verdict
 from grait.errors import ArtifactError
 from grait.evaluation.metrics import summarize
 from grait.methods.selection import Evidence, by_question

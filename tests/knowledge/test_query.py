@@ -10,13 +10,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from states import state
 from tiny import PAD, tiny_model, tiny_tokenizer, tokenizer_that_begins_with_a_blank
 
 from grait.config import KnowledgeConfig, PromptConfig
 from grait.errors import KnowledgeError
 from grait.knowledge.query import (
-    check_both_sides,
     label,
     letter_tokens,
     query,
@@ -375,11 +373,3 @@ def test_options_cannot_be_scored_for_questions_without_them() -> None:
                 seed=0,
                 advance=silent,
             )
-
-
-def test_a_model_that_knows_all_or_nothing_has_no_boundary_to_learn() -> None:
-    check_both_sides([state("a", 0.9), state("b", 0.1)], 0.5)
-    with pytest.raises(KnowledgeError, match="knows 0 and does not know 2: nothing to keep"):
-        check_both_sides([state("a", 0.1), state("b", 0.1)], 0.5)
-    with pytest.raises(KnowledgeError, match="knows 2 and does not know 0: nothing to refuse"):
-        check_both_sides([state("a", 0.9), state("b", 0.9), state("c", 0.5)], 0.5)

@@ -9,8 +9,9 @@ from conftest import Call
 from tiny_folder import Files, tiny_tree, write_jsonl
 
 import grait
+from grait.data.wording import wording
 from grait.errors import DataError
-from grait.pipeline.overlap import look_across, wording
+from grait.pipeline.overlap import look_across
 from grait.records import Question
 
 

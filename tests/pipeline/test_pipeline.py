@@ -41,6 +41,9 @@ STAGES = {
     "adapters/grait",
     *(f"evaluation/own/{system}" for system in SYSTEMS),
 }
+INITIAL = ("knowledge", "evaluation/own/init-basic")
+"""What is asked of the initial model before anything is trained."""
+
 REFUSAL = "I don't know."
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -471,9 +474,9 @@ def test_changed_training_questions_are_noticed(done: Done, tmp_path: Path) -> N
     ("module", "function", "calls", "kept"),
     [
         (knowledge, "query", 0, set()),
-        (training, "train", 0, {"knowledge"}),
-        (influence, "influence", 0, {"knowledge", "warmup"}),
-        (training, "train", 2, {"knowledge", "warmup", "influence/exact", "adapters/cor-rait"}),
+        (training, "train", 0, {*INITIAL}),
+        (influence, "influence", 0, {*INITIAL, "warmup"}),
+        (training, "train", 2, {*INITIAL, "warmup", "influence/exact", "adapters/cor-rait"}),
         (evaluation, "predict", 3, STAGES - {"evaluation/own/grait"}),
     ],
 )
@@ -557,7 +560,7 @@ def test_an_answer_that_does_not_fit_is_skipped_too(done: Done, tmp_path: Path) 
 
 
 def test_when_no_question_fits_the_run_stops(done: Done, tmp_path: Path) -> None:
-    rows = [{"question": f"{i} why? " * 200, "answers": ["because"]} for i in range(5)]
+    rows = [{"question": f"{i} why? " * 200, "answers": ["no"]} for i in range(5)]
     tree = done.tree_at(tmp_path / "run", data={"path": write_jsonl(tmp_path / "train.jsonl", rows)})
     with pytest.raises(DataError, match="every question is longer than"):
         grait.run(tree)

@@ -411,7 +411,8 @@ def test_sets_of_the_hub_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
             "datasets": [{"path": "owner/name", "split": "test"}, {"path": "mmlu", "split": "val", "limit": 9}]
         },
     }
-    triviaqa, own, mmlu = set_sizes(parse_config(tree))
+    triviaqa, own, mmlu, held_out = set_sizes(parse_config(tree))
+    assert (held_out.title, held_out.count) == ("held-out", Count(400, False))
     assert (triviaqa.count, own.count, mmlu.count) == (Count(None, False), Count(None, False), Count(9, False))
     assert (triviaqa.has_options, own.has_options, mmlu.has_options) == (False, True, True)
 

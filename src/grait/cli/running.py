@@ -139,13 +139,14 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run
 
 def _run(settings: Any) -> None:
     from grait.dial.stored import with_dial
-    from grait.display import tables
+    from grait.display import tables, words
     from grait.methods.catalog import main_method
     from grait.pipeline.order import run as run_pipeline
 
     with interruptible():
         result = run_pipeline(settings)
     main = main_method(row.method for row in result.metrics)
+    show(*words.lines(result.summary["in_words"]), "")
     show(tables.metrics_table(result.metrics))
     show(*tables.differences_tables(result.differences, main), *tables.groups_tables(result.groups))
     if result.dialled_metrics:
@@ -206,6 +207,7 @@ def contents(main: str) -> dict[str, str]:
         "differences.json": f"THS of {main} less that of each other trained method, paired, as fractions",
         "dialled_metrics.json": "the table with the refusal dial, as fractions",
         "dialled_forms.json": "the same in each form of a question, with the dial of the form",
+        "against_initial.json": f"THS of {main} with its dial less that of a threshold on the initial model",
         "dialled_differences.json": f"THS of {main} with its dial less that of each other method with its own, paired",
         "side_effects.json": "what each system refuses of chit-chat, instructions, given texts, as fractions",
         "drift.json": "KL to the initial model and perplexity on its own answers",

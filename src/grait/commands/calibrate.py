@@ -87,10 +87,11 @@ def calibrate(
     ``run``: its folder. Give one target: ``max_over_refusal``, the largest share refused of what the initial model
     answers right; ``max_wrong``, the largest share of wrong answers; or ``max_ths``, which promises nothing. A share
     holds on new questions with ``confidence``. ``method``: default the run's main one. ``data``: calibration questions,
-    by default WorldFacts' ``val`` where the run is on WorldFacts. ``score``: None for the one that each form has in a
-    run. ``forms``: names of the run's forms whose dials are set, while those of others stay; None for all, and a form
-    that cannot reach the target has no dial then. Raises a GraitError when questions were trained on or are test
-    questions, or when the target is reached in no form, or not in all that were named; nothing is stored then.
+    by default those that the run put aside, else WorldFacts' ``val`` where the run is on WorldFacts. ``score``: None for
+    the one that each form has in a run. ``forms``: names of the run's forms whose dials are set, while those of others
+    stay; None for all, and a form that cannot reach the target has no dial then. Raises a GraitError when questions
+    were trained on or are test questions, or when the target is reached in no form, or not in all that were named;
+    nothing is stored then.
     """
     opened = open_run(run)
     folder = opened.folder
@@ -117,7 +118,7 @@ def _calibrate(
 ) -> Calibration:
     """``forms``: none for all."""
     adapter, stages, main = finished_adapter(data, method), Stages(data.folder), data.prompts.forms[0].name
-    source = source or default_data(data.config)
+    source = source or (data.calibration if data.held_out else None) or default_data(data.config)
     asked = unseen_questions(data, source)
     limit = data.config.evaluation.form_questions if target.at_most is None else None  # a promise takes many
     found: dict[str, FormCalibration] = {}

@@ -19,7 +19,7 @@ from grait.errors import ArtifactError
 from grait.evaluation.compare import compare as compare_answers
 from grait.evaluation.compare import gather
 from grait.methods.catalog import INIT_BASIC, METHODS, UNTRAINED, main_method
-from grait.pipeline.data import MOMENT
+from grait.pipeline.data import HELD_OUT, MOMENT
 from grait.pipeline.models import model_key
 from grait.pipeline.order import run
 from grait.pipeline.reporting import comparison_page, last
@@ -133,7 +133,8 @@ def _share_initial(config: Config, done: int, seed: int) -> None:
     titles = [dataset.title for dataset in config.evaluation.datasets]
     stages = [Path("evaluation", title, system) for title in titles for system in UNTRAINED]
     if calibration := config.evaluation.calibration:
-        stages.append(Path("calibration", calibration.title, INIT_BASIC))
+        title = HELD_OUT if calibration == "auto" else calibration.title
+        stages.append(Path("calibration", title, INIT_BASIC))
     for stage in stages:
         own, other = (Path(config.out) / f"seed-{number}" / stage for number in (seed, done))
         if other.exists() and not own.exists():

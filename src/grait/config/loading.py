@@ -22,8 +22,9 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        faults = [_explain(detail) for detail in error.errors()[:MOST_FAULTS]]
-        more = error.error_count() - len(faults)
+        details = [detail for detail in error.errors() if not _is_other_word(detail)]
+        faults = [_explain(detail) for detail in details[:MOST_FAULTS]]
+        more = len(details) - len(faults)
         raise ConfigError(f"{source}: " + "; ".join([*faults, *([f"and {more} more"] if more else [])])) from error
 
 
@@ -57,6 +58,11 @@ def check_given(config: Config, source: str = "config") -> Config:
             "test questions, such as evaluation: {datasets: [{path: my_test.jsonl}]}"
         )
     return config
+
+
+def _is_other_word(detail: Any) -> bool:
+    """Whether it says that a number or section, wrong for another reason, might have been a word such as auto."""
+    return str(detail["loc"][-1]).startswith("literal[") and not isinstance(detail["input"], str)
 
 
 def _explain(detail: Any) -> str:
@@ -96,6 +102,9 @@ def _sections(loc: tuple[int | str, ...]) -> list[Any]:
     sections: list[Any] = []
     section: Any = Config
     for part in loc:
+        if section and (part == section.__name__ or str(part).startswith("literal[")):
+            sections.append(None)  # pydantic's name of a member of a union
+            continue
         sections.append(section)
         if isinstance(part, str):
             known = section.model_fields.get(part) if section else None

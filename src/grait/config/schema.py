@@ -447,7 +447,11 @@ class KnowledgeConfig(Section):
         "auto", description="auto: sampling for free text, letter for options. likelihood ranks the option texts."
     )
     n_samples: int = Field(10, ge=1, description="Samples N per free-text question.")
-    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    temperature: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Sampling temperature. auto: the highest of a few at which a sample of questions counts as known "
+        "where greedy answers are right (docs/defaults.md). The papers: 1.",
+    )
     max_new_tokens: int = Field(50, ge=1, description="Longest sample, in tokens.")
     own_samples: int = Field(4, ge=1, description="Samples of each question for prompt.own_words.")
     own_max_new_tokens: int = Field(24, ge=1, description="Longest of these, in tokens.")
@@ -459,6 +463,12 @@ class KnowledgeConfig(Section):
     correctness_threshold: float = Field(
         0.5, gt=0, lt=1, description="T_c: above it a question is known (ik), below it unknown (idk), on it dropped."
     )
+
+    @property
+    def found_temperature(self) -> float:
+        """``temperature`` of a run that has found what ``auto`` is."""
+        assert self.temperature != "auto", "the temperature was not found yet"
+        return self.temperature
 
 
 class LoraSection(Section):
@@ -637,10 +647,11 @@ class EvaluationConfig(Section):
         min_length=1,
         description="Any number of sets; results are given for each.",
     )
-    calibration: DataConfig | None = Field(
-        None,
+    calibration: DataConfig | Literal["auto"] | None = Field(
+        "auto",
         description="Questions that are neither trained on nor tested: on them the refusal dial of every tuned model "
-        "is set for the highest THS; default: no dial is set.",
+        "is set for the highest THS. auto: a part of the training questions, put aside before anything else "
+        "(docs/defaults.md). null: no dial is set.",
     )
     max_new_tokens: int = Field(32, ge=1, description="Longest answer, in tokens.")
     n_bootstrap: int = Field(10_000, ge=100, description="Resamples for the 95% interval of THS.")
@@ -672,8 +683,8 @@ class EvaluationConfig(Section):
 
     @property
     def all_sets(self) -> list[DataConfig]:
-        """The test sets, then the calibration questions, if any."""
-        return [*self.datasets, *([self.calibration] if self.calibration else [])]
+        """The test sets, then the calibration questions, if a set is named."""
+        return [*self.datasets, *([self.calibration] if isinstance(self.calibration, DataConfig) else [])]
 
 
 class CompareConfig(Section):
@@ -759,7 +770,7 @@ class Config(Section):
                     f"inference.engine = vllm takes the GPUs that CUDA_VISIBLE_DEVICES names; model.device = "
                     f"{self.model.device!r} should be auto or cuda"
                 )
-            if not 0.01 <= self.knowledge.temperature <= 2:
+            if self.knowledge.temperature != "auto" and not 0.01 <= self.knowledge.temperature <= 2:
                 raise ValueError(
                     "inference.engine = vllm samples at temperatures from 0.01 to 2; knowledge.temperature is "
                     f"{self.knowledge.temperature:g}"

@@ -36,6 +36,7 @@ from grait.display.figures.training import MAX_POINTS, influence_plane, knowledg
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
 from grait.display.tables import SIDE_EFFECTS, by_row, form_label, percent, verdicts
+from grait.display.words import headline, side_effects_headline, verdict
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
@@ -104,6 +105,7 @@ def run_report(run: RunRecords) -> Report:
         initial=INIT_BASIC,
         is_trained=main in run.selected,
         config=run.config,
+        in_words=run.summary.get("in_words"),
         datasets=datasets,
         training=_training(run, main, pictures),
         groups=run.groups,
@@ -312,21 +314,6 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
     }
 
 
-def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) -> str:
-    """The refusals of a system beside short questions of fact, in the run's own form and in one sentence."""
-    kinds = {
-        "chit-chat": (initial.chit_chat_refused, tuned.chit_chat_refused),
-        "ordinary instructions": (initial.instructions_refused, tuned.instructions_refused),
-        "questions whose answer stands in the text": (initial.passages_refused, tuned.passages_refused),
-    }
-    parts = [
-        f"{percent(after)}% of {kind} (initial model: {percent(before)}%)"
-        for kind, (before, after) in kinds.items()
-        if before is not None and after is not None
-    ]
-    return f"Asked {form_name(tuned.form)}, {tuned.method} refuses {', '.join(parts)}." if parts else ""
-
-
 def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
     """One row of the page's table."""
     return {"method": row.method, "cells": [_side_effect_cell(row, name) for name in PLAIN]}
@@ -334,29 +321,6 @@ def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
 
 def _side_effect_cell(row: SideEffectRecord, name: str) -> tuple[str, str]:
     return _wide(Estimate(getattr(row, name), *row.intervals.get(name, (None, None))))
-
-
-def headline(before: MetricRecord, after: MetricRecord) -> str:
-    """The changes, in one sentence."""
-    return (
-        f"Wrong answers {_change(before.pw, after.pw)}, right answers {_change(before.pc, after.pc)}; "
-        f"{percent(after.pr)}% of the questions are refused."
-    )
-
-
-def verdict(after: MetricRecord) -> str:
-    """The interval of THS, in words."""
-    if after.ths_low > 0:
-        return "better than the initial model beyond what the choice of questions explains"
-    if after.ths_high < 0:
-        return "worse than the initial model beyond what the choice of questions explains"
-    return "not clearly better or worse than the initial model"
-
-
-def _change(before: float, after: float) -> str:
-    if percent(before) == percent(after):
-        return f"stay at {percent(before)}%"
-    return f"{'fall' if after < before else 'rise'} from {percent(before)}% to {percent(after)}%"
 
 
 def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def in_own_words(
         [prompt.token_ids for prompt in shown],
         [question.id for question in questions],
         n=config.own_samples,
-        temperature=config.temperature,
+        temperature=config.found_temperature,
         max_new_tokens=config.own_max_new_tokens,
         end_token_ids=prompts.end_token_ids(shown[0].is_chat),
         seed=seed,

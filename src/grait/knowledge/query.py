@@ -82,7 +82,7 @@ def sample_answers(
             [query.token_ids for query in queries],
             [question.id for question in part],
             n=config.n_samples,
-            temperature=config.temperature,
+            temperature=config.found_temperature,
             max_new_tokens=config.max_new_tokens,
             end_token_ids=prompts.end_token_ids(queries[0].is_chat),
             seed=seed,
@@ -212,20 +212,3 @@ def score_options(
             by_text = dict(zip(own_texts, probabilities, strict=True))
             states[question.id] = _from_text_probabilities(question, by_text, None, config)
     return states
-
-
-def check_both_sides(states: Sequence[KnowledgeState], threshold: float) -> None:
-    """Raise KnowledgeError when the model knows everything or nothing: there is then no boundary to learn."""
-    n_ik = sum(state.label == "ik" for state in states)
-    n_idk = sum(state.label == "idk" for state in states)
-    if n_ik and n_idk:
-        return
-    found = f"of {len(states)} training questions the model knows {n_ik} and does not know {n_idk}"
-    if not n_ik:
-        raise KnowledgeError(
-            f"{found}: nothing to keep. Add easier questions, use a stronger model, "
-            f"or lower knowledge.correctness_threshold (now {threshold})"
-        )
-    raise KnowledgeError(
-        f"{found}: nothing to refuse. Add harder questions, or raise knowledge.correctness_threshold (now {threshold})"
-    )

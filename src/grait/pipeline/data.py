@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -10,8 +11,10 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from grait.config import Config, DataConfig
+from grait.data.held_out import held_out
 from grait.data.load import load_shots, load_topic_shots, understand
 from grait.data.replay import ReplayPrompt, draw_replay
+from grait.data.wording import wording
 from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
 from grait.model.clock import tells_time
@@ -26,6 +29,9 @@ from grait.runtime import processes, progress
 MOMENT = "moment.json"
 """In the run folder: the time that the chat template tells, where it tells one."""
 
+HELD_OUT = "held-out"
+"""What the training questions that are put aside are called."""
+
 
 @dataclass
 class RunData:
@@ -38,6 +44,13 @@ class RunData:
     config: Config
     has_training: bool = True
     given_shots: tuple[Question, ...] = ()
+
+    def at_temperature(self, temperature: float) -> "RunData":
+        """The same, read as far as it is, with this number for ``knowledge.temperature``."""
+        found = copy(self)
+        knowledge = self.config.knowledge.model_copy(update={"temperature": temperature})
+        found.config = self.config.model_copy(update={"knowledge": knowledge})
+        return found
 
     @property
     def folder(self) -> Path:
@@ -87,8 +100,8 @@ class RunData:
         return {question.id: question for question in self._training[1] if not question.answerable}
 
     @cached_property
-    def training_set(self) -> list[Question]:
-        """All training questions that have a reference; the shots come first where the set has none of its own."""
+    def _all_training_questions(self) -> list[Question]:
+        """Those that have a reference."""
         questions, others = self._training
         if others and not self.unanswerable:
             self.say(
@@ -105,11 +118,52 @@ class RunData:
         return questions
 
     @cached_property
+    def held_out(self) -> list[Question]:
+        """The training questions that are put aside for calibration; none where other ones are named, or no dial."""
+        if not self.has_training or self.config.evaluation.calibration != "auto":
+            return []
+        if HELD_OUT in self._tests:
+            raise DataError(
+                f"a test set is called {HELD_OUT!r}, as are the training questions that are put aside for calibration; "
+                "give it another name (evaluation.datasets, name)"
+            )
+        tests = (question for parts in self._tests.values() for part in parts for question in part)
+        ids = held_out(self._all_training_questions, {wording(question) for question in (*self.shots, *tests)})
+        return [question for question in self._all_training_questions if question.id in ids]
+
+    @cached_property
+    def training_set(self) -> list[Question]:
+        """All training questions that have a reference, but those put aside; the shots come first where the set has
+        none of its own."""
+        aside = {question.id for question in self.held_out}
+        return [question for question in self._all_training_questions if question.id not in aside]
+
+    @property
+    def calibration(self) -> DataConfig | None:
+        """Where the calibration questions come from; None without any."""
+        source = self.config.evaluation.calibration
+        if source != "auto":
+            return source
+        return self.config.data.model_copy(update={"name": HELD_OUT}) if self.held_out else None
+
+    def calibration_questions(self, source: DataConfig) -> list[Question]:
+        """Those of ``calibration``, or of other ones that are named later, that have a reference.
+
+        A dial weighs right answers against wrong ones; DataError where none could be right.
+        """
+        if self.config.evaluation.calibration == "auto" and source == self.calibration:
+            return self.held_out
+        found, _ = _parted(self.read(source))
+        if not found:
+            raise DataError(f"{source.title}: no calibration question has an answer; add some that have")
+        return found
+
+    @cached_property
     def shots(self) -> tuple[Question, ...]:
         """Solved examples: those that the training set keeps apart, else its first questions."""
         if not self.has_training:
             return self.given_shots
-        return tuple((load_shots(self.config.data) or self.training_set)[: self.config.prompt.n_shots])
+        return tuple((load_shots(self.config.data) or self._all_training_questions)[: self.config.prompt.n_shots])
 
     @cached_property
     def questions(self) -> dict[str, Question]:
@@ -130,7 +184,7 @@ class RunData:
     def test_sets(self) -> dict[str, list[Question]]:
         """Test questions that have a reference by the title of their set; DataError for a run without any."""
         found = {title: own for title, (own, _) in self._tests.items() if own}
-        if self.has_training and not found:
+        if self.has_training and self._tests and not found:
             raise DataError(
                 f"{', '.join(self._tests)}: no test question has an answer, so that nothing says what the model knew "
                 "and lost; add a set with answers, or measure refusals alone: grait eval"

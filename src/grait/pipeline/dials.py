@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from grait.config import Config, DataConfig
-from grait.data.load import load_questions
+from grait.data.wording import shared, wording
 from grait.dial.answers import refusal_token_ids
 from grait.dial.choice import Target, best_score, choose
 from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, find_dials, save_dials, with_dial
@@ -22,7 +22,6 @@ from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
 from grait.pipeline.gates import OrdinaryPrompt, gate, ordinary_prompts, plan_gate
 from grait.pipeline.models import Models
-from grait.pipeline.overlap import shared, wording
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
@@ -75,7 +74,7 @@ class CalibrationSet:
 
 def check_calibration(data: RunData) -> None:
     """For the beginning of a run: whether its calibration questions will do. Raises a GraitError."""
-    if source := data.config.evaluation.calibration:
+    if source := data.calibration:
         asked = unseen_questions(data, source)
         for form in data.prompts.forms:
             refusal_token_ids(data.prompts, asked.questions, form)
@@ -83,7 +82,7 @@ def check_calibration(data: RunData) -> None:
 
 def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
     """Calibration questions. DataError when some are training or test questions of the run, whatever their ids."""
-    asked = QuestionSet(source.title, with_reference(source))
+    asked = QuestionSet(source.title, data.calibration_questions(source))
     sets = {"training": data.training_set, **{f"test ({name})": own for name, own in data.test_sets.items()}}
     for role, own in sets.items():
         both = shared(asked.questions, map(wording, own))
@@ -98,14 +97,6 @@ def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
             f"{asked.title}: a test set of this run has this name; give the calibration questions another one"
         )
     return asked
-
-
-def with_reference(source: DataConfig) -> list[Question]:
-    """The calibration questions that have a reference: a dial weighs right answers against wrong ones."""
-    found = [question for question in load_questions(source) if question.answers]
-    if not found:
-        raise DataError(f"{source.title}: no calibration question has an answer; add some that have")
-    return found
 
 
 def start_calibration(
@@ -128,14 +119,14 @@ def start_calibration(
 
 
 def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage]) -> None:
-    """Set the dials of each adapter (by method) for the highest THS on the config's calibration questions, if any.
+    """Set the dials of each adapter (by method) for the highest THS on the run's calibration questions, if any.
 
     A dial that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again.
     """
-    source = data.config.evaluation.calibration
+    source = data.calibration
     if source is None:
         return
-    asked = QuestionSet(source.title, with_reference(source))
+    asked = QuestionSet(source.title, data.calibration_questions(source))
     for form in data.prompts.forms:
         calibration = start_calibration(
             data, models, stages, source, asked, form, data.config.evaluation.form_questions

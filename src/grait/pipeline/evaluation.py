@@ -101,7 +101,10 @@ def answer_questions(
         return {"skipped": skipped}
 
     how = "" if system.form is None else f" in the form {system.form.name}"
-    stages.once(f"{HEADINGS[purpose]}: {system.name} on {asked.title}{how}", stage, compute)
+    heading = HEADINGS[purpose]
+    if system.name == INIT_BASIC:  # asked before anything is trained
+        heading = heading.removeprefix("4/4 ")
+    stages.once(f"{heading}: {system.name} on {asked.title}{how}", stage, compute)
     found = read_rows(stage.folder / "predictions.parquet", Prediction)
     stages.note_reasoning(stage, [row.output for row in found], "evaluation.max_new_tokens")
     return found
@@ -188,7 +191,7 @@ def measure_with_dials(
     return [row for row in records if row.method != INIT_BASIC]
 
 
-def write_results(
+def results(
     data: RunData,
     stages: Stages,
     predictions: Answered,
@@ -197,11 +200,11 @@ def write_results(
     forms: FormResults,
     refused: Sequence[RefusedRecord],
 ) -> RunResult:
-    """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
+    """What all systems' answers amount to. Arguments as the fields of ``RunResult``."""
     config = data.config
     main = main_method(config.training.methods)
     metrics, groups = measure(config, data.test_sets, predictions)
-    result = RunResult(
+    return RunResult(
         folder=stages.folder,
         metrics=metrics,
         groups=groups,
@@ -225,10 +228,13 @@ def write_results(
         dialled_forms=forms.dialled,
         refused=list(refused),
     )
+
+
+def write_results(result: RunResult) -> None:
+    """The results as files."""
     if processes.is_main():
-        write_records(stages.folder, result.files)
-        write_json(stages.folder / SUMMARY, result.summary)
-    return result
+        write_records(result.folder, result.files)
+        write_json(result.folder / SUMMARY, result.summary)
 
 
 def write_records(folder: Path, files: Mapping[str, Sequence[Any]]) -> None:

@@ -123,7 +123,12 @@ def _plan_query(config: Config, training: SetSize, name: str, begins: str) -> St
     per, n = count.per("training questions"), count.or_per
     if not training.has_options or knowledge.scoring == "sampling":
         samples = knowledge.n_samples
-        does = f"{begins}{samples} samples of each question at temperature {knowledge.temperature:g}"
+        at = (
+            "the temperature that was found"
+            if knowledge.temperature == "auto"
+            else f"temperature {knowledge.temperature:g}"
+        )
+        does = f"{begins}{samples} samples of each question at {at}"
         work = Work.generating(n, tokens, knowledge.max_new_tokens, config.tokens_per_batch, samples)
         return StagePlan(name, does, count, work, samples=count.times(samples), per=per)
     by_text = knowledge.scoring == "likelihood"

@@ -1,33 +1,37 @@
 """The whole run, in order.
 
-knowledge -> warm-up -> influence -> selection -> replay -> training -> evaluation -> dial -> report
+temperature -> knowledge -> warm-up -> influence -> selection -> replay -> training -> evaluation -> dial -> report
 
 A stage whose artifact is already there with the same key is not run again.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from grait.config import Config
 from grait.errors import KnowledgeError
-from grait.knowledge.query import check_both_sides
-from grait.methods.catalog import METHODS, UNTRAINED, needing_flow, needing_influence
+from grait.methods.catalog import INIT_BASIC, METHODS, UNTRAINED, needing_flow, needing_influence
 from grait.methods.selection import Evidence
+from grait.pipeline.begun import as_begun
 from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
 from grait.pipeline.conversations import plan_conversations
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
-from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, write_results
+from grait.pipeline.enough import check_data, check_enough
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, results, write_results
 from grait.pipeline.forms import plan_forms, trained_forms
 from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
 from grait.pipeline.models import Models
+from grait.pipeline.no_harm import against_initial, in_words
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
 from grait.pipeline.replay import plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
+from grait.pipeline.temperature import plan_temperature, with_temperature
 from grait.pipeline.training import plan_training, plan_warmup, training, warmup, write_selection
 from grait.pipeline.unanswerable import refused_records
 from grait.pipeline.work import SetSize, StagePlan
@@ -37,19 +41,21 @@ from grait.runtime import progress
 
 def run(config: Config) -> RunResult:
     """Run, or continue, everything that ``config`` asks for. Raises a GraitError for what the user has to mend."""
-    data = RunData(config)
+    data = RunData(as_begun(config))
     models = Models(data)
     with alone(data, models) as stages:
         return _run(data, models, stages)
 
 
 def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
-    config = data.config
     check_calibration(data)
+    check_data(data, stages)
+    data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
     own = own_words(data, models, stages, asked)
     states = known_at_best(data, asked, own)
-    check_both_sides(states, config.knowledge.correctness_threshold)
+    initial = check_enough(data, models, stages, states)
+    config = data.config
     evidence = _evidence(data, models, stages, states, asked)
     selected = selections(config, evidence)
     write_selection(data, evidence, selected, own)
@@ -63,14 +69,21 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     predictions: dict[str, dict[str, list[Prediction]]] = {}
     for title, questions in data.test_sets.items():
         test = QuestionSet(title, questions)
-        found = {system.name: answer_questions(data, models, stages, system, test) for system in systems}
+        found = {INIT_BASIC: initial[title]} | {
+            system.name: answer_questions(data, models, stages, system, test)
+            for system in systems
+            if system.name != INIT_BASIC
+        }
         untrained = {name: found[name] for name in UNTRAINED}
         predictions[title] = untrained | {method: found[first] for method, first in same.items()}
     set_dials(data, models, stages, adapters)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)
-    result = write_results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
+    result = results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
+    result = replace(result, against_initial=against_initial(data, stages, predictions, same))
+    result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
+    write_results(result)
     write_cards(data, adapters, selected)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
     return result
@@ -103,7 +116,11 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
     methods = config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     n_tests = len(config.evaluation.datasets)
-    plans = [plan_knowledge(config, training_set), *plan_own_words(config, training_set)]
+    plans = [
+        *plan_temperature(config, training_set),
+        plan_knowledge(config, training_set),
+        *plan_own_words(config, training_set),
+    ]
     if needs_flow or needs_influence:
         plans.append(plan_warmup(config, training_set))
     if needs_flow:

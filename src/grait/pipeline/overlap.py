@@ -1,17 +1,11 @@
 """Looks across the rows and sets of a run: questions that stand in several of them, or that contradict each other."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from grait.data.rows import shown
+from grait.data.wording import Wording, plain, wording
 from grait.records import Question
-
-Wording = tuple[str, ...]
-
-_BEFORE, _AFTER = "\"'([«", "\"'.?!,;:)]»"
-_SINGLE, _DOUBLE = "\u2018\u2019\u201a\u201b\u2032`\u00b4", "\u201c\u201d\u201e"
-_STRAIGHT = str.maketrans(dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '"'))
 
 
 @dataclass(frozen=True)
@@ -27,27 +21,6 @@ class Finding:
     def text(self) -> str:
         more = ", ..." if len(self.examples) > 3 else ""
         return f"{self.what}, such as {', '.join(map(shown, self.examples[:3]))}{more}"
-
-
-def wording(question: Question) -> Wording:
-    """What two rows share that ask the same: question and options, without case, spacing, and signs beside words.
-
-    Signs within words are kept, and those that are no punctuation: C and C++, 3.5 and 35, 5 + 3 and 5 - 3 differ.
-    """
-    return tuple(_plain(text) for text in (question.question, *sorted(question.choices)))
-
-
-def _plain(text: str) -> str:
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_STRAIGHT)
-    words = (word.lstrip(_BEFORE).rstrip(_AFTER) for word in text.casefold().split())
-    return " ".join(filter(None, words))
-
-
-def shared(questions: Iterable[Question], seen: Iterable[Wording]) -> list[Question]:
-    """Those that ask what is among ``seen``."""
-    known = frozenset(seen)
-    return [question for question in questions if wording(question) in known]
 
 
 def look_across(
@@ -87,7 +60,8 @@ def _finding(title: str, own: Worded, other: Worded, what: str, is_leak: bool = 
 
 def _within(title: str, rows: Worded) -> list[Finding]:
     """Questions that return within a set: with other answers, and with the same."""
-    against, again = [], []
+    against: list[list[Question]] = []
+    again: list[list[Question]] = []
     for same in rows.values():
         if len(same) > 1:
             (against if any(_contradict(same[0], other) for other in same[1:]) else again).append(same)
@@ -104,5 +78,5 @@ def _within(title: str, rows: Worded) -> list[Finding]:
 
 def _contradict(one: Question, other: Question) -> bool:
     """Whether no reference of the one is one of the other."""
-    first, second = ({_plain(text) for text in question.answers} for question in (one, other))
+    first, second = ({plain(text) for text in question.answers} for question in (one, other))
     return one.answerable != other.answerable or bool(first and second and not first & second)

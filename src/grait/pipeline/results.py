@@ -84,7 +84,8 @@ class RunResult:
     model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
     in each of ``prompt.forms`` and ``evaluation.forms`` and their means, where there are several; ``form_differences``:
     as ``differences``, of the means over trained forms; ``dialled_forms``: as ``forms``, of trained forms with their
-    dials. ``refused``: of test questions without a reference.
+    dials. ``refused``: of test questions without a reference. ``against_initial``: of the main method with its dial and
+    each other system with its own, also the initial model; the calibration questions first.
     """
 
     folder: Path
@@ -102,11 +103,13 @@ class RunResult:
     refused: list[RefusedRecord] = field(default_factory=list)
     form_differences: list[DifferenceRecord] = field(default_factory=list)
     dialled_forms: list[FormRecord] = field(default_factory=list)
+    against_initial: list[DifferenceRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
-        of_forms, dialled = ("forms", "form_differences", "dialled_forms"), ("dialled_metrics", "dialled_differences")
+        of_forms = ("forms", "form_differences", "dialled_forms")
+        dialled = ("dialled_metrics", "dialled_differences", "against_initial")
         names = ("metrics", "groups", "differences", *of_forms, *dialled)
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
         return found | {REFUSED: self.refused} | self.side_effects.files

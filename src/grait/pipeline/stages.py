@@ -29,10 +29,26 @@ Notes = dict[str, Any]
 
 @dataclass
 class Stages:
-    """Runs stages in the folder of a run. ``notes``: what each noted, seconds and memory, too, by its folder."""
+    """Runs stages in the folder of a run. ``notes``: what each noted, seconds and memory, too, by its folder.
+
+    ``told``, ``warnings``: what the run finds out about its data, a sentence each, for the summary and the report.
+    """
 
     folder: Path
     notes: dict[str, Notes] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def tell(self, sentence: str) -> None:
+        """Say it, and keep it."""
+        progress.note(sentence)
+        self.told.append(sentence)
+
+    def warn(self, sentences: Sequence[str]) -> None:
+        """Say them as warnings, and keep them."""
+        for sentence in sentences:
+            progress.note(f"warning: {sentence}")
+        self.warnings += sentences
 
     def once(self, title: str, stage: Stage, compute: Callable[[Path], Notes]) -> None:
         """Run a stage unless it is finished; say which, and why. Keeps what it notes.

@@ -1,13 +1,14 @@
 """How many questions there are, and how long: of those on this machine counted, of those of the hub assumed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import is_question_file
+from grait.data.held_out import MOST
 from grait.errors import DataError
-from grait.pipeline.data import RunData
-from grait.pipeline.dials import with_reference
+from grait.pipeline.data import HELD_OUT, RunData
 from grait.pipeline.work import Count, SetSize
 
 ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
@@ -19,21 +20,33 @@ def set_sizes(config: Config) -> list[SetSize]:
 
     Reads those on this machine; asks no hub.
     """
-    data, sets = RunData(config), []
+    sets: list[SetSize] = []
+    here = [source for source in config.evaluation.datasets if not is_on_hub(source)]
+    run = RunData(config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"datasets": here})}))
     for source in (config.data, *config.evaluation.all_sets):
         if is_on_hub(source):
             sets.append(_hub_set(source))
             continue
         if source is config.data:
-            questions = list(data.questions.values())
+            questions = list(run.questions.values())
         elif source is config.evaluation.calibration:
-            questions = with_reference(source)
+            questions = run.calibration_questions(source)
         else:
-            questions = data.read(source)
+            questions = run.read(source)
         sets.append(SetSize.counted(source.title, _source(source), questions))
+    if config.evaluation.calibration == "auto":
+        sets += _held_out(run, sets[0])
     if all(size.is_local for size in sets[: 1 + len(config.evaluation.datasets)]):
-        data.look_across()
+        run.look_across()
     return sets
+
+
+def _held_out(run: RunData, training: SetSize) -> list[SetSize]:
+    """The part of the training questions that is put aside; of a set that was not read, at most so many."""
+    if not training.is_local:
+        return [replace(training, title=HELD_OUT, count=training.count.at_most(MOST))]
+    part = f"put aside of {training.title}"
+    return [SetSize.counted(HELD_OUT, part, run.held_out)] if run.held_out else []
 
 
 def is_on_hub(data: DataConfig) -> bool:

@@ -1,0 +1,29 @@
+"""The part of the training questions that is put aside: the refusal dial is set on questions never trained on."""
+
+from collections.abc import Collection, Sequence
+
+from grait.data.wording import Wording, wording
+from grait.records import Question
+from grait.runtime.artifacts import fingerprint
+
+SHARE, FEWEST, MOST = 0.15, 60, 400
+LARGEST_SHARE = 0.25
+"""Where ``FEWEST`` questions would be more than this, none are put aside."""
+
+FEWEST_OF_ALL = int(FEWEST / LARGEST_SHARE)
+
+
+def held_out(questions: Sequence[Question], never: Collection[Wording]) -> set[str]:
+    """Ids of the questions to put aside; none where there are fewer than ``FEWEST_OF_ALL``.
+
+    Drawn by their words alone, so that every seed, and any order of the file, puts the same ones aside; one that stands
+    twice is put aside twice. ``never``: questions that stay (solved examples) or that are tested on.
+    """
+    ids: dict[Wording, list[str]] = {}
+    for question in questions:
+        if (words := wording(question)) not in never:
+            ids.setdefault(words, []).append(question.id)
+    n = min(max(round(SHARE * len(ids)), FEWEST), MOST)
+    if n > LARGEST_SHARE * len(ids):
+        return set()
+    return {id_ for words in sorted(ids, key=fingerprint)[:n] for id_ in ids[words]}
