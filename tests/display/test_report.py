@@ -126,6 +126,16 @@ def test_every_system_data_set_and_number_of_the_tables_is_there(run: RunRecords
         assert name in text
 
 
+def test_the_sentence_about_the_gain_is_the_first_and_warnings_follow(run: RunRecords, report: Report) -> None:
+    told = {"gain": f"No gain {EVIL}", "next": "Next.", "warnings": ["few"], "found": ["temperature 0.5"]}
+    text = Page(run_report(replace(run, summary={**run.summary, "in_words": told})).html).text
+    places = [
+        text.index(part) for part in (f"No gain {EVIL}", "Next.", "Warning: few.", "temperature 0.5.", "Wrong answ")
+    ]
+    assert places == sorted(places)
+    assert "Warning:" not in Page(report.html).text  # of a run folder of before
+
+
 def test_the_example_tables_hold_every_question_joined_by_id(run: RunRecords) -> None:
     shuffled = {
         name: {system: list(reversed(rows)) if system == "grait" else list(rows) for system, rows in own.items()}

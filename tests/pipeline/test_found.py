@@ -113,10 +113,8 @@ def test_the_end_says_first_whether_it_was_worth_it(run: tuple[dict[str, Any], R
     summary = json.loads((result.folder / "summary.json").read_text(encoding="utf-8"))
     assert next(iter(summary)) == "in_words"
     assert next(iter(summary["in_words"])) == "gain"
-    assert summary["in_words"]["gain"].startswith("A gain" if difference.low > 0 else "No gain shown")
+    assert summary["in_words"]["gain"].startswith("A gain over" if difference.low > 0 else "No gain shown")
     assert "60 questions that were not trained on" in summary["in_words"]["gain"]
-    page = (result.folder / "report.html").read_text(encoding="utf-8")
-    assert page.index(summary["in_words"]["gain"][:20]) < page.index("Wrong answers")
     assert any(sentence.startswith("temperature ") for sentence in summary["in_words"]["found"])
     assert {row.dataset for row in result.against_initial} == {HELD_OUT, "own"}
 

@@ -50,6 +50,9 @@ SIDE_EFFECTS = {
 }
 """Shares in a ``SideEffectRecord``, in words."""
 
+SETS_ABREAST = 3
+"""Of data sets that stand side by side, so that a table fits into 100 columns."""
+
 LEGEND = (
     "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
     "right. THS: 0 is the initial model, higher is better."
@@ -71,7 +74,15 @@ def percent_with_interval(share: float | None, low: float | None, high: float | 
     return "-" if share is None else f"{percent(share)} [{percent(low)}, {percent(high)}]"
 
 
-def _table(title: str, caption: str | None, left: Sequence[str], right: Sequence[str]) -> Table:
+def _table(
+    title: str,
+    caption: str | None,
+    left: Sequence[str],
+    right: Sequence[str],
+    *,
+    named: Mapping[str, int] | None = None,
+) -> Table:
+    """``named``: more right columns, whose heads are names, folded where long; with the width of their widest cell."""
     table = Table(
         title=escape(title),
         caption=caption,
@@ -85,6 +96,8 @@ def _table(title: str, caption: str | None, left: Sequence[str], right: Sequence
         table.add_column(name, overflow="fold")
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
+    for name, width in (named or {}).items():
+        table.add_column(escape(name), justify="right", overflow="fold", min_width=width)
     return table
 
 
@@ -325,9 +338,9 @@ def harness_table(records: Sequence[HarnessRecord]) -> Table:
     """One row for each task and metric of lm-evaluation-harness, systems side by side with their standard errors."""
     systems = list(dict.fromkeys(row.method for row in records))
     values = {(row.task, row.metric, row.method): row for row in records}
-    table = _table(
-        "lm-evaluation-harness: value ± standard error, as the tasks give them", None, ("task", "metric"), systems
-    )
+    widths = {name: max(len(_with_error(row)) for row in records if row.method == name) for name in systems}
+    title = "lm-evaluation-harness: value ± standard error, as the tasks give them"
+    table = _table(title, None, ("task", "metric"), (), named=widths)
     for task, metric in dict.fromkeys((row.task, row.metric) for row in records):
         cells = (values.get((task, metric, system)) for system in systems)
         table.add_row(escape(task), escape(metric), *("-" if row is None else _with_error(row) for row in cells))
@@ -365,16 +378,21 @@ def comparison_tables(
 
 
 def differences_tables(differences: Sequence[DifferenceRecord], main: str, where: str = "") -> list[Table]:
-    """One with the paired differences of ``main``, where it is there. ``where``: what the THS is of, for the title."""
+    """The paired differences of ``main``, where it is there. ``where``: what the THS is of, for the title."""
     cells = _differences(differences, main)
-    if not cells:
-        return []
     datasets = list(dict.fromkeys(dataset for _, dataset in cells))
-    table = _table(f"THS of {main}{where} minus THS of", None, ("method",), [escape(name) for name in datasets])
-    for versus in dict.fromkeys(versus for versus, _ in cells):
-        table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in datasets))
-    table.caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."
-    return [table]
+    caption = "On the same questions and seeds; an interval that holds 0 does not tell the two apart."
+    tables = []
+    for first in range(0, len(datasets), SETS_ABREAST):
+        shown = {
+            dataset: max(len(cell) for (_, of), cell in cells.items() if of == dataset)
+            for dataset in datasets[first : first + SETS_ABREAST]
+        }
+        table = _table(f"THS of {main}{where} minus THS of", caption, ("method",), (), named=shown)
+        for versus in dict.fromkeys(versus for versus, _ in cells):
+            table.add_row(versus, *(escape(cells[versus, dataset]) for dataset in shown))
+        tables.append(table)
+    return tables
 
 
 def verdicts(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[str]:

@@ -18,16 +18,16 @@ MUCH_REFUSED = 0.3
 def gain_in_words(found: Gain, main: str, n: int) -> str:
     """Whether the run was worth it, and what to use. ``n``: questions that it was found on."""
     row, initial = found.difference, with_dial(INIT_BASIC)
-    by = f"{100 * row.ths_difference:.1f} points of THS [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-    where = f"on {n} questions that were not trained on ({row.dataset})"
+    by = percent_with_interval(row.ths_difference, row.low, row.high)
+    than = f"THS of {main} with its dial less that of the initial model with a threshold of its own: {by}, on {n} "
+    than += f"questions that were not trained on ({row.dataset})"
     cheaper = found.recommended.removesuffix(with_dial(""))
     if not found.is_one:
         return (
-            f"No gain shown: {where} {main} with its dial is {by} from the initial model with a threshold of its own, "
-            "and this interval is not above 0. Use that threshold: ask the initial model, and refuse where it gives "
-            "its answer little probability; no tuning is needed."
+            f"No gain shown over the initial model. {than}; this interval is not above 0. Use that threshold: ask the "
+            "initial model, and refuse where it gives its answer little probability. No tuning is needed."
         )
-    said = f"A gain: {where} {main} with its dial is {by} above the initial model with a threshold of its own."
+    said = f"A gain over the initial model. {than}."
     if found.recommended in (row.method, initial):
         return said
     return f"{said} {cheaper} with its dial is cheaper and not clearly worse: use that."
