@@ -87,7 +87,8 @@ def _finding(title: str, own: Worded, other: Worded, what: str, is_leak: bool = 
 
 def _within(title: str, rows: Worded) -> list[Finding]:
     """Questions that return within a set: with other answers, and with the same."""
-    against, again = [], []
+    against: list[list[Question]] = []
+    again: list[list[Question]] = []
     for same in rows.values():
         if len(same) > 1:
             (against if any(_contradict(same[0], other) for other in same[1:]) else again).append(same)
