@@ -13,7 +13,7 @@ from grait.errors import ArtifactError, ConfigError
 
 PUBLIC = {
     "Comparison", "Config", "GraitError", "RefusalDial", "RunResult", "calibrate", "check", "compare", "evaluate",
-    "export", "influence", "load_config", "merge", "push", "report", "run",
+    "export", "influence", "load_config", "merge", "push", "report", "run", "show_data",
 }  # fmt: skip
 
 

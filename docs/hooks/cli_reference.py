@@ -17,13 +17,17 @@ def markdown() -> str:
 def commands() -> dict[str, Any]:
     """The commands by name, in the order of ``grait --help``."""
     group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {own}": part for own, part in inner.items()} if inner else {name: command}
+    return found
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
     context = command.context_class(command, info_name=name)
     usage = " ".join(["grait", name, *command.collect_usage_pieces(context)])
-    yield f"## `grait {name}` {{ #{name} }}"
+    yield f"## `grait {name}` {{ #{name.replace(' ', '-')} }}"
     yield f"```\n{usage}\n```"
     yield _escaped(inspect.cleandoc(command.help))
     for parameter in command.params:

@@ -107,7 +107,10 @@ def test_an_unknown_split_is_one_line(command: Call, tmp_path: Path) -> None:
 
 def run_on(command: Call, model: str | Path, folder: Path, *more: str) -> tuple[int, str, str]:
     good = write_jsonl(folder / "a.jsonl", GOOD)
-    return command("run", "--model", model, "--train", good, "--test", good, "--out", folder / "run", *more)
+    test = write_jsonl(
+        folder / "b.jsonl", [{**row, "id": f"t{i}", "question": f"Test question {i}?"} for i, row in enumerate(GOOD)]
+    )
+    return command("run", "--model", model, "--train", good, "--test", test, "--out", folder / "run", *more)
 
 
 @pytest.mark.parametrize("name", ["no-such/model", "no-such-model", "./no/such/model"])
@@ -245,21 +248,23 @@ def test_debug_shows_where_an_error_came_from_before_and_after_the_command(comma
 
 def commands() -> dict[str, Any]:
     group: Any = typer.main.get_command(cli.app)
-    return dict(group.commands)
+    inner = {f"{name} {own}": command for name, part in group.commands.items() if hasattr(part, "commands")
+             for own, command in part.commands.items()}  # fmt: skip
+    return {name: command for name, command in group.commands.items() if not hasattr(command, "commands")} | inner
 
 
 def test_the_help_names_every_command(command: Call) -> None:
     code, out, _ = command("--help")
     assert code == 0
     own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "export", "merge", "push", "check"}
-    own |= {"methods", "datasets"}
+    own |= {"methods", "datasets", "data show"}
     assert set(commands()) == own
-    assert all(re.search(rf"\b{name}\b", out) for name in commands())
+    assert all(re.search(rf"\b{name.split()[0]}\b", out) for name in commands())
 
 
 @pytest.mark.parametrize("name", list(commands()))
 def test_the_help_of_a_command_explains_every_option(command: Call, name: str) -> None:
-    code, out, _ = command(name, "--help")
+    code, out, _ = command(*name.split(), "--help")
     assert code == 0
     for parameter in commands()[name].params:
         assert parameter.name in out if parameter.param_type_name == "argument" else parameter.opts[0] in out
@@ -294,7 +299,7 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
         # These questions have no groups, probes are off, there is one form, and no calibration questions are named.
-        missing = ("groups", "side_effects", "drift", "forms", "dialled_metrics", "dialled_differences")
+        missing = ("groups", "side_effects", "drift", "forms", "dialled_metrics", "dialled_differences", "unanswerable")
         is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there

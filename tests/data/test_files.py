@@ -63,7 +63,7 @@ def write(folder: Path, suffix: str, rows: list[dict[str, Any]]) -> str:
 def error_of(path: str, **options: Any) -> str:
     """The message of the one DataError, which has to be one line and to name the file."""
     with pytest.raises(DataError) as caught:
-        read_questions(path, **options).questions
+        read_questions(path, **options)
     message = str(caught.value)
     assert "\n" not in message
     assert Path(path).name in message
@@ -386,7 +386,7 @@ def test_options_that_cannot_be_met(tmp_path: Path) -> None:
     path = write(tmp_path, ".jsonl", [GOOD])
     assert "splits exist only for hub data sets" in error_of(path, split="train")
     with pytest.raises(DataError, match="limit is 0"):
-        read_questions(path, limit=0).questions
+        read_questions(path, limit=0)
 
 
 def test_rows_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

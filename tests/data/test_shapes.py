@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a shape stays on its line)
 """People's own files: the same questions in whatever shape give the same questions, or one line that asks."""
 
 import bz2
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 
 from grait.commands.show_data import show_data
 from grait.config import ColumnsConfig, DataConfig
-from grait.data.load import load_questions, understand
+from grait.data.load import load_questions
 from grait.errors import DataError
 from grait.records import Question
 
@@ -148,7 +149,7 @@ FREE_SHAPES: dict[str, Callable[[Path], Path]] = {
     ),
     "target and aliases": lambda d: file(d, "a.jsonl", lines(each(FREE, lambda r: {"targets": r["answers"]}))),
     "joined tables": lambda d: file(
-        d, "a.csv", 2 * b"" + table(each(FREE[:9], lambda r: {"answers": str(r["answers"])}))
+        d, "a.csv", table(each(FREE[:9], lambda r: {"answers": str(r["answers"])}))
         + table(each(FREE[9:], lambda r: {"answers": str(r["answers"])}))
     ),
     "a long cell": lambda d: file(
@@ -172,11 +173,11 @@ OPTION_SHAPES: dict[str, Callable[[Path], Path]] = {
         d, "a.jsonl", lines(each(OPTIONS, lambda r: keyed(r, "ABCD"[r["place"]], answer_index=r["place"])))
     ),
     "columns A to D": lambda d: file(
-        d, "a.csv", table(each(OPTIONS, lambda r: {**dict(zip("ABCD", r["choices"])), "answer": "ABCD"[r["place"]]}))
+        d, "a.csv", table(each(OPTIONS, lambda r: {**dict(zip("ABCD", r["choices"], strict=True)), "answer": "ABCD"[r["place"]]}))
     ),
     "columns option_a to option_d": lambda d: file(
         d, "a.csv", table(each(OPTIONS, lambda r: {
-            **{f"option_{x}": text for x, text in zip("abcd", r["choices"])}, "correct_option": "abcd"[r["place"]],
+            **{f"option_{x}": text for x, text in zip("abcd", r["choices"], strict=True)}, "correct_option": "abcd"[r["place"]],
         }))
     ),
     "columns option1 to option4, from 1": lambda d: file(
@@ -204,19 +205,19 @@ OPTION_SHAPES: dict[str, Callable[[Path], Path]] = {
     "objects with labels": lambda d: file(
         d, "a.jsonl", lines([
             {"id": f"i{i}", "question": {"stem": r["question"], "choices": [
-                {"label": x, "text": text} for x, text in zip("ABCD", r["choices"])]}, "answerKey": "ABCD"[r["place"]]}
+                {"label": x, "text": text} for x, text in zip("ABCD", r["choices"], strict=True)]}, "answerKey": "ABCD"[r["place"]]}
             for i, r in enumerate(OPTIONS)
         ])
     ),
     "texts by letter": lambda d: file(
-        d, "a.jsonl", lines(each(OPTIONS, lambda r: {"options": dict(zip("ABCD", r["choices"])), "answer": "ABCD"[r["place"]]}))
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: {"options": dict(zip("ABCD", r["choices"], strict=True)), "answer": "ABCD"[r["place"]]}))
     ),
     "text of a list": lambda d: file(
         d, "a.csv", table(each(OPTIONS, lambda r: {"Options": str(r["choices"]), "Answer": "ABCD"[r["place"]]}), ";")
     ),
     "letters before options": lambda d: file(
         d, "a.jsonl", lines(each(OPTIONS, lambda r: {
-            "options": [f"{x}) {text}" for x, text in zip("ABCD", r["choices"])], "answer": "ABCD"[r["place"]],
+            "options": [f"{x}) {text}" for x, text in zip("ABCD", r["choices"], strict=True)], "answer": "ABCD"[r["place"]],
         }))
     ),
     "letter and text": lambda d: file(
@@ -351,14 +352,14 @@ def test_splits_of_folders(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_what_a_run_reads(tmp_path: Path, command: Any) -> None:
-    rows = [{"Question": f"[red]Which {i}?\x1b", "A": "iron", "B": "helium", "answer": "B"} for i in range(7)]
+    rows = [{"Question": f"\x1b [red]Which {i}?", "A": "iron", "B": "helium", "answer": "B"} for i in range(7)]
     path = file(tmp_path, "own.csv", table(rows, ";"))
     code, out, err = command("data", "show", path)
     assert code == 0, err
-    assert "7 questions, 7 with options" in out and "`A`, `B`" in out and "own-5: [red]Which 4?\ufffd" in out
+    assert "7 questions, 7 with options" in out and "`A`, `B`" in out and "own-5: \ufffd [red]Which 4?" in out
     assert "right: B. helium" in out and "own-6" not in out and "\x1b" not in out
     other = file(
-        tmp_path, "other.jsonl", lines([{"question": "[red]which 3\x1b", "options": ["iron", "helium"], "answer": 0}])
+        tmp_path, "other.jsonl", lines([{"question": "\x1b [red]which 3", "options": ["iron", "helium"], "answer": 0}])
     )
     code, out, _ = command("data", "show", path, other)
     assert "1 of 1 questions of other stand in own, too" in out

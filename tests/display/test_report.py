@@ -29,7 +29,7 @@ from grait.errors import ArtifactError
 from grait.evaluation.metrics import summarize
 from grait.methods.selection import Evidence, by_question
 from grait.pipeline import reporting
-from grait.records import MetricRecord, Prediction, Question
+from grait.records import MetricRecord, Prediction, Question, RefusedRecord
 from grait.runtime.artifacts import write_json
 
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
@@ -605,3 +605,12 @@ def test_dark_pages_are_dark_and_print_is_light(opened: Any) -> None:
     dark.page.emulate_media(media="print")
     assert lightness(dark, "backgroundColor", "body") > 0.9
     assert not dark.page.locator(".controls").first.is_visible()
+
+
+def test_questions_without_an_answer_and_what_was_said_of_the_data_are_shown(run: RunRecords) -> None:
+    refused = [RefusedRecord(name, "own <b>", False, 40, 0.25, 0.5) for name in next(iter(run.predictions.values()))]
+    shown = replace(run, refused=refused, summary={**run.summary, "data": ["2 of 9 questions <i>return"]})
+    html = run_report(shown).html
+    assert "own &lt;b&gt;: unanswerable" in html and "40 questions" in html
+    assert "<li>2 of 9 questions &lt;i&gt;return</li>" in html
+    assert 'id="unanswerable"' not in run_report(run).html

@@ -330,8 +330,10 @@ def test_negated_option_does_not_count() -> None:
     ("output", "reference", "expected"),
     [
         ("It is a cow.", "A", False), ("A", "A", True), ("(A)", "A", True), ("The answer is A.", "A", True),
-        ("No one knows", "no", False), ("No.", "no", True), ("No, it is not.", "No", True), ("There is no king", "no", False),
-        ("Yes, they are", "yes", True), ("What a day, yes", "yes", False), ("It is a novel", "It", False), ("It", "It", True),
+        ("No one knows", "no", False), ("No.", "no", True), ("No, it is not.", "No", True),
+        ("There is no king", "no", False),
+        ("Yes, they are", "yes", True), ("What a day, yes", "yes", False), ("It is a novel", "It", False),
+        ("It", "It", True),
         ("D. H. Lawrence", "D", False), ("I am a model", "I", False), ("Paris or London", "OR", False),
         ("The Who", "The Who", True), ("one gear is enough", "one", True), ("It is 7 of them", "7", True),
     ],

@@ -1,4 +1,4 @@
-"""Questions that stand in several rows and sets: counted, named, said; and a run on its own training questions stops."""
+"""Questions that stand in several rows and sets: counted, named, said; a run on its training questions stops."""
 
 import json
 from pathlib import Path

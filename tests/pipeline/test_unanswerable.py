@@ -104,7 +104,7 @@ def test_their_refusal_is_taught_on_request_with_the_mean_weight(tiny: tuple[str
 def test_a_run_without_any_answer_is_told_what_to_do(tiny: tuple[str, Files], tmp_path: Path) -> None:
     model, files = tiny
     test = write_jsonl(tmp_path / "nobody.jsonl", [{"question": "Who wins?", "answerable": False}])
-    with pytest.raises(DataError, match="no test question has an answer.*grait eval"):
+    with pytest.raises(DataError, match=r"no test question has an answer.*grait eval"):
         grait.run(tiny_tree(model, Files(files.train, test), tmp_path / "run"))
 
 

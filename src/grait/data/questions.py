@@ -136,6 +136,7 @@ class Reader:
                 break
         for row in self._deferred:
             place, _ = resolved(row.key, row.options, row.where, self.evidence)
+            assert place is not None
             questions[row.place] = self._with_option(questions[row.place], row.options, place, row.key.others)
         self.seen.update(source.seen)
         columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
@@ -205,11 +206,11 @@ class Reader:
             if any(_is_squad_empty(row[name]) for name in roles.answers if name in row):
                 self.seen["unanswerable"] += 1
                 return ()
-            found = next((f"`{name}` is an empty list" for name in roles.answers if row.get(name) in ([], "[]")), None)
-            raise DataError(
-                f"{where}: {found or 'has no `answers` and no `answer`; found ' + column_names(list(row))}; give at "
-                "least one answer, or say that nobody can answer it (answerable: false)"
-            )
+            empty = next((name for name in roles.answers if row.get(name) in ([], "[]")), None)
+            hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
+            if empty is not None:
+                raise DataError(f"{where}: `{empty}` is an empty list; {hint}")
+            raise DataError(f"{where}: has no `answers` and no `answer`; found {column_names(list(row))}; {hint}")
         if not (self.given and self.given.answers):
             self._check_no_key(question, answers[0], row, roles, where)
         if self.known is None:
