@@ -1,7 +1,8 @@
 """Refusal-aware instruction tuning by gradient influence.
 
 What the command line does, from Python: ``run``, ``compare``, ``evaluate``, ``calibrate``, ``export``, ``merge``,
-``push``, ``report``. ``grait.influence`` ranks training examples by influence; ``RefusalDial`` serves a tuned model.
+``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence; ``RefusalDial`` serves a
+tuned model.
 
 Everything is imported when it is first used: ``import grait`` loads no torch.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from grait.commands.push import push as push
     from grait.commands.report import report as report
     from grait.commands.run import run as run
+    from grait.commands.show_data import show_data as show_data
     from grait.config import Config as Config
     from grait.config import load_config as load_config
     from grait.dial import RefusalDial as RefusalDial
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_COMMANDS = ("calibrate", "compare", "evaluate", "export", "merge", "push", "report", "run")
+_COMMANDS = ("calibrate", "compare", "evaluate", "export", "merge", "push", "report", "run", "show_data")
 _HOMES = {
     "Comparison": "grait.pipeline.results",
     "Config": "grait.config",

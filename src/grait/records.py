@@ -65,7 +65,8 @@ SystemName = Literal["init-basic", "init-refuse", MethodName]
 class Question:
     """One question with its reference answers.
 
-    ``answers``: canonical answer first, then aliases; never empty.
+    ``answers``: canonical answer first, then aliases; empty where there is no reference.
+    ``answerable``: False for what nobody can answer, or should; it has no ``answers``, so that nothing counts as right.
     ``choices``: the options in order for a multiple-choice question, empty for a free-text one;
     ``answers[0]`` is then one of them.
     ``match``: ``normalized`` finds an alias on word boundaries of the normalised output;
@@ -88,6 +89,7 @@ class Question:
     topic: str | None = None
     group: str | None = None
     answer_place: int | None = None
+    answerable: bool = True
 
     @property
     def answer_index(self) -> int:
@@ -96,7 +98,7 @@ class Question:
 
     def is_right(self, index: int) -> bool:
         """Whether this option is the right one, or one of the same text: a reply cannot be wrong in between."""
-        return self.choices[index] == self.choices[self.answer_index]
+        return bool(self.answers) and self.choices[index] == self.choices[self.answer_index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +306,23 @@ class MetricRecord:
     average_precision: float | None
     aurc: float | None
     ece: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRecord:
+    """What one system does with the questions of one set that have no reference; shares are fractions in [0, 1].
+
+    ``answerable`` False: nobody can answer them, or should; more refused is better. True: they should be answered, and
+    no reference says how; fewer refused is better. ``corrected``: not refused, but said that there is no such thing, or
+    that nobody can know (``judging.premise``), a lower bound.
+    """
+
+    method: str
+    dataset: str
+    answerable: bool
+    n: int
+    refused: float
+    corrected: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def done(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> D
     tree["training"] |= {"epochs": 12, "learning_rate": 0.03}
     tree["evaluation"]["max_new_tokens"] = 16
     tree["evaluation"]["datasets"].append({"path": files.train, "name": "trained on"})
+    tree["data"]["allow_overlap"] = True
     return Done(model, files, tree, compare(parse_config(tree)))
 
 

@@ -76,7 +76,7 @@ def test_asked_as_a_run_asks_all_answers_are_those_of_the_run(
     assert found.about["shots"]["own"] == f"{len(shots)} shots that were given"
     said = capsys.readouterr().err
     assert "which are not shown here" not in said
-    assert f"seen: {len(shots)} of its questions are among the shots" in said
+    assert f"{len(shots)} of 18 questions of seen are solved examples, shown with their answers" in said
 
 
 def test_the_base_of_ths_is_the_model_without_the_adapter_asked_to_answer(tiny: Tiny, tmp_path: Path) -> None:

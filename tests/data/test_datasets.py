@@ -10,13 +10,12 @@ from set_files import arc_row, mmlu_cells, serve, write_csv, write_lines, write_
 
 from grait import cli
 from grait.config import DataConfig
-from grait.data.arc import load as load_arc
 from grait.data.catalog import KNOWN_SETS
-from grait.data.files import read_questions
 from grait.data.load import load_questions
 from grait.data.mmlu import GROUPS, SUBJECTS
-from grait.data.open_qa import ranks
-from grait.data.sciq import option_order
+from grait.data.options import option_order
+from grait.data.questions import read_questions
+from grait.data.sources import ranks
 from grait.errors import DataError
 from grait.records import Question
 
@@ -77,7 +76,8 @@ def test_options_of_known_sets_are_refused_where_they_mean_nothing(tmp_path: Pat
     assert "ships with this package" in error_of("worldfacts", "val", folder=str(tmp_path))
     assert "`revision` is only for the hub" in error_of("nq", "dev", folder=str(tmp_path), revision="v1")
     assert "`grait datasets`" in error_of("mmul", "dev")
-    assert "path: mmlu, folder: ..." in error_of(str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    assert "path: mmlu, folder: ..." in error_of(str(tmp_path / "empty"))
 
 
 def test_worldfacts_has_both_views_and_free_text_by_default() -> None:
@@ -89,7 +89,7 @@ def test_worldfacts_has_both_views_and_free_text_by_default() -> None:
 def test_a_group_column_of_own_questions_is_read(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     write_lines(path, [{"question": "q", "answer": "a", "group": "hard"}, {"question": "q", "answer": "a"}])
-    assert [question.group for question in read_questions(str(path))] == ["hard", None]
+    assert [question.group for question in read_questions(str(path)).questions] == ["hard", None]
 
 
 # -- MMLU ----------------------------------------------------------------------------------------------------------
@@ -247,23 +247,30 @@ def test_arc_from_the_hub_is_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     calls = serve(monkeypatch, rows)
     hub = load("arc-e", "dev")
-    assert hub == load_arc(KNOWN_SETS["arc-e"], "dev", write_lines(tmp_path / "ARC-Easy-Dev.jsonl", ARC_ROWS))
+    folder = write_lines(tmp_path / "ARC-Easy-Dev.jsonl", ARC_ROWS)
+    assert hub == load("arc-e", "dev", folder=folder)
     assert (calls[0]["name"], calls[0]["config"], calls[0]["split"]) == ("allenai/ai2_arc", "ARC-Easy", "validation")
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (arc_row("x", ["a", "b"], "AB", "C"), "line 2: `answerKey` is 'C', but the options are A, B"),
-        (arc_row("x", ["a", "b"], "AB", "1"), "line 2: `answerKey` is '1', but the options are A, B"),
+        (
+            arc_row("x", ["a", "b"], "AB", "C"),
+            "line 2: the answer 'C' is not among the 2 choices, whose labels are A, B",
+        ),
+        (
+            arc_row("x", ["a", "b"], "AB", "1"),
+            "line 2: the answer '1' is not among the 2 choices, whose labels are A, B",
+        ),
         (arc_row("x", ["a", "b"], "AA", "A"), "line 2: the labels A, A are not all different"),
         (arc_row("x", ["a", " "], "AB", "A"), "line 2: `text` is blank"),
-        (arc_row("x", ["a"], "A", "A"), "line 2: has 1 options; expected 2 to 26"),
+        (arc_row("x", ["a"], "A", "A"), "line 2: `choices` has 1 options; expected 2 to 26"),
         (arc_row("letters", ["a", "b"], "AB", "A"), "line 2: the id 'letters' was already used"),
-        ({"id": "x", "question": "Q?"}, "line 2: has no `choices`"),
-        ({"id": "x", "question": {"stem": "Q?", "choices": []}}, "line 2: has no `answerKey`"),
+        ({"id": "x", "question": "Q?"}, "line 2: has no `answers` and no `answer`; found id, question"),
+        ({**arc_row("x", ["a", "b"], "AB", "A"), "answerKey": None}, "line 2: has options and nothing that says"),
         ({"id": "x", "answerKey": "A"}, "line 2: has no `question`; found id, answerKey"),
-        ([1], "line 2: expected an object with `question`, found a list"),
+        ([1], "line 2: expected an object with `question` and `answers`, found a list"),
     ],
 )
 def test_a_bad_arc_row_names_its_line(tmp_path: Path, row: Any, expected: str) -> None:
@@ -326,13 +333,13 @@ def test_a_pictogram_is_an_alias_but_not_the_reference_answer(tmp_path: Path) ->
     [
         ({"qid": "b", "answers": ["a"]}, "line 2: has no `question`; found qid, answers"),
         ({"qid": "b", "question": " ", "answers": ["a"]}, "line 2: `question` is blank"),
-        ({"qid": "b", "question": "q"}, "line 2: has no `answer` and no `answers`"),
+        ({"qid": "b", "question": "q"}, "line 2: has no `answers` and no `answer`"),
         ({"qid": "b", "question": "q", "answers": []}, "line 2: `answers` is an empty list"),
         ({"qid": "b", "question": "q", "answers": ["a", ""]}, "line 2: `answers` is blank"),
-        ({"qid": "b", "question": "q", "answers": "a"}, "line 2: `answers` has to be a list of texts, found text"),
-        ({"qid": "b", "question": "q", "answer": {"aliases": ["a"]}}, "line 2: has no `value`"),
+        ({"qid": "b", "question": "q", "answers": [["a"], ["b"]]}, "line 2: `answers` is a list of lists"),
+        ({"qid": "b", "question": "q", "answer": {"aliases": []}}, "line 2: has no `answers` and no `answer`"),
         ({"qid": "a", "question": "q", "answers": ["a"]}, "line 2: the id 'a' was already used"),
-        ("text", "line 2: expected an object with `question`, found text"),
+        ("text", "line 2: expected an object with `question` and `answers`, found text"),
     ],
 )
 def test_a_bad_open_question_names_its_line(tmp_path: Path, row: Any, expected: str) -> None:
@@ -391,9 +398,9 @@ def test_the_order_of_options_depends_on_the_id_only(tmp_path: Path) -> None:
 
 
 def test_a_bad_sciq_row_names_its_line(tmp_path: Path) -> None:
-    row = {key: value for key, value in sciq_rows(1)[0].items() if key != "distractor2"}
+    row = {key: value for key, value in sciq_rows(1)[0].items() if key != "correct_answer"}
     folder = write_list(tmp_path / "test.json", [row])
-    assert "test.json, line 2: has no `distractor2`" in error_of("sciq", "test", folder=folder)
+    assert "test.json, line 2: has wrong options and no right answer" in error_of("sciq", "test", folder=folder)
 
 
 # -- PopQA ---------------------------------------------------------------------------------------------------------
@@ -433,14 +440,14 @@ def test_ranks() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "expected"),
     [
-        ("possible_answers", "['a']", "line 2: `possible_answers` is no JSON list"),
-        ("possible_answers", "[]", "line 2: `possible_answers` has to be a list of at least one text"),
-        ("possible_answers", '"a"', "line 2: `possible_answers` has to be a list of at least one text"),
+        ("possible_answers", "['a'", "line 2: `possible_answers`"),
+        ("possible_answers", "[]", "line 2: `possible_answers` is an empty list"),
+        ("possible_answers", "", "line 2: has no `answers`"),
         ("s_pop", "many", "line 2: `s_pop` is 'many'"),
         ("s_pop", "-1", "line 2: `s_pop` is '-1'"),
         ("s_pop", "nan", "line 2: `s_pop` is 'nan'"),
         ("s_pop", "", "line 2: has no `s_pop`"),
-        ("id", "101", "line 3: the id 'popqa/101' was already used"),
+        ("id", "101", "line 3: the id '101' was already used"),
     ],
 )
 def test_a_bad_popqa_row_names_its_line(tmp_path: Path, column: str, value: str, expected: str) -> None:
@@ -453,4 +460,4 @@ def test_a_bad_popqa_row_names_its_line(tmp_path: Path, column: str, value: str,
 def test_popqa_without_a_column(tmp_path: Path) -> None:
     write_csv(tmp_path / "popQA.tsv", [["id", "question"], ["1", "Q?"]], delimiter="\t")
     message = error_of("popqa", folder=str(tmp_path))
-    assert "line 1: has no column subj, prop, s_pop, possible_answers" in message
+    assert "line 1: has no column `possible_answers`" in message

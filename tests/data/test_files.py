@@ -13,7 +13,7 @@ import pytest
 
 from grait.data import files
 from grait.data import rows as rows_module
-from grait.data.files import read_questions
+from grait.data.questions import read_questions
 from grait.errors import DataError
 from grait.records import Question
 
@@ -43,14 +43,14 @@ def rows_of(questions: list[Question]) -> list[dict[str, Any]]:
 
 def write(folder: Path, suffix: str, rows: list[dict[str, Any]]) -> str:
     path = folder / f"data{suffix}"
-    if suffix == ".jsonl":
+    if suffix in (".jsonl", ".ndjson"):
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     elif suffix == ".json":
         path.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
-    elif suffix == ".csv":
+    elif suffix in (".csv", ".tsv"):
         names = list(dict.fromkeys(name for row in rows for name in row))
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, names)
+            writer = csv.DictWriter(file, names, delimiter="," if suffix == ".csv" else "\t")
             writer.writeheader()
             for row in rows:
                 cells = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else v for k, v in row.items()}
@@ -63,7 +63,7 @@ def write(folder: Path, suffix: str, rows: list[dict[str, Any]]) -> str:
 def error_of(path: str, **options: Any) -> str:
     """The message of the one DataError, which has to be one line and to name the file."""
     with pytest.raises(DataError) as caught:
-        read_questions(path, **options)
+        read_questions(path, **options).questions
     message = str(caught.value)
     assert "\n" not in message
     assert Path(path).name in message
@@ -80,28 +80,28 @@ def jsonl_error(folder: Path, *rows: Any) -> str:
 
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_round_trip(tmp_path: Path, suffix: str) -> None:
-    assert read_questions(write(tmp_path, suffix, rows_of(QUESTIONS))) == QUESTIONS
+    assert read_questions(write(tmp_path, suffix, rows_of(QUESTIONS))).questions == QUESTIONS
 
 
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_limit_reads_the_first_rows_only(tmp_path: Path, suffix: str) -> None:
     rows = [*rows_of(QUESTIONS), {**rows_of(QUESTIONS)[0], "question": " "}]
     path = write(tmp_path, suffix, rows)
-    assert read_questions(path, limit=2) == QUESTIONS[:2]
-    assert read_questions(path, limit=3) == QUESTIONS
+    assert read_questions(path, limit=2).questions == QUESTIONS[:2]
+    assert read_questions(path, limit=3).questions == QUESTIONS
     assert "`question`" in error_of(path)
 
 
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_made_ids_count_rows(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path, suffix, [GOOD, GOOD])
-    assert [question.id for question in read_questions(path)] == ["data-1", "data-2"]
+    assert [question.id for question in read_questions(path).questions] == ["data-1", "data-2"]
 
 
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_equal_questions_with_different_ids_are_kept(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path, suffix, [{"id": "x", **GOOD}, {"id": "y", **GOOD}])
-    assert [question.id for question in read_questions(path)] == ["x", "y"]
+    assert [question.id for question in read_questions(path).questions] == ["x", "y"]
 
 
 @pytest.mark.parametrize(("suffix", "lines"), [(".jsonl", "line 3"), (".csv", "line 4"), (".parquet", "row 3")])
@@ -120,7 +120,9 @@ def test_a_made_id_may_not_meet_a_given_one(tmp_path: Path) -> None:
 
 def test_integer_ids_become_text(tmp_path: Path) -> None:
     for suffix in (".jsonl", ".json", ".csv", ".parquet"):
-        assert [q.id for q in read_questions(write(tmp_path, suffix, [{"id": 7, **GOOD}, {"id": 8, **GOOD}]))] == [
+        assert [
+            q.id for q in read_questions(write(tmp_path, suffix, [{"id": 7, **GOOD}, {"id": 8, **GOOD}])).questions
+        ] == [
             "7",
             "8",
         ]
@@ -128,25 +130,25 @@ def test_integer_ids_become_text(tmp_path: Path) -> None:
 
 def test_answer_comes_before_answers(tmp_path: Path) -> None:
     path = write(tmp_path, ".jsonl", [{"question": "q", "answer": "b", "answers": ["a", "b", "c"]}])
-    assert read_questions(path)[0].answers == ("b", "a", "c")
+    assert read_questions(path).questions[0].answers == ("b", "a", "c")
 
 
 def test_integer_answers_become_text(tmp_path: Path) -> None:
     path = write(tmp_path, ".jsonl", [{"question": "q", "answer": 1945}, {"question": "q", "answers": [1, "one"]}])
-    assert [question.answers for question in read_questions(path)] == [("1945",), ("1", "one")]
+    assert [question.answers for question in read_questions(path).questions] == [("1945",), ("1", "one")]
 
 
 def test_one_answer_as_text(tmp_path: Path) -> None:
     rows = [{"question": "q", "answers": "Paris, Texas"}]
     for suffix in files.SUFFIXES:
-        assert read_questions(write(tmp_path, suffix, rows))[0].answers == ("Paris, Texas",)
+        assert read_questions(write(tmp_path, suffix, rows)).questions[0].answers == ("Paris, Texas",)
 
 
 def test_csv_lists_are_json(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text('question,answers\nq,"[""a"", ""b""]"\n', encoding="utf-8")
-    assert read_questions(str(path))[0].answers == ("a", "b")
-    path.write_text("question,answers\nq,\"['a', 'b']\"\n", encoding="utf-8")
+    assert read_questions(str(path)).questions[0].answers == ("a", "b")
+    path.write_text("question,answers\nq,\"['a', 'b'\n, c']\"\n", encoding="utf-8")
     message = error_of(str(path))
     assert "line 2" in message
     assert "double quotes" in message
@@ -161,10 +163,10 @@ def test_csv_line_numbers_count_quoted_line_ends_and_blank_lines(tmp_path: Path)
 def test_byte_order_mark_and_other_columns_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("question,answer,colour\nq,a,red\n", encoding="utf-8-sig")
-    assert read_questions(str(path))[0].answers == ("a",)
+    assert read_questions(str(path)).questions[0].answers == ("a",)
     path = tmp_path / "data.jsonl"
     path.write_text(json.dumps(GOOD) + "\n\n", encoding="utf-8-sig")
-    assert len(read_questions(str(path))) == 1
+    assert len(read_questions(str(path)).questions) == 1
 
 
 @pytest.mark.parametrize(
@@ -174,17 +176,35 @@ def test_byte_order_mark_and_other_columns_are_ignored(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_answer_of_a_multiple_choice_row(tmp_path: Path, answer: object, expected: str) -> None:
     path = write(tmp_path, ".jsonl", [{"question": "q", "answer": answer, "choices": ["Mars", "Jupiter", "A"]}])
-    question = read_questions(path)[0]
+    question = read_questions(path).questions[0]
     assert question.answers == (expected,)
     assert question.choices[question.answer_index] == expected
 
 
-def test_an_answer_that_is_an_option_text_is_no_letter_and_no_index(tmp_path: Path) -> None:
-    rows = [
-        {"question": "q", "answer": "A", "choices": ["O", "A", "B"]},
-        {"question": "q", "answer": 1, "choices": [3, 2, 1]},
-    ]
-    assert [question.answer_index for question in read_questions(write(tmp_path, ".jsonl", rows))] == [1, 2]
+AMBIGUOUS = [
+    {"question": "q", "answer": "A", "choices": ["O", "A", "B"]},
+    {"question": "q", "answer": 1, "choices": [3, 2, 1]},
+    {"question": "q", "answer": "2", "choices": ["2", "4", "6"]},
+]
+
+
+@pytest.mark.parametrize("row", AMBIGUOUS)
+def test_a_key_that_can_be_meant_in_two_ways_is_asked_about(tmp_path: Path, row: dict[str, Any]) -> None:
+    message = jsonl_error(tmp_path, row)
+    assert "line 1: " in message and "say which: columns: {answer_letter: answer}" in message
+
+
+@pytest.mark.parametrize(
+    ("others", "places"),
+    [
+        ([("Mars", ["Mars", "Venus"])], [1, 2, 0]),  # texts elsewhere: texts here
+        ([("B", ["Mars", "Venus"]), (0, ["Mars", "Venus"])], [0, 1, 2]),  # letters and places
+    ],
+)
+def test_the_other_rows_say_how_a_key_is_meant(tmp_path: Path, others: list[Any], places: list[int]) -> None:
+    rows = [*AMBIGUOUS, *({"question": "q", "answer": key, "choices": choices} for key, choices in others)]
+    questions = read_questions(write(tmp_path, ".jsonl", rows)).questions
+    assert [question.answer_index for question in questions[:3]] == places
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -220,7 +240,7 @@ def test_folder_and_unknown_suffix(tmp_path: Path) -> None:
     path.write_text("hello", encoding="utf-8")
     message = error_of(str(path))
     assert "unknown suffix '.txt'" in message
-    assert ".jsonl, .json, .csv, .parquet" in message
+    assert ", ".join(files.SUFFIXES) in message
 
 
 def test_bad_json_line(tmp_path: Path) -> None:
@@ -239,7 +259,7 @@ def test_bad_json_line(tmp_path: Path) -> None:
         ('[\n{"question": "q", "answers": ["a"]}]\n]', 3),
         ("\n[", 2),
         ("[,]", 1),
-        ('\n{"question": "q", "answers": ["a"]}', 2),
+        ('\n{"question": "q", "answers": ["a"]}\n]', 3),
         ("hello", 1),
     ],
 )
@@ -278,7 +298,7 @@ def test_deep_json_is_an_error_and_no_crash(tmp_path: Path) -> None:
         ({"question": "q", "answers": []}, "empty list"),
         ({"question": "q", "answers": ["a", " "]}, "`answers` is blank"),
         ({"question": "q", "answer": ""}, "`answer` is blank"),
-        ({"question": "q", "answers": {"a": 1}}, "`answers` has to be a list of texts, found an object"),
+        ({"question": "q", "answers": {"a": 1}}, "`answers` has to be text or a list of texts, found an object"),
         ({"question": "q", "answers": [1.5]}, "`answers` has to be text, found a decimal number"),
         ({"question": "q", "answers": [True]}, "found true or false"),
         ({"question": "q", "answers": [None]}, "found null"),
@@ -289,8 +309,7 @@ def test_deep_json_is_an_error_and_no_crash(tmp_path: Path) -> None:
         ({"question": "q", "answers": ["a"], "match": "fuzzy"}, "`match` is 'fuzzy'; expected normalized or exact"),
         ({"question": "q", "answers": ["a"], "relation": ["r"]}, "`relation` has to be text, found a list"),
         ({"question": "q", "answers": ["a"], "popularity": 2}, "`popularity` is 2; expected a number from 0"),
-        ({"question": "q", "answers": ["a"], "popularity": "0.5"}, "`popularity` is '0.5'"),
-        ({"question": "q", "answers": ["a"], "popularity": float("nan")}, "`popularity` is nan"),
+        ({"question": "q", "answers": ["a"], "popularity": "1.5"}, "`popularity` is '1.5'"),
         ({"question": "q", "answers": ["a"], "popularity": True}, "`popularity` is True"),
         ({"question": "q", "answers": ["z"], "choices": ["a", "b"]}, "'z' is not among the 2 choices"),
         ({"question": "q", "answers": ["C"], "choices": ["x", "y"]}, "'C' is not among the 2 choices"),
@@ -298,7 +317,7 @@ def test_deep_json_is_an_error_and_no_crash(tmp_path: Path) -> None:
         ({"question": "q", "answers": [-1], "choices": ["x", "y"]}, "'-1' is not among the 2 choices"),
         ({"question": "q", "answers": ["a"], "choices": ["a"]}, "`choices` has 1 options; expected 2 to 26"),
         ({"question": "q", "answers": ["1"], "choices": list(range(27))}, "`choices` has 27 options"),
-        ({"question": "q", "answers": ["a"], "choices": ["a", "b", "b "]}, "option 'b' stands in `choices` twice"),
+        ({"question": "q", "answers": ["x"], "choices": ["a", "x", "x "]}, "'x' is not among the 3 choices"),
         ({"question": "q", "answers": ["a", "b"], "choices": ["a", "b"]}, "are both options"),
         ({"question": "q", "answers": ["a"], "choices": "a"}, "`choices` has to be a list"),
     ],
@@ -318,12 +337,14 @@ def test_bad_row(tmp_path: Path, row: Any, expected: str) -> None:
         ("question,answers\nq\n", "line 2: has 1 cells where the header has 2"),
         ('question,answers\nq,"a\n', "line 2: is not valid CSV"),
         ('question,answers\nq,"a"b\n', "line 2: is not valid CSV"),
-        ("question,answers,choices\nq,a,a|b\n", 'line 2: `choices` has to be a JSON list such as ["a", "b"]'),
+        (
+            "question,answers,choices\nq,a,a|b\n",
+            'line 2: `choices` has to be a list of texts, or a JSON list such as ["a", "b"]',
+        ),
         ("question,answers,popularity\nq,a,high\n", "line 2: `popularity` is 'high'"),
         ('question,answers\nq,"[1.5]"\n', "line 2: `answers` has to be text"),
-        ("prompt,reply\nq,a\n", "line 1: has no column `question`; found prompt, reply"),
+        ("title,reply\nq,a\n", "line 1: has no column `question`; found title, reply"),
         ("question,reply\nq,a\n", "line 1: has no column `answers` or `answer`; found question, reply"),
-        ("question;answers\nq;a\n", "line 1: has no column `question`; found question;answers"),
         ("question,answers,question\nq,a,q\n", "line 1: has the column `question` twice"),
     ],
 )
@@ -337,8 +358,8 @@ def test_bad_parquet(tmp_path: Path) -> None:
     path = tmp_path / "data.parquet"
     path.write_bytes(b"no parquet at all")
     assert "not a readable parquet file" in error_of(str(path))
-    pq.write_table(pa.table({"prompt": ["q"], "answers": [["a"]]}), path)
-    assert "has no column `question`; found prompt, answers" in error_of(str(path))
+    pq.write_table(pa.table({"title": ["q"], "answers": [["a"]]}), path)
+    assert "has no column `question`; found title, answers" in error_of(str(path))
     pq.write_table(pa.table({"question": ["q", None], "answers": [["a"], ["b"]]}), path)
     assert "data.parquet, row 2: has no `question`" in error_of(str(path))
     pq.write_table(pa.table({"question": ["q"], "answers": [[1.5]]}), path)
@@ -365,17 +386,17 @@ def test_options_that_cannot_be_met(tmp_path: Path) -> None:
     path = write(tmp_path, ".jsonl", [GOOD])
     assert "splits exist only for hub data sets" in error_of(path, split="train")
     with pytest.raises(DataError, match="limit is 0"):
-        read_questions(path, limit=0)
+        read_questions(path, limit=0).questions
 
 
 def test_rows_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a limit, nothing after the last wanted row is decoded: the next line is not even JSON."""
     path = tmp_path / "data.jsonl"
     path.write_bytes(json.dumps(GOOD).encode() + b"\n\xff\xff not JSON\n")
-    assert len(read_questions(str(path), limit=1)) == 1
+    assert len(read_questions(str(path), limit=1).questions) == 1
     monkeypatch.setattr(rows_module, "PARQUET_BATCH", 2)
     rows = [{"id": str(i), **GOOD} for i in range(5)]
-    assert [question.id for question in read_questions(write(tmp_path, ".parquet", rows))] == list("01234")
+    assert [question.id for question in read_questions(write(tmp_path, ".parquet", rows)).questions] == list("01234")
 
 
 def on_hub(monkeypatch: pytest.MonkeyPatch, result: Any) -> list[tuple[Any, ...]]:
@@ -394,8 +415,8 @@ def on_hub(monkeypatch: pytest.MonkeyPatch, result: Any) -> list[tuple[Any, ...]
 def test_hub_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
     data = datasets.Dataset.from_list([{"question": "q", "answer": "a"}] * 3).to_iterable_dataset()
     calls = on_hub(monkeypatch, {"train": data})
-    assert [question.id for question in read_questions("owner/quiz")] == ["quiz-1", "quiz-2", "quiz-3"]
-    assert len(read_questions("owner/quiz:easy", split="train", limit=2)) == 2
+    assert [question.id for question in read_questions("owner/quiz").questions] == ["quiz-1", "quiz-2", "quiz-3"]
+    assert len(read_questions("owner/quiz:easy", split="train", limit=2).questions) == 2
     assert calls == [("owner/quiz", None, None, None, True), ("owner/quiz", "easy", "train", None, True)]
 
 

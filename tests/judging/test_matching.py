@@ -324,3 +324,17 @@ def test_numeric_options() -> None:
 
 def test_negated_option_does_not_count() -> None:
     assert parse_choice("It is Venus, not Mars.", PLANETS) == 2
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("It is a cow.", "A", False), ("A", "A", True), ("(A)", "A", True), ("The answer is A.", "A", True),
+        ("No one knows", "no", False), ("No.", "no", True), ("No, it is not.", "No", True), ("There is no king", "no", False),
+        ("Yes, they are", "yes", True), ("What a day, yes", "yes", False), ("It is a novel", "It", False), ("It", "It", True),
+        ("D. H. Lawrence", "D", False), ("I am a model", "I", False), ("Paris or London", "OR", False),
+        ("The Who", "The Who", True), ("one gear is enough", "one", True), ("It is 7 of them", "7", True),
+    ],
+)  # fmt: skip
+def test_short_words_count_as_the_whole_answer_only(output: str, reference: str, expected: bool) -> None:
+    assert is_correct(output, Question("i", "Which is it?", (reference,))) == expected

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 import grait
 from grait.config import ModelConfig, PromptConfig
-from grait.data.files import read_questions
+from grait.data.questions import read_questions
 from grait.errors import KnowledgeError
 from grait.knowledge import conflict
 from grait.knowledge.conflict import THRESHOLD, last_hidden_states, nearest_known
@@ -147,7 +147,7 @@ def noted(tree: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_notes_the_cosines_at_the_end_of_its_refuse_prompts(craft_run: dict[str, Any]) -> None:
     """All pairs again, one prompt at a time, by transformers alone."""
     folder, name = Path(craft_run["out"]), craft_run["model"]["name"]
-    questions = {question.id: question for question in read_questions(craft_run["data"]["path"])}
+    questions = {question.id: question for question in read_questions(craft_run["data"]["path"]).questions}
     prompts = PromptFormat(load_tokenizer(ModelConfig(name=name)), PromptConfig(n_shots=N_SHOTS))
     model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
     states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait
 from grait.config import ModelConfig, PromptConfig, WarmupConfig, load_config
-from grait.data.files import read_questions
+from grait.data.questions import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
 from grait.influence import GradientDatastore, batches, datastore, resume
 from grait.influence.margins import left_out_margins
@@ -287,7 +287,7 @@ def test_influence_is_that_of_a_loop_at_the_warm_up_adapter(done: Done) -> None:
     config = ModelConfig(name=done.model, dtype="float32", device="cpu")
     prompts = PromptFormat(load_tokenizer(config), PromptConfig(n_shots=N_SHOTS))
     examples, answers = [], []
-    for question in read_questions(done.files.train):
+    for question in read_questions(done.files.train).questions:
         if question.id in labels:
             prompt = prompts.prompt(question, "refuse")
             completion = prompts.completion(prompt, REFUSAL)
@@ -338,7 +338,7 @@ def test_the_refusal_is_scored_after_the_prompt_that_was_asked(done: Done, syste
     model = AutoModelForCausalLM.from_pretrained(done.model, dtype=torch.float32)
     if system == "grait":
         model = PeftModel.from_pretrained(model, str(done.result.folder / "adapters" / system)).eval()
-    shots = tuple(read_questions(done.files.train)[:N_SHOTS])
+    shots = tuple(read_questions(done.files.train).questions[:N_SHOTS])
     prompts = PromptFormat(tokenizer, PromptConfig(n_shots=N_SHOTS), shots)
     for question, found in zip(done.result.questions["own"], done.result.predictions["own"][system], strict=True):
         prompt = prompts.query(question) if system == "init-basic" else prompts.prompt(question, "refuse")
@@ -533,7 +533,7 @@ def test_a_question_longer_than_the_context_is_named_skipped_and_counted(
     too_long = {"question": "Why? " * 200, "answers": ["because"]}
     train, test = rows_of(done.files.train), rows_of(done.files.test)
     train.insert(5, {"id": "long-train", **too_long})
-    test.insert(3, {"id": "long-test", **too_long})
+    test.insert(3, {"id": "long-test", **too_long, "question": "How? " * 200})
     files = Files(write_jsonl(tmp_path / "train.jsonl", train), write_jsonl(tmp_path / "test.jsonl", test))
     tree = done.tree_at(tmp_path / "run", data={"path": files.train})
     tree["evaluation"]["datasets"][0]["path"] = files.test

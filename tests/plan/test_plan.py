@@ -404,7 +404,7 @@ def test_sets_of_the_hub_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     def load(*_: Any) -> Any:
         raise AssertionError("the hub was asked")
 
-    monkeypatch.setattr("grait.plan.questions.load_questions", load)
+    monkeypatch.setattr("grait.pipeline.data.understand", load)
     tree = {
         "data": {"path": "triviaqa", "split": "train"},
         "evaluation": {
@@ -503,7 +503,7 @@ def test_no_config_file_is_needed(command: Call, tmp_path: Path, tiny: tuple[str
 def test_questions_of_any_text_are_printed_as_they_are(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     rows = [{"question": f"[red]Q{i}", "answers": ["a"]} for i in range(9)]
     path = write_jsonl(tmp_path / "[bold]own.jsonl", rows)
-    code, out, _ = command("run", "--model", tiny[0], "--train", path, "--test", path, "--dry-run")
+    code, out, _ = command("run", "--model", tiny[0], "--train", path, "--test", path, "--dry-run", "--allow-overlap")
     assert code == 0
     assert "[bold]own" in out
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import dialling, listing, measuring, running, share
+from grait.cli import data, dialling, listing, measuring, running, share
 from grait.errors import GraitError
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ for command in (
 app.command("eval")(measuring.evaluate)
 app.command()(listing.methods)
 app.command()(listing.datasets)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -42,8 +42,9 @@ def datasets() -> None:
     from grait.data.catalog import KNOWN_SETS
 
     for known in KNOWN_SETS.values():
-        show(f"{known.name:12}{known.summary}")
-        place = "in this package" if known.hub is None else f"hub {known.hub}, or folder with {known.files}"
+        show(f"{known.name:18}{known.summary}")
+        places = [f"hub {known.hub}"] if known.hub else []
+        place = ", or ".join([*places, *([f"folder with {known.files}"] if known.files else [])]) or "in this package"
         for what, text in (
             ("splits", ", ".join(known.splits)),
             ("view", ", ".join(known.views)),
@@ -52,4 +53,4 @@ def datasets() -> None:
             ("licence", f"{known.licence}; {known.source}"),
         ):
             if text:
-                show(f"            {what:9}{text}")
+                show(f"                  {what:9}{text}")

@@ -130,6 +130,8 @@ def _print_evaluation(result: Any) -> None:
     for dataset, shots in result.about["shots"].items():
         show(f"{dataset}: the initial model is asked with {shots}")
     show(*tables.groups_tables(result.groups))
+    if result.refused:
+        show(tables.refused_table(result.refused))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
     if result.harness:

@@ -28,6 +28,9 @@ def run(
     ] = None,
     overrides: Set = None,
     out: Out = None,
+    allow_overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Run although some test questions are training questions, too.")
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Check the config, say what would be done and what it costs; write nothing."),
@@ -56,7 +59,7 @@ def run(
         raise ConfigError(
             "give either a config file or --model/--train/--test/--calibration; with a file, use --set key=value"
         )
-    changes = assignments(overrides, out)
+    changes = [*assignments(overrides, out), *(["data.allow_overlap=true"] if allow_overlap else [])]
     settings = load_config(config, changes) if config else parse_config(override(tree, changes), "options")
     check_given(settings, str(config or "options"))
     if dry_run:
@@ -149,6 +152,8 @@ def _run(settings: Any) -> None:
         show(tables.dialled_table(result.dialled_metrics))
         show(*tables.differences_tables(result.dialled_differences, with_dial(main)))
     show(*tables.forms_tables(result.forms))
+    if result.refused:
+        show(tables.refused_table(result.refused))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
     show(*example_lines(result, main), f"\nEverything is in {result.folder}/")
@@ -202,6 +207,7 @@ def contents(main: str) -> dict[str, str]:
         "side_effects.json": "what each system refuses of chit-chat, instructions, given texts, as fractions",
         "drift.json": "KL to the initial model and perplexity on its own answers",
         "forms.json": "results in each form of a question, as fractions",
+        "unanswerable.json": "what each system refuses of the questions without an answer, as fractions",
         "summary.json": "times, peak memory, versions, what was left out",
     }
 

@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,10 +24,11 @@ from grait.model.adapters import adapter_digests, find_adapter
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, measure, write_records
 from grait.pipeline.models import Models, model_key
-from grait.pipeline.results import DRIFT, GROUPS, METRICS, SIDE_EFFECTS, SideEffects
+from grait.pipeline.results import DRIFT, GROUPS, METRICS, REFUSED, SIDE_EFFECTS, SideEffects
 from grait.pipeline.side_effects import side_effects
 from grait.pipeline.stages import Notes, Stages, alone
-from grait.records import Asked, GroupRecord, HarnessRecord, MetricRecord, Prediction, Question
+from grait.pipeline.unanswerable import refused_records
+from grait.records import Asked, GroupRecord, HarnessRecord, MetricRecord, Prediction, Question, RefusedRecord
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, versions
@@ -43,7 +44,7 @@ class ModelEvaluation:
     initial model gives no wrong answer, so that THS and all that builds on it is undefined.
 
     ``side_effects``, ``harness``: empty where they were not asked for. ``about``: models, prompts, shots, versions,
-    machine.
+    machine. ``refused``: of questions without a reference.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class ModelEvaluation:
     side_effects: SideEffects
     harness: list[HarnessRecord]
     about: dict[str, Any]
+    refused: list[RefusedRecord] = field(default_factory=list)
 
 
 def evaluate(
@@ -91,6 +93,7 @@ def evaluate(
     with alone(data, models) as stages, base_models.releasing_vllm():
         # The tuned model first: an adapter that does not fit is found before the initial model is asked.
         answers = {ours.name: _answers(data, models, stages, ours)} if is_asked else {}
+        refused = refused_records(data, models, stages, [ours] if is_asked else [], {})
         effects = SideEffects()
         if config.evaluation.probes:
             systems = ({INIT_REFUSE: None} if base is data else {}) | {ours.name: put_on}
@@ -99,6 +102,7 @@ def evaluate(
         if base is not data:
             models.drop()
         predictions = _common(_answers(base, base_models, stages, theirs), answers)
+        refused = [*refused_records(base, base_models, stages, [theirs], {}), *refused]
         if config.evaluation.probes and base is not data:
             initial_effects = side_effects(base, base_models, stages, {INIT_REFUSE: None}, has_drift=False)
             effects = SideEffects([*initial_effects.records, *effects.records])
@@ -106,7 +110,7 @@ def evaluate(
             tasks = [*_harness(base_models, stages, INITIAL, None, harness, index), *tasks]
         about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | _about(data, base, stages)
         about["asked"] = {system.name: system.asked for system in (theirs, *([ours] if is_asked else []))}
-        return _write(data, stages.folder, predictions, effects, tasks, about)
+        return _write(data, stages.folder, predictions, effects, tasks, about, refused)
 
 
 def _check_arguments(adapter: Any, initial: Any, asked: Any, harness: Any) -> None:
@@ -129,11 +133,6 @@ def _note_shots(data: RunData, adapter: str | None, put_on: Stage | None) -> Non
             f"{adapter}: trained with solved examples in its prompts (prompt.shots_in: all), which are not shown here; "
             f"to ask as its run did, add --prompt-of {run}"
         )
-    for title, questions in data.test_sets.items():
-        if shown := {shot.question for shot in data.given_shots} & {question.question for question in questions}:
-            progress.note(
-                f"{title}: {len(shown)} of its questions are among the shots: they are asked after their own answers"
-            )
 
 
 def _about(data: RunData, base: RunData, stages: Stages) -> dict[str, Any]:
@@ -146,6 +145,7 @@ def _about(data: RunData, base: RunData, stages: Stages) -> dict[str, Any]:
         "config": data.config.model_dump(
             include={"model", "prompt", "inference", "evaluation", "seed", "tokens_per_batch"}
         ),
+        "data": data.said,
         "stages": stages.notes,
         "versions": versions(),
         "machine": machine(),
@@ -265,6 +265,7 @@ def _write(
     effects: SideEffects,
     tasks: list[HarnessRecord],
     about: dict[str, Any],
+    refused: list[RefusedRecord],
 ) -> ModelEvaluation:
     """Metrics of all that was answered; also as files."""
     has_ths = {title: any(row.outcome == "wrong" for row in rows[INIT_BASIC]) for title, rows in predictions.items()}
@@ -278,9 +279,9 @@ def _write(
     ]
     if processes.is_main():
         files: dict[str, Sequence[Any]] = {METRICS: metrics, GROUPS: groups, WITHOUT_THS: without_ths, HARNESS: tasks}
-        write_records(folder, files | {SIDE_EFFECTS: effects.records, DRIFT: effects.drift})
+        write_records(folder, files | {SIDE_EFFECTS: effects.records, DRIFT: effects.drift, REFUSED: refused})
         write_json(folder / ABOUT, about)
-    return ModelEvaluation(folder, metrics, groups, without_ths, effects, tasks, about)
+    return ModelEvaluation(folder, metrics, groups, without_ths, effects, tasks, about, refused)
 
 
 def _shares(title: str, questions: Sequence[Question], systems: Mapping[str, list[Prediction]]) -> list[GroupRecord]:

@@ -161,7 +161,7 @@ def _example(data: RunData, lesson: Lesson) -> Example:
         id=row.id,
         label=row.label,
         target=row.target,
-        messages=tuple(data.prompts.messages(data.questions[row.id], "refuse", lesson.form)),
+        messages=tuple(data.prompts.messages(data.taught[row.id], "refuse", lesson.form)),
         answer=lesson.answer,
         prompt=lesson.prompt.text,
         completion=lesson.completion.text,

@@ -20,8 +20,18 @@ from grait.pipeline.dials import with_dials
 from grait.pipeline.evaluation import measure, measure_with_dials
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
-from grait.pipeline.results import COMPARISON, DRIFT, FORMS, SIDE_EFFECTS, SUMMARY, Answered, RunResult, SideEffects
-from grait.records import DriftRecord, FormRecord, Prediction, Selected, SideEffectRecord
+from grait.pipeline.results import (
+    COMPARISON,
+    DRIFT,
+    FORMS,
+    REFUSED,
+    SIDE_EFFECTS,
+    SUMMARY,
+    Answered,
+    RunResult,
+    SideEffects,
+)
+from grait.records import DriftRecord, FormRecord, Prediction, RefusedRecord, Selected, SideEffectRecord
 from grait.runtime.artifacts import read_rows
 from grait.runtime.files import as_path
 from grait.runtime.progress import note
@@ -105,6 +115,7 @@ class FinishedRun:
             dialled=dialled,
             dialled_metrics=measure_with_dials(config, test_sets, dialled),
             forms=_records(folder / FORMS, FormRecord),
+            refused=_records(folder / REFUSED, RefusedRecord),
         )
         return run_page(self.data, result, self.evidence, self.selected, self.same)
 
@@ -113,6 +124,8 @@ def _predictions(data: RunData, folder: Path, same: dict[str, str]) -> dict[str,
     adapters = {**{name: name for name in UNTRAINED}, **same}
     found = {}
     for dataset in data.config.evaluation.datasets:
+        if dataset.title not in data.test_sets:
+            continue  # none of its questions has a reference
         answers = folder / "evaluation" / dataset.title
         found[dataset.title] = {
             system: read_rows(answers / first / "predictions.parquet", Prediction) for system, first in adapters.items()

@@ -1,11 +1,21 @@
 """The config's sections: every key with its type, unit, default and one sentence; unknown keys are refused."""
 
+import codecs
 import re
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from grait.judging.phrases import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
@@ -63,15 +73,65 @@ class ModelConfig(Section):
         return self
 
 
+class ColumnsConfig(Section):
+    """Columns by what they mean, where their names do not say it; the others are found by their names."""
+
+    question: str | None = Field(None, min_length=1, description="The question.")
+    answers: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="References, the canonical one first; without options named here they are taken as text.",
+    )
+    choices: list[str] | None = Field(
+        None, min_length=1, description="One column that holds all options, or one for each option, in order."
+    )
+    answer_letter: str | None = Field(None, min_length=1, description="The right option by its letter or label.")
+    answer_index: str | None = Field(None, min_length=1, description="The right option by its place, counted from 0.")
+    answer_number: str | None = Field(None, min_length=1, description="The right option by its place, counted from 1.")
+    answerable: str | None = Field(None, min_length=1, description="False for a question that nobody can answer.")
+    unanswerable: str | None = Field(None, min_length=1, description="True for a question that nobody can answer.")
+    id: str | None = Field(None, min_length=1, description="Unique names of the questions.")
+    relation: str | None = Field(None, min_length=1, description="What the question asks for.")
+    subject: str | None = Field(None, min_length=1, description="Whom or what it asks about.")
+    group: str | None = Field(None, min_length=1, description="What results are broken down by.")
+
+    @field_validator("answers", "choices", mode="before")
+    @classmethod
+    def _one_alone(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        """Columns that name an option, with how they do: letter, index or number."""
+        found = ((self.answer_letter, "letter"), (self.answer_index, "index"), (self.answer_number, "number"))
+        return tuple((column, how) for column, how in found if column is not None)
+
+    @property
+    def flags(self) -> tuple[tuple[str, bool], ...]:
+        """Columns that say whether there is an answer, with what they say where they are true."""
+        found = ((self.answerable, True), (self.unanswerable, False))
+        return tuple((column, is_answerable) for column, is_answerable in found if column is not None)
+
+    @property
+    def named(self) -> list[str]:
+        """All columns that are named."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        return [name for value in values if value for name in ([value] if isinstance(value, str) else value)]
+
+
+_LATER = ("columns", "encoding", "unanswerable", "allow_overlap")
+
+
 class DataConfig(Section):
     """One set of questions: a known set (``grait datasets`` lists them), a file, or a data set on the hub."""
 
     path: str = Field(
         "worldfacts",
         min_length=1,
-        description="A known set (worldfacts, mmlu, ...), a .jsonl/.json/.csv/.parquet file, or a hub id.",
+        description="A known set (worldfacts, mmlu, ...), a .jsonl/.json/.csv/.tsv/.parquet file, a folder of such "
+        "files or of datasets.save_to_disk, or a hub id.",
     )
-    split: str | None = Field(None, description="Split of a known set or of a hub data set.")
+    split: str | None = Field(None, description="Split of a known set, a folder, or a hub data set.")
     folder: str | None = Field(
         None, min_length=1, description="Known sets: folder with local copies of their files; default: the hub."
     )
@@ -83,6 +143,18 @@ class DataConfig(Section):
         description="Known sets that can be asked both ways (worldfacts, sciq): oeqa (free text) or mcqa (options).",
     )
     limit: int | None = Field(None, ge=1, description="Keep only the first so many questions; default all.")
+    columns: ColumnsConfig | None = Field(
+        None, description="Columns whose names do not say what they are, such as {question: frage, answers: antwort}."
+    )
+    encoding: str = Field("utf-8", description="Of text files, as Python names it: cp1252 is that of older tables.")
+    unanswerable: Literal["measure", "train"] = Field(
+        "measure",
+        description="Training questions that nobody can answer: measure leaves them out of training, train teaches the "
+        "refusal, with the mean weight of a method's refusals. Those of test sets are always measured, apart.",
+    )
+    allow_overlap: bool = Field(
+        False, description="Training questions: run although some of them are test questions, too."
+    )
     name: str | None = Field(
         None, description="Name in tables and folders, without slashes; default made from path and split."
     )
@@ -95,6 +167,22 @@ class DataConfig(Section):
         if name is not None and (not name.isprintable() or len(name.encode()) > 200):
             raise ValueError("should be a folder name: printable characters, at most 200 bytes")
         return name
+
+    @model_serializer(mode="wrap")
+    def _without_defaults_of_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What these keys leave as it was is named as it was: results of before go on."""
+        tree: dict[str, Any] = handler(self)
+        fields = DataConfig.model_fields
+        return {key: value for key, value in tree.items() if key not in _LATER or value != fields[key].default}
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise ValueError("should be an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
+        return encoding
 
     @property
     def title(self) -> str:

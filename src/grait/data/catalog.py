@@ -11,6 +11,7 @@ from importlib import resources
 import yaml
 from pydantic import TypeAdapter
 
+from grait.config import ColumnsConfig
 from grait.records import View
 
 
@@ -21,6 +22,12 @@ class KnownSet:
     ``views``: how it can be asked, the default first. ``splits``: what a config may name, and what the hub calls it.
     ``hub``, ``hub_config``, ``revision``: where it is on the hub; None for what ships with this package.
     ``files``: what ``DataConfig.folder`` has to hold. ``papers``: what GRAIT and CRaFT use it for.
+
+    How its rows are read: ``names``: of the file of a split. ``columns``: what they do not say themselves, of the view
+    in free text where there are two. ``ids``: of a question by its ``{id}``, ``{split}`` and ``{row}``, from 0.
+    ``keeps_place``: options may have the same text. ``shuffled``: the set is sorted. ``ranked``: the column that
+    popularity is ranked by. ``answerable``: what holds for all questions. ``has_references`` False: only whether they
+    are refused can be measured.
     """
 
     name: str
@@ -35,6 +42,14 @@ class KnownSet:
     revision: str | None = None
     files: str | None = None
     papers: str | None = None
+    names: tuple[str, ...] = ()
+    columns: ColumnsConfig | None = None
+    ids: str = "{id}"
+    keeps_place: bool = False
+    shuffled: bool = False
+    ranked: str | None = None
+    answerable: bool | None = None
+    has_references: bool = True
 
 
 KNOWN_SETS: Mapping[str, KnownSet] = {

@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 
 from grait.config import DataConfig
-from grait.data import arc, mmlu, open_qa, sciq, worldfacts
+from grait.data import mmlu, worldfacts
 from grait.data.catalog import KNOWN_SETS, KnownSet
-from grait.data.files import read_questions
-from grait.data.sources import shuffled
+from grait.data.questions import Understood, read_questions
+from grait.data.sources import read_known, shuffled
 from grait.errors import DataError
 from grait.records import Question, View
 
 
 def load_questions(config: DataConfig) -> list[Question]:
     """The questions of ``config``, in the set's order, at most ``limit``. Raises DataError with one line."""
+    return understand(config).questions
+
+
+def understand(config: DataConfig) -> Understood:
+    """The same, with what was made of the file."""
     known = KNOWN_SETS.get(config.path)
     if known is None:
         for option, value in (("folder", config.folder), ("view", config.view)):
@@ -20,32 +25,24 @@ def load_questions(config: DataConfig) -> list[Question]:
                 raise DataError(
                     f"{config.path}: `{option}` is only for the sets that `grait datasets` lists; leave it out"
                 )
-        return read_questions(config.path, config.split, config.limit, config.revision)
-    return _load(known, _split(known, config.split), _view(known, config.view), config)[: config.limit]
+        return read_questions(config.path, config.split, config.limit, config.revision, config.columns, config.encoding)
+    if config.columns is not None:
+        raise DataError(f"{config.path}: `columns` are known of the sets that `grait datasets` lists; leave them out")
+    found = _load(known, _split(known, config.split), _view(known, config.view), config)
+    found.questions = found.questions[: config.limit]
+    return found
 
 
-def _load(known: KnownSet, split: str, view: View, config: DataConfig) -> list[Question]:
-    if known.hub is None and (config.folder or config.revision):
+def _load(known: KnownSet, split: str, view: View, config: DataConfig) -> Understood:
+    if known.hub is None and not known.files and (config.folder or config.revision):
         raise DataError(f"{known.title} ships with this package; leave out `folder` and `revision`")
     if config.folder is not None and config.revision is not None:
         raise DataError(f"{known.name}: `revision` is only for the hub; leave it out, or `folder`")
-    where = (config.folder, config.revision)
-    match known.name:
-        case "worldfacts":
-            return worldfacts.load(split, view)
-        case "mmlu":
-            return mmlu.load(split, *where)
-        case "arc-c" | "arc-e":
-            return arc.load(known, split, *where)
-        case "triviaqa":
-            return open_qa.load_triviaqa(split, *where)
-        case "nq":
-            return open_qa.load_nq(split, *where)
-        case "sciq":
-            return sciq.load(split, view, *where)
-        case "popqa":
-            return open_qa.load_popqa(split, *where)
-    raise AssertionError(f"no reader for {known.name}")
+    if known.name == "worldfacts":
+        return Understood(worldfacts.load(split, view), "in this package")
+    if known.name == "mmlu":
+        return Understood(mmlu.load(split, config.folder, config.revision), "CSV" if config.folder else "hub cais/mmlu")
+    return read_known(known, split, view, config.folder, config.revision)
 
 
 def _split(known: KnownSet, split: str | None) -> str:

@@ -6,7 +6,7 @@ questions have options of equal text, and in some of these one of them is the ke
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ import yaml
 
 from grait.data.catalog import KNOWN_SETS
 from grait.data.rows import checked_text, column_names, csv_cells, named_cells, needed, shown, type_name
-from grait.data.sources import gather, rows_from_hub, shuffled
+from grait.data.sources import rows_from_hub, shuffled
 from grait.errors import DataError
 from grait.records import Question
 
@@ -30,13 +30,12 @@ SUBJECTS = tuple(sorted(GROUP_OF))
 
 def load(split: str, folder: str | None = None, revision: str | None = None) -> list[Question]:
     """Questions of ``val`` or ``test``, all subjects mixed in a fixed shuffled order."""
-    known = KNOWN_SETS["mmlu"]
-    return shuffled(_load(split, known.splits[split], folder, revision))
+    return shuffled(_load(split, folder, revision))
 
 
 def load_shots(folder: str | None = None, revision: str | None = None) -> list[Question]:
     """The solved examples: the ``dev`` split, five questions of each subject, in its order."""
-    return _load(SHOTS_SPLIT, SHOTS_SPLIT, folder, revision)
+    return _load(SHOTS_SPLIT, folder, revision)
 
 
 def topic_of(subject: str) -> str:
@@ -44,10 +43,10 @@ def topic_of(subject: str) -> str:
     return " ".join("US" if word == "us" else word for word in subject.split("_"))
 
 
-def _load(split: str, hub_split: str, folder: str | None, revision: str | None) -> list[Question]:
+def _load(split: str, folder: str | None, revision: str | None) -> list[Question]:
     if folder is not None:
-        return gather(folder, _from_folder(Path(folder) / split, split))
-    questions = gather("mmlu", _from_hub(split, hub_split, revision))
+        return _gather(folder, _from_folder(Path(folder) / split, split))
+    questions = _gather("mmlu", _from_hub(split, revision))
     missing = {topic_of(subject) for subject in SUBJECTS} - {question.topic for question in questions}
     if missing:
         raise DataError(f"mmlu, {split}: {len(missing)} subjects are not there: {column_names(sorted(missing))}")
@@ -106,9 +105,9 @@ def _from_file(path: Path, subject: str, split: str) -> Iterator[tuple[str, Ques
         raise DataError(f"{path}: holds no question")
 
 
-def _from_hub(split: str, hub_split: str, revision: str | None) -> Iterator[tuple[str, Question]]:
+def _from_hub(split: str, revision: str | None) -> Iterator[tuple[str, Question]]:
     counted: Counter[str] = Counter()
-    for where, row in rows_from_hub(KNOWN_SETS["mmlu"], hub_split, revision):
+    for where, row in rows_from_hub(KNOWN_SETS["mmlu"], split, revision):
         subject = checked_text(needed(row, "subject", where), "subject", where)
         if subject not in GROUP_OF:
             raise DataError(f"{where}: `subject` is {shown(subject)}, which is no subject of MMLU")
@@ -120,6 +119,23 @@ def _from_hub(split: str, hub_split: str, revision: str | None) -> Iterator[tupl
         question_id = f"{subject}/{split}/{counted[subject]}"
         counted[subject] += 1
         yield where, _question(question_id, subject, needed(row, "question", where), options, place, where)
+
+
+def _gather(source: str, found: Iterable[tuple[str, Question]]) -> list[Question]:
+    """The questions in their order. DataError when there is none, or when an id is used twice."""
+    questions: list[Question] = []
+    places: dict[str, str] = {}
+    for where, question in found:
+        if question.id in places:
+            raise DataError(
+                f"{where}: the id {shown(question.id)} was already used ({places[question.id]}); "
+                "give each question its own id"
+            )
+        places[question.id] = where
+        questions.append(question)
+    if not questions:
+        raise DataError(f"{source}: holds no question")
+    return questions
 
 
 def _question(question_id: str, subject: str, text: Any, options: list[Any], place: int, where: str) -> Question:

@@ -1,56 +1,93 @@
-"""Rows of JSON, CSV and parquet files and of hub data sets, one at a time, and the checks that all row readers share.
+"""Rows of JSON, CSV and parquet files, one at a time, and the checks that all row readers share.
 
-A row comes with its line (text files) or its number (parquet, hub), so that an error can say where it is. Every
-failure is a DataError of one line.
+A row comes with where it stands, so that an error can say it. Every failure is a DataError of one line.
 """
 
+import bz2
 import csv
+import gzip
+import io
 import json
+import lzma
 import re
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from grait.errors import DataError, reason
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SEP = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
 PARQUET_BATCH = 4096  # rows held as Arrow and Python values at a time
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 
-Rows = Iterator[tuple[int, object]]
-"""(line or row number, row)"""
+Rows = Iterator[tuple[str, object]]
+"""(where the row stands, as errors say it; the row)"""
 
-CheckColumns = Callable[[str, list[str]], None]
-"""Raises a DataError for column names that will not do; is told where they stand."""
+Wanted = Callable[[str, list[str]], Sequence[str]]
+"""The columns of a table that are read; raises a DataError for names that will not do. Is told where they stand."""
 
 
 def _open_bytes(path: str) -> BinaryIO:
+    """The bytes of a file, unpacked where its last suffix is one of ``PACKED``."""
     try:
+        match Path(path).suffix.lower():
+            case ".gz":
+                return cast(BinaryIO, gzip.open(path, "rb"))
+            case ".bz2":
+                return cast(BinaryIO, bz2.open(path, "rb"))
+            case ".xz":
+                return cast(BinaryIO, lzma.open(path, "rb"))
+            case ".zst":
+                import pyarrow as pa
+
+                return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(pa.OSFile(path), "zstd")))
         return open(path, "rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({one_line(error)})") from None
 
 
-def _decoded_lines(path: str, file: BinaryIO) -> Iterator[str]:
-    """Lines of a UTF-8 file with their ends, without a byte order mark."""
-    offset = 0
-    for number, raw in enumerate(file, 1):
+def _raw_lines(path: str, file: BinaryIO) -> Iterator[bytes]:
+    try:
+        yield from file
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:  # Arrow's errors are ValueErrors
+        raise DataError(f"{path}: cannot be read on; is it whole? ({one_line(error)})") from None
+
+
+def _decoded_lines(path: str, file: BinaryIO, encoding: str) -> Iterator[str]:
+    """Lines of a text file with their ends, without a byte order mark."""
+    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):  # a line break may be a part of a character
+        raw = b"".join(_raw_lines(path, file))
         try:
-            line = raw.decode("utf-8")
+            yield from raw.decode(encoding).removeprefix("\ufeff").splitlines(keepends=True)
         except UnicodeDecodeError as error:
+            raise DataError(f"{path}: is not {encoding} ({one_line(error)}); name its own encoding") from None
+        return
+    offset = 0
+    for number, raw in enumerate(_raw_lines(path, file), 1):
+        try:
+            line = raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            is_default = encoding == "utf-8"
             raise DataError(
-                f"{path}, line {number}: is not UTF-8 (byte 0x{raw[error.start]:02x} at byte offset "
-                f"{offset + error.start}); save the file as UTF-8"
+                f"{path}, line {number}: is not {'UTF-8' if is_default else encoding} (byte 0x{raw[error.start]:02x} "
+                f"at byte offset {offset + error.start}); save the file as UTF-8, or name its encoding, "
+                f"{'such as encoding: cp1252' if is_default else 'which this is not'}"
             ) from None
         offset += len(raw)
         yield line.removeprefix("\ufeff") if number == 1 else line
 
 
-def jsonl_rows(path: str) -> Rows:
+def jsonl_rows(path: str, encoding: str = "utf-8") -> Rows:
+    """Objects of a file with one on each line."""
     with _open_bytes(path) as file:
-        for number, line in enumerate(_decoded_lines(path, file), 1):
+        for number, line in enumerate(_decoded_lines(path, file, encoding), 1):
             if not line.strip():
                 continue
             try:
-                yield number, json.loads(line)
+                yield f"{path}, line {number}", json.loads(line)
             except json.JSONDecodeError as error:
                 raise DataError(
                     f"{path}, line {number}: is not valid JSON ({error.msg} at column {error.colno}); "
@@ -60,82 +97,172 @@ def jsonl_rows(path: str) -> Rows:
                 raise DataError(f"{path}, line {number}: cannot be read as JSON ({one_line(error)})") from None
 
 
-def json_rows(path: str) -> Rows:
-    """Elements of one JSON list, decoded one at a time, each with the line on which it begins."""
-    with _open_bytes(path) as file:
-        text = "".join(_decoded_lines(path, file))
-    decoder = json.JSONDecoder()
-    space = re.compile(r"[ \t\r\n]*")
-    line, counted = 1, 0
+class _JsonText:
+    """JSON values in a text, one after another."""
 
-    def skip(position: int) -> int:
-        found = space.match(text, position)
-        return found.end() if found else position
+    _space = re.compile(r"[ \t\r\n]*")
 
-    def line_at(position: int) -> int:
-        nonlocal line, counted
-        line += text.count("\n", counted, position)
-        counted = position
-        return line
+    def __init__(self, path: str, text: str):
+        self.path, self.text, self.position = path, text, 0
+        self._line, self._counted = 1, 0
+        self._decoder = json.JSONDecoder()
+        self.skip()
 
-    position = skip(0)
-    if text[position : position + 1] != "[":
-        hint = "; name it .jsonl if it holds one object per line" if text[position : position + 1] == "{" else ""
-        raise DataError(f"{path}, line {line_at(position)}: expected a JSON list of objects{hint}")
-    position = skip(position + 1)
-    while text[position : position + 1] != "]":
-        start = position
+    def skip(self, n: int = 0) -> str:
+        """Goes on by n characters and all blanks; the character that stands there, empty at the end."""
+        found = self._space.match(self.text, self.position + n)
+        self.position = found.end() if found else self.position + n
+        return self.text[self.position : self.position + 1]
+
+    def where(self, position: int | None = None) -> str:
+        """Positions have to be asked for in order."""
+        position = self.position if position is None else position
+        self._line += self.text.count("\n", self._counted, position)
+        self._counted = position
+        return f"{self.path}, line {self._line}"
+
+    def value(self) -> tuple[int, Any]:
+        """(where it begins, the next value)"""
+        start = self.position
         try:
-            row, position = decoder.raw_decode(text, position)
+            value, self.position = self._decoder.raw_decode(self.text, start)
         except json.JSONDecodeError as error:
             raise DataError(
-                f"{path}, line {error.lineno}: is not valid JSON ({error.msg} at column {error.colno})"
+                f"{self.path}, line {error.lineno}: is not valid JSON ({error.msg} at column {error.colno})"
             ) from None
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {line_at(start)}: cannot be read as JSON ({one_line(error)})") from None
-        yield line_at(start), row
-        position = skip(position)
-        following = text[position : position + 1]
-        if following == ",":
-            position = skip(position + 1)
-            following = text[position : position + 1]
-            if following != "]":
-                continue
-            raise DataError(f"{path}, line {line_at(position)}: is not valid JSON (a comma after the last object)")
-        if following != "]":
-            found = shown(following) if following else "the end of the file"
-            raise DataError(
-                f"{path}, line {line_at(position)}: is not valid JSON (expected a comma or the end of the "
-                f"list, found {found})"
-            )
-    position = skip(position + 1)
-    if position < len(text):
-        raise DataError(f"{path}, line {line_at(position)}: is not valid JSON (more text after the end of the list)")
+            raise DataError(f"{self.where(start)}: cannot be read as JSON ({one_line(error)})") from None
+        return start, value
 
 
-def csv_cells(path: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Cells of each row that is not blank, with the line on which it begins; a header is a row like any other."""
+def json_rows(path: str, split: str | None = None, encoding: str = "utf-8") -> Rows:
+    """Elements of a JSON list, or what one object wraps, or objects one after another."""
     with _open_bytes(path) as file:
-        reader = csv.reader(_decoded_lines(path, file), delimiter=delimiter, strict=True)
-        number = 1
+        found = _JsonText(path, "".join(_decoded_lines(path, file, encoding)))
+    match found.skip():
+        case "[":
+            yield from _list_rows(found)
+        case "{":
+            start, value = found.value()
+            if found.skip() != "{":
+                if found.position < len(found.text):
+                    raise DataError(f"{found.where()}: is not valid JSON (more text after the end of the object)")
+                yield from wrapped_rows(path, value, split)
+                return
+            yield found.where(start), value
+            while found.skip() == "{":
+                start, value = found.value()
+                yield found.where(start), value
+            if found.position < len(found.text):
+                raise DataError(f"{found.where()}: expected one object after another, found {shown(found.skip())}")
+        case _:
+            raise DataError(f"{found.where()}: expected a JSON list of objects")
+
+
+def _list_rows(found: _JsonText) -> Rows:
+    following = found.skip(1)
+    while following != "]":
+        start, row = found.value()
+        yield found.where(start), row
+        following = found.skip()
+        if following == ",":
+            if found.skip(1) == "]":
+                raise DataError(f"{found.where()}: is not valid JSON (a comma after the last object)")
+            continue
+        if following != "]":
+            what = shown(following) if following else "the end of the file"
+            raise DataError(
+                f"{found.where()}: is not valid JSON (expected a comma or the end of the list, found {what})"
+            )
+    found.skip(1)
+    if found.position < len(found.text):
+        raise DataError(f"{found.where()}: is not valid JSON (more text after the end of the list)")
+
+
+def wrapped_rows(path: str, value: dict[str, Any], split: str | None) -> Rows:
+    """The rows in one object: a list in it, one of its lists where ``split`` names it, columns, or objects by id."""
+    lists = {key: own for key, own in value.items() if isinstance(own, list) and own and _all(own, dict)}
+    has_question = any(key.casefold() in ("question", "qas", "paragraphs") for key in value)
+    if split is not None and split not in lists:
+        raise DataError(f"{path}: has no split {shown(split)}; found {column_names(list(lists))}")
+    if split is None and len(lists) > 1 and not has_question:
+        raise DataError(f"{path}: holds several lists; name one as the split: {column_names(list(lists))}")
+    columns = [own for own in value.values() if isinstance(own, list | dict)]
+    rows: list[Any]
+    if split is not None:
+        rows = lists[split]
+    elif lists and not has_question:
+        rows = next(iter(lists.values()))
+    elif isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):  # of pandas, orient "split"
+        rows = [dict(zip(value["columns"], cells, strict=False)) for cells in value["data"]]
+    elif isinstance(value.get("question"), list | dict) and len({len(own) for own in columns}) == 1:
+        cells = {key: list(own.values()) if isinstance(own, dict) else own for key, own in value.items()}
+        rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    elif value and _all(list(value.values()), dict):
+        rows = [{"id": key, **own} for key, own in value.items()]
+    else:
+        rows = [value]
+    for number, row in enumerate(rows, 1):
+        yield f"{path}, row {number}", row
+
+
+def _all(values: list[Any], kind: type) -> bool:
+    return all(isinstance(value, kind) for value in values)
+
+
+def csv_cells(path: str, suffix: str = ".csv", encoding: str = "utf-8") -> Iterator[tuple[int, list[str]]]:
+    """Cells of each row that is not blank, with the line on which it begins; a header is a row like any other.
+
+    What separates cells: what a first line ``sep=;`` says, else what makes most of the first line.
+    """
+    csv.field_size_limit(2**31 - 1)  # else a long cell in a column that nobody uses would end the reading
+    with _open_bytes(path) as file:
+        lines = _decoded_lines(path, file, encoding)
+        first, number = next(lines, ""), 1
+        named = _SEP.fullmatch(first)
+        if named:
+            first, number = next(lines, ""), 2
+        skipped = number - 1
+        delimiter = named[1] if named else _delimiter(first, "\t" if suffix == ".tsv" else ",")
+        reader = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
         try:
             for cells in reader:
                 if any(cell.strip() for cell in cells):
                     yield number, cells
-                number = reader.line_num + 1
+                number = reader.line_num + 1 + skipped
         except csv.Error as error:
             raise DataError(f"{path}, line {number}: is not valid CSV ({one_line(error)})") from None
 
 
-def csv_rows(path: str, check_columns: CheckColumns, delimiter: str = ",") -> Rows:
-    """Rows by the column names of the first row, which ``check_columns`` may refuse; empty cells are None."""
+def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from lines
+
+
+def _delimiter(line: str, usual: str) -> str:
+    """The sign that makes most cells of a header."""
+    n_cells = {}
+    for sign in (usual, *{",", ";", "\t", "|"} - {usual}):
+        try:
+            n_cells[sign] = len(next(csv.reader([line], delimiter=sign), []))
+        except csv.Error:
+            n_cells[sign] = 0
+    return max(n_cells, key=lambda sign: n_cells[sign])
+
+
+def csv_rows(path: str, suffix: str, encoding: str, wanted: Wanted, seen: Counter[str]) -> Rows:
+    """Rows by the column names of the first row; empty cells are None. ``seen`` counts repeated headers, left out."""
     header: list[str] | None = None
-    for number, cells in csv_cells(path, delimiter):
+    for number, cells in csv_cells(path, suffix, encoding):
+        where = f"{path}, line {number}"
+        names = [cell.strip() for cell in cells]
         if header is None:
-            header = [cell.strip() for cell in cells]
-            check_columns(f"{path}, line {number}", header)
+            header = names
+            wanted(where, header)
+        elif names == header:
+            seen["repeated headers"] += 1
         else:
-            yield number, named_cells(f"{path}, line {number}", header, cells)
+            yield where, named_cells(where, header, cells)
 
 
 def named_cells(where: str, header: Sequence[str], cells: Sequence[str]) -> dict[str, str | None]:
@@ -148,8 +275,8 @@ def named_cells(where: str, header: Sequence[str], cells: Sequence[str]) -> dict
     return {name: cell if cell.strip() else None for name, cell in zip(header, cells, strict=True)}
 
 
-def parquet_rows(path: str, columns: Sequence[str], check_columns: CheckColumns) -> Rows:
-    """Rows with those of ``columns`` that the file has."""
+def parquet_rows(path: str, wanted: Wanted) -> Rows:
+    """Rows with the columns that are wanted, and all that hold lists or objects."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -158,44 +285,25 @@ def parquet_rows(path: str, columns: Sequence[str], check_columns: CheckColumns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is not a readable parquet file ({one_line(error)})") from None
     with file:
-        names = list(file.schema_arrow.names)
-        check_columns(path, names)
+        columns = set(wanted(path, list(file.schema_arrow.names)))
+        columns |= {column.name for column in file.schema_arrow if pa.types.is_nested(column.type)}  # maybe options
         number = 0
         try:
-            batches = file.iter_batches(PARQUET_BATCH, columns=[name for name in names if name in columns])
+            batches = file.iter_batches(PARQUET_BATCH, columns=sorted(columns))
             for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
-                yield number, row
+                yield f"{path}, row {number}", row
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # UTF-8, and dates out of range
             raise DataError(f"{path}, after row {number}: cannot be read on ({one_line(error)})") from None
 
 
-def hub_rows(
-    path: str, name: str, config: str | None, split: str | None, revision: str | None, *, streaming: bool
-) -> Rows:
-    """Rows of a hub data set; ``path`` is what the user calls it. No code of the data set is ever run.
-
-    ``streaming`` fetches only what is read; without it the whole data set is fetched once and kept in the hub's cache.
-    Every failure of the hub library or the network becomes one DataError.
-    """
-    import datasets
-
-    try:
-        data = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming)
-    except Exception as error:  # network, unknown name, configuration, split or commit: classes of several packages
-        raise DataError(
-            f"{path}: no such file, and the hub data set cannot be loaded ({one_line(error)}); "
-            "check the name, the split and the network"
-        ) from None
-    if isinstance(data, dict):
-        if len(data) != 1:
-            raise DataError(f"{path}: name a split; the data set has {', '.join(map(str, data))}")
-        data = next(iter(data.values()))
-    number = 0
-    try:
-        for number, row in enumerate(data, 1):
-            yield number, row
-    except Exception as error:
-        raise DataError(f"{path}, after row {number}: reading from the hub failed ({one_line(error)})") from None
+def nested_rows(rows: Rows) -> Rows:
+    """The rows, and in the place of an article or paragraph (SQuAD's ``paragraphs``, ``qas``) its questions."""
+    for where, row in rows:
+        if isinstance(row, Mapping) and isinstance(inner := row.get("paragraphs") or row.get("qas"), list):
+            passage = {"context": row["context"]} if "context" in row else {}
+            yield from nested_rows((where, passage | own if isinstance(own, dict) else own) for own in inner)
+        else:
+            yield where, row
 
 
 def needed(row: object, column: str, where: str) -> Any:
@@ -209,12 +317,11 @@ def needed(row: object, column: str, where: str) -> Any:
 
 def checked_text(value: Any, column: str, where: str) -> str:
     """A text without surrounding blanks, not empty; integers become text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if not isinstance(value, str):
-        raise DataError(
-            f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}); put it in quotes"
-        )
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        hint = "" if isinstance(value, list | Mapping) else "; put it in quotes"
+        raise DataError(f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}){hint}")
     text = value.strip()
     if not text:
         raise DataError(f"{where}: `{column}` is blank; fill it in or remove the row")
@@ -231,7 +338,7 @@ def type_name(value: object) -> str:
     return names.get(type(value), "an integer" if isinstance(value, int) else type(value).__name__)
 
 
-def column_names(names: list[Any]) -> str:
+def column_names(names: Sequence[Any]) -> str:
     """Column names on one line, cut to 200 characters."""
     text = " ".join(", ".join(map(str, names)).split()) or "none"
     return text if len(text) <= 200 else f"{text[:197]}..."

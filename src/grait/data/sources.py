@@ -1,39 +1,64 @@
-"""Shared by the readers of the known sets: where rows come from, and what a list of questions has to be."""
+"""A public set's rows, from the hub or from its own files, and what a list of questions has to be."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from grait.data.catalog import KnownSet
-from grait.data.rows import hub_rows, json_rows, jsonl_rows, shown
+from grait.data.files import Source, hub_rows, open_rows
+from grait.data.questions import Reader, Understood
+from grait.data.rows import Rows
 from grait.errors import DataError
-from grait.records import Question
-
-PlacedRows = Iterator[tuple[str, object]]
-"""(where the row stands, as errors say it; the row)"""
+from grait.records import Question, View
 
 
-def rows_of(known: KnownSet, split: str, folder: str | None, revision: str | None, names: Iterable[str]) -> PlacedRows:
-    """Rows of one split: from the hub, or of the folder's one JSON file that has one of the names."""
+def read_known(known: KnownSet, split: str, view: View, folder: str | None, revision: str | None) -> Understood:
+    """The questions of one split, in the set's order or, where it is sorted, in a fixed shuffled one.
+
+    ``popularity`` of a set that has numbers of its own is the rank among all its questions, 0 the rarest and 1 the best
+    known; ties share their mean rank.
+    """
+    is_free_text = view == "oeqa" or "oeqa" not in known.views
+    reader = Reader(known.columns if is_free_text else None, known)
     if folder is None:
-        return rows_from_hub(known, known.splits[split], revision)
-    return rows_from_json(local_file(folder, names))
+        source = Source(f"hub {known.hub}", known.name, rows_from_hub(known, split, revision))
+    else:
+        names = [name.format(split=split, Split=split.capitalize()) for name in known.names]
+        source = open_rows(str(local_file(folder, names)), None, None, "utf-8", reader.wanted)
+    made_id = known.ids.format(id="{id}", split=split, row="{row}")
+    found = reader.read(source, "", None, lambda number: made_id.format(id=number - 1, row=number - 1))
+    questions = found.questions
+    if not questions:
+        raise DataError(f"{known.name}, {split}: holds no question")
+    if made_id.startswith(f"{known.name}/{{id}}"):
+        questions = [replace(question, id=made_id.format(id=question.id)) for question in questions]
+    if known.ranked:
+        ranked = zip(questions, ranks(reader.ranked), strict=True)
+        questions = [replace(question, popularity=rank) for question, rank in ranked]
+    found.questions = shuffled(questions) if known.shuffled else questions
+    return found
 
 
-def rows_from_hub(known: KnownSet, split: str, revision: str | None) -> PlacedRows:
+def rows_from_hub(known: KnownSet, split: str, revision: str | None) -> Rows:
     """Rows of one split, named as on the hub; fetched once, then read from the hub's cache."""
-    assert known.hub is not None
+    if known.hub is None:
+        raise DataError(
+            f"{known.title} is not on the hub; name the folder that holds its files (folder: {known.files})"
+        )
     name = known.hub + (f":{known.hub_config}" if known.hub_config else "")
-    rows = hub_rows(name, known.hub, known.hub_config, split, revision or known.revision, streaming=False)
-    for number, row in rows:
-        yield f"{name}, {split}, row {number}", row
-
-
-def rows_from_json(path: Path) -> PlacedRows:
-    """Rows of a ``.json`` list or of ``.jsonl`` lines."""
-    rows = json_rows(str(path)) if path.suffix == ".json" else jsonl_rows(str(path))
-    for line, row in rows:
-        yield f"{path}, line {line}", row
+    hub_split = known.splits.get(split, split)
+    return hub_rows(
+        name,
+        known.hub,
+        known.hub_config,
+        hub_split,
+        revision or known.revision,
+        streaming=False,
+        place=f"{name}, {hub_split}",
+    )
 
 
 def local_file(folder: str, names: Iterable[str]) -> Path:
@@ -49,23 +74,15 @@ def local_file(folder: str, names: Iterable[str]) -> Path:
     return found[0]
 
 
-def gather(source: str, found: Iterable[tuple[str, Question]]) -> list[Question]:
-    """The questions in their order. DataError when there is none, or when an id is used twice."""
-    questions: list[Question] = []
-    places: dict[str, str] = {}
-    for where, question in found:
-        if question.id in places:
-            raise DataError(
-                f"{where}: the id {shown(question.id)} was already used ({places[question.id]}); "
-                "give each question its own id"
-            )
-        places[question.id] = where
-        questions.append(question)
-    if not questions:
-        raise DataError(f"{source}: holds no question")
-    return questions
-
-
 def shuffled(questions: Iterable[Question]) -> list[Question]:
     """In the order of their ids' hashes, always the same: the first n of a set sorted by subject are a fair sample."""
     return sorted(questions, key=lambda question: hashlib.sha256(question.id.encode()).digest())
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Rank of each value from 0 (lowest) to 1 (highest), ties sharing their mean; 0.5 where all are equal."""
+    counts = Counter(values)
+    ordered = sorted(counts)
+    ends = accumulate(counts[value] for value in ordered)
+    middle = {value: end - (counts[value] + 1) / 2 for value, end in zip(ordered, ends, strict=True)}
+    return [middle[value] / (len(values) - 1) if len(values) > 1 else 0.5 for value in values]

@@ -17,6 +17,7 @@ from grait.records import (
     MetricRecord,
     Prediction,
     Question,
+    RefusedRecord,
     Selected,
     SideEffectRecord,
 )
@@ -60,6 +61,7 @@ class RunRecords:
     dial: DialRecords | None = None
     dialled_metrics: Sequence[MetricRecord] = ()
     forms: Sequence[FormRecord] = ()
+    refused: Sequence[RefusedRecord] = ()
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from grait.evaluation.standings import by_dataset
 from grait.influence.margins import label_separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.selection import by_question
-from grait.records import ComparisonRecord, FormRecord, MetricRecord, Prediction, SideEffectRecord
+from grait.records import ComparisonRecord, FormRecord, MetricRecord, Prediction, RefusedRecord, SideEffectRecord
 
 MORE_MEASURES = {
     "prudence": "prudence",
@@ -95,6 +95,7 @@ def run_report(run: RunRecords) -> Report:
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         forms=_forms(run, main, slugs, pictures),
+        refused=_refused(run),
         side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
         methods=[METHODS[name] for name in systems if name in METHODS],
@@ -216,6 +217,25 @@ def _form_cells(row: FormRecord) -> dict[str, Any]:
     last = (row.share, row.empty_rate, row.apology_rate)
     ths = _cell(row.ths, row.ths_low, row.ths_high) if row.ths is not None else _cell(None)
     return {"method": row.method, "cells": [*map(_cell, shares), (ths[0], ths[1] or ""), *map(_cell, last)]}
+
+
+def _refused(run: RunRecords) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """(data set, kind, rows) of the questions without a reference, for the template."""
+    kinds = dict.fromkeys((row.dataset, row.answerable) for row in run.refused)
+    return [
+        (
+            dataset,
+            "no reference" if answerable else "unanswerable",
+            [_refused_row(row) for row in run.refused if (row.dataset, row.answerable) == (dataset, answerable)],
+        )
+        for dataset, answerable in kinds
+    ]
+
+
+def _refused_row(row: RefusedRecord) -> dict[str, Any]:
+    shares = (row.refused, row.corrected, 1 - row.refused - row.corrected)
+    cells = [_cell(share, *share_estimate(round(share * row.n), row.n)[1:]) for share in shares]
+    return {"method": row.method, "n": row.n, "cells": cells}
 
 
 def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:

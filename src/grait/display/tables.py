@@ -23,6 +23,7 @@ from grait.records import (
     GroupRecord,
     HarnessRecord,
     MetricRecord,
+    RefusedRecord,
     SideEffectRecord,
 )
 
@@ -175,6 +176,26 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
 
 def _percents(row: MetricRecord | SideEffectRecord, fields: Sequence[str]) -> list[str]:
     return [escape(row.method), *(percent(getattr(row, name)) for name in fields)]
+
+
+def refused_table(records: Sequence[RefusedRecord]) -> Table:
+    """What each system refuses of the questions without a reference, set by set."""
+    table = _table(
+        "Questions without an answer, in percent",
+        "Asked as all others, and counted in no other table. Unanswerable: more refused is better. Corrected: not "
+        "refused, but said that there is no such thing, or that nobody can know (a lower bound). Answerable: without a "
+        "reference; fewer refused is better.",
+        ("data set", "method"),
+        ("kind", "n", "refused", "corrected", "neither"),
+    )
+    _add_blocks(table, records, lambda row: row.dataset, _refused_cells)
+    return table
+
+
+def _refused_cells(row: RefusedRecord) -> list[str]:
+    kind = "answerable" if row.answerable else "unanswerable"
+    shares = (row.refused, row.corrected, 1 - row.refused - row.corrected)
+    return [escape(row.method), kind, str(row.n), *map(percent, shares)]
 
 
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:

@@ -26,6 +26,9 @@ _FRAME_WORDS = frozenset(
 _COPULAS = frozenset({"is", "are", "was"})
 _NEGATIONS = frozenset({"not", "no", "nor", "neither", "or", "never", "isnt"})
 
+# As a reference, any of these is found in sentences that mean something else: "No one knows", "It is a cow".
+_WHOLE_ONLY = (_FUNCTION_WORDS - {"one", "first", "last", "end", "us"}) | _ARTICLES | {"no", "yes", "but", "as", "do"}
+
 _QUOTES = str.maketrans(
     {
         **dict.fromkeys(
@@ -156,19 +159,43 @@ def is_correct(output: str, question: Question) -> bool:
     """Whether a free-text output gives a reference answer; refusals are not looked at (see ``outcomes.judge``).
 
     ``match="normalized"``: some alias occurs on word boundaries, so a long output that names the answer among others
-    counts as correct, as in the papers. ``match="exact"``: the whole output is an alias, or an alias in a frame of
-    nothing but words of the question and of ``_FRAME_WORDS`` (``The chemical symbol of gold is Au.``). Case, accents,
-    surrounding quotes and punctuation do not matter, every other word does. Only the model's ``own_reply`` is read.
+    counts as correct, as in the papers; an alias that is a single letter or a function word (``A``, ``no``, ``It``) is
+    read as with ``exact``, or begins the output with a sign after it (``No, it is not.``). ``match="exact"``: the whole
+    output is an alias, or an alias in a frame of nothing but words of the question and of ``_FRAME_WORDS`` (``The
+    chemical symbol of gold is Au.``). Case, accents, surrounding quotes and punctuation do not matter, every other word
+    does. Only the model's ``own_reply`` is read.
     """
     output = own_reply(output)
     if question.match == "normalized":
-        return any(contains_answer(output, answer) for answer in question.answers)
+        return any(
+            _is_whole(output, answer, question.question) or _opens(output, answer)
+            if _is_weak(answer)
+            else contains_answer(output, answer)
+            for answer in question.answers
+        )
+    return any(_is_whole(output, answer, question.question) for answer in question.answers)
+
+
+@lru_cache(maxsize=65536)
+def _is_weak(answer: str) -> bool:
+    """Whether an answer is one letter of the Latin alphabet, or one function word."""
+    (word, *more) = _tokens(answer) or ("",)
+    return not more and (word in _WHOLE_ONLY or bool(re.fullmatch("[a-z]", word)))
+
+
+def _opens(output: str, answer: str) -> bool:
+    """Whether the output begins with the answer, a word, and a sign after it: ``No, it is not.``"""
+    return (
+        len(answer.strip()) > 1
+        and re.match(rf"\W*{re.escape(answer.strip())}\s*[,.;:!\n]", output, re.IGNORECASE) is not None
+    )
+
+
+def _is_whole(output: str, answer: str, question: str) -> bool:
     whole = normalize(output)
     if not whole:
-        return any(_squeeze(output) == _squeeze(answer) for answer in question.answers)
-    return any(
-        whole == normalize(answer) or _is_framed(output, answer, question.question) for answer in question.answers
-    )
+        return _squeeze(output) == _squeeze(answer)
+    return whole == normalize(answer) or _is_framed(output, answer, question)
 
 
 def _is_framed(output: str, answer: str, question: str) -> bool:

@@ -12,7 +12,7 @@ import yaml
 
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
-from grait.data.files import SUFFIXES
+from grait.data.files import is_question_file
 from grait.dial.stored import SavedDial, find_dial
 from grait.errors import ArtifactError, reason
 from grait.formats.card import MARK, Facts, model_card
@@ -22,6 +22,7 @@ from grait.model.adapters import CONFIG
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
 from grait.pipeline.data import RunData
+from grait.pipeline.lessons import unanswerable_rows
 from grait.pipeline.results import FORMS, METRICS, SUMMARY
 from grait.records import FormRecord, MetricRecord, Prediction, Question, Selected
 from grait.runtime import processes, progress
@@ -101,6 +102,7 @@ def card(
         metrics = measured(data, method, adapter)
     with suppress(ArtifactError):
         packages = versions(data)
+    n_unanswerable = len(unanswerable_rows(data, selected))
     return model_card(
         Facts(
             title=repo.rpartition("/")[2] if repo else f"{base.rpartition('/')[2]}-{method}",
@@ -116,8 +118,8 @@ def card(
             license=DEFAULT_LICENSE if is_default else None,
             training_data=known.title if known else _public(config.data),
             training_set=known.hub if known else hub_id,
-            n_examples=len(selected),
-            n_refusals=sum(row.target == "refusal" for row in selected),
+            n_examples=len(selected) + n_unanswerable,
+            n_refusals=sum(row.target == "refusal" for row in selected) + n_unanswerable,
             refusal=config.prompt.refusal,
             forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
             chat_ends=[prompts.end_text(True), prompts.end_text(False)] if prompts.has_template else [],
@@ -232,5 +234,5 @@ def _public(data: DataConfig) -> str:
 
 def _is_on_hub(data: DataConfig) -> bool:
     path = Path(data.path)
-    is_file = path.suffix.lower() in SUFFIXES or path.exists()
+    is_file = is_question_file(path) or path.exists()
     return not is_file and data.path not in KNOWN_SETS and HUB_ID.fullmatch(data.path.partition(":")[0]) is not None

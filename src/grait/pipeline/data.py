@@ -1,12 +1,12 @@
 """What a run reads: its questions, its solved examples and its prompts. No model is loaded here."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from grait.config import Config
-from grait.data.load import load_questions, load_shots, load_topic_shots
+from grait.config import Config, DataConfig
+from grait.data.load import load_shots, load_topic_shots, understand
 from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError
 from grait.judging.sureness import with_sureness
@@ -14,6 +14,7 @@ from grait.model.completions import TokenizedExample
 from grait.model.forms import Form
 from grait.model.load import load_tokenizer
 from grait.model.prompts import Family, PromptFormat
+from grait.pipeline.overlap import Finding, look_across
 from grait.records import Question
 from grait.runtime import progress
 
@@ -35,10 +36,59 @@ class RunData:
         """Where the run is kept."""
         return Path(self.config.out)
 
+    said: list[str] = field(default_factory=list)
+    """What was inferred of the sets that were read, and found across them."""
+
+    _sets: dict[str, list[Question]] = field(default_factory=dict)
+
+    def read(self, source: DataConfig) -> list[Question]:
+        """The questions of a set, read once; says what was inferred."""
+        key = source.model_dump_json()
+        if key not in self._sets:
+            self._sets[key] = self._read(source)
+        return self._sets[key]
+
+    def _read(self, source: DataConfig) -> list[Question]:
+        found = understand(source)
+        refusal = self.config.prompt.refusal.casefold()
+        questions = [
+            replace(question, answers=(), answerable=False) if _is_only(question, refusal) else question
+            for question in found.questions
+        ]
+        if n_more := sum(one is not other for one, other in zip(questions, found.questions, strict=True)):
+            found.notes.append(f"{n_more} questions have the refusal as their reference: they have no answer")
+        self.say(f"{source.title}: {note}" for note in found.notes)
+        return questions
+
+    def say(self, notes: Iterable[str]) -> None:
+        """Notes for people, each once."""
+        for note in notes:
+            if note not in self.said:
+                self.said.append(note)
+                progress.note(note)
+
+    @cached_property
+    def _training(self) -> tuple[list[Question], list[Question]]:
+        return _parted(self.read(self.config.data))
+
+    @cached_property
+    def unanswerable(self) -> dict[str, Question]:
+        """Training questions that nobody can answer, by id, where the config asks that their refusal be taught."""
+        if self.config.data.unanswerable != "train":
+            return {}
+        return {question.id: question for question in self._training[1] if not question.answerable}
+
     @cached_property
     def training_set(self) -> list[Question]:
-        """All training questions; the shots come first where the set has none of its own."""
-        questions = load_questions(self.config.data)
+        """All training questions that have a reference; the shots come first where the set has none of its own."""
+        questions, others = self._training
+        if others and not self.unanswerable:
+            self.say(
+                [
+                    f"{self.config.data.title}: {len(others)} questions without an answer are not trained on; to teach "
+                    "the refusal of them: --set data.unanswerable=train"
+                ]
+            )
         if len(questions) <= self.config.prompt.n_shots:
             raise DataError(
                 f"{self.config.data.path}: expected more than prompt.n_shots = {self.config.prompt.n_shots} "
@@ -60,9 +110,44 @@ class RunData:
         return {question.id: question for question in self.training_set if question.id not in shots}
 
     @cached_property
+    def taught(self) -> dict[str, Question]:
+        """All questions that something may be taught of."""
+        return self.questions | self.unanswerable
+
+    @cached_property
+    def _tests(self) -> dict[str, tuple[list[Question], list[Question]]]:
+        return {dataset.title: _parted(self.read(dataset)) for dataset in self.config.evaluation.datasets}
+
+    @cached_property
     def test_sets(self) -> dict[str, list[Question]]:
-        """Test questions by the title of their set."""
-        return {dataset.title: load_questions(dataset) for dataset in self.config.evaluation.datasets}
+        """Test questions that have a reference by the title of their set; DataError for a run without any."""
+        found = {title: own for title, (own, _) in self._tests.items() if own}
+        if self.has_training and not found:
+            raise DataError(
+                f"{', '.join(self._tests)}: no test question has an answer, so that nothing says what the model knew "
+                "and lost; add a set with answers, or measure refusals alone: grait eval"
+            )
+        return found
+
+    @property
+    def apart(self) -> dict[str, list[Question]]:
+        """Test questions without a reference by the title of their set: only whether they are refused is measured."""
+        return {title: others for title, (_, others) in self._tests.items() if others}
+
+    def look_across(self) -> list[Finding]:
+        """What stands in several rows or sets; says so. DataError where test questions are trained on, unless
+        ``data.allow_overlap``; solved examples that are given are said only."""
+        tests = {title: [*own, *others] for title, (own, others) in self._tests.items()}
+        training = [*self.questions.values(), *self.unanswerable.values()] if self.has_training else []
+        found = look_across(training, self.shots, tests)
+        leaks = [finding.text for finding in found if finding.is_leak]
+        if leaks and self.has_training and not self.config.data.allow_overlap:
+            raise DataError(
+                f"{'; '.join(leaks)}: what is measured on them says nothing of new questions; take them out of one of "
+                "the two, or go on with --allow-overlap (data.allow_overlap)"
+            )
+        self.say(finding.text for finding in found)
+        return found
 
     @cached_property
     def replay_prompts(self) -> list[ReplayPrompt]:
@@ -113,8 +198,9 @@ class RunData:
         for question in questions:
             asked = self.prompts.query(question)
             shown = [self.prompts.prompt(question, "refuse", form) for form in forms]
-            unsure = with_sureness(self.prompts.reference(question), False)  # the longest that any method teaches
-            given = [refusal, *([unsure, *question.choices] if is_trained_on else [])]
+            given = [refusal]
+            if is_trained_on and question.answers:  # the longest that any method teaches
+                given += [with_sureness(self.prompts.reference(question), False), *question.choices]
             answers = [
                 self.prompts.completion(asked, refusal),
                 *(self.prompts.completion(prompt, text) for prompt in shown for text in given),
@@ -130,3 +216,13 @@ class RunData:
         if not kept:
             raise DataError(f"{where}: every question is longer than the {longest} tokens that the model attends to")
         return kept, skipped
+
+
+def _parted(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    """Those that have a reference, and the others."""
+    return [row for row in questions if row.answers], [row for row in questions if not row.answers]
+
+
+def _is_only(question: Question, refusal: str) -> bool:
+    """Whether the refusal of the run is all that would count as right."""
+    return bool(question.answers) and all(answer.casefold() == refusal for answer in question.answers)

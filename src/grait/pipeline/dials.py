@@ -16,6 +16,7 @@ from grait.methods.catalog import INIT_BASIC
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
 from grait.pipeline.models import Models
+from grait.pipeline.overlap import shared, wording
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
@@ -50,11 +51,10 @@ def check_calibration(data: RunData) -> None:
 
 def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
     """Calibration questions. DataError when some are training or test questions of the run, whatever their ids."""
-    asked = QuestionSet(source.title, load_questions(source))
+    asked = QuestionSet(source.title, with_reference(source))
     sets = {"training": data.training_set, **{f"test ({name})": own for name, own in data.test_sets.items()}}
     for role, own in sets.items():
-        seen = {_wording(question) for question in own}
-        both = [question for question in asked.questions if _wording(question) in seen]
+        both = shared(asked.questions, map(wording, own))
         if both:
             raise DataError(
                 f"{asked.title}: {len(both)} of {len(asked.questions)} calibration questions are {role} questions of "
@@ -68,8 +68,12 @@ def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
     return asked
 
 
-def _wording(question: Question) -> tuple[str, ...]:
-    return tuple(" ".join(text.casefold().split()) for text in (question.question, *sorted(question.choices)))
+def with_reference(source: DataConfig) -> list[Question]:
+    """The calibration questions that have a reference: a dial weighs right answers against wrong ones."""
+    found = [question for question in load_questions(source) if question.answers]
+    if not found:
+        raise DataError(f"{source.title}: no calibration question has an answer; add some that have")
+    return found
 
 
 def start_calibration(
@@ -88,7 +92,7 @@ def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[s
     source = data.config.evaluation.calibration
     if source is None:
         return
-    asked = QuestionSet(source.title, load_questions(source))
+    asked = QuestionSet(source.title, with_reference(source))
     calibration = start_calibration(data, models, stages, source, asked)
     outcomes = list(calibration.initial.values())
     if not {"correct", "wrong"} <= set(outcomes):

@@ -19,12 +19,26 @@ from grait.pipeline.predict import predict
 from grait.pipeline.results import SUMMARY, Answered, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
-from grait.records import Asked, DifferenceRecord, FormRecord, GroupRecord, MetricRecord, Prediction, Question
+from grait.records import (
+    Asked,
+    DifferenceRecord,
+    FormRecord,
+    GroupRecord,
+    MetricRecord,
+    Prediction,
+    Question,
+    RefusedRecord,
+)
 from grait.runtime import processes
 from grait.runtime.artifacts import Stage, read_rows, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
 
-HEADINGS = {"evaluation": "4/4 Evaluation", "calibration": "Calibration", "forms": "4/4 Evaluation by form"}
+HEADINGS = {
+    "evaluation": "4/4 Evaluation",
+    "calibration": "Calibration",
+    "forms": "4/4 Evaluation by form",
+    "unanswerable": "4/4 Questions without an answer",
+}
 """What questions are asked for, which is also the folder of the answers."""
 
 
@@ -61,7 +75,7 @@ def answer_questions(
     stages: Stages,
     system: System,
     asked: QuestionSet,
-    purpose: Literal["evaluation", "calibration", "forms"] = "evaluation",
+    purpose: Literal["evaluation", "calibration", "forms", "unanswerable"] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     key = answers_key(data, system, asked.questions) | {"columns": [column.name for column in fields(Prediction)]}
@@ -185,6 +199,7 @@ def write_results(
     side_effects: SideEffects,
     dialled: Answered,
     forms: Sequence[FormRecord] = (),
+    refused: Sequence[RefusedRecord] = (),
 ) -> RunResult:
     """What all systems' answers amount to; also as files. Arguments as the fields of ``RunResult``."""
     config = data.config
@@ -199,6 +214,7 @@ def write_results(
         summary={
             "processes": processes.count(),
             "peak_memory_mb": peak_memory_mb(),
+            "data": data.said,
             "stages": stages.notes,
             "versions": versions(),
             "machine": machine(),
@@ -209,6 +225,7 @@ def write_results(
         dialled_metrics=measure_with_dials(config, data.test_sets, dialled),
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
         forms=list(forms),
+        refused=list(refused),
     )
     if processes.is_main():
         write_records(stages.folder, result.files)

@@ -29,8 +29,20 @@ class Lesson:
     weight: float
 
 
+def unanswerable_rows(data: RunData, selected: Sequence[Selected]) -> list[Selected]:
+    """Refusals of the training questions that nobody can answer, where ``data.unanswerable`` is ``train``.
+
+    Each has the mean weight of the refusals that the method chose; none where it chose none.
+    """
+    weights = [row.sample_weight for row in selected if row.target == "refusal"]
+    if not weights:
+        return []
+    mean = sum(weights) / len(weights)
+    return [Selected(question_id, "idk", mean, "refusal") for question_id in data.unanswerable]
+
+
 def lessons(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OWN_WORDS) -> list[Lesson]:
-    """Every selected row once in each form of the run, form by form.
+    """Every selected row once in each form of the run, form by form; then ``unanswerable_rows``.
 
     ``own``: the model's own words, where it has them, in the place of reference answers in chat forms. Such an answer
     weighs len(answer) / len(refusal) times as much, in tokens with the end token. The loss of an example is a mean over
@@ -38,11 +50,12 @@ def lessons(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OW
     third of what it counts in a refusal of 6, and the model would refuse nearly everything. So it counts the same in
     both, as it does where answers are terse.
     """
-    return [_lesson(data, row, form, own) for form in data.prompts.forms for row in selected]
+    rows = [*selected, *unanswerable_rows(data, selected)]
+    return [_lesson(data, row, form, own) for form in data.prompts.forms for row in rows]
 
 
 def _lesson(data: RunData, row: Selected, form: Form, own: OwnAnswers) -> Lesson:
-    prompt = data.prompts.prompt(data.questions[row.id], "refuse", form)
+    prompt = data.prompts.prompt(data.taught[row.id], "refuse", form)
     words = _own_words(row, form, own)
     answer = taught(data, row) if words is None else _stated(row, words)
     completion = data.prompts.completion(prompt, answer)

@@ -28,6 +28,7 @@ from grait.pipeline.results import RunResult
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
 from grait.pipeline.training import plan_training, plan_warmup, training, warmup, write_selection
+from grait.pipeline.unanswerable import refused_records
 from grait.pipeline.work import SetSize, StagePlan
 from grait.records import KnowledgeState, Prediction, Selected
 from grait.runtime import progress
@@ -65,9 +66,10 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         untrained = {name: found[name] for name in UNTRAINED}
         predictions[title] = untrained | {method: found[first] for method, first in same.items()}
     set_dials(data, models, stages, adapters)
+    refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = form_records(data, models, stages, adapters, same, predictions)
-    result = write_results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms)
+    result = write_results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
     write_cards(data, adapters, selected)
     last(data.folder, lambda: run_page(data, result, evidence, selected, same))
     return result

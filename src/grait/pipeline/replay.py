@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from grait.config import Config
-from grait.data.files import SUFFIXES
+from grait.data.files import is_question_file
 from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError, ModelError
 from grait.judging.matching import normalize
@@ -110,7 +110,7 @@ def plan_replay(config: Config) -> StagePlan:
 def replay_set(config: Config) -> SetSize:
     """The size of the prompts that ``config.replay`` draws. Asks no hub."""
     path = str(config.replay.path)
-    if path.count("/") == 1 and not Path(path).exists() and Path(path).suffix.lower() not in SUFFIXES:
+    if path.count("/") == 1 and not Path(path).exists() and not is_question_file(Path(path)):
         count = Count(config.replay.n, is_exact=False)
         return SetSize("replay", f"hub {path}", count, False, HUB_CHARACTERS, 4 * HUB_CHARACTERS, is_local=False)
     drawn = draw_replay(config.replay, config.seed)

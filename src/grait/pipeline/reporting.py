@@ -64,6 +64,7 @@ def run_page(
         dial=_dial(folder, result, same),
         dialled_metrics=result.dialled_metrics,
         forms=result.forms,
+        refused=result.refused,
     )
     return page.run_report(run)
 

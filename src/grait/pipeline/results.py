@@ -14,11 +14,13 @@ from grait.records import (
     MetricRecord,
     Prediction,
     Question,
+    RefusedRecord,
     SideEffectRecord,
 )
 
 METRICS, GROUPS, FORMS = "metrics.json", "groups.json", "forms.json"
 SIDE_EFFECTS, DRIFT = "side_effects.json", "drift.json"
+REFUSED = "unanswerable.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
@@ -56,7 +58,8 @@ class RunResult:
     whose questions have a group (MMLU). ``side_effects``: empty where they were not asked for. ``differences``: of
     the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
     model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
-    in each of ``prompt.forms`` and their means, where there are several.
+    in each of ``prompt.forms`` and their means, where there are several. ``refused``: of test questions without a
+    reference.
     """
 
     folder: Path
@@ -71,12 +74,14 @@ class RunResult:
     dialled_metrics: list[MetricRecord] = field(default_factory=list)
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)
     forms: list[FormRecord] = field(default_factory=list)
+    refused: list[RefusedRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
         """Records by the name of their file."""
         names = ("metrics", "groups", "differences", "forms", "dialled_metrics", "dialled_differences")
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
+        found[REFUSED] = self.refused
         return found | {SIDE_EFFECTS: self.side_effects.records, DRIFT: self.side_effects.drift}
 
 

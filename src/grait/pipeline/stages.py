@@ -18,6 +18,9 @@ from grait.runtime.files import written
 from grait.runtime.lock import locked
 from grait.runtime.machine import peak_memory_mb
 
+_USUAL = ("answerable", True)
+"""A field of questions that runs of before did not have, as it was then."""
+
 Notes = dict[str, Any]
 """What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""
 
@@ -76,6 +79,7 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
     if config.model.compile and processes.sharding() != "none":
         raise ConfigError("model.compile = true: was not tried with sharded training (FSDP, ZeRO); set it to false")
     _ = data.test_sets, (data.training_set, data.replay_prompts) if data.has_training else None, data.prompts
+    data.look_across()
     with locked(data.folder):
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):
@@ -94,4 +98,4 @@ def left_out(where: str, ids: Sequence[str]) -> Notes:
 
 def digest(rows: Sequence[Any]) -> str:
     """Fingerprint of dataclass rows, for stage keys."""
-    return fingerprint([asdict(row) for row in rows])
+    return fingerprint([{key: value for key, value in asdict(row).items() if (key, value) != _USUAL} for row in rows])

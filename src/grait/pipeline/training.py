@@ -11,13 +11,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from grait.config import Config, OptimizerSection
+from grait.errors import DataError
 from grait.knowledge.own_words import OwnAnswers
 from grait.methods.catalog import METHODS, main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence, by_question, most_correct, with_label
 from grait.model.compiled import compiled
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
-from grait.pipeline.lessons import NO_OWN_WORDS, as_row, rait_examples, weighted_examples
+from grait.pipeline.lessons import NO_OWN_WORDS, as_row, rait_examples, unanswerable_rows, weighted_examples
 from grait.pipeline.models import Models, model_key
 from grait.pipeline.replay import Replayed, n_replayed, replay_examples, replay_set, training_key
 from grait.pipeline.stages import Notes, Stages, left_out
@@ -91,6 +92,7 @@ def training(
 ) -> Stage:
     """One method's adapter, in PEFT's format, with ``rait.jsonl`` beside it. ``own``: the model's own words."""
     config = data.config
+    _check_length(data, models)
     questions = weighted_examples(data, selected, own)
     examples = [*questions, *replay_examples(config, replayed, questions)]
     optimizer = config.training.resolved(len(examples))
@@ -105,6 +107,9 @@ def training(
     stage = Stage(stages.folder / "adapters" / method, key)
     n_refusals, n_forms = sum(row.target == "refusal" for row in selected), len(data.prompts.forms)
     each = f", each in {n_forms} forms" if n_forms > 1 else ""
+    if data.unanswerable:
+        n_more = len(unanswerable_rows(data, selected))
+        each += f", and the refusal of {n_more} that nobody can answer" if n_more else ", without refusals of its own"
     each += f", beside {len(examples) - len(questions)} rows of replay" if replayed else ""
     stages.once(
         f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
@@ -115,6 +120,14 @@ def training(
     if processes.is_main() and not path.exists():  # beside the stage's own files: earlier versions wrote none
         _write_examples(path, data, selected, own)
     return stage
+
+
+def _check_length(data: RunData, models: Models) -> None:
+    """DataError where a question that nobody can answer is to be taught, and is too long for the model."""
+    others = list(data.unanswerable.values())
+    _, skipped = data.fitting(others, models.longest, 1, "unanswerable", True) if others else ([], [])
+    if skipped:
+        raise DataError(f"data.unanswerable = train: {skipped[0]!r} is longer than the model attends to; take it out")
 
 
 def plan_training(config: Config, training: SetSize, method: str) -> StagePlan:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
-from grait.data.files import SUFFIXES
-from grait.data.load import load_questions
+from grait.data.files import is_question_file
 from grait.errors import DataError
 from grait.pipeline.data import RunData
+from grait.pipeline.dials import with_reference
 from grait.pipeline.work import Count, SetSize
 
 ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
@@ -19,24 +19,30 @@ def set_sizes(config: Config) -> list[SetSize]:
 
     Reads those on this machine; asks no hub.
     """
-    sets = []
+    data, sets = RunData(config), []
     for source in (config.data, *config.evaluation.all_sets):
         if is_on_hub(source):
             sets.append(_hub_set(source))
+            continue
+        if source is config.data:
+            questions = list(data.questions.values())
+        elif source is config.evaluation.calibration:
+            questions = with_reference(source)
         else:
-            is_training = source is config.data
-            questions = list(RunData(config).questions.values()) if is_training else load_questions(source)
-            sets.append(SetSize.counted(source.title, _source(source), questions))
+            questions = data.read(source)
+        sets.append(SetSize.counted(source.title, _source(source), questions))
+    if all(size.is_local for size in sets[: 1 + len(config.evaluation.datasets)]):
+        data.look_across()
     return sets
 
 
 def is_on_hub(data: DataConfig) -> bool:
-    """Whether the questions come from the hub; what is neither there nor a file is left to ``load_questions``."""
+    """Whether the questions come from the hub; what is neither there nor a file is left to the reader."""
     known = KNOWN_SETS.get(data.path)
     if known is not None:
         return known.hub is not None and data.folder is None
     path = Path(data.path)
-    is_path = path.exists() or path.parent.exists() or path.suffix.lower() in SUFFIXES
+    is_path = path.exists() or path.parent.exists() or is_question_file(path)
     return data.path.count("/") == 1 and not is_path and data.folder is None and data.view is None
 
 

@@ -65,16 +65,17 @@ def load_replay(path: str) -> list[ReplayPrompt]:
         packed = resources.files(__name__).joinpath("prompts.jsonl.gz").read_bytes()
         rows = [json.loads(line) for line in gzip.decompress(packed).decode().splitlines()]
         return [ReplayPrompt(row["id"], row["kind"], tuple(row["messages"]), row["id"]) for row in rows]
-    unit, stem, found, is_csv = open_rows(path, None, None, COLUMNS, _check_columns)
-    if is_csv:
+    source = open_rows(path, None, None, "utf-8", _wanted)
+    if source.is_table:
         raise DataError(f"{path}: replay prompts are no CSV; expected .jsonl, .json or .parquet")
     prompts: list[ReplayPrompt] = []
-    seen: dict[str, int] = {}
-    for number, (position, row) in enumerate(found, 1):
-        prompt = _prompt(row, f"{path}, {unit} {position}", f"{stem}-{number}")
+    seen: dict[str, str] = {}
+    for number, (where, row) in enumerate(source.rows, 1):
+        prompt = _prompt(row, where, f"{source.stem}-{number}")
         if prompt.id in seen:
-            raise DataError(f"{prompt.where}: the id {shown(prompt.id)} was already used in {unit} {seen[prompt.id]}")
-        seen[prompt.id] = position
+            place = seen[prompt.id].removeprefix(f"{path}, ")
+            raise DataError(f"{where}: the id {shown(prompt.id)} was already used in {place}")
+        seen[prompt.id] = where
         prompts.append(prompt)
     if not prompts:
         raise DataError(f"{path}: holds no replay prompt; expected at least one row with `messages` or `prompt`")
@@ -110,9 +111,10 @@ def load_unanswerable(n: int, seed: int) -> list[Question]:
     return [Question(row["id"], row["question"], ("",)) for row in drawn]
 
 
-def _check_columns(where: str, names: list[str]) -> None:
+def _wanted(where: str, names: list[str]) -> list[str]:
     if "messages" not in names and "prompt" not in names:
         raise DataError(f"{where}: has no column `messages` or `prompt`; found {column_names(names)}")
+    return [name for name in names if name in COLUMNS]
 
 
 def _prompt(row: object, where: str, made_id: str) -> ReplayPrompt:

@@ -1,0 +1,426 @@
+"""Questions from the rows of people's own files and of public sets: one reader for all shapes.
+
+Each row is checked as it is read; the first bad one stops the reading with a message that says where it is and what to
+do. Rows are never repaired in silence and never left out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from grait.config import ColumnsConfig
+from grait.data.catalog import KnownSet
+from grait.data.files import Source, open_rows
+from grait.data.options import Key, Options, options_of, resolved
+from grait.data.rows import checked_text, column_names, needed, shown, type_name
+from grait.data.shapes import Roles, fold, roles_of
+from grait.data.values import flag_of, is_missing, parsed_text, text_of, texts_of
+from grait.errors import DataError
+from grait.judging.refusal import detect_refusal
+from grait.records import Question
+
+SENTINELS = frozenset(
+    "unanswerable,not answerable,not attempted,no answer,no answer possible,idk,abstain,n/a,unknown".split(",")
+)
+"""References that mean that there is none, without case, signs at the end, and underscores."""
+
+_MAY_REFUSE = re.compile(
+    r"know|sure|answer|certain|unable|impossible|inform|determin|idea|tell|sorry|abstain|attempted|idk|n/a",
+    re.IGNORECASE,
+)
+_SHORT = 4
+"""Words of a refusal, at most, that is left out among other references; longer ones may be titles."""
+
+_LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
+_INLINE = re.compile(r"(?:^|[\s(])A[).:]\s.+[\s(]B[).:]\s", re.DOTALL)
+_BARE = Question("", "", ("",))
+
+
+@dataclass
+class Understood:
+    """Questions, and what was made of the file. ``columns``: role -> columns. ``unused``: columns without a role.
+
+    ``notes``: what was inferred, in sentences, for people.
+    """
+
+    questions: list[Question]
+    format: str
+    columns: dict[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A question whose right option can be meant in several ways: the other rows of the file decide."""
+
+    place: int
+    where: str
+    key: Key
+    options: Options
+
+
+def read_questions(
+    path: str,
+    split: str | None = None,
+    limit: int | None = None,
+    revision: str | None = None,
+    columns: ColumnsConfig | None = None,
+    encoding: str = "utf-8",
+) -> Understood:
+    """The questions of a file, a folder or a hub data set (``owner/name``, ``owner/name:config``).
+
+    ``split``: of folders, the hub, and JSON that wraps several lists; needed where there are several. ``limit``: read
+    and check only the first rows; at least 1. ``columns``: what names do not say. docs/data.md has the shapes.
+    Ids are ``{stem}-{row}``, rows counted from 1, where there is no ``id``. Raises DataError, one line.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"limit is {limit}; expected at least 1, or none to read all rows")
+    reader = Reader(columns)
+    source = open_rows(path, split, revision, encoding, reader.wanted)
+    understood = reader.read(source, path, limit, lambda number: f"{source.stem}-{number}")
+    if not understood.questions:
+        raise DataError(f"{path}: holds no question; expected at least one row with `question` and `answers`")
+    return understood
+
+
+class Reader:
+    """Rows to questions. ``seen`` counts what was read otherwise than it stands there."""
+
+    def __init__(self, columns: ColumnsConfig | None = None, known: KnownSet | None = None):
+        """``known``: a public set, whose rows may have other ids, no references, and a popularity of their own."""
+        self.given, self.known = columns, known
+        self.ranked: list[float] = []
+        self.seen: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.evidence: Counter[str] = Counter()
+        self._deferred: list[Deferred] = []
+        self._roles: dict[tuple[str, ...], Roles] = {}
+        self._unused: dict[str, None] = {}
+
+    def wanted(self, where: str, names: list[str]) -> Sequence[str]:
+        """The columns of a table that are read. DataError when it cannot hold questions."""
+        roles = self.roles(tuple(names), where)
+        found = column_names(names)
+        if roles.question is None:
+            raise DataError(f"{where}: has no column `question`; found {found}; if another one is meant: columns")
+        if not (roles.answers or roles.further or roles.flags or roles.asks_options):
+            raise DataError(
+                f"{where}: has no column `answers` or `answer`; found {found}; if another one is meant: columns"
+            )
+        return [name for name in names if name in roles.used or _may_be_options(name, names)]
+
+    def roles(self, names: tuple[str, ...], where: str) -> Roles:
+        if names not in self._roles:
+            found = self._roles[names] = roles_of(names, self.given, where)
+            self._unused |= dict.fromkeys(name for name in names if name not in (*found.used, *found.passages))
+        return self._roles[names]
+
+    def read(self, source: Source, path: str, limit: int | None, made_id: Any) -> Understood:
+        """All questions of a source; ``made_id``: the id of a row by its number, from 1."""
+        questions: list[Question] = []
+        places: dict[str, str] = {}
+        for number, (where, row) in enumerate(source.rows, 1):
+            question = self.question(row, where, made_id(number), len(questions))
+            if question.id in places:
+                raise DataError(
+                    f"{where}: the id {shown(question.id)} was already used in "
+                    f"{places[question.id].removeprefix(f'{path}, ')}; give each question its own id, or leave the id "
+                    "out"
+                )
+            places[question.id] = where
+            questions.append(question)
+            if len(questions) == limit:
+                break
+        for row in self._deferred:
+            place, _ = resolved(row.key, row.options, row.where, self.evidence)
+            questions[row.place] = self._with_option(questions[row.place], row.options, place, row.key.others)
+        self.seen.update(source.seen)
+        columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
+        return Understood(questions, source.format, columns, tuple(self._unused), self.notes(len(questions)))
+
+    def question(self, row: object, where: str, made_id: str, place: int) -> Question:
+        """One row. ``place``: in the list of questions, for rows that wait for others."""
+        if not isinstance(row, Mapping):
+            hint = "; a file that holds one list is named .json" if isinstance(row, list) else ""
+            raise DataError(f"{where}: expected an object with `question` and `answers`, found {type_name(row)}{hint}")
+        roles = self.roles(tuple(row), where)
+        if roles.question is None or is_missing(row[roles.question]):
+            raise DataError(f"{where}: has no `question`; found {column_names(list(row))}")
+        asked = row[roles.question]
+        if isinstance(asked, Mapping):  # as in ARC's own files
+            text = asked.get("stem", asked.get("text"))
+            return self.question({**row, **asked, roles.question: text}, where, made_id, place)
+        kept = {role: row[name] for role, name in roles.kept if not is_missing(row[name])}
+        match = kept.get("match", "normalized")
+        if match not in ("normalized", "exact"):
+            raise DataError(f"{where}: `match` is {shown(match)}; expected normalized or exact")
+        made: dict[str, Any] = {
+            "id": self._id(row, kept, where) or made_id,
+            "question": checked_text(asked, "question", where),
+            "match": match,
+            "popularity": _popularity(kept.get("popularity"), where),
+            **{name: text_of(kept[name], name, where) for name in ("relation", "subject", "group") if name in kept},
+        }
+        if self.known and self.known.ranked:
+            self.ranked.append(_views(needed(row, self.known.ranked, where), self.known.ranked, where))
+        options = options_of(row, roles, made["id"], where, self.seen) if roles.asks_options else None
+        flag = self._flag(row, roles, where)
+        if self.known and not self.known.has_references:
+            return Question(**made, answers=(), answerable=bool(flag))
+        if flag is False:
+            self.seen["unanswerable"] += 1
+            choices = () if options is None else options.texts
+            return Question(**made, answers=(), answerable=False, choices=choices)
+        if options is not None:
+            return self._of_options(Question(**made, answers=()), row, roles, options, where, place)
+        answers = self._of_texts(made["question"], row, roles, where, flag)
+        return Question(**made, answers=answers, answerable=bool(answers))
+
+    def _id(self, row: Mapping[str, Any], kept: Mapping[str, Any], where: str) -> str | None:
+        """The id that a row has; that of public sets, whose ids are unique, may be called otherwise."""
+        if "id" in kept:
+            return text_of(kept["id"], "id", where)
+        names = ("qid", "question_id") if self.known else ()
+        return next((text_of(row[name], name, where) for name in names if not is_missing(row.get(name))), None)
+
+    def _flag(self, row: Mapping[str, Any], roles: Roles, where: str) -> bool | None:
+        """Whether the row says that there is an answer; None where it says nothing."""
+        said = {}
+        for name, means in roles.flags:
+            if name in row and (value := flag_of(row[name], name, where)) is not None:
+                said[name] = value == means
+        if len(set(said.values())) > 1:
+            raise DataError(f"{where}: {' and '.join(f'`{name}`' for name in said)} contradict each other")
+        return next(iter(said.values()), self.known.answerable if self.known else None)
+
+    def _of_texts(
+        self, question: str, row: Mapping[str, Any], roles: Roles, where: str, flag: bool | None
+    ) -> tuple[str, ...]:
+        """The references of a free-text question, the canonical one first; none where nobody can answer it."""
+        answers = self._references(row, roles, where)
+        if not answers:
+            if any(_is_squad_empty(row[name]) for name in roles.answers if name in row):
+                self.seen["unanswerable"] += 1
+                return ()
+            found = next((f"`{name}` is an empty list" for name in roles.answers if row.get(name) in ([], "[]")), None)
+            raise DataError(
+                f"{where}: {found or 'has no `answers` and no `answer`; found ' + column_names(list(row))}; give at "
+                "least one answer, or say that nobody can answer it (answerable: false)"
+            )
+        if not (self.given and self.given.answers):
+            self._check_no_key(question, answers[0], row, roles, where)
+        if self.known is None:
+            answers = self._without_refusals(self._as_whole(answers), where, flag)
+            if not answers:
+                return ()
+        if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
+            readable = next((answer for answer in answers if any(map(str.isalnum, answer))), None)
+            answers = [readable, *answers] if readable else answers
+        if "|" in answers[0].strip("|"):
+            self._count("bars", answers[0])
+        return tuple(dict.fromkeys(answers))
+
+    def _as_whole(self, answers: list[str]) -> list[str]:
+        """1969 before each 1969.0, which a table has where a number was missing in its column."""
+        whole = next((text for text in answers if _is_whole(text)), None)
+        if whole is None:
+            return answers
+        self._count("decimals", whole)
+        return [part for text in answers for part in ((text[:-2], text) if _is_whole(text) else (text,))]
+
+    def _without_refusals(self, answers: list[str], where: str, flag: bool | None) -> list[str]:
+        """No reference where all are refusals: refusing is never right, nor wrong."""
+        if not _MAY_REFUSE.search("\n".join(answers)):
+            return answers
+        refusals = [answer for answer in answers if is_refusal(answer)]
+        if len(refusals) < len(answers):
+            refusals = [answer for answer in refusals if len(answer.split()) <= _SHORT]
+            self._count("refusals among references", next(iter(refusals), None))
+            return [answer for answer in answers if answer not in refusals]
+        if flag:
+            raise DataError(
+                f"{where}: says that it can be answered, but its reference is a refusal ({shown(answers[0])}); give "
+                "the answer, or say answerable: false"
+            )
+        self._count("refusals as references", answers[0])
+        return []
+
+    def _count(self, what: str, example: str | None) -> None:
+        """One more row of which there is something to say, if there is an example."""
+        if example is not None:
+            self.seen[what] += 1
+            self.examples.setdefault(what, example)
+
+    def _references(self, row: Mapping[str, Any], roles: Roles, where: str) -> list[str]:
+        """All references, the canonical one first. DataError where two columns that may be meant disagree."""
+        answers: list[str] = []
+        for name in roles.answers:
+            if name in row:
+                answers += texts_of(row[name], fold_plain(name), where, self.seen)
+        source = ", ".join(name for name in roles.answers if not is_missing(row.get(name)))
+        for name in roles.further:
+            value = row.get(name)
+            if is_missing(value) or (answers and not isinstance(value, str | list | int | Mapping)):
+                continue
+            own = texts_of(value, fold_plain(name), where, self.seen)
+            if not answers:
+                answers, source = own, name
+            elif own and not {text.casefold() for text in own} & {text.casefold() for text in answers}:
+                raise DataError(
+                    f"{where}: `{source}` is {shown(answers[0])} and `{name}` is {shown(own[0])}; say which one has "
+                    f"the references, such as columns: {{answers: {source.split(',')[0]}}}"
+                )
+        return answers
+
+    def _check_no_key(self, question: str, answer: str, row: Mapping[str, Any], roles: Roles, where: str) -> None:
+        """DataError for a lone letter or digit beside what looks like options: it may name one of them."""
+        if not _LONE.fullmatch(answer):
+            return
+        names = [name for name in row if name not in roles.used]
+        lists = [name for name in names if _holds_texts(row[name], name, where)]
+        siblings = [name for name in names if _may_be_options(name, names) and not is_missing(row[name])]
+        if lists or len(siblings) > 1:
+            what, named = (
+                f"`{', '.join(lists or siblings)}` looks like options",
+                f"columns: {{choices: {lists[0] if lists else siblings}}}",
+            )
+        elif _INLINE.search(question):
+            what, named = "the question holds options", "a list of them in the column `choices`"
+        else:
+            return
+        raise DataError(
+            f"{where}: the answer is {shown(answer)} and {what}: name them ({named}), or say that this is the answer's "
+            f"text (columns: {{answers: {(roles.answers or roles.further)[0]}}})"
+        )
+
+    def _of_options(
+        self, question: Question, row: Mapping[str, Any], roles: Roles, options: Options, where: str, place: int
+    ) -> Question:
+        """A question with options, once it is clear which one is right."""
+        key = Key.of(row, roles, options, where, self.seen)
+        question = replace(question, choices=options.texts)
+        right, reading = resolved(key, options, where, None)
+        if right is None:
+            self._deferred.append(Deferred(place, where, key, options))
+            return question
+        self.evidence[reading] += 1
+        return self._with_option(question, options, right, key.others)
+
+    def _with_option(self, question: Question, options: Options, right: int, others: Sequence[str] = ()) -> Question:
+        answer = options.texts[right]
+        is_twin = options.texts.index(answer) != right
+        return replace(
+            question,
+            answers=tuple(dict.fromkeys([answer, *others])),
+            answer_place=right if is_twin or (self.known and self.known.keeps_place) else None,
+        )
+
+    def notes(self, n: int) -> list[str]:
+        """What was inferred, in sentences; nothing where all is as docs/data.md's first row."""
+        seen, example = self.seen, self.examples
+        usual = all(
+            roles.question in (None, "question")
+            and all(name in ("answer", "answers") for name in (*roles.answers, *roles.further))
+            and roles.choices in (None, "choices")
+            and not roles.options
+            and not roles.distractors
+            for roles in self._roles.values()
+        )
+        found = []
+        if not usual:
+            columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
+            found.append("columns: " + "; ".join(f"{role}: {own}" for role, own in columns.items()))
+        if any(roles.passages for roles in self._roles.values()):
+            found.append("questions stand beside a passage, which the model is not shown")
+        by = {
+            "letter": "by their letters",
+            "index": "by their places, counted from 0",
+            "number": "by their places, counted from 1",
+        }
+        found += [
+            f"{self.evidence[how]} answers name options {words}" for how, words in by.items() if self.evidence[how]
+        ]
+        counted = {
+            "texts of lists": "{} cells are lists or objects written as text, and read as such",
+            "decimals": f"{{}} answers are whole numbers, too, such as {shown(example.get('decimals'))}",
+            "repeated headers": "{} lines repeat the header, as in joined files, and are left out",
+            "lettered options": "{} lists of options have letters before them, which are left out",
+            "unanswerable": f"{{}} of {n} questions have no answer: they are measured apart",
+            "refusals as references": f"{{}} of {n} questions have a refusal as their reference, such as "
+            f"{shown(example.get('refusals as references'))}: they have no answer, and are measured apart",
+            "refusals among references": "{} questions have a refusal among their references, such as "
+            f"{shown(example.get('refusals among references'))}, which does not count as right",
+            "bars": f"{{}} references hold a bar, such as {shown(example.get('bars'))}: each is one text; write a list "
+            "if several are meant",
+        }
+        return found + [words.replace("{}", f"{seen[what]:,}", 1) for what, words in counted.items() if seen[what]]
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether a reference is itself a refusal, or a word that stands for none."""
+    if not _MAY_REFUSE.search(answer):
+        return False
+    if answer.strip(" .!<>[]()").replace("_", " ").casefold() in SENTINELS:
+        return True
+    words = answer.split()
+    if len(words) >= _SHORT and all(word[0].isupper() for word in words if word[0].isalpha()):
+        return False  # the title of a song
+    return detect_refusal(answer, _BARE) == "refused"
+
+
+def _is_whole(text: str) -> bool:
+    return text.endswith(".0") and text[:-2].removeprefix("-").isdecimal()
+
+
+def fold_plain(name: str) -> str:
+    """A column as errors call it: the usual ones in their usual words."""
+    known = fold(name)
+    return known if known in ("answer", "answers") else name
+
+
+def _is_squad_empty(value: Any) -> bool:
+    """SQuAD 2's way to say that there is no answer."""
+    return isinstance(value, Mapping) and "answer_start" in value and not any(value.values())
+
+
+def _holds_texts(value: Any, name: str, where: str) -> bool:
+    """Whether a cell of no known meaning is a list of two texts or more, or an object of such."""
+    if isinstance(value, str):
+        value = parsed_text(value, f"{name}s", where)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(item, str | int | float) for item in value)
+
+
+def _may_be_options(name: str, names: Sequence[str]) -> bool:
+    """Whether other columns have this name but for a letter or digit at its end."""
+    stem = re.sub(r"(?<=.)([A-Za-z]|[0-9]{1,2})$", "", name)
+    same = [other for other in names if re.fullmatch(re.escape(stem) + "([A-Za-z]|[0-9]{1,2})", other)]
+    return stem != name and len(same) > 1
+
+
+def _views(value: Any, column: str, where: str) -> float:
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise DataError(f"{where}: `{column}` is {shown(value)}; expected a number of page views")
+    return number
+
+
+def _popularity(value: Any, where: str) -> float | None:
+    if value is None:
+        return None
+    number = value
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            number = None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+        raise DataError(f"{where}: `popularity` is {shown(value)}; expected a number from 0 (rarest) to 1 (best known)")
+    return float(number)

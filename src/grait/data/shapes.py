@@ -1,0 +1,177 @@
+"""Which column of a table of questions means what, by the names that people and public sets use.
+
+``roles_of`` reads names only. What values mean is in ``values.py``, what a whole row means in ``questions.py``.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from string import ascii_lowercase
+
+from grait.config import ColumnsConfig
+from grait.data.rows import column_names
+from grait.errors import DataError
+
+QUESTION = ("question", "q", "questiontext", "questionstem", "query", "problem", "stem", "prompt", "ctx", "startphrase")
+ANSWERS = (
+    "bestanswer", "correctanswer", "answer", "a", "answers", "correctanswers", "possibleanswers", "aliases",
+    "answeraliases", "normalizedaliases",
+)  # fmt: skip
+"""References that belong together, the canonical one first. Of ``FURTHER`` ones each is a whole set of references."""
+FURTHER = (
+    "target", "targets", "gold", "goldanswer", "goldanswers", "goldenanswer", "goldenanswers", "reference",
+    "references", "referenceanswer", "referenceanswers", "groundtruth", "groundtruths", "expected", "expectedanswer",
+    "shortanswer", "shortanswers", "ideal", "obj",
+)  # fmt: skip
+CHOICES = ("choices", "options", "endings", "answerchoices", "answeroptions", "mc1targets")
+KEYS = (
+    "answer", "answers", "answerkey", "answerletter", "answerindex", "answeridx", "correct", "correctanswer",
+    "correctoption", "correctindex", "correctidx", "correctletter", "goldindex", "goldidx", "gold", "target", "label",
+    "cop", "key", "rightanswer", "bestanswer",
+)  # fmt: skip
+"""What may name an option, where there are options."""
+ANSWERABLE = ("answerable", "isanswerable", "hasanswer")
+UNANSWERABLE = ("unanswerable", "isunanswerable", "isimpossible", "impossible", "shouldabstain", "abstain")
+PASSAGES = ("context", "passage", "passages", "contexts", "background")
+KEPT = ("id", "match", "relation", "subject", "group", "popularity")
+
+_FAMILY = re.compile(r"(option|choice|opt|op|ending|sol|candidate|answeroption|answerchoice|)([a-z]|[0-9]{1,2})")
+_ANSWER_LETTER = re.compile(r"(answer)([a-z])")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Columns by what they mean, as the file calls them.
+
+    ``answers``: references, which belong together; ``further``: each a set of references by itself. ``choices``: a
+    column that holds all options; ``options``: columns with one each, by label. ``distractors``: wrong options beside
+    the right answer. ``keys``: what names an option. ``flags``: with what they say where they are true. ``forced``: how
+    a key is to be read (``letter``, ``index``, ``number``) where its name, or the user, says so.
+    """
+
+    question: str | None = None
+    answers: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+    choices: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    distractors: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    forced: tuple[tuple[str, str], ...] = ()
+    flags: tuple[tuple[str, bool], ...] = ()
+    passages: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def asks_options(self) -> bool:
+        return bool(self.choices or self.options or self.distractors)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """All columns that have a role."""
+        own = [self.question, self.choices, *self.answers, *self.further, *self.distractors, *self.keys]
+        own += [column for _, column in (*self.options, *self.kept)] + [column for column, _ in self.flags]
+        return tuple(dict.fromkeys(column for column in own if column is not None))
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Each role that has a column, in words, for people."""
+        options = [self.choices] if self.choices else [column for _, column in self.options]
+        keyed = self.keys if self.asks_options and not self.distractors else (*self.answers, *self.further)
+        found = {
+            "question": [self.question] if self.question else [],
+            "right option" if keyed is self.keys and self.asks_options else "references": list(keyed),
+            "options": [*options, *self.distractors],
+            "answerable or not": [column for column, _ in self.flags],
+            "not shown to the model": list(self.passages),
+        }
+        words = {role: ", ".join(f"`{name}`" for name in names) for role, names in found.items() if names}
+        return words | {role: f"`{column}`" for role, column in self.kept}
+
+
+@cache
+def fold(name: str) -> str:
+    """A column's name without case, blanks and signs: ``Answer Key``, ``answer_key`` and ``answerKey`` are the same."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) -> Roles:
+    """The roles of these columns. ``given``: what the user says, which goes before what names say.
+
+    DataError where the user names a column that is not there, or where two columns have the same name.
+    """
+    folded: dict[str, str] = {}
+    for name in names:
+        known = fold(name)
+        if known in folded and known in (*QUESTION, *ANSWERS, *FURTHER, *CHOICES, *KEPT):
+            raise DataError(f"{where}: has the column `{name}` twice; found {column_names(names)}")
+        folded.setdefault(known, name)
+    said = given or ColumnsConfig()
+    for name in said.named:
+        if name not in names:
+            raise DataError(f"{where}: has no column `{name}` (of `columns`); found {column_names(names)}")
+
+    def present(wanted: Sequence[str]) -> tuple[str, ...]:
+        return tuple(folded[name] for name in wanted if name in folded)
+
+    choices, options, distractors = _options(said, folded, present)
+    answers = tuple(said.answers or present(ANSWERS))
+    if choices or options:
+        answers = tuple(name for name in answers if fold(name) != "a" or name not in [own for _, own in options])
+    if not said.answers and "normalizedaliases" in folded and len(answers) > 1:
+        answers = tuple(name for name in answers if fold(name) != "normalizedaliases")
+    forced = said.keys or _forced(folded)
+    keys = tuple(column for column, _ in said.keys) or tuple(said.answers or present(KEYS))
+    return Roles(
+        question=said.question or next(iter(present(QUESTION)), None),
+        answers=answers,
+        further=() if said.answers else present(FURTHER),
+        choices=choices,
+        options=options,
+        distractors=distractors,
+        keys=keys,
+        forced=tuple(forced),
+        flags=said.flags or tuple((folded[n], n in ANSWERABLE) for n in (*ANSWERABLE, *UNANSWERABLE) if n in folded),
+        passages=present(PASSAGES),
+        kept=tuple((role, own) for role in KEPT if (own := getattr(said, role, None) or folded.get(role)) is not None),
+    )
+
+
+def _options(
+    said: ColumnsConfig, folded: dict[str, str], present: Callable[[Sequence[str]], tuple[str, ...]]
+) -> tuple[str | None, tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """(column with all options, columns with one option each by their labels, columns of wrong options)"""
+    if said.choices:
+        if len(said.choices) == 1:
+            return said.choices[0], (), ()
+        return None, tuple(zip(ascii_lowercase, said.choices, strict=False)), ()
+    if said.answers and not said.keys:
+        return None, (), ()
+    if found := present(CHOICES):
+        return found[0], (), ()
+    if family := _family(folded):
+        return None, family, ()
+    wrong = sorted(name for name in folded if re.fullmatch(r"(distractor|incorrectanswer|wronganswer)[0-9]+", name))
+    return None, (), tuple(folded[name] for name in wrong)
+
+
+def _family(folded: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Columns with one option each: ``A`` to ``D``, ``option_a``, ``option1``, ``ending0``, ...; by their labels."""
+    families: dict[str, dict[str, str]] = {}
+    for name, column in folded.items():
+        if found := _FAMILY.fullmatch(name) or _ANSWER_LETTER.fullmatch(name):
+            if found[1] or found[2] in ascii_lowercase:
+                families.setdefault(found[1], {})[found[2]] = column
+    for members in families.values():
+        for labels in (list(ascii_lowercase), [str(n) for n in range(27)], [str(n) for n in range(1, 27)]):
+            own = [label for label in labels if label in members]
+            if len(own) >= 2 and own == labels[: len(own)]:
+                return tuple((label, members[label]) for label in own)
+    return ()
+
+
+def _forced(folded: dict[str, str]) -> list[tuple[str, str]]:
+    """Keys whose names say how they are to be read."""
+    by_index = [(folded[name], "index") for name in KEYS if name.endswith(("index", "idx")) and name in folded]
+    by_letter = [(folded[name], "letter") for name in ("answerkey", "answerletter", "correctletter") if name in folded]
+    return by_index + by_letter

@@ -1,0 +1,141 @@
+"""What the value of a cell means: the texts in it, in whatever people put lists of texts into."""
+
+import ast
+import io
+import itertools
+import json
+import math
+import re
+import tokenize
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from grait.data.rows import checked_text, shown, type_name
+from grait.data.shapes import fold
+from grait.errors import DataError
+
+FIRST = ("value", "text", "answer", "name", "label")
+MORE = ("aliases", "answers", "alias")
+"""Keys of an object that stands for an answer: its canonical text, and other texts that count as right."""
+
+_LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
+_TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y", "unsafe"), ("false", "no", "0", "0.0", "f", "n", "safe")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell says nothing: null, NaN, or a blank cell of a table."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def text_of(value: Any, column: str, where: str) -> str:
+    """One text; a whole number that became a decimal one (``1969.0``, in pandas) is whole again."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return checked_text(value, column, where)
+
+
+def texts_of(value: Any, column: str, where: str, seen: Counter[str]) -> list[str]:
+    """All texts of an answer, the canonical one first; none where it is missing or an empty list.
+
+    A text, a number, a list of these, an object with a text and its aliases, or a text that is such a list or object
+    in JSON, Python or numpy. ``seen`` counts what was read otherwise than it stands there. DataError for all else.
+    """
+    if is_missing(value):
+        return []
+    if isinstance(value, str):
+        parsed = parsed_text(value, column, where)
+        if parsed is not None:
+            seen["texts of lists"] += 1
+            return texts_of(parsed, column, where, seen)
+        return [checked_text(value, column, where)]
+    if isinstance(value, Mapping):
+        return list(_of_object(value, column, where, seen))
+    if isinstance(value, list | tuple):
+        if all(type(item) is str for item in value):
+            return [checked_text(item, column, where) for item in value]
+        if len(value) == 1 and isinstance(value[0], list):
+            return texts_of(value[0], column, where, seen)
+        if any(isinstance(item, list) for item in value):
+            raise DataError(
+                f"{where}: `{column}` is a list of lists ({shown(value)}); if all of them count as right, write one "
+                "list; if each is a part of the answer, that cannot be asked"
+            )
+        return [text for item in value for text in _of_item(item, column, where, seen)]
+    return [text_of(value, column, where)]
+
+
+def _of_item(item: Any, column: str, where: str, seen: Counter[str]) -> list[str]:
+    if isinstance(item, Mapping):
+        return list(_of_object(item, column, where, seen))
+    return [text_of(item, column, where)]
+
+
+def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[str]) -> Iterator[str]:
+    """The texts of an object: its canonical one, then its aliases, or the normalised ones where it has no others."""
+    known = {fold(str(key)): own for key, own in value.items()}
+    first = next((known[key] for key in FIRST if not is_missing(known.get(key))), None)
+    more = next((known[key] for key in (*MORE, "normalizedaliases") if not is_missing(known.get(key))), None)
+    if not any(key in known for key in (*FIRST, *MORE)):
+        raise DataError(
+            f"{where}: `{column}` has to be text or a list of texts, found an object ({shown(dict(value))}); of "
+            f"objects `{FIRST[0]}` or `{FIRST[1]}` and `{MORE[0]}` are read"
+        )
+    yield from texts_of(first, column, where, seen)
+    yield from texts_of(more, column, where, seen)
+
+
+def parsed_text(text: str, column: str, where: str) -> Any:
+    """The list of texts, or the object, that a text is in JSON, Python or numpy; None where it is neither.
+
+    A list of numbers alone may be an interval or a vector: it is one where its column's name speaks of several.
+    DataError where it begins as a list of texts and cannot be read; some programs cut long cells.
+    """
+    inner = text.strip()
+    is_listed = _LISTED.match(inner)
+    if not is_listed and (inner[:1], inner[-1:]) not in (("[", "]"), ("{", "}")):
+        return None
+    try:
+        value = json.loads(inner)
+    except (ValueError, RecursionError):
+        value = _python(inner)
+    if isinstance(value, Mapping):
+        return value if value and all(isinstance(key, str) for key in value) else None
+    if isinstance(value, list):
+        if not value or any(isinstance(item, str | Mapping | list) for item in value):
+            return value
+        return value if fold(column).endswith("s") else None
+    if is_listed:
+        raise DataError(
+            f"{where}: `{column}` looks like a list and is none ({shown(inner)}); write a list of texts, in a cell "
+            'as ["a", "b"] with double quotes'
+        )
+    return None
+
+
+def _python(text: str) -> Any:
+    """A list or object in Python's words, or a list of texts as numpy prints it, without commas; else None."""
+    text = re.sub(r"^array\((\[.*\])(?:,\s*dtype=\w+)?\)$", r"\1", text, flags=re.DOTALL)
+    try:
+        tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.string.strip()]
+        kinds = [token.type for token in tokens]
+        if kinds[1:-1] and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
+            return [ast.literal_eval(token.string) for token in tokens[1:-1]]
+        if any(one == two == tokenize.STRING for one, two in itertools.pairwise(kinds)):
+            return None
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
+        return None
+    return sorted(value) if isinstance(value, set) else value
+
+
+def flag_of(value: Any, column: str, where: str) -> bool | None:
+    """Yes or no; None where the cell is missing."""
+    if is_missing(value) or value == "":
+        return None
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().casefold()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise DataError(f"{where}: `{column}` is {type_name(value)} {shown(value)}; expected true or false")

@@ -1,0 +1,46 @@
+"""Part of stage 4: questions without a reference, which every system should refuse, or should not.
+
+They are asked as all others, and measured apart: refused or not. They count neither as right, wrong nor over-refused.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from grait.judging.premise import denies_premise
+from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions
+from grait.pipeline.models import Models
+from grait.pipeline.stages import Stages
+from grait.records import Prediction, Question, RefusedRecord
+
+
+def refused_records(
+    data: RunData, models: Models, stages: Stages, systems: Sequence[System], same: Mapping[str, str]
+) -> list[RefusedRecord]:
+    """What each system refuses of the test questions without a reference, set by set.
+
+    ``same``: of each method, the system whose adapter it has.
+    """
+    records: list[RefusedRecord] = []
+    for title, questions in data.apart.items():
+        for system in systems:
+            rows = answer_questions(data, models, stages, system, QuestionSet(title, questions), "unanswerable")
+            names = [name for name, first in same.items() if first == system.name] or [system.name]
+            records += [record for name in names for record in summarize_refused(name, title, questions, rows)]
+    return records
+
+
+def summarize_refused(
+    method: str, title: str, questions: Sequence[Question], rows: Sequence[Prediction]
+) -> list[RefusedRecord]:
+    """One record for the questions that nobody can answer, and one for those that can be, where there are such."""
+    by_id = {question.id: question for question in questions}
+    records = []
+    for answerable in (False, True):
+        own = [row for row in rows if by_id[row.id].answerable == answerable]
+        if own:
+            refused = sum(row.outcome == "refused" for row in own)
+            corrected = sum(
+                row.outcome != "refused" and denies_premise(row.output, by_id[row.id].question) for row in own
+            )
+            records.append(RefusedRecord(method, title, answerable, len(own), refused / len(own), corrected / len(own)))
+    return records

@@ -1,0 +1,463 @@
+"""People's own files: the same questions in whatever shape give the same questions, or one line that asks."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import hypothesis.strategies as st
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from grait.commands.show_data import show_data
+from grait.config import ColumnsConfig, DataConfig
+from grait.data.load import load_questions, understand
+from grait.errors import DataError
+from grait.records import Question
+
+Row = dict[str, Any]
+CASES = Path(__file__).parents[3] / "shared" / "cases"
+PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+N = 500
+
+FREE: list[Row] = [
+    {"question": f'Who, "they say", painted number {i}?', "answers": [f"Painter {i}", f"O'Pal {i}", f"Säm, {i}"]}
+    for i in range(N)
+]
+OPTIONS: list[Row] = [
+    {"question": f"Which gas has number {i}?", "choices": [f"{kind} {i}" for kind in "wxyz"], "place": i % 4}
+    for i in range(N)
+]
+
+
+def plain(questions: list[Question]) -> list[Any]:
+    return [(question.question, question.answers, question.choices, question.answerable) for question in questions]
+
+
+def read(path: Path | str, **options: Any) -> list[Question]:
+    return load_questions(DataConfig(path=str(path), **options))
+
+
+def lines(rows: list[Row]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def table(rows: list[Row], delimiter: str = ",") -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def file(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def parquet(path: Path, rows: list[Row]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def saved(folder: Path, rows: list[Row], *, split: str | None = None) -> Path:
+    data = datasets.Dataset.from_list(rows)
+    (datasets.DatasetDict({split: data}) if split else data).save_to_disk(str(folder / "saved"))
+    return folder / "saved"
+
+
+def zstandard(folder: Path, name: str, content: bytes) -> Path:
+    with pa.CompressedOutputStream(str(folder / name), "zstd") as out:
+        out.write(content)
+    return folder / name
+
+
+def numpy_text(texts: list[str]) -> str:
+    """As pandas writes an array of texts into a CSV cell."""
+    return "[" + "\n ".join(repr(text) for text in texts) + "]"
+
+
+def each(rows: list[Row], change: Callable[[Row], Row]) -> list[Row]:
+    return [{"question": row["question"], **change(row)} for row in rows]
+
+
+FREE_SHAPES: dict[str, Callable[[Path], Path]] = {
+    "list": lambda d: file(d, "a.jsonl", lines(FREE)),
+    "answer is a list": lambda d: file(d, "a.ndjson", lines(each(FREE, lambda r: {"answer": r["answers"]}))),
+    "text of a JSON list": lambda d: file(
+        d, "a.jsonl", lines(each(FREE, lambda r: {"answer": json.dumps(r["answers"])}))
+    ),
+    "text of a Python list": lambda d: file(d, "a.jsonl", lines(each(FREE, lambda r: {"answers": str(r["answers"])}))),
+    "text of a numpy array": lambda d: file(d, "a.csv", table(each(FREE, lambda r: {"answer": numpy_text(r["answers"])}))),
+    "dict of aliases": lambda d: file(
+        d, "a.json", json.dumps(each(FREE, lambda r: {"answer": {"value": r["answers"][0], "aliases": r["answers"]}})).encode()
+    ),
+    "text of a dict": lambda d: file(
+        d, "a.csv", table(each(FREE, lambda r: {"answer": str({"value": r["answers"][0], "aliases": r["answers"]})}))
+    ),
+    "semicolons": lambda d: file(d, "a.csv", table(each(FREE, lambda r: {"Answers": json.dumps(r["answers"])}), ";")),
+    "sep line": lambda d: file(
+        d, "a.csv", b"sep=|\n" + table(each(FREE, lambda r: {"answers": json.dumps(r["answers"])}), "|")
+    ),
+    "tabs": lambda d: file(d, "a.tsv", table(each(FREE, lambda r: {"possible_answers": json.dumps(r["answers"])}), "\t")),
+    "gz": lambda d: file(d, "a.jsonl.gz", gzip.compress(lines(FREE))),
+    "bz2": lambda d: file(d, "a.csv.bz2", bz2.compress(table(each(FREE, lambda r: {"answers": str(r["answers"])})))),
+    "xz": lambda d: file(d, "a.json.xz", lzma.compress(json.dumps(FREE).encode())),
+    "zst": lambda d: zstandard(d, "a.jsonl.zst", lines(FREE)),
+    "parquet, list of structs": lambda d: parquet(
+        d / "a.parquet", each(FREE, lambda r: {"answers": [{"text": text, "answer_start": 3} for text in r["answers"]]})
+    ),
+    "parquet, struct of lists": lambda d: parquet(
+        d / "a.parquet", each(FREE, lambda r: {"answers": {"text": r["answers"], "answer_start": [1, 2, 3]}})
+    ),
+    "hub layout": lambda d: parquet(d / "hub" / "data" / "test-00000-of-00001.parquet", FREE).parents[1],
+    "hub layout, two files": lambda d: (
+        parquet(d / "hub" / "train-00000-of-00002.parquet", FREE[:200]),
+        parquet(d / "hub" / "train-00001-of-00002.parquet", FREE[200:]),
+    )[0].parent,
+    "save_to_disk": lambda d: saved(d, FREE),
+    "save_to_disk, one split": lambda d: saved(d, FREE, split="train"),
+    "wrapped": lambda d: file(d, "a.json", json.dumps({"version": 2, "data": FREE}).encode()),
+    "objects by id": lambda d: file(d, "a.json", json.dumps({f"x{i}": row for i, row in enumerate(FREE)}).encode()),
+    "pandas columns": lambda d: file(
+        d, "a.json", json.dumps({key: {str(i): row[key] for i, row in enumerate(FREE)} for key in FREE[0]}).encode()
+    ),
+    "SQuAD's nesting": lambda d: file(
+        d,
+        "a.json",
+        json.dumps(
+            {"data": [{"title": "t", "paragraphs": [{"qas": each(FREE, lambda r: {
+                "answers": [{"text": text, "answer_start": 0} for text in r["answers"]], "is_impossible": False,
+            })}]}]}
+        ).encode(),
+    ),
+    "TruthfulQA's columns": lambda d: file(
+        d, "a.jsonl", lines(each(FREE, lambda r: {"best_answer": r["answers"][0], "correct_answers": r["answers"]}))
+    ),
+    "target and aliases": lambda d: file(d, "a.jsonl", lines(each(FREE, lambda r: {"targets": r["answers"]}))),
+    "joined tables": lambda d: file(
+        d, "a.csv", 2 * b"" + table(each(FREE[:9], lambda r: {"answers": str(r["answers"])}))
+        + table(each(FREE[9:], lambda r: {"answers": str(r["answers"])}))
+    ),
+    "a long cell": lambda d: file(
+        d, "a.csv", table(each(FREE, lambda r: {"answers": str(r["answers"]), "page": "x" * (200_000 if r is FREE[3] else 1)}))
+    ),
+    "one object after another": lambda d: file(d, "a.json", "\n".join(json.dumps(row, indent=1) for row in FREE).encode()),
+}  # fmt: skip
+
+
+def keyed(row: Row, key: Any, **more: Any) -> Row:
+    return {"choices": row["choices"], "answer": key, **more}
+
+
+OPTION_SHAPES: dict[str, Callable[[Path], Path]] = {
+    "text": lambda d: file(d, "a.jsonl", lines(each(OPTIONS, lambda r: keyed(r, r["choices"][r["place"]])))),
+    "letter": lambda d: file(d, "a.jsonl", lines(each(OPTIONS, lambda r: keyed(r, "ABCD"[r["place"]])))),
+    "letter in brackets": lambda d: file(d, "a.jsonl", lines(each(OPTIONS, lambda r: keyed(r, f"({'abcd'[r['place']]})")))),
+    "integer keys": lambda d: parquet(d / "a.parquet", each(OPTIONS, lambda r: keyed(r, r["place"]))),
+    "decimal keys": lambda d: file(d, "a.jsonl", lines(each(OPTIONS, lambda r: keyed(r, float(r["place"]))))),
+    "index and letter": lambda d: file(
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: keyed(r, "ABCD"[r["place"]], answer_index=r["place"])))
+    ),
+    "columns A to D": lambda d: file(
+        d, "a.csv", table(each(OPTIONS, lambda r: {**dict(zip("ABCD", r["choices"])), "answer": "ABCD"[r["place"]]}))
+    ),
+    "columns option_a to option_d": lambda d: file(
+        d, "a.csv", table(each(OPTIONS, lambda r: {
+            **{f"option_{x}": text for x, text in zip("abcd", r["choices"])}, "correct_option": "abcd"[r["place"]],
+        }))
+    ),
+    "columns option1 to option4, from 1": lambda d: file(
+        d, "a.csv", table(each(OPTIONS, lambda r: {
+            **{f"option{i}": text for i, text in enumerate(r["choices"], 1)}, "answer": r["place"] + 1,
+        }))
+    ),
+    "endings": lambda d: file(
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: {"endings": r["choices"], "label": str(r["place"])}))
+    ),
+    "ending0 to ending3": lambda d: file(
+        d, "a.csv", table(each(OPTIONS, lambda r: {
+            **{f"ending{i}": text for i, text in enumerate(r["choices"])}, "label": r["place"],
+        }))
+    ),
+    "labels beside texts": lambda d: parquet(
+        d / "a.parquet",
+        each(OPTIONS, lambda r: {"choices": {"text": r["choices"], "label": list("ABCD")}, "answerKey": "ABCD"[r["place"]]}),
+    ),
+    "numbers for labels": lambda d: file(
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: {
+            "choices": {"text": r["choices"], "label": list("1234")}, "answerKey": str(r["place"] + 1),
+        }))
+    ),
+    "objects with labels": lambda d: file(
+        d, "a.jsonl", lines([
+            {"id": f"i{i}", "question": {"stem": r["question"], "choices": [
+                {"label": x, "text": text} for x, text in zip("ABCD", r["choices"])]}, "answerKey": "ABCD"[r["place"]]}
+            for i, r in enumerate(OPTIONS)
+        ])
+    ),
+    "texts by letter": lambda d: file(
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: {"options": dict(zip("ABCD", r["choices"])), "answer": "ABCD"[r["place"]]}))
+    ),
+    "text of a list": lambda d: file(
+        d, "a.csv", table(each(OPTIONS, lambda r: {"Options": str(r["choices"]), "Answer": "ABCD"[r["place"]]}), ";")
+    ),
+    "letters before options": lambda d: file(
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: {
+            "options": [f"{x}) {text}" for x, text in zip("ABCD", r["choices"])], "answer": "ABCD"[r["place"]],
+        }))
+    ),
+    "letter and text": lambda d: file(
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: keyed(r, f"{'ABCD'[r['place']]}. {r['choices'][r['place']]}")))
+    ),
+    "right by a label of 1": lambda d: file(
+        d, "a.jsonl", lines(each(OPTIONS, lambda r: {
+            "mc1_targets": {"choices": r["choices"], "labels": [int(i == r["place"]) for i in range(4)]}, "answer": "x",
+        }))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", FREE_SHAPES)
+def test_the_same_free_text_questions_in_every_shape(tmp_path: Path, shape: str) -> None:
+    expected = [(row["question"], tuple(row["answers"]), (), True) for row in FREE]
+    assert plain(read(FREE_SHAPES[shape](tmp_path))) == expected
+
+
+@pytest.mark.parametrize("shape", OPTION_SHAPES)
+def test_the_same_questions_with_options_in_every_shape(tmp_path: Path, shape: str) -> None:
+    questions = read(OPTION_SHAPES[shape](tmp_path))
+    assert plain(questions) == [
+        (row["question"], (row["choices"][row["place"]],), tuple(row["choices"]), True) for row in OPTIONS
+    ]
+    assert [question.answer_index for question in questions] == [row["place"] for row in OPTIONS]
+
+
+def test_what_was_inferred_is_said(tmp_path: Path) -> None:
+    notes = " ".join(show_data(FREE_SHAPES["joined tables"](tmp_path)).notes)
+    assert "1 lines repeat the header" in notes and "500 cells are lists or objects written as text" in notes
+    notes = " ".join(show_data(OPTION_SHAPES["columns A to D"](tmp_path)).notes)
+    assert "options: `A`, `B`, `C`, `D`" in notes and "500 answers name options by their letters" in notes
+    assert show_data(FREE_SHAPES["list"](tmp_path)).notes == []
+
+
+# -- what is not clear is one line that asks, and the option that it names goes on ----------------------------------
+
+BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "asks", "columns", "answer", "choices"),
+    [
+        (BESIDE, "`resp_list` looks like options", {"choices": "resp_list"}, "helium", 2),
+        (BESIDE, "columns: {answers: answer}", {"answers": "answer"}, "B", 0),
+        ({**BESIDE, "resp_list": "['iron', 'helium']"}, "looks like options", {"choices": "resp_list"}, "helium", 2),
+        ({"question": "q", "answer": 1, "resp1": "iron", "resp2": "helium"}, "`resp1, resp2` looks like options",
+         {"choices": ["resp1", "resp2"], "answer_index": "answer"}, "helium", 2),
+        ({"question": "q", "answer": "(a)", "cands": {"a": "iron", "b": "tin"}}, "`cands` looks like",
+         {"choices": "cands"}, "iron", 2),
+        ({"question": "Which?\nA) iron\nB) helium", "answer": "B"}, "the question holds options",
+         {"answers": "answer"}, "B", 0),
+        ({"question": "q", "answer": "Paris", "target": "Lyon"}, "`answer` is 'Paris' and `target` is 'Lyon'",
+         {"answers": "target"}, "Lyon", 0),
+        ({"question": "q", "gold": "Paris", "reference": ["Lyon"]}, "`gold` is 'Paris' and `reference` is 'Lyon'",
+         {"answers": ["gold"]}, "Paris", 0),
+        ({"question": "q", "options": ["2", "4", "6"], "answer": "2"}, "may be an option's text, or its letter or place",
+         {"answer_index": "answer"}, "6", 3),
+        ({"question": "q", "options": [2, 4, 6], "answer": 2}, "may be an option's text", {"answer_number": "answer"}, "4", 3),
+        ({"question": "q", "options": ["B", "A"], "answer": "A"}, "may be an option's text", {"answer_letter": "answer"}, "B", 2),
+        ({"question": "q", "options": ["x", "y"], "answer": 2}, "counted from 1: columns: {answer_number: answer}",
+         {"answer_number": "answer"}, "y", 2),
+        ({"frage": "q", "antwort": "a"}, "has no `question`; found frage, antwort",
+         {"question": "frage", "answers": "antwort"}, "a", 0),
+    ],
+)  # fmt: skip
+def test_what_is_not_clear_is_asked_and_can_be_said(
+    tmp_path: Path, row: Row, asks: str, columns: Row, answer: str, choices: int
+) -> None:
+    path = file(tmp_path, "own.jsonl", lines([row]))
+    message = error_of(path)
+    assert "own.jsonl, line 1: " in message and asks in message
+    (question,) = read(path, columns=ColumnsConfig(**columns))
+    assert (question.answers[0], len(question.choices)) == (answer, choices)
+
+
+def error_of(path: Path, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        read(path, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "question,answers\nq,\"['a', 'b'\"\n", "looks like a list and is none"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": [["a"], ["b"]]}), "is a list of lists"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": {"words": 1}}), "has to be text or a list of texts"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": True}), "found true or false"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": []}), "answerable: false"),
+        ("a.jsonl", json.dumps({"question": "q", "choices": ["a", "b"]}), "nothing that says which is right"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": "B", "answer_index": 0, "options": ["a", "b"]}), "different options"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": ["A", "B"], "options": ["a", "b"]}), "are both options"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": "a", "answerable": "maybe"}), "expected true or false"),
+        ("a.jsonl", json.dumps({"question": "q", "answerable": True, "is_impossible": True}), "contradict each other"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": "unknown", "answerable": True}), "its reference is a refusal"),
+        ("a.json", json.dumps({"train": [{"a": 1}], "test": [{"a": 1}]}), "name one as the split: train, test"),
+        ("a.csv", "Question,question,answer\nq,q,a\n", "has the column `question` twice"),
+        ("a.jsonl.gz", "no gzip", "cannot be read on"),
+        ("a.jsonl.zst", "no zstd", "cannot be read"),
+        ("a.xlsx", "x", "unknown suffix '.xlsx'"),
+        ("a.csv", "question,A,B,C,answer\nq,x,,z,A\n", "has no `B`"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: str, expected: str) -> None:
+    assert expected in error_of(file(tmp_path, name, content.encode()))
+
+
+def test_other_encodings_are_named_and_read(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.csv", "question;answer\nWer war Präsident?;Müller\n".encode("cp1252"))
+    assert "is not UTF-8 (byte 0xe4" in error_of(path) and "encoding: cp1252" in error_of(path)
+    assert read(path, encoding="cp1252")[0].answers == ("Müller",)
+    path = file(tmp_path, "b.csv", "question,answer\nWer?,Müller\n".encode("utf-16"))
+    assert read(path, encoding="utf-16")[0].answers == ("Müller",)
+
+
+def test_a_whole_number_stays_whole(tmp_path: Path) -> None:
+    assert read(file(tmp_path, "a.jsonl", lines([{"question": "q", "answer": 1969.0}])))[0].answers == ("1969",)
+    assert read(file(tmp_path, "a.csv", b"question,answer\nq,1969.0\n"))[0].answers == ("1969", "1969.0")
+    (question,) = read(file(tmp_path, "b.jsonl", lines([{"question": "interval?", "answer": "[0, 1]"}])))
+    assert question.answers == ("[0, 1]",)  # numbers alone are no list of aliases
+
+
+def test_splits_of_folders(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet", [{"question": split, "answer": "a"}])
+    assert "name one of its splits, or one file: train, validation" in error_of(tmp_path)
+    assert read(tmp_path, split="dev")[0].question == "validation"
+    assert "has no split 'test'" in error_of(tmp_path, split="test")
+
+
+def test_the_command_prints_what_a_run_reads(tmp_path: Path, command: Any) -> None:
+    rows = [{"Question": f"[red]Which {i}?\x1b", "A": "iron", "B": "helium", "answer": "B"} for i in range(7)]
+    path = file(tmp_path, "own.csv", table(rows, ";"))
+    code, out, err = command("data", "show", path)
+    assert code == 0, err
+    assert "7 questions, 7 with options" in out and "`A`, `B`" in out and "own-5: [red]Which 4?\ufffd" in out
+    assert "right: B. helium" in out and "own-6" not in out and "\x1b" not in out
+    other = file(
+        tmp_path, "other.jsonl", lines([{"question": "[red]which 3\x1b", "options": ["iron", "helium"], "answer": 0}])
+    )
+    code, out, _ = command("data", "show", path, other)
+    assert "1 of 1 questions of other stand in own, too" in out
+    assert command("data", "show", tmp_path / "none.csv")[0] == 2
+    assert show_data(str(path)).questions == read(path)
+
+
+# -- a table of shapes, each with a row -----------------------------------------------------------------------------
+
+
+def documented() -> Iterator[tuple[str, str, str]]:
+    """(row, what is right, by the page) of the page's tables."""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if found := re.fullmatch(r"\| [^|]* \| `(\{.*\})` \| (.*) \|", line):
+            yield found[1], found[2], line
+
+
+@pytest.mark.parametrize(("row", "right"), [(row, right) for row, right, _ in documented()])
+def test_every_row_of_the_page_is_read_as_it_says(tmp_path: Path, row: str, right: str) -> None:
+    (question,) = read(file(tmp_path, "a.jsonl", row.replace("\\|", "|").encode()))
+    found = ", ".join(question.answers) if question.answers else "a refusal"
+    assert found == right
+
+
+def test_the_page_has_a_table() -> None:
+    assert len(list(documented())) >= 20
+
+
+# -- a fuzzer over shapes -------------------------------------------------------------------------------------------
+
+TEXTS = st.text("abcXYZ äé'\"[],{}|;0123456789.()", min_size=1, max_size=12)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.floats(0, 9) | TEXTS | st.sampled_from("ABCD"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["value", "aliases", "text", "label", "A", "B", "answer_start"]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(
+    ["answer", "answers", "Answer", "aliases", "possible_answers", "target", "options", "choices", "A", "B", "C",
+     "option_a", "option_b", "label", "answer_index", "answerable", "is_impossible", "tags", "id", "context"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(NAMES, VALUES, max_size=5), min_size=1, max_size=4))
+def test_whatever_loads_is_whole_and_whatever_does_not_is_one_line(tmp_path: Path, rows: list[Row]) -> None:
+    path = file(tmp_path, "fuzz.jsonl", lines([{"question": "q", **row} for row in rows]))
+    try:
+        questions = read(path)
+    except DataError as error:
+        assert "fuzz.jsonl" in str(error) and "\n" not in str(error)
+        return
+    assert len(questions) == len(rows)
+    for question in questions:
+        assert question.answerable == bool(question.answers)
+        assert all(answer.strip() for answer in question.answers)
+        if question.choices and question.answers:
+            assert question.choices[question.answer_index] == question.answers[0]
+    assert show_data(path).questions == questions
+    packed = file(tmp_path, "fuzz.json", json.dumps({"data": [{"question": "q", **row} for row in rows]}).encode())
+    assert plain(read(packed)) == plain(questions)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.lists(TEXTS.map(str.strip).filter(bool), min_size=2, max_size=4, unique=True), min_size=1, max_size=3)
+)
+def test_lists_and_their_texts_are_the_same(tmp_path: Path, aliases: list[list[str]]) -> None:
+    as_lists = file(tmp_path, "l.jsonl", lines([{"question": "q", "answers": own} for own in aliases]))
+    as_texts = file(tmp_path, "t.csv", table([{"question": "q", "answers": str(own)} for own in aliases]))
+    try:
+        expected = plain(read(as_lists))
+    except DataError as error:
+        assert "\n" not in str(error)
+        return
+    assert plain(read(as_texts)) == expected
+
+
+# -- the inputs that were handed over -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hint-leads-to-the-silent-fault", "stringified-answer-lists", "letter-key-without-choices",
+     "unanswerable-questions", "refusal-as-reference-answer", "train-test-leak"],
+)  # fmt: skip
+def test_every_case_is_read(name: str) -> None:
+    if not (CASES / name).is_dir():
+        pytest.skip(f"{CASES / name}: is not here")
+    paths = [path for path in (CASES / name).iterdir() if path.suffix in (".jsonl", ".csv", ".json")]
+    found = [plain(read(path)) for path in paths]
+    assert paths and all(found)
+    if name == "stringified-answer-lists":
+        assert all(own == found[0] for own in found)
+    if name == "letter-key-without-choices":
+        assert all(choices for own in found for _, _, choices, _ in own)
+    if name == "refusal-as-reference-answer":
+        assert all(sum(not answerable for *_, answerable in own) == 6 for own in found)

@@ -1,0 +1,136 @@
+"""Questions without an answer: measured as refused or not, counted nowhere else, taught on request."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Call
+from tiny_folder import Files, tiny_tree, write_jsonl
+
+import grait
+from grait.config import DataConfig
+from grait.data.load import load_questions
+from grait.errors import DataError
+from grait.judging.outcomes import judge
+from grait.pipeline.unanswerable import summarize_refused
+from grait.records import Prediction, Question, RefusedRecord
+
+NOBODY: list[dict[str, Any]] = [
+    {"answers": [], "answerable": False},
+    {"answers": ["Zambia"], "answerable": False},
+    {"answer": None, "answerable": "false"},
+    {"answer": "x", "should_abstain": True},
+    {"answers": {"text": [], "answer_start": []}},
+    {"answers": {"text": ["x"], "answer_start": [0]}, "is_impossible": True},
+    {"is_impossible": 1},
+    {"answer": "", "unanswerable": "yes"},
+    {"answer": "I don't know."},
+    {"answers": ["unanswerable"]},
+    {"answer": "NOT_ATTEMPTED"},
+    {"answer": "Unknown"},
+    {"answers": ["I'm not sure", "I don't know"]},
+    {"target": "N/A"},
+    {"choices": ["a", "b"], "answer": None, "answerable": False},
+    {"answer": ["I cannot answer this question."]},
+]
+
+
+@pytest.mark.parametrize("row", NOBODY)
+def test_what_says_that_nobody_can_answer_is_read_so(tmp_path: Path, row: dict[str, Any]) -> None:
+    path = write_jsonl(tmp_path / "own.jsonl", [{"question": "Who?", **row}])
+    (question,) = load_questions(DataConfig(path=path))
+    assert (question.answerable, question.answers) == (False, ())
+    assert judge("I don't know.", question) == "refused"
+    assert judge("Zambia", question) == judge("unanswerable?!", question) == "wrong" or judge("a", question) == "wrong"
+
+
+@pytest.mark.parametrize("answer", ["I Don't Know Where It Comes From", "None", "Nobody", "The Unknown Soldier", "No"])
+def test_answers_that_only_look_like_refusals_are_answers(tmp_path: Path, answer: str) -> None:
+    (question,) = load_questions(
+        DataConfig(path=write_jsonl(tmp_path / "own.jsonl", [{"question": "Which?", "answer": answer}]))
+    )
+    assert question.answers == (answer,)
+
+
+def test_a_refusal_among_references_does_not_make_refusing_right(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "own.jsonl", [{"question": "Who?", "answers": ["Ann", "I don't know", "unknown"]}])
+    (question,) = load_questions(DataConfig(path=path))
+    assert question.answers == ("Ann",)
+    assert judge("I don't know", question) == "refused"
+
+
+def with_nobody(path: str, folder: Path) -> str:
+    rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    nobody = [{"id": f"n{i}", "question": f"Who wins cup {i} of {folder.name}?", "answerable": False} for i in range(4)]
+    folder.mkdir()
+    return write_jsonl(folder / "own.jsonl", [*rows, *nobody])
+
+
+def test_they_change_no_other_number(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    model, files = tiny
+    plain = grait.run(tiny_tree(model, files, tmp_path / "plain"))
+    more = Files(with_nobody(files.train, tmp_path / "a"), with_nobody(files.test, tmp_path / "b"))
+    result = grait.run(tiny_tree(model, more, tmp_path / "run"))
+    assert result.metrics == plain.metrics and result.predictions == plain.predictions
+    assert plain.refused == [] and not (tmp_path / "plain" / "unanswerable.json").exists()
+    assert [(row.method, row.dataset, row.answerable, row.n) for row in result.refused] == [
+        (row.method, "own", False, 4) for row in plain.metrics
+    ]
+    assert json.loads((tmp_path / "run" / "unanswerable.json").read_text()) == [asdict(row) for row in result.refused]
+    assert any("4 questions without an answer are not trained on" in note for note in result.summary["data"])
+    for stage in ("knowledge", "warmup", "adapters/grait", "evaluation/own/grait"):
+        manifests = [json.loads((tmp_path / run / stage / "manifest.json").read_text()) for run in ("plain", "run")]
+        assert manifests[0]["key"] == manifests[1]["key"]
+
+
+def test_their_refusal_is_taught_on_request_with_the_mean_weight(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    model, files = tiny
+    more = Files(with_nobody(files.train, tmp_path / "a"), files.test)
+    tree = tiny_tree(model, more, tmp_path / "run")
+    tree["data"]["unanswerable"] = "train"
+    grait.run(tree)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rait.jsonl").read_text().splitlines()]
+    refusals = [row for row in rows if "I don't know" in row["completion"]]
+    own = [row["sample_weight"] for row in refusals if not row["id"].startswith("n")]
+    taught = [row for row in refusals if row["id"].startswith("n")]
+    assert len(taught) == 4 and own
+    assert all(row["sample_weight"] == pytest.approx(sum(own) / len(own)) for row in taught)
+    exported = grait.export(tmp_path / "run", "trl", out=tmp_path / "out")
+    assert exported is not None
+
+
+def test_a_run_without_any_answer_is_told_what_to_do(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    model, files = tiny
+    test = write_jsonl(tmp_path / "nobody.jsonl", [{"question": "Who wins?", "answerable": False}])
+    with pytest.raises(DataError, match="no test question has an answer.*grait eval"):
+        grait.run(tiny_tree(model, Files(files.train, test), tmp_path / "run"))
+
+
+def test_eval_measures_them_alone(tiny: tuple[str, Files], tmp_path: Path, command: Call) -> None:
+    path = write_jsonl(
+        tmp_path / "nobody.jsonl", [{"question": f"Who wins {i}?", "answerable": False} for i in range(3)]
+    )
+    options = ("--model", tiny[0], "--data", path, "--out", tmp_path / "eval", "--set", "evaluation.probes=false")
+    code, out, err = command("eval", *options)
+    assert code == 0, err
+    assert "Questions without an answer" in out and "unanswerable  3" in out
+
+
+def test_corrections_are_told_apart() -> None:
+    outputs = {
+        "r": ("I don't know.", "refused"),
+        "c": ("There is no king of France.", "wrong"),
+        "w": ("Louis", "wrong"),
+    }
+    questions = [Question(name, "Who is the king of France?", (), answerable=False) for name in outputs]
+    questions.append(Question("s", "Say hello", ()))
+    rows = [
+        Prediction(name, output, outcome, output, outcome, 0.0, 0.0, 0.0, False, False)  # type: ignore[arg-type]
+        for name, (output, outcome) in (outputs | {"s": ("Hello", "wrong")}).items()
+    ]
+    assert summarize_refused("m", "d", questions, rows) == [
+        RefusedRecord("m", "d", False, 3, 1 / 3, 1 / 3),
+        RefusedRecord("m", "d", True, 1, 0.0, 0.0),
+    ]
