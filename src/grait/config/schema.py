@@ -519,8 +519,8 @@ class ReplayConfig(Section):
     first_token: float = Field(
         6.0,
         ge=1,
-        description="How many times the first token of a replayed answer counts. It decides between answer and refusal; "
-        "in an answer of 32 tokens it would count a fifth of what it counts in a refusal of 6.",
+        description="How many times the first token of a replayed answer counts. It decides between answer and "
+        "refusal; in an answer of 32 tokens it would count a fifth of what it counts in a refusal of 6.",
     )
     share: float = Field(
         0.25, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
