@@ -496,7 +496,7 @@ class ReplayConfig(Section):
         description="builtin (prompts that ship with this package), a .jsonl/.json/.parquet file, or a hub id, with "
         "`messages` or `prompt` in TRL's formats; default: no replay.",
     )
-    n: int = Field(500, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
+    n: int = Field(600, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
     given_texts: int = Field(
         80,
         ge=0,
@@ -504,7 +504,7 @@ class ReplayConfig(Section):
         "question. They are to be read, not refused.",
     )
     unanswerable: int = Field(
-        96,
+        160,
         ge=0,
         description="Questions that nobody can answer, of those that ship with this package: taught the refusal, with "
         "the mean weight of the method's refusals.",
@@ -523,7 +523,7 @@ class ReplayConfig(Section):
         "refusal; in an answer of 32 tokens it would count a fifth of what it counts in a refusal of 6.",
     )
     share: float = Field(
-        0.25, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
+        0.3, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
     )
     forms_share: float = Field(
         0.3,
