@@ -291,8 +291,8 @@ class PromptConfig(Section):
 
     language: Language = Field(
         "en",
-        description="Language of the questions (docs/languages.md): of built-in instructions, forms and refusal text; refusals "
-        "are searched for in it and in English.",
+        description="Language of the questions (docs/languages.md): of built-in instructions, forms and refusal text; "
+        "refusals are searched for in it and in English.",
     )
     n_shots: int = Field(3, ge=0, description="Solved examples of a knowledge query: the first training questions.")
     shots_style: Literal["plain", "chat"] = Field(
@@ -599,7 +599,7 @@ class ReplayConfig(Section):
         description="builtin (prompts that ship with this package), a .jsonl/.json/.parquet file, or a hub id, with "
         "`messages` or `prompt` in TRL's formats; default: no replay.",
     )
-    n: int = Field(500, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
+    n: int = Field(600, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
     given_texts: int = Field(
         80,
         ge=0,
@@ -607,7 +607,7 @@ class ReplayConfig(Section):
         "question. They are to be read, not refused.",
     )
     unanswerable: int = Field(
-        96,
+        160,
         ge=0,
         description="Questions that nobody can answer, of those that ship with this package: taught the refusal, with "
         "the mean weight of the method's refusals.",
@@ -622,11 +622,11 @@ class ReplayConfig(Section):
     first_token: float = Field(
         6.0,
         ge=1,
-        description="How many times the first token of a replayed answer counts. It decides between answer and refusal; "
-        "in an answer of 32 tokens it would count a fifth of what it counts in a refusal of 6.",
+        description="How many times the first token of a replayed answer counts. It decides between answer and "
+        "refusal; in an answer of 32 tokens it would count a fifth of what it counts in a refusal of 6.",
     )
     share: float = Field(
-        0.25, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
+        0.3, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
     )
     forms_share: float = Field(
         0.3,

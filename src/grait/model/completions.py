@@ -72,9 +72,10 @@ def completion_losses(
 
     Of rows with a teacher the mean divergence from it instead: ``teacher_ids`` [batch, answer tokens, k], -1 at the
     positions of all others, and ``teacher_logprobs`` [batch, answer tokens, k + 1], as in ``divergences``. Where there
-    is ``first_token_weight`` [batch], the loss of a row's first token counts so many times. Prompt tokens carry no loss. The head runs at answer positions only; where their logits are more than ``LOGITS_AT_ONCE``
-    it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens before
-    those of the batch, whose attention mask and positions then cover them.
+    is ``first_token_weight`` [batch], the loss of a row's first token counts so many times. Prompt tokens carry no
+    loss. The head runs at answer positions only; where their logits are more than ``LOGITS_AT_ONCE`` it runs in chunks,
+    if it may (``in_chunks``). ``cache`` holds keys and values of tokens before those of the batch, whose attention mask
+    and positions then cover them.
     """
     targets = batch["targets"]
     chunked = None

@@ -25,12 +25,17 @@ class Form:
     shows_examples: bool = False
 
     @property
-    def own_words(self) -> Literal["question", "instruction"] | None:
-        """The built-in form in which the model is asked for its own words for this one, by whether refusals are asked
-        for. None where answers are terse anyway: plain text, and examples to follow."""
-        if not self.is_chat or self.shows_examples:
+    def is_bare_chat(self) -> bool:
+        """Whether it is the question alone, in the chat template."""
+        return self.is_chat and self.template == "{question}" and self.system is None
+
+    @property
+    def own_words(self) -> Literal["question"] | None:
+        """The built-in form in which the model is asked for its own words for this one. None where answers are terse
+        anyway: plain text, examples to follow, and instructions that ask for few words or allow a refusal."""
+        if not self.is_chat or self.shows_examples or self.template is None or "{refusal}" in self.template:
             return None
-        return "instruction" if self.template is None or "{refusal}" in self.template else "question"
+        return "question"
 
 
 def built_in(name: FormName, config: PromptConfig) -> Form:

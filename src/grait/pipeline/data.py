@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from grait.config import Config, DataConfig
 from grait.data.held_out import held_out
 from grait.data.load import load_shots, load_topic_shots, understand
-from grait.data.replay import ReplayPrompt, draw_replay
+from grait.data.replay import ReplayPrompt, draw_replay, load_unanswerable
+from grait.data.replay.given import given_texts
 from grait.data.wording import wording
 from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
@@ -100,6 +101,13 @@ class RunData:
         return {question.id: question for question in self._training[1] if not question.answerable}
 
     @cached_property
+    def built_in_unanswerable(self) -> dict[str, Question]:
+        """With replay, questions that nobody can answer of those that ship with this package, by id."""
+        config = self.config
+        drawn = load_unanswerable(config.replay.unanswerable, config.seed) if config.replay.path is not None else []
+        return {question.id: question for question in drawn}
+
+    @cached_property
     def _all_training_questions(self) -> list[Question]:
         """Those that have a reference."""
         questions, others = self._training
@@ -174,7 +182,7 @@ class RunData:
     @cached_property
     def taught(self) -> dict[str, Question]:
         """All questions that something may be taught of."""
-        return self.questions | self.unanswerable
+        return self.questions | self.unanswerable | self.built_in_unanswerable
 
     @cached_property
     def _tests(self) -> dict[str, tuple[list[Question], list[Question]]]:
@@ -214,7 +222,11 @@ class RunData:
     @cached_property
     def replay_prompts(self) -> list[ReplayPrompt]:
         """What is replayed in training; none without replay."""
-        return draw_replay(self.config.replay, self.config.seed)
+        config = self.config
+        if config.replay.path is None:
+            return []
+        given = given_texts(list(self.questions.values()), config.replay.given_texts, config.seed)
+        return [*draw_replay(config.replay, config.seed), *given]
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

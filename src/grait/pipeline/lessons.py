@@ -35,7 +35,8 @@ class Lesson:
 
 
 def unanswerable_rows(data: RunData, selected: Sequence[Selected]) -> list[Selected]:
-    """Refusals of the training questions that nobody can answer, where ``data.unanswerable`` is ``train``.
+    """Refusals of the training questions that nobody can answer, where ``data.unanswerable`` is ``train``, then of the
+    built-in ones.
 
     Each has the mean weight of the refusals that the method chose; none where it chose none.
     """
@@ -43,20 +44,54 @@ def unanswerable_rows(data: RunData, selected: Sequence[Selected]) -> list[Selec
     if not weights:
         return []
     mean = sum(weights) / len(weights)
-    return [Selected(question_id, "idk", mean, "refusal") for question_id in data.unanswerable]
+    ids = [*data.unanswerable, *data.built_in_unanswerable]
+    return [Selected(question_id, "idk", mean, "refusal") for question_id in ids]
 
 
 def lessons(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OWN_WORDS) -> list[Lesson]:
-    """Every selected row once in each form of the run, form by form; then ``unanswerable_rows``.
+    """Every selected row in each form of the run, form by form; then ``unanswerable_rows``, the built-in ones of which
+    are put in bare chat alone, as replay is, or in the main form where there is no such form.
 
-    ``own``: the model's own words, where it has them, in the place of reference answers in chat forms. Such an answer
-    weighs len(answer) / len(refusal) times as much, in tokens with the end token. The loss of an example is a mean over
-    its tokens, and its first token decides between answer and refusal: in an answer of 20 tokens that one would count a
+    ``own``: the model's own words, where it has them, in the place of reference answers. Such an answer weighs
+    len(answer) / len(refusal) times as much, in tokens with the end token. The loss of an example is a mean over its
+    tokens, and its first token decides between answer and refusal: in an answer of 20 tokens that one would count a
     third of what it counts in a refusal of 6, and the model would refuse nearly everything. So it counts the same in
     both, as it does where answers are terse.
     """
-    rows = [*selected, *unanswerable_rows(data, selected)]
-    return [_lesson(data, row, form, own) for form in data.prompts.forms for row in rows]
+    forms, built_in = data.prompts.forms, data.built_in_unanswerable
+    chat = next((form for form in forms if form.is_bare_chat), forms[0])
+    others = unanswerable_rows(data, selected)
+    return [
+        _lesson(data, row, form, own)
+        for form in forms
+        for row in [*_taught_in(form, selected, own), *others]
+        if row.id not in built_in or form is chat
+    ]
+
+
+def _taught_in(form: Form, selected: Sequence[Selected], own: OwnAnswers) -> list[Selected]:
+    """The selected rows that teach something in this form, with their weights in it.
+
+    All of them where references are taught, or where the method teaches no refusal. Else, in the model's own words,
+    answers are those that it got right by itself: a reference would teach another manner, and a wrong answer of its own
+    what it does not know. The refusals then weigh less by what the answers lost, so that the method's balance stays.
+    """
+    words = own.get(form.own_words, {}) if form.own_words else {}
+    answers = [row for row in selected if row.target != "refusal"]
+    if not words or len(answers) == len(selected):
+        return list(selected)
+    kept = {
+        id(row) for row in answers if row.id not in words or (row.label == "ik" and words[row.id].right is not None)
+    }
+    left = sum(row.sample_weight for row in answers if id(row) in kept)
+    if not left:
+        return list(selected)
+    scale = left / sum(row.sample_weight for row in answers)
+    return [
+        dataclasses.replace(row, sample_weight=row.sample_weight * scale) if row.target == "refusal" else row
+        for row in selected
+        if row.target == "refusal" or id(row) in kept
+    ]
 
 
 def _lesson(data: RunData, row: Selected, form: Form, own: OwnAnswers) -> Lesson:

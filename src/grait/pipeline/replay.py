@@ -35,8 +35,8 @@ from grait.training.examples import WeightedExample
 BARE, WITH_SYSTEM = "replay", "replay-with-system"
 """Forms of replay prompts that are put as bare chat, without and with a system message of their own."""
 
-HUB_CHARACTERS = 400
-"""Of a conversation that was not read."""
+HUB_CHARACTERS, GIVEN_CHARACTERS = 400, 200
+"""Of a conversation that was not read, and of a text made of training questions."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ def replay_set(config: Config) -> SetSize:
         return SetSize("replay", f"hub {path}", count, False, HUB_CHARACTERS, 4 * HUB_CHARACTERS, is_local=False)
     drawn = draw_replay(config.replay, config.seed)
     texts = ["\n".join(message["content"] for message in prompt.messages) for prompt in drawn]
+    texts += ["x" * GIVEN_CHARACTERS] * config.replay.given_texts
     return SetSize.counted("replay", path, [Question("", text, ("",)) for text in texts])
 
 

@@ -104,7 +104,7 @@ def draw_replay(config: ReplayConfig, seed: int) -> list[ReplayPrompt]:
 
 
 def load_unanswerable(n: int, seed: int) -> list[Question]:
-    """``n`` questions that nobody can answer, drawn by the seed; fewer if there are fewer. They ship with this package."""
+    """``n`` of the built-in questions that nobody can answer, drawn by the seed; all where there are fewer."""
     lines = resources.files(__name__).joinpath("unanswerable.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     drawn = random.Random(f"unanswerable {seed}").sample(rows, min(n, len(rows)))
