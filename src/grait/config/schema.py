@@ -172,7 +172,7 @@ class PromptConfig(Section):
 
     language: Language = Field(
         "en",
-        description="Language of the questions (docs/languages.md): of built-in instructions, forms and refusal text; refusals "
+        description="Language of the questions: of built-in instructions, forms and refusal text; refusals "
         "are searched for in it and in English.",
     )
     n_shots: int = Field(3, ge=0, description="Solved examples of a knowledge query: the first training questions.")
@@ -565,10 +565,11 @@ class Config(Section):
     def unused(self) -> dict[str, Any]:
         """Keys that have no effect, as ``model_dump`` excludes them: a result without forms is named as ever."""
         found: dict[str, Any] = {} if self.replay.path else {"replay": True}
+        in_prompt = {"language"} if self.prompt.language == "en" else set()
         if self.prompt.forms:
-            return found
+            return found | ({"prompt": in_prompt} if in_prompt else {})
         return found | {
-            "prompt": {"forms", "own_words"},
+            "prompt": {"forms", "own_words"} | in_prompt,
             "knowledge": {"own_samples", "own_max_new_tokens"},
             "evaluation": {"form_questions"},
         }

@@ -77,7 +77,12 @@ def _folded(lists: _Lists, name: str) -> tuple[str, ...]:
 def _with_gaps(lists: _Lists) -> re.Pattern[str]:
     """What finds a phrase that has a gap, in which there may be up to 24 characters."""
     gapped = [phrase.split(GAP) for name in ("phrases", "openings") for phrase in _folded(lists, name) if GAP in phrase]
-    return re.compile("|".join(r".{0,24}".join(map(re.escape, parts)).replace(r"\ .{0,24}\ ", r"\ (?:.{0,24}\ )?") for parts in gapped) or "(?!)")
+    return re.compile(
+        "|".join(
+            r".{0,24}".join(map(re.escape, parts)).replace(r"\ .{0,24}\ ", r"\ (?:.{0,24}\ )?") for parts in gapped
+        )
+        or "(?!)"
+    )
 
 
 @cache
@@ -201,9 +206,10 @@ class PackReader:
     def _guesses_beside(self, part: _Part) -> bool:
         """``Ich weiß nicht vielleicht Lyon``: a guess in a part that refuses, after the phrase."""
         if self.lists.words.unspaced:
-            left = part.key
-            for phrase in self.phrases:
-                left = left.replace(phrase, " ")
+            left = part.core
+            for name in ("phrases", "openings", "endings", "replies"):
+                for phrase in self.phrases if name == "phrases" else _folded(self.lists, name):
+                    left = left.replace(phrase, " ")
             return self._holds(part, "guesses") and not self._holds(part, "advice") and bool(self._new(left))
         for guess in _folded(self.lists, "guesses"):
             _, found, after = part.key.partition(guess)
