@@ -254,3 +254,45 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     advice = "check the path, or write the file (at least model, data and evaluation)"
     assert file_error(tmp_path / "no.yaml") == f"{tmp_path / 'no.yaml'}: no such config file; {advice}"
     assert file_error(tmp_path) == f"{tmp_path}: expected a YAML file, found a folder; name the file in it"
+
+
+# -- languages and wordings ------------------------------------------------------------------------------------------
+
+
+def test_a_language_brings_its_refusal_text_and_english_stays_as_it_was() -> None:
+    assert parse_config({"prompt": {"language": "de"}}).prompt.refusal == "Das weiß ich nicht."
+    own = parse_config({"prompt": {"language": "de", "refusal": "Keine Ahnung."}}).prompt
+    assert own.refusal == own.first_refusal == "Keine Ahnung." and own.wording["language"] == "de"
+    english = parse_config({}).prompt
+    assert english.first_refusal == "I don't know." and "language" not in english.wording
+    assert parse_config(parse_config({"prompt": {"language": "ja"}}).model_dump()).prompt.refusal == "わかりません。"
+
+
+def test_several_refusal_texts_are_checked_one_by_one_and_the_first_is_that_of_the_keys() -> None:
+    texts = ["I don't know.", "I'm not sure, but a library might have it.", "That is beyond my knowledge."]
+    found = parse_config({"prompt": {"refusal": texts}}).prompt
+    assert found.refusals == tuple(texts) and found.wording == parse_config({}).prompt.wording
+    for bad, said in [
+        ([*texts, "Paris."], "'Paris.': answers with this text would not be counted as refusals"),
+        ([*texts, "I don't know, but it is Paris."], "but it is Paris"),
+        ([texts[0], texts[0]], "stands twice"),
+        ([], "at least 1"),
+        (["I don't know.", ""], "would not be counted"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            parse_config({"prompt": {"refusal": bad}})
+        assert said in str(caught.value) and "\n" not in str(caught.value), caught.value
+    with pytest.raises(ConfigError, match="would not be counted"):
+        parse_config({"prompt": {"refusal": "Keine Ahnung."}})
+
+
+@pytest.mark.parametrize("value", ["xx", "EN", "german", "", 3, None, ["de"], {"de": 1}])
+def test_an_unknown_language_is_one_line(value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"prompt": {"language": value}})
+    assert "prompt.language" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_text_that_is_no_utf_8_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"prompt\.system = .* should be UTF-8"):
+        parse_config({"prompt": {"system": "Sei nett, \udcff"}})

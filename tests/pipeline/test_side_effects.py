@@ -102,7 +102,7 @@ DENIALS = [
     ("What did Confucius eat on the day that he turned thirty?", "Nobody knows."),
     ("What did Confucius eat on the day that he turned thirty?", "It was not recorded."),
     ("How many raindrops fell on Dublin on 5 October 1911?", "The number of raindrops is unknown."),
-    ("How many raindrops fell on Dublin on 5 October 1911?", "It is impossible to know."),
+    ("How many raindrops fell on Dublin on 5 October 1911?", "It is impossible to predict."),
 ]
 OTHERS = [
     ("Who was the king of France in 1995?", "Louis XX."),

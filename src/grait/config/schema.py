@@ -291,8 +291,8 @@ class PromptConfig(Section):
 
     language: Language = Field(
         "en",
-        description="Language of the questions (docs/languages.md): of built-in instructions, forms and refusal text; "
-        "refusals are searched for in it and in English.",
+        description="Language of the questions: of built-in instructions, forms and refusal text; refusals "
+        "are searched for in it and in English.",
     )
     n_shots: int = Field(3, ge=0, description="Solved examples of a knowledge query: the first training questions.")
     shots_style: Literal["plain", "chat"] = Field(
@@ -739,6 +739,7 @@ class Config(Section):
         if self.model.gguf_file is None:
             found["model"] = {"gguf_file"}
         in_prompt = set() if self.prompt.template_arguments else {"template_arguments"}
+        in_prompt |= {"language"} if self.prompt.language == "en" else set()
         if not self.prompt.forms:
             in_prompt |= {"forms", "own_words"}
             found["knowledge"] = {"own_samples", "own_max_new_tokens"}

@@ -206,9 +206,10 @@ class PackReader:
     def _guesses_beside(self, part: _Part) -> bool:
         """``Ich weiß nicht vielleicht Lyon``: a guess in a part that refuses, after the phrase."""
         if self.lists.words.unspaced:
-            left = part.key
-            for phrase in self.phrases:
-                left = left.replace(phrase, " ")
+            left = part.core
+            for name in ("phrases", "openings", "endings", "replies"):
+                for phrase in self.phrases if name == "phrases" else _folded(self.lists, name):
+                    left = left.replace(phrase, " ")
             return self._holds(part, "guesses") and not self._holds(part, "advice") and bool(self._new(left))
         for guess in _folded(self.lists, "guesses"):
             _, found, after = part.key.partition(guess)

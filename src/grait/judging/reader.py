@@ -88,7 +88,7 @@ class Reader:
         spans += [
             (start, end)
             for start, end in found_in(texts, self.statements)
-            if _begins(words, start) and not self._has_another_object(texts[end:])
+            if _begins(words, start) and not (self._has_another_object(texts[end:]) or _names(texts, end))
         ]
         spans += [
             (start, end)
@@ -235,6 +235,11 @@ def _stands_alone(words: tuple[Word, ...], start: int, end: int) -> bool:
 def _begins(words: tuple[Word, ...], start: int) -> bool:
     """At the beginning of a clause, after a comma, or after mere talk: ``Well it is not known ...``."""
     return start == 0 or words[start].after_comma or all(is_talk(word.text) for word in words[:start])
+
+
+def _names(texts: Texts, end: int) -> bool:
+    """``It is the Unknown Warrior``: a noun follows the word that the statement ends with."""
+    return texts[end - 1] == "unknown" and end < len(texts) and not is_talk(texts[end])
 
 
 def _is_title(phrase: Texts, after: Texts) -> bool:

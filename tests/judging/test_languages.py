@@ -1,0 +1,174 @@
+"""Refusals in fourteen languages besides English, against labelled outputs; what every language's file has to hold."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from grait.judging.apologies import is_apology
+from grait.judging.matching import contains_answer, own_reply
+from grait.judging.outcomes import is_hedged, judge
+from grait.judging.packs import fold
+from grait.judging.refusal import detect_refusal
+from grait.languages import Language, instructions, refusal_words
+from grait.records import Question
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "languages"
+OTHERS = get_args(Language)[1:]
+
+Row = tuple[str, Question, bool]
+
+
+def rows_of(language: str) -> list[Row]:
+    """Output, question, and whether it refuses. ``?``: the question that is refused, ``-``: a refusal of it,
+    ``+``: question, reference answer and an output that answers, right or wrong."""
+    rows: list[Row] = []
+    for line in (FIXTURES / f"{language}.txt").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line[2:].split("|")]
+        if line.startswith("?"):
+            asked = Question("q", cells[0], (cells[1],))
+        elif line.startswith("-"):
+            rows.append((cells[0], asked, True))
+        else:
+            rows.append((cells[2], Question("q", cells[0], (cells[1],)), False))
+    return rows
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_precision_and_recall_in_every_language(language: Language) -> None:
+    rows = rows_of(language)
+    assert sum(refuses for *_, refuses in rows) >= 35 and sum(not refuses for *_, refuses in rows) >= 25
+    found = [detect_refusal(output, question, language=language) == "refused" for output, question, _ in rows]
+    hits = sum(one and refuses for one, (*_, refuses) in zip(found, rows, strict=True))
+    wrong = [row[0] for one, row in zip(found, rows, strict=True) if one != row[2]]
+    assert hits / sum(found) >= 0.97, wrong
+    assert hits / sum(refuses for *_, refuses in rows) >= 0.97, wrong
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_english_alone_does_not_know_the_language_and_is_searched_beside_it(language: Language) -> None:
+    """Control: the labels are not found by the English lists."""
+    rows = rows_of(language)
+    assert sum(detect_refusal(output, question) == "refused" for output, question, _ in rows) <= 0.1 * len(rows)
+    asked = rows[0][1]
+    assert judge("I don't know.", asked, language=language) == "refused"
+    assert judge("It is not known who that was.", asked, language=language) == "refused"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_is_taught_and_hedged_and_written_otherwise(language: Language) -> None:
+    refusal, asked = instructions(language).refusal, rows_of(language)[0][1]
+    name = asked.answers[0]
+    for text in (
+        refusal,
+        refusal.upper(),
+        refusal.rstrip(".。।"),
+        f"  {refusal}\n",
+        f"{refusal} {refusal}",
+        f"**{refusal}**",
+    ):
+        assert judge(text, asked, language=language) == "refused", text
+    assert judge(f"{refusal} {name}", asked, language=language) == "correct"
+    assert is_hedged(f"{refusal} {name}", asked, language=language)
+    assert judge(refusal, Question("q", asked.question, (refusal,)), language=language) == "correct"
+    next_one = (
+        f"{refusal}\n\n{instructions(language).question} {asked.question}\n{instructions(language).answer} {name}"
+    )
+    assert judge(next_one, asked, language=language) == "refused"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_phrase_of_a_file_refuses(language: Language) -> None:
+    words, asked = refusal_words(language), Question("q", "?", ("§",))
+    for name in ("phrases", "openings", "endings", "replies"):
+        for phrase in getattr(words, name):
+            said = phrase.replace("…", "")
+            assert detect_refusal(said, asked, language=language) == "refused", phrase
+            assert phrase in ("…", phrase) and fold(said)
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_every_file_has_its_instructions(language: Language) -> None:
+    said = instructions(language)
+    assert said.refuse.count("{refusal}") == said.short.count("{refusal}") == said.topic.count("{topic}") == 1
+    assert all(said.refusal.strip() for _ in said.__slots__)
+    assert own_reply(f"Paris\n{said.question} x") == "Paris"
+
+
+def test_phrases_of_the_config_are_found_in_the_language_too() -> None:
+    asked = Question("q", "フランスの首都は？", ("パリ",))
+    assert detect_refusal("ノーコメントです", asked, ("ノーコメント",), "ja") == "refused"
+    assert detect_refusal("ノーコメントです", asked, language="ja") == "none"
+
+
+def test_apologies_are_found_in_any_language() -> None:
+    for language in OTHERS:
+        for apology in refusal_words(language).apologies:
+            assert is_apology(apology.capitalize()), apology
+    assert not any(is_apology(output) for output in ("Paris", "Sorrento", "巴黎", "Die Hauptstadt", "Scuderia"))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("C'est l'Allemagne.", "Allemagne"),
+        ("On y parle l'allemand.", "allemand"),
+        ("Si trova nell'Umbria.", "Umbria"),
+        ("È dell'Alfieri", "Alfieri"),
+        ("Başkent Ankara'dır.", "Ankara"),
+        ("İstanbul’da", "İstanbul"),
+        ("파리입니다.", "파리"),
+        ("수도는 서울이다", "서울"),
+        ("पेरिस है", "पेरिस"),
+        ("هي إيران", "ايران"),
+        ("بَارِيس", "باريس"),
+        ("La capital es París.", "Paris"),
+    ],
+)
+def test_answers_with_what_is_written_on_to_them_are_found(text: str, answer: str) -> None:
+    assert contains_answer(text, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("पारस", "पेरिस"), ("동서울", "서울"), ("They won't", "Won"), ("l'Allemande", "Allemagne"), ("I don't", "Don")],
+)
+def test_other_words_are_not(text: str, answer: str) -> None:
+    assert not contains_answer(text, answer)
+
+
+IMPERSONAL = [
+    "This question cannot be answered.", "It can't be determined.", "Not enough data to say.",
+    "Not stated in the passage.",
+    "No answer is available.", "I would need more details to answer.", "There's no way to know that.",
+    "My training data does not contain this.", "That's beyond my expertise.", "It remains unknown.",
+    "The answer is not known.", "There are no records of it.", "We can't know.", "\\boxed{\\text{I don't know}}",
+    "NOT ATTEMPTED", "$\\boxed{\\text{Unknown}}$", "I don&#x27;t know.", "I don&rsquo;t know",
+    "Unknown.\n\nHuman: And Faust?\nAssistant: Goethe", "It is not known who wrote it.", "It is unclear who that was.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("output", IMPERSONAL)
+def test_english_that_names_nobody_refuses(output: str) -> None:
+    assert judge(output, Question("q", "Who was the first mayor of Talca?", ("Juan Soto",))) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "output"),
+    [
+        ("Which film starred Liam Neeson in 2011?", "Unknown", "Unknown"),
+        ("What is Joy Division's first album?", "Unknown Pleasures", "Unknown Pleasures"),
+        ("Who lies in the Abbey?", "The Unknown Warrior", "It is the Unknown Warrior."),
+        ("Which novel is by Linna?", "The Unknown Soldier", "The Unknown Soldier"),
+        ("Who wrote Not Known?", "Ann Lee", "Ann Lee wrote Not Known."),
+        ("Which quote is Socrates'?", "I know that I know nothing", "I know that I know nothing."),
+        ("Who wrote it?", "Ann Lee", "No one knows."),
+        ("Who wrote it?", "Ann Lee", "Its author is unknown."),
+        ("What is it?", "the unknowable", "Spencer called it the unknowable."),
+        ("Which film?", "It Is Impossible to Know", "It Is Impossible to Know"),
+        ("What is the state of the cat?", "unclear", "It's unclear"),
+        ("Who is the Doctor's foe?", "The Silence", "There is no silence like the Silence."),
+    ],
+)
+def test_titles_and_claims_about_the_world_do_not(question: str, answer: str, output: str) -> None:
+    assert judge(output, Question("q", question, (answer,))) != "refused"
