@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from grait.config import Config, Section
 
-WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", typing.Any: "value"}
 
 
 def markdown() -> str:
@@ -72,6 +72,8 @@ def kind(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
         words = " or ".join(kind(member) for member in args if member is not types.NoneType)
     elif origin is list:
         words = f"list, each {kind(args[0])}"
+    elif origin is dict:
+        words = f"names, each with a {kind(args[1])}"
     else:
         words = WORDS[annotation]
     words = " ".join([words, *(limit(part) for part in metadata)])
