@@ -299,7 +299,8 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
         # These questions have no groups, probes are off, there is one form, and no calibration questions are named.
-        missing = ("groups", "side_effects", "drift", "forms", "dialled_metrics", "dialled_differences", "unanswerable")
+        missing = ("groups", "side_effects", "conversations", "drift", "forms", "form_differences", "dialled_forms")
+        missing += ("dialled_metrics", "dialled_differences", "against_initial", "unanswerable")
         is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there
@@ -413,7 +414,17 @@ def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Pat
     arguments += ["--set", "evaluation.max_probes=3"]
     code, out, err = command(*arguments, *sets, "--out", tmp_path / "eval")
     assert code == 0, err
-    for text in ("init-basic", "init-refuse", "[b]other", "THS", "AUROC", "Honesty", "ECE", "Side effects, in percent"):
+    for text in (
+        "init-basic",
+        "init-refuse",
+        "[b]other",
+        "THS",
+        "AUROC",
+        "Honesty",
+        "ECE",
+        "Side effects, in percent",
+        "in a chat, in",
+    ):
         assert text in out
     for name in ("test", "[b]other"):
         assert f"{name}: the initial model is asked with no shots" in out
@@ -424,7 +435,7 @@ def test_eval_measures_a_model_that_no_run_has_made(command: Call, tmp_path: Pat
     assert about["asked"] == {"init-basic": "query", "init-refuse": "refuse"}
     code, again, err = command(*arguments, *sets, "--out", tmp_path / "eval")
     assert (code, again) == (0, out)
-    assert err.count("finished before, reused") == 7
+    assert err.count("finished before, reused") == 8
 
 
 @pytest.mark.parametrize(

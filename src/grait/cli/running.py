@@ -211,10 +211,10 @@ def contents(main: str) -> dict[str, str]:
         "dialled_differences.json": f"THS of {main} with its dial less that of each other method with its own, paired",
         "side_effects.json": "what each system refuses of chit-chat, instructions, given texts, as fractions",
         "drift.json": "KL to the initial model and perplexity on its own answers",
+        "conversations.json": "results on questions after other turns of a chat, as fractions",
         "forms.json": "results in each form of a question, as fractions",
         "unanswerable.json": "what each system refuses of the questions without an answer, as fractions",
         "form_differences.json": f"THS of {main} over all trained forms less that of each other method, paired",
-        "conversations.json": "results on questions after other turns of a chat, as fractions",
         "summary.json": "times, peak memory, versions, what was left out",
     }
 

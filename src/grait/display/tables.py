@@ -281,7 +281,7 @@ def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[Dri
         ("form", "method"),
         (
             "chit-\nchat",
-            "instruc-\ntions",
+            "instr.",
             "text\ngiven",
             "text,\nright",
             "text,\nextr.",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from grait.evaluation.estimates import Share, share_estimate
 from grait.judging.apologies import is_apology
@@ -59,11 +60,12 @@ def _of_form(
         "empty_rate": (not output.strip() for output in outputs),
     }
     shares = {name: _share(holds) for name, holds in figures.items()}
+    columns: dict[str, Any] = {f"n_{name}": len(rows.get(kind, ())) for kind, name in COUNTED.items()}
+    columns |= {name: None if share is None else share.value for name, share in shares.items()}
     return SideEffectRecord(
         method=method,
         form=form,
-        **{f"n_{name}": len(rows.get(kind, ())) for kind, name in COUNTED.items()},
-        **{name: None if share is None else share.value for name, share in shares.items()},
+        **columns,
         intervals={name: (share.low, share.high) for name, share in shares.items() if share is not None},
     )
 

@@ -354,13 +354,13 @@ def _side_effects(facts: Facts) -> list[str]:
         parts.append(table(heads, [[SIDE_EFFECTS[name], *(_share(row, name) for row in rows)] for name in asked]))
     parts.append("Percent, with 95% intervals. The less a model differs from the initial one, the less was changed.")
     if facts.conversations:
-        rows = [
+        cells = [
             [row.after, *(percent(value) for value in (row.pc, row.pw, row.pr, row.ths, row.of_single))]
             for row in facts.conversations
         ]
         heads = ["a chat question after", "right", "wrong", "refused", "THS", "of the single question's"]
         first = facts.conversations[0]
-        parts += [table(heads, rows), f"Percent of {first.n} questions of {escaped(first.dataset)}."]
+        parts += [table(heads, cells), f"Percent of {first.n} questions of {escaped(first.dataset)}."]
     parts += [
         f"Drift, on {row.n_tokens:,} tokens of the initial model's own answers to chit-chat and instructions: "
         f"{row.kl:.3f} nats of KL per token; perplexity {row.perplexity:.2f}, the initial model's "

@@ -19,8 +19,8 @@ from grait.records import Question, SideEffectAnswer, SideEffectKind, SideEffect
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
 
-TITLES = {"side_effects": "side effects", "conversations": "questions in a conversation"}
-"""What is asked: by the folder of the replies, in words."""
+TITLES = {"side_effects": "side effects of", "conversations": "questions in a chat to"}
+"""What is asked, in words, by the folder of the replies."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def replies(
         def compute(folder: Path, stage: Stage = stage, adapter: Stage | None = adapter) -> Notes:
             return _ask(data, models, stage, adapter, asked, folder)
 
-        stages.once(f"4/4 Evaluation: {TITLES[within]} of {name}", stage, compute)
+        stages.once(f"4/4 Evaluation: {TITLES[within]} {name}", stage, compute)
         found[name] = read_rows(stage.folder / "answers.parquet", SideEffectAnswer)
         stages.note_reasoning(stage, [row.output for row in found[name]], "evaluation.max_new_tokens")
     return found
@@ -81,7 +81,7 @@ def _ask(
             SideEffectAnswer,
             kept,
             lambda part, advance: _reply(engine, data, part, own_judge, advance),
-            bar=f"{name}, {TITLES[stage.folder.parent.name]}",
+            bar=f"{name}, {stage.folder.parent.name.replace('_', ' ')}",
             unit="prompts",
         )
     write_rows(folder / "answers.parquet", rows)
