@@ -34,6 +34,7 @@ from grait.records import (
 )
 
 ALL = tuple(METHODS)
+FEW = ("init-basic", "init-refuse", "cor-rait", "grait")
 KINDS: tuple[SideEffectKind, ...] = (
     *("chit-chat", "instruction", "passage", "unanswerable"),
     *("after-refusal", "after-greeting", "after-instruction"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_data import made_up_comparison, made_up_conversations, made_up_forms, made_up_run
+from report_data import FEW, made_up_comparison, made_up_conversations, made_up_forms, made_up_run
 from tiny_folder import Files, tiny_tree
 
 import grait
@@ -33,7 +33,6 @@ from grait.records import MetricRecord, Prediction, Question, RefusedRecord
 from grait.runtime.artifacts import write_json
 
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
-FEW = ("init-basic", "init-refuse", "cor-rait", "grait")
 EVIL = "</script><script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -22,7 +22,7 @@ def lines_of(table: Table, width: int) -> list[str]:
 
 def all_tables() -> dict[str, list[Table]]:
     run = made_up_run(60, {LONG: 50, f"{LONG}2": 30}, FEW)
-    forms = [replace(row, form="f" * 60) for row in made_up_forms(run)]
+    forms = [replace(row, form="f" * 60) for row in made_up_forms(run)[0]]
     sets = [f"{LONG}{number}" for number in range(7)]
     differences = [DifferenceRecord("grait + dial", "cor-rait + dial", name, -1.0, -1.0, -0.999) for name in sets]
     harness = [HarnessRecord(name, LONG, "acc_norm", 0.5, 0.0123, 100) for name in ("initial", f"/models/{LONG}")]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from tiny_dial import load_dial
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
 
 import grait
 from grait.commands.finished import open_run
-from grait.dial.stored import find_dial
 from grait.errors import DataError
 from grait.pipeline import knowledge, temperature
 from grait.pipeline.data import HELD_OUT, RunData
@@ -65,8 +65,7 @@ def test_what_is_put_aside_is_neither_trained_on_nor_lost(run: tuple[dict[str, A
     for adapter in (run[1].folder / "adapters").iterdir():
         rows = (adapter / "rait.jsonl").read_text(encoding="utf-8").splitlines()
         assert aside.isdisjoint(json.loads(row)["id"] for row in rows)
-        dial = find_dial(adapter)
-        assert dial
+        dial = load_dial(adapter)
         assert (dial.data.title, dial.n) == (HELD_OUT, 60)
 
 
