@@ -25,7 +25,7 @@ def calibrate(
         str | None,
         typer.Option(
             help="Calibration questions: a file, or as in a config, such as '{path: worldfacts, split: val}'; "
-            "default: WorldFacts' val where the run is on WorldFacts."
+            "default: those that the run put aside, else WorldFacts' val where the run is on WorldFacts."
         ),
     ] = None,
     score: Annotated[
@@ -50,7 +50,6 @@ def calibrate(
 
     from grait.commands.calibrate import calibrate as calibrate_run
     from grait.dial.threshold import ScoreName
-    from grait.display.tables import metrics_table
 
     if score is not None and score not in get_args(ScoreName):
         raise ConfigError(f"--score {score}: expected {' or '.join(get_args(ScoreName))}")
@@ -66,6 +65,12 @@ def calibrate(
             score=cast(ScoreName | None, score),
             forms=forms,
         )
+    _print_calibration(result)
+
+
+def _print_calibration(result: Any) -> None:
+    from grait.display.tables import metrics_table
+
     console = Console(soft_wrap=True, highlight=False)
     has_one = len(result.forms) + len(result.failed) == 1
     for name, found in result.forms.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -105,12 +105,7 @@ def card(
     settings = config.model_dump(include={"lora": True, "training": True, "selection": True, "seed": True})
     settings["training"].pop("methods")
     base = public_base(config)
-    metrics: list[MetricRecord] = []
-    packages: dict[str, str] = {}
-    with suppress(ArtifactError):
-        metrics = measured(data, method, adapter)
-    with suppress(ArtifactError):
-        packages = versions(data)
+    metrics, packages = _measured_if_any(data, method, adapter)
     n_unanswerable = len(unanswerable_rows(data, selected))
     return model_card(
         Facts(
@@ -131,10 +126,7 @@ def card(
             n_refusals=sum(row.target == "refusal" for row in selected) + n_unanswerable,
             refusal=config.prompt.first_refusal,
             forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
-            chat_ends=_chat_ends(prompts),
-            template_arguments=prompts.template.arguments if prompts.has_template else {},
-            prompt_change=prompts.template.change if prompts.has_template else ("", ""),
-            takes_parts=prompts.has_template and prompts.template.takes_parts,
+            **_of_template(prompts),
             loader=model_class(read_config(config.model)).__name__,
             n_answer=config.evaluation.max_new_tokens,
             metrics=metrics,
@@ -167,12 +159,29 @@ def _prompt(prompts: PromptFormat, question: Question, form: Form) -> str | list
     return prompts.messages(question, "refuse", form) if is_chat else prompts.prompt(question, "refuse", form).text
 
 
-def _chat_ends(prompts: PromptFormat) -> list[str]:
-    """The tokens that end an answer, the one that is taught first."""
+def _of_template(prompts: PromptFormat) -> dict[str, Any]:
+    """Facts about the chat template. ``chat_ends``: the tokens that end an answer, the one that is taught first."""
     if not prompts.has_template:
-        return []
+        return {"chat_ends": [], "template_arguments": {}, "prompt_change": ("", ""), "takes_parts": False}
     found = prompts.tokenizer.convert_ids_to_tokens(sorted(prompts.end_token_ids(is_chat=True)))
-    return list(dict.fromkeys([prompts.end_text(True), prompts.end_text(False), *found]))
+    template = prompts.template
+    return {
+        "chat_ends": list(dict.fromkeys([prompts.end_text(True), prompts.end_text(False), *found])),
+        "template_arguments": template.arguments,
+        "prompt_change": template.change,
+        "takes_parts": template.takes_parts,
+    }
+
+
+def _measured_if_any(data: RunData, method: str, adapter: Stage) -> tuple[list[MetricRecord], dict[str, str]]:
+    """``measured`` and ``versions``, empty where there are none yet."""
+    metrics: list[MetricRecord] = []
+    packages: dict[str, str] = {}
+    with suppress(ArtifactError):
+        metrics = measured(data, method, adapter)
+    with suppress(ArtifactError):
+        packages = versions(data)
+    return metrics, packages
 
 
 def _records(path: Path, kind: type[Record], systems: Sequence[str]) -> list[Record]:
