@@ -4,13 +4,14 @@ import io
 from dataclasses import replace
 
 import pytest
-from report_data import FEW, made_up_forms, made_up_run
+from report_data import made_up_forms, made_up_run
 from rich.console import Console
 from rich.table import Table
 
 from grait.display import tables
 from grait.records import DifferenceRecord, HarnessRecord
 
+FEW = ("init-basic", "init-refuse", "cor-rait", "grait")
 LONG = "a-data-set-with-a-name-of-many-words-" * 3
 
 
