@@ -306,6 +306,8 @@ def error_of(path: Path, **options: Any) -> str:
     ("name", "content", "expected"),
     [
         ("a.csv", "question,answers\nq,\"['a', 'b'\"\n", "looks like a list and is none"),
+        ("a.csv", "question,answers\nq,[Paris]\n", "looks like a list and is none"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": "[Paris, Paname]"}), "looks like a list and is none"),
         ("a.jsonl", json.dumps({"question": "q", "answers": [["a"], ["b"]]}), "is a list of lists"),
         ("a.jsonl", json.dumps({"question": "q", "answer": {"words": 1}}), "has to be text or a list of texts"),
         ("a.jsonl", json.dumps({"question": "q", "answer": True}), "found true or false"),

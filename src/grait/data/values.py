@@ -105,10 +105,11 @@ def parsed_text(text: str, column: str, where: str) -> Any:
         if not value or any(isinstance(item, str | Mapping | list) for item in value):
             return value
         return value if fold(column).endswith("s") else None
-    if is_listed:
+    names_several = inner[0] == "[" and (fold(column).endswith("s") or re.search(r",.*[^\W\d_]|[^\W\d_].*,", inner))
+    if is_listed or (names_several and value is None):
         raise DataError(
             f"{where}: `{column}` looks like a list and is none ({shown(inner)}); write a list of texts, in a cell "
-            'as ["a", "b"] with double quotes'
+            'as ["a", "b"] with double quotes, or as ["[a, b]"] where it is one text'
         )
     return None
 
