@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from grait.evaluation.forms import ALL, by_form
 from grait.methods.catalog import INIT_REFUSE
+from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import dialled_predictions, stored_dials
 from grait.pipeline.results import Answered
@@ -17,7 +18,7 @@ def dialled_forms(data: RunData, predictions: Answered, same: Mapping[str, str])
     The mean over forms is that of a method with dials in all of them. ``predictions``: of the main form; those of the
     others are read where the run keeps them. ``same``: of each method, the one whose adapter it has.
     """
-    main, *others = data.prompts.forms
+    main, *others = forms_of(data.config.prompt)
     if not others:
         return []
     answers: dict[str, dict[str, dict[str, list[Prediction]]]] = {}
