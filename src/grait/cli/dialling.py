@@ -9,7 +9,6 @@ from rich.console import Console
 from grait.cli.options import Method, Run, Threshold, data_set, interruptible
 from grait.errors import ConfigError
 
-
 Forms = Annotated[
     list[str] | None,
     typer.Option("--form", help="Form of the run whose dial is set, may be repeated; default: all of them."),
