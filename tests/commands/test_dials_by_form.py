@@ -189,6 +189,7 @@ def test_results_by_form_are_shown_with_the_dials(ran: Ran) -> None:
 
 def test_the_report_shows_every_form_with_its_dial(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_module, "run_report", run_report)  # conftest lets nothing be drawn
+    monkeypatch.setattr("grait.pipeline.data.load_tokenizer", lambda *_: pytest.fail("a tokenizer was loaded"))
     folder = ran.copied_to(tmp_path)
     page = html.unescape(grait.report(folder).read_text(encoding="utf-8"))
     forms = page[page.index('<section id="forms">') : page.index('<section id="dial">')]

@@ -10,6 +10,11 @@ from rich.console import Console
 from grait.cli.options import Method, Run, Threshold, data_set, interruptible
 from grait.errors import ConfigError
 
+Forms = Annotated[
+    list[str] | None,
+    typer.Option("--form", help="Form of the run whose dial is set, may be repeated; default: all of them."),
+]
+
 
 def calibrate(
     run: Run,
@@ -35,10 +40,7 @@ def calibrate(
             "for a logits processor. Default: answer, or in chat forms of prompt.forms the better of the first two."
         ),
     ] = None,
-    forms: Annotated[
-        list[str] | None,
-        typer.Option("--form", help="Form of the run whose dial is set, may be repeated; default: all of them."),
-    ] = None,
+    forms: Forms = None,
 ) -> None:
     """Set the refusal dials of a finished run: the thresholds that keep a promise, without training again.
 

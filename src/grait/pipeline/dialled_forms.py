@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from grait.dial.stored import with_dial
 from grait.evaluation.forms import ALL, by_form
 from grait.methods.catalog import INIT_REFUSE
+from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import dialled_predictions, stored_dials
 from grait.pipeline.results import Answered
@@ -18,7 +19,7 @@ def dialled_forms(data: RunData, predictions: Answered, same: Mapping[str, str])
     The mean over forms is that of a method with dials in all of them. ``predictions``: of the main form; those of the
     others are read where the run keeps them. ``same``: of each method, the one whose adapter it has.
     """
-    forms = data.prompts.forms
+    forms = forms_of(data.config.prompt)
     if len(forms) == 1:
         return []
     config = data.config.evaluation
@@ -44,7 +45,7 @@ def _asked(
 ) -> dict[str, list[Prediction]]:
     """What the initial model and the methods of ``same`` answer to the questions that are asked in every form."""
     names = {INIT_REFUSE: INIT_REFUSE, **same}
-    if form == data.prompts.forms[0].name:
+    if form == forms_of(data.config.prompt)[0].name:
         ids = {question.id for question in data.test_sets[title][: data.config.evaluation.form_questions]}
         return {name: [row for row in predictions[title][name] if row.id in ids] for name in names}
     folder = data.folder / "forms" / form / title

@@ -192,7 +192,7 @@ def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) ->
 
     ``same``: of each method, the one whose adapter it has. Empty without any dial.
     """
-    dials = stored_dials(data, same, data.prompts.forms[0])
+    dials = stored_dials(data, same, forms_of(data.config.prompt)[0])
     if not dials:
         return {}
     return {
@@ -203,7 +203,7 @@ def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) ->
 
 def stored_dials(data: RunData, same: Mapping[str, str], form: Form) -> dict[str, SavedDial]:
     """Those of a form, by method. ``same``: of each method, the one whose adapter it has."""
-    main = data.prompts.forms[0].name
+    main = forms_of(data.config.prompt)[0].name
     stored = {method: find_dials(data.folder / "adapters" / first, main) for method, first in same.items()}
     return {method: dials.forms[form.name] for method, dials in stored.items() if dials and form.name in dials.forms}
 

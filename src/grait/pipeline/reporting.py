@@ -17,6 +17,7 @@ from grait.errors import reason
 from grait.evaluation.curves import ranking_curve
 from grait.methods.catalog import INIT_BASIC, main_method
 from grait.methods.selection import Evidence
+from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.results import Comparison, RunResult
 from grait.records import Prediction, Selected
@@ -74,7 +75,7 @@ def run_page(
 
 def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
     """The dials of the run's main method, else of the first method that has one in the main form, on all sets of it."""
-    folder, main_form = result.folder, data.prompts.forms[0].name
+    folder, main_form = result.folder, forms_of(data.config.prompt)[0].name
     main = same.get(main_method(same))
     order = sorted(dict.fromkeys(same.values()), key=lambda method: method != main)
     found = {method: find_dials(folder / "adapters" / method, main_form) for method in order}
