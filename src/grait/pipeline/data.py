@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grait.config import Config, DataConfig
 from grait.data.load import load_shots, load_topic_shots, understand
-from grait.data.replay import ReplayPrompt, draw_replay, load_unanswerable
+from grait.data.replay import BUILTIN, ReplayPrompt, draw_replay, load_unanswerable
 from grait.data.replay.given import given_texts
 from grait.errors import DataError
 from grait.judging.sureness import with_sureness
@@ -81,9 +81,9 @@ class RunData:
 
     @cached_property
     def built_in_unanswerable(self) -> dict[str, Question]:
-        """With replay, questions that nobody can answer of those that ship with this package, by id."""
+        """With the built-in replay, questions that nobody can answer, by id."""
         config = self.config
-        drawn = load_unanswerable(config.replay.unanswerable, config.seed) if config.replay.path is not None else []
+        drawn = load_unanswerable(config.replay.unanswerable, config.seed) if config.replay.path == BUILTIN else []
         return {question.id: question for question in drawn}
 
     @cached_property
