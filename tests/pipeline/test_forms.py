@@ -92,7 +92,7 @@ def test_own_words_are_taught_where_they_were_right(made: Made, tmp_path: Path) 
         if form.own_words is None:
             assert [lesson.row for lesson in taught] == selected
             continue
-        # The known one in its own words; the unsure one, of which the model said nothing, by its reference; the refusal.
+        # The known one in own words; the unsure one, of which the model said nothing, by its reference; the refusal.
         answers = {lesson.row.id: lesson for lesson in taught if lesson.row.target != "refusal"}
         assert answers.keys() == {known, unsure} and answers[known].answer == said
         (refusal,) = (lesson for lesson in taught if lesson.row.target == "refusal")
