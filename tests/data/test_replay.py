@@ -15,11 +15,12 @@ import pytest
 
 from grait.config import ReplayConfig
 from grait.data.probes import load_conversations, load_instructions, load_passages, load_probes
-from grait.data.replay import draw_replay, load_replay
+from grait.data.replay import BUILTIN, draw_replay, load_replay, load_unanswerable
 from grait.data.worldfacts import load
 from grait.errors import DataError
 from grait.judging.matching import is_correct
-from replay import build, probes
+from replay import build, probes, unanswerable
+from replay.build import forbidden
 from replay.draft import Draft, fill
 from replay.rules import Forbidden, normalised
 from replay.style import AS_TYPED
@@ -321,3 +322,24 @@ def test_prompts_are_drawn_by_the_seed() -> None:
     assert found == [row.id for row in draw_replay(config, 1)] != [row.id for row in draw_replay(config, 2)]
     assert draw_replay(ReplayConfig(), 1) == []
     assert len(draw_replay(ReplayConfig(path="builtin", n=100_000), 1)) == len(ROWS)
+
+
+def test_the_draw_is_half_short_questions_and_a_fifth_passages() -> None:
+    drawn = draw_replay(ReplayConfig(path=BUILTIN, n=200), 3)
+    assert len({prompt.id for prompt in drawn}) == 200
+    assert sum(prompt.is_short_question for prompt in drawn) >= 100
+    assert 40 <= sum(prompt.kind == "passage" for prompt in drawn) < 80
+    everything = load_replay(BUILTIN)
+    assert {prompt.id for prompt in draw_replay(ReplayConfig(path=BUILTIN, n=10**6), 3)} == {p.id for p in everything}
+
+
+# -- questions that nobody can answer ----------------------------------------------------------------------------------
+
+
+def test_unanswerable_questions_are_what_the_builder_makes_and_no_probe() -> None:
+    made = unanswerable.rows()
+    assert len(made) >= 250 and len({row["question"] for row in made}) == len(made)
+    assert load_unanswerable(10**6, 0) and {q.id for q in load_unanswerable(10**6, 0)} == {row["id"] for row in made}
+    banned = forbidden()
+    assert not [row["question"] for row in made if banned.found(row["question"])]
+    assert load_unanswerable(9, 1) == load_unanswerable(9, 1) != load_unanswerable(9, 2)

@@ -75,15 +75,15 @@ def test_the_first_form_is_the_main_one() -> None:
     assert prompts.query(QUESTION) == prompts_of([]).query(QUESTION)
 
 
-def test_own_words_are_asked_for_by_whether_the_form_speaks_of_refusals() -> None:
+def test_own_words_are_taught_where_the_form_leaves_the_manner_to_the_model() -> None:
     own = {
         form.name: form.own_words
         for form in prompts_of([*ALL, OWN, OWN | {"name": "b", "chat": False, "system": None}]).forms
     }
-    asked = {"question": "question", "assistant": "question"} | dict.fromkeys(
-        ("instruction", "short", "polite"), "instruction"
-    )
-    assert own == asked | dict.fromkeys(("examples", "plain", "b"))
+    asked = {"question": "question", "assistant": "question"}
+    assert own == asked | dict.fromkeys(("instruction", "short", "polite", "examples", "plain", "b"))
+    bare = [form.name for form in prompts_of([*ALL, OWN]).forms if form.is_bare_chat]
+    assert bare == ["question"]
 
 
 @pytest.mark.parametrize(

@@ -70,37 +70,76 @@ def selected_of(data: RunData) -> list[Selected]:
     ]
 
 
-def test_every_row_is_taught_once_in_each_form(made: Made, tmp_path: Path) -> None:
+def test_references_are_taught_once_in_each_form_without_own_words(made: Made, tmp_path: Path) -> None:
     data = RunData(parse_config(tree_of(made, tmp_path, [*FORMS, "plain", "assistant"])))
     selected = selected_of(data)
-    known, unknown, other, unsure = list(data.questions)[:4]
-    said = "It is the long answer of a model."
-    own = {
-        "question": {known: OwnWords(known, 1.0, said, None), unknown: OwnWords(unknown, 0.0, None, "Wrong, alas.")},
-        "instruction": {known: OwnWords(known, 1.0, "Short.", None), unsure: OwnWords(unsure, 0.5, "A.", "B.")},
-    }
-    found = lessons(data, selected, own)
+    found = lessons(data, selected)
     forms = data.prompts.forms
     assert [(lesson.form.name, lesson.row) for lesson in found] == [(f.name, row) for f in forms for row in selected]
-    texts = {(lesson.form.name, lesson.row): lesson.answer for lesson in found}
-    reference = data.prompts.reference
-    assert texts["examples", selected[0]] == texts["plain", selected[0]] == reference(data.questions[known])
-    assert texts["question", selected[0]] == texts["assistant", selected[0]] == said
-    assert texts["instruction", selected[0]] == "Short."
-    assert texts["question", selected[1]] == "Wrong, alas."
-    assert texts["question", selected[3]] == reference(data.questions[other])  # the model said nothing of it
-    assert texts["instruction", selected[4]] == "A. I am unsure."
-    refusals = [lesson for lesson in found if lesson.row.target == "refusal"]
-    ends = {lesson.prompt.is_chat: lesson.completion for lesson in refusals}
-    assert all(lesson.answer == "I don't know." and lesson.weight == 2.0 for lesson in refusals)
-    assert all(lesson.completion == ends[lesson.prompt.is_chat] for lesson in refusals)
-    for lesson in found:
-        is_own = own.get(lesson.form.own_words or "", {}).get(lesson.row.id) and lesson.row.target != "refusal"
-        n = len(lesson.completion.token_ids) / len(ends[lesson.prompt.is_chat].token_ids) if is_own else 1
-        assert lesson.weight == pytest.approx(lesson.row.sample_weight * n)
+    references = {row: data.prompts.reference(data.questions[row.id]) for row in selected if row.target == "answer"}
+    assert all(lesson.answer == references[lesson.row] for lesson in found if lesson.row.target == "answer")
+    assert all(lesson.answer == "I don't know." for lesson in found if lesson.row.target == "refusal")
+    assert all(lesson.weight == lesson.row.sample_weight for lesson in found)
+
+
+def test_own_words_are_taught_where_they_were_right(made: Made, tmp_path: Path) -> None:
+    data = RunData(parse_config(tree_of(made, tmp_path, [*FORMS, "assistant"])))
+    known, unknown, other, unsure = list(data.questions)[:4]
+    selected = selected_of(data)
+    said = "It is the long answer of a model."
+    own = {
+        "question": {
+            known: OwnWords(known, 1.0, said, None),
+            unknown: OwnWords(unknown, 0.0, None, "Wrong, alas."),
+            other: OwnWords(other, 0.0, None, "Wrong, too."),
+        }
+    }
+    found = lessons(data, selected, own)
+    for form in data.prompts.forms:
+        taught = [lesson for lesson in found if lesson.form == form]
+        if form.own_words is None:
+            assert [lesson.row for lesson in taught] == selected
+            continue
+        # The known one in own words; the unsure one, of which the model said nothing, by its reference; the refusal.
+        answers = {lesson.row.id: lesson for lesson in taught if lesson.row.target != "refusal"}
+        assert answers.keys() == {known, unsure} and answers[known].answer == said
+        (refusal,) = (lesson for lesson in taught if lesson.row.target == "refusal")
+        n = len(answers[known].completion.token_ids) / len(refusal.completion.token_ids)
+        assert answers[known].weight == pytest.approx(1.0 * n)
+        # Answers of weight 1 + 1 of 1 + 0.5 + 1 + 1 are left, so the refusal weighs as much less.
+        assert refusal.weight == pytest.approx(2.0 * 2.0 / 3.5)
     examples = weighted_examples(data, selected, own)
     assert [example.form for example in examples] == [lesson.form.name for lesson in found]
     assert [row.sample_weight for row in rait_examples(data, selected, own)] == [row.sample_weight for row in examples]
+
+
+def test_a_method_without_refusals_keeps_all_its_answers(made: Made, tmp_path: Path) -> None:
+    data = RunData(parse_config(tree_of(made, tmp_path, ["question"])))
+    known, unknown = list(data.questions)[:2]
+    selected = [Selected(known, "ik", 1.0, "answer"), Selected(unknown, "idk", 1.0, "answer-unsure")]
+    own = {"question": {known: OwnWords(known, 1.0, "Right.", None), unknown: OwnWords(unknown, 0.0, None, "Wrong.")}}
+    assert [lesson.answer for lesson in lessons(data, selected, own)] == ["Right.", "Wrong. I am unsure."]
+
+
+def test_nothing_right_in_own_words_leaves_the_references(made: Made, tmp_path: Path) -> None:
+    data = RunData(parse_config(tree_of(made, tmp_path, ["question"])))
+    selected = selected_of(data)[:4]
+    own = {"question": {row.id: OwnWords(row.id, 0.0, None, None) for row in selected}}
+    assert [lesson.row for lesson in lessons(data, selected, own)] == selected
+
+
+def test_built_in_unanswerable_questions_are_refused_in_bare_chat_alone(made: Made, tmp_path: Path) -> None:
+    tree = tree_of(made, tmp_path, ["examples", "question", "assistant"])
+    data = RunData(parse_config(tree | {"replay": {"path": "builtin", "unanswerable": 5}}))
+    selected = selected_of(data)[:4]
+    added = [lesson for lesson in lessons(data, selected) if lesson.row.id in data.built_in_unanswerable]
+    assert len(added) == 5 and {lesson.form.name for lesson in added} == {"question"}
+    assert all(lesson.answer == "I don't know." and lesson.weight == 2.0 for lesson in added)
+    without = RunData(parse_config(tree))
+    assert [lesson.row for lesson in lessons(without, selected)] == 3 * selected
+    main = tree_of(made, tmp_path, ["examples", "plain"]) | {"replay": {"path": "builtin", "unanswerable": 2}}
+    added = [lesson for lesson in lessons(RunData(parse_config(main)), selected) if "unanswerable" in lesson.row.id]
+    assert [lesson.form.name for lesson in added] == ["examples", "examples"]
 
 
 @pytest.mark.parametrize(("shots_in", "name"), [("all", "examples"), ("query", "instruction")])
@@ -136,7 +175,6 @@ def test_a_run_answers_in_every_form(ran: tuple[dict[str, Any], RunResult]) -> N
     assert [row["versus"] for row in json.loads((folder / "form_differences.json").read_text())] == METHODS[:-1]
     lines = [json.loads(line) for line in (folder / "rait.jsonl").read_text().splitlines()]
     by_form = {form: [line for line in lines if line["form"] == form] for form in FORMS}
-    assert len({len(own) for own in by_form.values()}) == 1
     assert all(any("I don't know." in row["completion"] for row in own) for own in by_form.values())
 
 
@@ -272,7 +310,7 @@ def test_the_plan_counts_every_form(made: Made, tmp_path: Path) -> None:
         {plan.name: plan for plan in stage_plans(parse_config(tree_of(made, tmp_path, forms)), size, [size])}
         for forms in ([], FORMS)
     )
-    new = {"own words instruction", "own words question", "form instruction, train", "form question, train"}
+    new = {"own words question", "form instruction, train", "form question, train"}
     assert three.keys() - one.keys() == new and not one.keys() - three.keys()
     assert three["form question, train"].examples.n == 5
     for name in ("training cor-rait", "training grait"):

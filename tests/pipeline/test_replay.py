@@ -50,7 +50,14 @@ def with_replay(tiny: tuple[str, Files], folder: Path, **changes: Any) -> dict[s
     path.write_text("".join(json.dumps(row) + "\n" for row in PROMPTS), encoding="utf-8")
     tree = tiny_tree(tiny[0], tiny[1], folder / "run")
     tree["training"]["methods"] = ["cor-rait", "van-tuning"]
-    tree["replay"] = {"path": str(path), "max_new_tokens": 5, "share": 0.5, "forms_share": 0.5} | changes
+    tree["replay"] = {
+        "path": str(path),
+        "max_new_tokens": 5,
+        "weight": 1.0,
+        "share": 0.5,
+        "forms_share": 0.5,
+        "given_texts": 0,
+    } | changes
     return tree
 
 
@@ -133,7 +140,7 @@ def test_rows_are_the_configured_share_and_weigh_as_configured(done: tuple[Path,
 def test_every_method_trains_on_the_same_rows(done: tuple[Path, Config]) -> None:
     keys = [Stage.found(done[0] / "adapters" / method).key for method in ("cor-rait", "van-tuning")]
     stage = Stage.found(done[0] / "replay")
-    expected = {"stage": stage.fingerprint, "loss": "kl", "weight": 1.0, "share": 0.5}
+    expected = {"stage": stage.fingerprint, "loss": "kl", "weight": 1.0, "first_token": 6.0, "share": 0.5}
     assert [key["replay"] for key in keys] == [expected, expected]
     n_steps = [len(json.loads((done[0] / f"adapters/{m}/losses.json").read_text())) for m in ("cor-rait", "van-tuning")]
     assert min(n_steps) >= 2  # up to 14 questions, and as many rows of replay, in steps of 8
@@ -228,7 +235,7 @@ def test_the_dry_run_counts_it(tiny: tuple[str, Files], tmp_path: Path) -> None:
     assert one.examples.n == 2 * (other.examples.n or 0)
     assert one.work.trained_tokens > other.work.trained_tokens
     hub = dry_run(parse_config(tree | {"replay": {"path": "owner/name"}}))
-    assert next(s for s in hub.stages if s.name == "replay").examples.n == 400
+    assert next(s for s in hub.stages if s.name == "replay").examples.n == 600
 
 
 def test_a_bad_file_is_found_before_anything_runs(tiny: tuple[str, Files], tmp_path: Path, no_model: None) -> None:
@@ -250,3 +257,24 @@ def test_an_export_holds_the_rows_and_says_what_they_are(done: tuple[Path, Confi
     own = [line for line in lines if line["id"].startswith("replay:")]
     assert len(own) == len(rows)
     assert all(line["completion"][0]["content"] == completions[line["id"].removeprefix("replay:")] for line in own)
+
+
+def test_texts_that_hold_the_answer_are_made_of_training_questions(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    data = RunData(parse_config(with_replay(tiny, tmp_path, given_texts=6, forms_share=0)))
+    given = [row for row in asked_prompts(data) if row.kind == "given-text"]
+    assert len({row.id for row in given}) == 6
+    for row in given:
+        question = data.questions[row.id.removeprefix("given-")]
+        (said,) = row.said
+        assert said.count(question.question) == 2  # in the text, with its answer, and as what is asked
+        assert f"{question.question} {question.answers[0]}" in said
+    again = RunData(parse_config(with_replay(tiny, tmp_path, given_texts=6, forms_share=0)))
+    assert again.replay_prompts == data.replay_prompts
+    other = RunData(parse_config(with_replay(tiny, tmp_path, given_texts=6, forms_share=0) | {"seed": 1}))
+    assert other.replay_prompts != data.replay_prompts
+
+
+def test_the_first_token_of_a_replayed_answer_counts_as_configured(done: tuple[Path, Config]) -> None:
+    replayed, config = loaded(done[1]), done[1]
+    rows = replay_examples(config, replayed, [WeightedExample(replayed.examples[0], 1.0)] * 4)
+    assert {row.first_token_weight for row in rows} == {6.0}

@@ -105,6 +105,25 @@ def test_divergences_are_not_negative() -> None:
         assert found.isfinite().all() and float(found.min()) > -1e-6
 
 
+@pytest.mark.parametrize("logits_at_once", [completions.LOGITS_AT_ONCE, VOCABULARY * 8])
+def test_the_first_token_counts_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, logits_at_once: int) -> None:
+    monkeypatch.setattr(completions, "LOGITS_AT_ONCE", logits_at_once)
+    model = tiny_model("llama")
+    torch.manual_seed(1)
+    taught = [
+        replace(row, teacher=replace(row.teacher, logprobs=torch.randn_like(row.teacher.logprobs).log_softmax(-1)))  # type: ignore
+        for row in full(model)
+    ]
+    rows = [replace(row, first_token_weight=1.0 + i) for i, row in enumerate(taught[:4])] + taught[4:]
+    plain, weighted = losses(model, taught), losses(model, rows)
+    for place, row in enumerate(rows):
+        own, ids, logprobs = answer_logprobs(model, row), row.teacher.token_ids, row.teacher.logprobs  # type: ignore
+        (first,) = divergences(own[:1], ids[:1], logprobs[:1])
+        more = (row.first_token_weight - 1) * first / len(row.example.completion_ids)
+        assert weighted[place] == pytest.approx(float(plain[place] + more), abs=1e-5)
+    assert digest_of(rows) != digest_of(taught)
+
+
 def test_at_the_start_an_adapter_has_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "TOP", VOCABULARY)
     initial = tiny_model("gpt2", dtype=torch.float64)

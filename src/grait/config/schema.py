@@ -609,8 +609,8 @@ class ReplayConfig(Section):
     unanswerable: int = Field(
         160,
         ge=0,
-        description="Questions that nobody can answer, of those that ship with this package: taught the refusal, with "
-        "the mean weight of the method's refusals.",
+        description="With builtin: questions that nobody can answer, which ship with this package, too, are taught the "
+        "refusal in bare chat, each with the mean weight of the method's refusals.",
     )
     max_new_tokens: int = Field(32, ge=1, description="Longest answer of the initial model, in tokens.")
     loss: Literal["kl", "cross-entropy"] = Field(

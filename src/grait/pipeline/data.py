@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from grait.config import Config, DataConfig
 from grait.data.held_out import held_out
 from grait.data.load import load_shots, load_topic_shots, understand
-from grait.data.replay import ReplayPrompt, draw_replay, load_unanswerable
+from grait.data.replay import BUILTIN, ReplayPrompt, draw_replay, load_unanswerable
 from grait.data.replay.given import given_texts
 from grait.data.wording import wording
 from grait.errors import ArtifactError, DataError
@@ -102,9 +102,9 @@ class RunData:
 
     @cached_property
     def built_in_unanswerable(self) -> dict[str, Question]:
-        """With replay, questions that nobody can answer of those that ship with this package, by id."""
+        """With the built-in replay, questions that nobody can answer, by id."""
         config = self.config
-        drawn = load_unanswerable(config.replay.unanswerable, config.seed) if config.replay.path is not None else []
+        drawn = load_unanswerable(config.replay.unanswerable, config.seed) if config.replay.path == BUILTIN else []
         return {question.id: question for question in drawn}
 
     @cached_property
