@@ -39,6 +39,12 @@ class Models:
         return self._data.prompts.tokenizer
 
     @property
+    def chat_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer for others to apply its chat template, as the config's arguments say."""
+        prompts = self._data.prompts
+        return prompts.template.with_defaults(prompts.tokenizer) if prompts.has_template else prompts.tokenizer
+
+    @property
     def pad_token_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
 
