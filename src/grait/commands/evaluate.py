@@ -282,13 +282,14 @@ def _harness(
     models: Models, stages: Stages, name: str, adapter: Stage | None, wanted: HarnessTasks, index: Any
 ) -> list[HarnessRecord]:
     """One model's results on the tasks of lm-evaluation-harness."""
-    settings = asdict(wanted)
+    settings, given = asdict(wanted), models.config.prompt.template_arguments
     del settings["batch_size"]
     key = {
         "model": model_key(models.config),
         "adapter": adapter.fingerprint if adapter else None,
         "lm_eval": importlib.metadata.version("lm_eval"),
         **settings,
+        **({"template_arguments": given} if wanted.apply_chat_template and given else {}),
         "tasks": list(wanted.tasks),
         "task_files": _task_files(wanted.include_path),
     }
@@ -296,7 +297,7 @@ def _harness(
 
     def compute(folder: Path) -> Notes:
         with models.adapted(adapter) as model:
-            records = run_tasks(name, model, models.tokenizer, wanted, index)
+            records = run_tasks(name, model, models.chat_tokenizer, wanted, index)
         write_rows(folder / "results.parquet", records)
         return {}
 

@@ -55,9 +55,8 @@ def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Mer
     except ValueError as error:
         raise ModelError(f"{adapter.folder}: cannot be merged: {reason(error)}") from error
     tokenizer = read_tokenizer(config)
-    if data.prompts.has_template and data.prompts.template.arguments:
-        several, default = tokenizer.chat_template, data.prompts.template.with_defaults
-        tokenizer.chat_template = several | {"default": default} if isinstance(several, dict) else default
+    if data.prompts.has_template:
+        tokenizer = data.prompts.template.with_defaults(tokenizer)
     try:
         with replacing_folder(out) as partial:
             # Weights that were unpacked stay so; transformers would pack them again as they were.

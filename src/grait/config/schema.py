@@ -3,6 +3,7 @@
 import codecs
 import json
 import re
+from keyword import iskeyword
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, get_args
@@ -337,7 +338,7 @@ class PromptConfig(Section):
     @classmethod
     def _are_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
         for name, value in arguments.items():
-            if not name.isidentifier() or name in TEMPLATE_OWN:
+            if not name.isidentifier() or iskeyword(name.capitalize()) or iskeyword(name) or name in TEMPLATE_OWN:
                 raise ValueError(f"{name!r} is no argument of a chat template's own")
             try:
                 json.dumps(value, allow_nan=False)

@@ -3,6 +3,7 @@
 Nothing here goes by a model's name: what a template does is found by rendering small conversations.
 """
 
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,14 +131,17 @@ class ChatTemplate:
             )
         return text, blanks
 
-    @property
-    def with_defaults(self) -> str:
-        """The template itself, in which ``arguments`` are what holds where nothing else is said."""
-        lines = [
-            f"{{%- if {name} is not defined %}}{{%- set {name} = {value!r} %}}{{%- endif %}}"
-            for name, value in self.arguments.items()
-        ]
-        return "".join(lines) + str(self.tokenizer.get_chat_template())
+    def with_defaults(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+        """A copy of the tokenizer, in whose template ``arguments`` are what holds where nothing else is said."""
+        found = copy.deepcopy(tokenizer)
+        if self.arguments:
+            lines = [
+                f"{{%- if {name} is not defined %}}{{%- set {name} = {value!r} %}}{{%- endif %}}"
+                for name, value in self.arguments.items()
+            ]
+            default, several = "".join([*lines, self._source]), tokenizer.chat_template
+            found.chat_template = several | {"default": default} if isinstance(several, dict) else default
+        return found
 
     @property
     def change(self) -> tuple[str, str]:

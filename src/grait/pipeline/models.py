@@ -47,6 +47,12 @@ class Models:
         return self._data.prompts.tokenizer
 
     @property
+    def chat_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer for others to apply its chat template, as the config's arguments say."""
+        prompts = self._data.prompts
+        return prompts.template.with_defaults(prompts.tokenizer) if prompts.has_template else prompts.tokenizer
+
+    @property
     def pad_token_id(self) -> int:
         """What batches are filled up with, masked: the end token, as the embedding of padding may be 0.
 
