@@ -219,9 +219,10 @@ def test_the_command_says_a_line_for_each_form(ran: Ran, tmp_path: Path, command
     for form in FORMS:
         assert f"{form}: Threshold" in out and f"Form {form}: results" in out
     assert str(ran.dials.of("question").gate_line) in out and "ordinary prompts are refused by the model itself" in out
-    code, out, _ = command(*arguments, "--max-over-refusal", "0.9", "--form", "question")
+    code, out, err = command(*arguments, "--max-over-refusal", "0.9", "--form", "question")
     found = load_dials(folder / "adapters" / "grait")
-    assert code == 0 and "examples:" not in out and "With confidence 0.9" in out
+    assert code == 0, err
+    assert "examples:" not in out and "With confidence 0.9" in out
     assert found.of("question").n == N_CALIBRATION  # a promise takes all of them
     assert {form: dial for form, dial in found.forms.items() if form != "question"} == {
         form: ran.dials.of(form) for form in ("examples", "plain")
