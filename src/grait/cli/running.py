@@ -42,7 +42,8 @@ def run(
     --model, --train and --test no config file is needed. Run the same command again to continue after an
     interruption; a changed config re-runs only what it affects.
     """
-    from grait.config import check_given, load_config, override, parse_config
+    from grait.commands.recipe import recipe
+    from grait.config import ModelConfig, check_given, load_config, override, parse_config
 
     tree: dict[str, Any] = {}
     if model:
@@ -60,7 +61,12 @@ def run(
             "give either a config file or --model/--train/--test/--calibration; with a file, use --set key=value"
         )
     changes = [*assignments(overrides, out), *(["data.allow_overlap=true"] if allow_overlap else [])]
-    settings = load_config(config, changes) if config else parse_config(override(tree, changes), "options")
+    if config:
+        settings = load_config(config, changes)
+    else:
+        check_given(parse_config(override(tree, changes), "options"), "options")
+        tree |= recipe(ModelConfig(**tree.get("model", {})))
+        settings = parse_config(override(tree, changes), "options")
     check_given(settings, str(config or "options"))
     if dry_run:
         _explain(settings)
