@@ -1,5 +1,6 @@
 """Refusals in fourteen languages besides English, against labelled outputs; what every language's file has to hold."""
 
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -172,3 +173,12 @@ def test_english_that_names_nobody_refuses(output: str) -> None:
 )
 def test_titles_and_claims_about_the_world_do_not(question: str, answer: str, output: str) -> None:
     assert judge(output, Question("q", question, (answer,))) != "refused"
+
+
+def test_the_files_are_part_of_the_package() -> None:
+    """An installed package has only the data that pyproject.toml names."""
+    root = Path(__file__).parents[2]
+    named = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    package = root / "src" / "grait"
+    found = {path for pattern in named["grait"] for path in package.glob(pattern)}
+    assert set(package.rglob("*.yaml")) <= found

@@ -95,8 +95,9 @@ def card(
     Measurements that are not there yet, or are another adapter's, are left out.
     """
     config, prompts = data.config, data.prompts
-    asks_options = any(data.questions[row.id].choices for row in selected)
-    question = Question("", MARK, CHOICES[:1], CHOICES if asks_options else ())
+    question = Question(
+        "", MARK, CHOICES[:1], CHOICES if any(data.questions[row.id].choices for row in selected) else ()
+    )
     known = KNOWN_SETS.get(config.data.path)
     hub_id = config.data.path.partition(":")[0] if _is_on_hub(config.data) else None
     trained_from = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
