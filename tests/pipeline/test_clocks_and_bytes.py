@@ -210,7 +210,7 @@ def test_odd_characters_take_no_report_away(
             odd = ODD[place % len(ODD)]
             row["relation"] = f"kind {place % 2} {odd}"
             if row["answers"] == ["zebra"]:
-                row["question"] = f"What{odd} is page {place} of {place}?"
+                row["question"] = f"What{odd} is page {place} of {place + 50 * len(own)}?"
                 row["answers"] = [f"zebra{odd}"]
         own.append(tmp_path / Path(name).name)
         own[-1].write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

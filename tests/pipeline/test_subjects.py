@@ -260,7 +260,8 @@ def test_answers_come_back_in_order_and_as_if_asked_alone() -> None:
     for prediction, (own,) in zip(together, alone, strict=True):
         # Rounding of a log-probability may depend on the batch.
         numbers = {
-            name: getattr(own, name) for name in ("refusal_logprob", "suppressed_logprob", "first_token_log_odds")
+            name: getattr(own, name)
+            for name in ("refusal_logprob", "suppressed_logprob", "first_token_log_odds", "first_token_logprob")
         }
         assert {name: getattr(prediction, name) for name in numbers} == pytest.approx(numbers, rel=1e-4)
         assert replace(prediction, **numbers) == own
