@@ -11,11 +11,13 @@ import pytest
 import typer
 import yaml
 from conftest import Call
+from tiny import tiny_tokenizer
 from tiny_folder import Files, tiny_tree, write_jsonl
 
 from grait import cli
 from grait.cli import running
-from grait.config import Config
+from grait.commands.recipe import recipe
+from grait.config import Config, ModelConfig
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
 from grait.pipeline import order
@@ -278,7 +280,7 @@ QUICK = [
     "model.dtype=float32", "model.device=cpu", "prompt.n_shots=2", "knowledge.n_samples=3",
     "knowledge.temperature=0.01", "knowledge.max_new_tokens=6", "lora.r=2", "warmup.epochs=1", "training.epochs=1",
     "evaluation.max_new_tokens=6", "evaluation.n_bootstrap=100",
-    "evaluation.probes=false",
+    "evaluation.probes=false", "replay.n=6", "replay.max_new_tokens=4", "replay.given_texts=2", "replay.unanswerable=2",
 ]  # fmt: skip
 
 
@@ -298,8 +300,8 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
-        # These questions have no groups, probes are off, there is one form, and no calibration questions are named.
-        missing = ("groups", "side_effects", "conversations", "drift", "forms", "form_differences", "dialled_forms")
+        # These questions have no groups, probes are off, and no calibration questions are named.
+        missing = ("groups", "side_effects", "conversations", "drift", "dialled_forms")
         missing += ("dialled_metrics", "dialled_differences", "against_initial", "unanswerable")
         is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
@@ -309,7 +311,24 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     # Markup in a question is text, and the second time everything is there.
     code, again, err = command(*arguments, *sets)
     assert (code, again) == (0, out)
-    assert err.count("finished before, reused") == 9
+    assert err.count("finished before, reused") == 16
+    # The tiny model has no chat template: the forms in plain text, and replay.
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert [form["name"] for form in config["prompt"]["forms"]] == ["examples", "plain"]
+    assert (tmp_path / "run" / "replay" / "rows.parquet").exists() and config["replay"]["path"] == "builtin"
+
+
+@pytest.mark.parametrize("is_chat", [True, False])
+def test_without_a_config_file_the_model_is_asked_in_the_forms_that_it_can_be_asked_in(
+    tmp_path: Path, is_chat: bool
+) -> None:
+    tiny_tokenizer(chat=is_chat).save_pretrained(tmp_path)
+    found = recipe(ModelConfig(name=str(tmp_path)))
+    assert found["replay"] == {"path": "builtin"}
+    assert found["prompt"]["forms"] == (
+        ["question", "examples", "instruction", "plain"] if is_chat else ["examples", "plain"]
+    )
+    assert "question" in recipe(ModelConfig(name=str(tmp_path / "missing")))["prompt"]["forms"]
 
 
 def test_questions_with_groups_give_a_second_table(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:

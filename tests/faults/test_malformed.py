@@ -581,7 +581,7 @@ def test_damaged_files_that_a_changed_config_needs(
     run, config = tmp_path / "run", tmp_path / "config.yaml"
     tree = json.loads(json.dumps(tree))
     tree["influence"]["transform"] = "adam-less"
-    tree["evaluation"]["max_new_tokens"] = 4
+    tree["evaluation"]["max_new_tokens"] += 1
     config.write_text(yaml.safe_dump(tree | {"out": str(run)}))
     needed = [
         "knowledge/knowledge.parquet",
@@ -611,7 +611,7 @@ def test_an_adapter_of_another_model_is_one_line(
     folder, tree = finished
     run, config = tmp_path / "run", tmp_path / "config.yaml"
     tree = json.loads(json.dumps(tree))
-    tree["evaluation"]["max_new_tokens"] = 4
+    tree["evaluation"]["max_new_tokens"] += 1
     config.write_text(yaml.safe_dump(tree | {"out": str(run)}))
     shutil.copytree(folder, run)
     path = run / "adapters" / "grait" / "adapter_model.safetensors"
