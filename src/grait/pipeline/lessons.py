@@ -74,7 +74,7 @@ def _taught_in(form: Form, selected: Sequence[Selected], own: OwnAnswers) -> lis
 
     All of them where references are taught, or where the method teaches no refusal. Else, in the model's own words,
     answers are those that it got right by itself: a reference would teach another manner, and a wrong answer of its own
-    what it does not know. The refusals then weigh less by what the answers lost, so that the method's balance stays.
+    what it does not know. The refusals then weigh less by what the known answers lost, so that the balance stays.
     """
     words = own.get(form.own_words, {}) if form.own_words else {}
     answers = [row for row in selected if row.target != "refusal"]
