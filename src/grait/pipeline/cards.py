@@ -95,9 +95,7 @@ def card(
     Measurements that are not there yet, or are another adapter's, are left out.
     """
     config, prompts = data.config, data.prompts
-    question = Question(
-        "", MARK, CHOICES[:1], CHOICES if any(data.questions[row.id].choices for row in selected) else ()
-    )
+    question = _example(data, selected)
     known = KNOWN_SETS.get(config.data.path)
     hub_id = config.data.path.partition(":")[0] if _is_on_hub(config.data) else None
     trained_from = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
@@ -153,6 +151,12 @@ def save_public_dials(data: RunData, adapter: Path, folder: Path) -> None:
             for name, dial in found.forms.items()
         }
         save_dials(folder, main, for_all)
+
+
+def _example(data: RunData, selected: Sequence[Selected]) -> Question:
+    """A question in the shape of those that were trained on."""
+    asks_options = any(data.questions[row.id].choices for row in selected)
+    return Question("", MARK, CHOICES[:1], CHOICES if asks_options else ())
 
 
 def _prompt(prompts: PromptFormat, question: Question, form: Form) -> str | list[dict[str, str]]:

@@ -80,18 +80,13 @@ def _taught_in(form: Form, selected: Sequence[Selected], own: OwnAnswers) -> lis
     answers = [row for row in selected if row.target != "refusal"]
     if not words or len(answers) == len(selected):
         return list(selected)
-    kept = {
-        id(row) for row in answers if row.id not in words or (row.label == "ik" and words[row.id].right is not None)
-    }
-    left = sum(row.sample_weight for row in answers if id(row) in kept)
-    if not left:
+    known = [row for row in answers if row.label == "ik" or row.id not in words]
+    kept = [row for row in known if row.id not in words or words[row.id].right is not None]
+    if not kept:
         return list(selected)
-    scale = left / sum(row.sample_weight for row in answers)
-    return [
-        dataclasses.replace(row, sample_weight=row.sample_weight * scale) if row.target == "refusal" else row
-        for row in selected
-        if row.target == "refusal" or id(row) in kept
-    ]
+    scale = sum(row.sample_weight for row in kept) / sum(row.sample_weight for row in known)
+    refusals = [row for row in selected if row.target == "refusal"]
+    return kept + [dataclasses.replace(row, sample_weight=row.sample_weight * scale) for row in refusals]
 
 
 def _lesson(data: RunData, row: Selected, form: Form, own: OwnAnswers) -> Lesson:
