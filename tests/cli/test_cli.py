@@ -13,6 +13,7 @@ import yaml
 from conftest import Call
 from tiny import tiny_tokenizer
 from tiny_folder import Files, tiny_tree, write_jsonl
+from transformers import LlamaConfig
 
 from grait import cli
 from grait.cli import running
@@ -319,15 +320,15 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
 
 
 @pytest.mark.parametrize("is_chat", [True, False])
-def test_without_a_config_file_the_model_is_asked_in_the_forms_that_it_can_be_asked_in(
-    tmp_path: Path, is_chat: bool
-) -> None:
+@pytest.mark.parametrize("width", [32, 2048])
+def test_without_a_config_file_settings_follow_the_model(tmp_path: Path, is_chat: bool, width: int) -> None:
     tiny_tokenizer(chat=is_chat).save_pretrained(tmp_path)
+    LlamaConfig(hidden_size=width).save_pretrained(tmp_path)
     found = recipe(ModelConfig(name=str(tmp_path)))
     assert found["replay"] == {"path": "builtin"}
-    assert found["prompt"]["forms"] == (
-        ["question", "examples", "instruction", "plain"] if is_chat else ["examples", "plain"]
-    )
+    forms = ["question", "examples", "instruction", "plain"] if is_chat else ["examples", "plain"]
+    assert found["prompt"]["forms"] == forms
+    assert found["training"] == {"epochs": 1} | ({"learning_rate": 1e-3} if width == 32 else {})
     assert "question" in recipe(ModelConfig(name=str(tmp_path / "missing")))["prompt"]["forms"]
 
 

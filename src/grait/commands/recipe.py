@@ -4,20 +4,30 @@ from typing import Any
 
 from grait.config import ModelConfig
 from grait.errors import ModelError
-from grait.model.load import read_tokenizer
+from grait.model.load import read_config, read_tokenizer
 
 CHAT_FORMS = ("question", "examples", "instruction", "plain")
 """As people ask in a chat; then after solved examples, with an instruction, and as plain text."""
 PLAIN_FORMS = ("examples", "plain")
 
+SMALL = 1024
+"""Hidden size up to which a model is tuned at the learning rate that was measured on models of width 576 and 640."""
+SMALL_LEARNING_RATE = 1e-3
+
 
 def recipe(model: ModelConfig) -> dict[str, Any]:
-    """Sections of a config tree: the forms that this model can be asked in, and replay.
+    """Sections of a config tree: the forms that this model can be asked in, replay, and one pass over all forms.
 
-    Of a model whose tokenizer cannot be read the chat forms are assumed; the run says what is wrong with it.
+    Small models have the learning rate of the demo, others the default one. Of a model that cannot be read a chat
+    model of any size is assumed; the run says what is wrong with it.
     """
     try:
         is_chat = bool(read_tokenizer(model).chat_template)
-    except ModelError:
-        is_chat = True
-    return {"prompt": {"forms": list(CHAT_FORMS if is_chat else PLAIN_FORMS)}, "replay": {"path": "builtin"}}
+        is_small = read_config(model).get_text_config(decoder=True).hidden_size <= SMALL
+    except (ModelError, AttributeError):
+        is_chat, is_small = True, False
+    return {
+        "prompt": {"forms": list(CHAT_FORMS if is_chat else PLAIN_FORMS)},
+        "replay": {"path": "builtin"},
+        "training": {"epochs": 1} | ({"learning_rate": SMALL_LEARNING_RATE} if is_small else {}),
+    }

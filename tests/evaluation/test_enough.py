@@ -5,7 +5,7 @@ from states import state
 
 from grait.errors import KnowledgeError
 from grait.evaluation.metrics import Shares
-from grait.knowledge.enough import (
+from grait.evaluation.enough import (
     about_answers,
     about_labels,
     about_questions,
