@@ -19,8 +19,8 @@ def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[
     """What to know of the chat template, a line each. Raises ModelError, with one line, where prompts would be wrong.
 
     In every form, ``untaught`` ones too, in the knowledge query and in bare chat: the question stands in the prompt
-    once and as it is, so does the system message; two questions give two prompts; no prompt ends in an end token; and in the chat template prompt,
-    answer and end are the template's own finished turn.
+    once and as it is, so does the system message; two questions give two prompts; no prompt ends in an end token; and
+    in the chat template prompt, answer and end are the template's own finished turn.
     """
     _check(prompts, None)
     bare = built_in("question", prompts.config)
