@@ -236,7 +236,7 @@ def test_the_dry_run_counts_it(tiny: tuple[str, Files], tmp_path: Path) -> None:
     one, other = (next(s for s in p.stages if s.name == "training cor-rait") for p in (plan, without))
     assert one.examples.n == 2 * (other.examples.n or 0)
     assert one.work.trained_tokens > other.work.trained_tokens
-    hub = dry_run(parse_config(tree | {"replay": {"path": "owner/name"}}))
+    hub = dry_run(parse_config(tree | {"replay": {"path": "owner/name", "given_texts": 0}}))
     assert next(s for s in hub.stages if s.name == "replay").examples.n == 600
 
 
