@@ -325,5 +325,5 @@ def test_a_test_question_among_the_unanswerable_ones_stops_the_run(
     tree = with_replay(tiny, tmp_path)
     tree["evaluation"]["datasets"].append({"path": str(test), "name": "leak"})
     tree["replay"] |= {"path": "builtin", "n": 5, "unanswerable": 1}
-    with pytest.raises(DataError, match="are trained on"):
+    with pytest.raises(DataError, match="1 of 1 questions of leak are training questions, too"):
         grait.run(tree)
