@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from grait.config import Config, Section, load_config, override, parse_config
 from grait.errors import ConfigError
+from grait.model.forms import untaught_forms
 
 
 def error_of(tree: dict[str, Any]) -> str:
@@ -296,3 +297,15 @@ def test_an_unknown_language_is_one_line(value: Any) -> None:
 def test_a_text_that_is_no_utf_8_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"prompt\.system = .* should be UTF-8"):
         parse_config({"prompt": {"system": "Sei nett, \udcff"}})
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("question", "evaluation.forms: 'question' is trained, and asked without that"),
+        ({"name": "same", "template": "{question}"}, "'same' has the words of the form 'question', which is trained"),
+    ],
+)
+def test_a_form_that_is_trained_is_not_asked_as_untrained(form: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        untaught_forms(parse_config({"prompt": {"forms": ["question"]}, "evaluation": {"forms": [form]}}))

@@ -581,7 +581,6 @@ def test_damaged_files_that_a_changed_config_needs(
     run, config = tmp_path / "run", tmp_path / "config.yaml"
     tree = json.loads(json.dumps(tree))
     tree["influence"]["transform"] = "adam-less"
-    tree["evaluation"]["max_new_tokens"] += 1
     config.write_text(yaml.safe_dump(tree | {"out": str(run)}))
     needed = [
         "knowledge/knowledge.parquet",

@@ -11,6 +11,7 @@ from tiny import tiny_tokenizer
 from grait.config import PromptConfig
 from grait.config.loading import parse_config
 from grait.errors import ConfigError, ModelError
+from grait.model.forms import built_in
 from grait.model.prompt_check import check_prompts
 from grait.model.prompts import PromptFormat
 from grait.records import Question
@@ -188,3 +189,10 @@ def test_reasoning_that_special_tokens_mark_is_seen_in_generated_tokens() -> Non
 def test_arguments_are_checked_with_the_config(arguments: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_config({"prompt": {"template_arguments": arguments}})
+
+
+def test_forms_that_are_asked_alone_are_checked_too() -> None:
+    prompts = prompts_of("gemma")
+    check_prompts(prompts)
+    with pytest.raises(ModelError, match="the form assistant: the chat template refuses the prompt"):
+        check_prompts(prompts, [built_in("assistant", prompts.config)])

@@ -11,6 +11,7 @@ from tiny_folder import Files, save_tiny, tiny_tree
 
 import grait
 from grait.config import Config, parse_config
+from grait.data.replay import load_unanswerable
 from grait.errors import DataError
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model
@@ -23,6 +24,7 @@ from grait.pipeline.replay import (
     asked_prompts,
     load_replayed,
     n_replayed,
+    positions,
     replay_examples,
     replay_stage,
 )
@@ -234,7 +236,7 @@ def test_the_dry_run_counts_it(tiny: tuple[str, Files], tmp_path: Path) -> None:
     one, other = (next(s for s in p.stages if s.name == "training cor-rait") for p in (plan, without))
     assert one.examples.n == 2 * (other.examples.n or 0)
     assert one.work.trained_tokens > other.work.trained_tokens
-    hub = dry_run(parse_config(tree | {"replay": {"path": "owner/name"}}))
+    hub = dry_run(parse_config(tree | {"replay": {"path": "owner/name", "given_texts": 0}}))
     assert next(s for s in hub.stages if s.name == "replay").examples.n == 600
 
 
@@ -278,3 +280,50 @@ def test_the_first_token_of_a_replayed_answer_counts_as_configured(done: tuple[P
     replayed, config = loaded(done[1]), done[1]
     rows = replay_examples(config, replayed, [WeightedExample(replayed.examples[0], 1.0)] * 4)
     assert {row.first_token_weight for row in rows} == {6.0}
+
+
+def test_where_not_all_rows_are_trained_on_the_seed_draws_them(done: tuple[Path, Config]) -> None:
+    replayed, config = loaded(done[1]), done[1]
+    n = len(replayed.rows)
+    few, more = (positions(n_questions, config, replayed) for n_questions in (n // 2, n - 1))
+    assert few != list(range(n // 2))
+    assert more[: len(few)] == few  # the same rows for a method with more questions
+    assert len(set(more)) == n - 1
+    assert positions(n + 2, config, replayed) == [*range(n), 0, 1]
+
+
+def test_a_row_that_is_called_as_a_text_of_a_training_question_is_one_line(
+    tiny: tuple[str, Files], tmp_path: Path
+) -> None:
+    tree = with_replay(tiny, tmp_path, given_texts=100, n=100)
+    name = f"given-{next(iter(RunData(parse_config(tree)).questions))}"
+    Path(tree["replay"]["path"]).write_text(json.dumps({"id": name, "prompt": "Hello"}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=f"line 1: the id '{name}' is that of a text made of a training question"):
+        _ = RunData(parse_config(tree)).replay_prompts
+
+
+def test_the_dry_run_counts_texts_and_unanswerable_questions(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    tree = with_replay(tiny, tmp_path, given_texts=10**9)
+    plan = dry_run(parse_config(tree))
+    (stage,) = (stage for stage in plan.stages if stage.name == "replay")
+    assert len(PROMPTS) < (stage.examples.n or 0) < 100  # no more texts than training questions
+    tree["replay"] |= {"path": "builtin", "given_texts": 0, "n": 5}
+    counts = []
+    for n in (0, 7):
+        found = dry_run(parse_config(tree | {"replay": tree["replay"] | {"unanswerable": n}}))
+        counts.append({stage.name: stage.examples.n or 0 for stage in found.stages})
+    assert counts[1]["training cor-rait"] == counts[0]["training cor-rait"] + 2 * 7  # and as much replay
+    assert counts[1]["training van-tuning"] == counts[0]["training van-tuning"]
+
+
+def test_a_test_question_among_the_unanswerable_ones_stops_the_run(
+    tiny: tuple[str, Files], tmp_path: Path, no_model: None
+) -> None:
+    question = load_unanswerable(1, 0)[0].question
+    test = tmp_path / "test.jsonl"
+    test.write_text(json.dumps({"question": question, "answers": [], "answerable": False}) + "\n", encoding="utf-8")
+    tree = with_replay(tiny, tmp_path)
+    tree["evaluation"]["datasets"].append({"path": str(test), "name": "leak"})
+    tree["replay"] |= {"path": "builtin", "n": 5, "unanswerable": 1}
+    with pytest.raises(DataError, match="1 of 1 questions of leak are training questions, too"):
+        grait.run(tree)

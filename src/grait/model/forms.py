@@ -1,10 +1,11 @@
 """Forms: the ways in which a question is put, in the chat template or as plain text, with an instruction or without."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from grait.config import Config, FormConfig, PromptConfig
+from grait.errors import ConfigError
 from grait.languages import instructions
 from grait.records import FormName
 
@@ -64,8 +65,16 @@ def forms_of(config: PromptConfig) -> tuple[Form, ...]:
 
 
 def untaught_forms(config: Config) -> tuple[Form, ...]:
-    """The forms that are asked in the evaluation alone (``evaluation.forms``)."""
-    return _as_forms(config.evaluation.forms, config.prompt)
+    """The forms that are asked in the evaluation alone (``evaluation.forms``). ConfigError where one is trained."""
+    found = _as_forms(config.evaluation.forms, config.prompt)
+    for form in found:
+        same = [taught.name for taught in forms_of(config.prompt) if replace(taught, name=form.name) == form]
+        if same:
+            raise ConfigError(
+                f"evaluation.forms: {form.name!r} has the words of the form {same[0]!r}, which is trained: "
+                "take one of the two out"
+            )
+    return found
 
 
 def _as_forms(forms: Sequence[FormConfig], config: PromptConfig) -> tuple[Form, ...]:

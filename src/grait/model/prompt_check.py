@@ -1,5 +1,7 @@
 """The one check of what prompts and answers look like, before anything is asked: chat templates do what they like."""
 
+from collections.abc import Sequence
+
 from grait.errors import ModelError
 from grait.model.forms import Form, built_in
 from grait.model.prompts import PromptFormat
@@ -13,16 +15,16 @@ PROBES = (
 """With capitals within, so that lower-casing shows; no data set of ours has them."""
 
 
-def check_prompts(prompts: PromptFormat) -> list[str]:
+def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[str]:
     """What to know of the chat template, a line each. Raises ModelError, with one line, where prompts would be wrong.
 
-    In every form, in the knowledge query and in bare chat: the question stands in the prompt once and as it is, so does
-    the system message; two questions give two prompts; no prompt ends in an end token; and in the chat template prompt,
-    answer and end are the template's own finished turn.
+    In every form, ``untaught`` ones too, in the knowledge query and in bare chat: the question stands in the prompt
+    once and as it is, so does the system message; two questions give two prompts; no prompt ends in an end token; and
+    in the chat template prompt, answer and end are the template's own finished turn.
     """
     _check(prompts, None)
     bare = built_in("question", prompts.config)
-    for form in (*prompts.forms, *([bare] if prompts.has_template else [])):
+    for form in (*prompts.forms, *untaught, *([bare] if prompts.has_template else [])):
         if form.is_chat and not prompts.has_template:
             continue  # put as plain text, as the query
         _check(prompts, form)

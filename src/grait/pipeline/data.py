@@ -208,7 +208,7 @@ class RunData:
         """What stands in several rows or sets; says so. DataError where test questions are trained on, unless
         ``data.allow_overlap``; solved examples that are given are said only."""
         tests = {title: [*own, *others] for title, (own, others) in self._tests.items()}
-        training = [*self.questions.values(), *self.unanswerable.values()] if self.has_training else []
+        training = list(self.taught.values()) if self.has_training else []
         found = look_across(training, self.shots, tests)
         leaks = [finding.text for finding in found if finding.is_leak]
         if leaks and self.has_training and not self.config.data.allow_overlap:
@@ -226,7 +226,14 @@ class RunData:
         if config.replay.path is None:
             return []
         given = given_texts(list(self.questions.values()), config.replay.given_texts, config.seed)
-        return [*draw_replay(config.replay, config.seed), *given]
+        drawn, names = draw_replay(config.replay, config.seed), {prompt.id for prompt in given}
+        for prompt in drawn:
+            if prompt.id in names:
+                raise DataError(
+                    f"{prompt.where}: the id {prompt.id!r} is that of a text made of a training question "
+                    "(replay.given_texts); give the row another id"
+                )
+        return [*drawn, *given]
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

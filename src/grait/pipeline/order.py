@@ -128,7 +128,7 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
     if needs_influence:
         plans.append(plan_influence(config, training_set))
     if config.replay.path is not None:
-        plans.append(plan_replay(config))
+        plans.append(plan_replay(config, training_set))
     plans += [plan_training(config, training_set, method) for method in methods]
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:

@@ -4,8 +4,9 @@
 initial model would write next.
 """
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,9 @@ def replay(data: RunData, models: Models, stages: Stages) -> Replayed | None:
     return load_replayed(stage, asked)
 
 
-def plan_replay(config: Config) -> StagePlan:
+def plan_replay(config: Config, training: SetSize) -> StagePlan:
     """The cost of ``replay``: answers, and one more pass over them for the probabilities."""
-    prompts, new_tokens = replay_set(config), config.replay.max_new_tokens
+    prompts, new_tokens = replay_set(config, training), config.replay.max_new_tokens
     n, tokens = prompts.count.or_per, prompts.prompt_tokens
     work = Work.generating(n, tokens, new_tokens, config.tokens_per_batch)
     work += Work(prompt_tokens=n * (tokens + new_tokens), prompt_positions=n * new_tokens)
@@ -107,16 +108,20 @@ def plan_replay(config: Config) -> StagePlan:
     return StagePlan("replay", does, prompts.count, work, unit="prompts")
 
 
-def replay_set(config: Config) -> SetSize:
-    """The size of the prompts that ``config.replay`` draws. Asks no hub."""
+def replay_set(config: Config, training: SetSize) -> SetSize:
+    """The size of the prompts that ``config.replay`` draws, and makes of training questions. Asks no hub."""
+    n_given = 0 if training.has_options else training.count.at_most(config.replay.given_texts).n or 0
     path = str(config.replay.path)
     if path.count("/") == 1 and not Path(path).exists() and not is_question_file(Path(path)):
-        count = Count(config.replay.n, is_exact=False)
+        count = Count(config.replay.n + n_given, is_exact=False)
         return SetSize("replay", f"hub {path}", count, False, HUB_CHARACTERS, 4 * HUB_CHARACTERS, is_local=False)
     drawn = draw_replay(config.replay, config.seed)
     texts = ["\n".join(message["content"] for message in prompt.messages) for prompt in drawn]
-    texts += ["x" * GIVEN_CHARACTERS] * config.replay.given_texts
-    return SetSize.counted("replay", path, [Question("", text, ("",)) for text in texts])
+    found = SetSize.counted("replay", path, [Question("", text, ("",)) for text in texts])
+    n = len(texts) + n_given
+    characters = (found.characters * len(texts) + GIVEN_CHARACTERS * n_given) / n
+    longest = max(found.longest, GIVEN_CHARACTERS if n_given else 0)
+    return replace(found, count=Count(n), characters=characters, longest=longest)
 
 
 def n_replayed(n_questions: int, config: Config) -> int:
@@ -143,8 +148,14 @@ def replay_examples(
 
 
 def positions(n_questions: int, config: Config, replayed: Replayed) -> list[int]:
-    """Which of the stage's rows are trained on beside so many rows of questions."""
-    return [i % len(replayed.rows) for i in range(n_replayed(n_questions, config))]
+    """Which of the stage's rows are trained on beside so many rows of questions.
+
+    Where that are not all, the seed draws: the first rows alone would hold no texts that hold the answer.
+    """
+    n, order = n_replayed(n_questions, config), list(range(len(replayed.rows)))
+    if n < len(order):
+        random.Random(f"replay rows {config.seed}").shuffle(order)
+    return [order[i % len(order)] for i in range(n)]
 
 
 def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:

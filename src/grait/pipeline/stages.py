@@ -109,7 +109,7 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
         raise ConfigError("model.compile = true: was not tried with sharded training (FSDP, ZeRO); set it to false")
     _ = data.test_sets, (data.training_set, data.replay_prompts) if data.has_training else None, data.prompts
     data.look_across()
-    for note in check_prompts(data.prompts):
+    for note in check_prompts(data.prompts, data.untaught):
         progress.note(note)
     with locked(data.folder):
         if processes.is_main() and data.has_training:

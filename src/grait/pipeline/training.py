@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from grait.config import Config, OptimizerSection
+from grait.data.replay import BUILTIN, load_unanswerable
 from grait.errors import DataError
 from grait.knowledge.own_words import OwnAnswers
 from grait.methods.catalog import METHODS, main_method, needing_flow, needing_influence
@@ -107,7 +108,7 @@ def training(
     stage = Stage(stages.folder / "adapters" / method, key)
     n_refusals, n_forms = sum(row.target == "refusal" for row in selected), len(data.prompts.forms)
     each = f", each in {n_forms} forms" if n_forms > 1 else ""
-    if data.unanswerable:
+    if data.unanswerable or data.built_in_unanswerable:
         n_more = len(unanswerable_rows(data, selected))
         each += f", and the refusal of {n_more} that nobody can answer" if n_more else ", without refusals of its own"
     each += f", beside {len(examples) - len(questions)} rows of replay" if replayed else ""
@@ -133,16 +134,19 @@ def _check_length(data: RunData, models: Models) -> None:
 def plan_training(config: Config, training: SetSize, method: str) -> StagePlan:
     """The cost of ``training`` of one method."""
     count = n_selected(config, training.count, method).times(len(forms_of(config.prompt)))
+    if config.replay.path == BUILTIN and count.n is not None and method != "van-tuning":  # which refuses nothing
+        n_more = len(load_unanswerable(config.replay.unanswerable, config.seed))
+        count = Count(count.n + n_more, is_exact=False)
     n_beside = n_replayed(count.or_per, config)
     optimizer = config.training.resolved(count.or_per + n_beside)
     plan = _plan(config, training, f"training {method}", METHODS[method].summary, count, optimizer)
-    return _with_replay(plan, config, optimizer, n_beside) if n_beside else plan
+    return _with_replay(plan, replay_set(config, training), config, optimizer, n_beside) if n_beside else plan
 
 
-def _with_replay(plan: StagePlan, config: Config, optimizer: OptimizerSection, n: int) -> StagePlan:
+def _with_replay(plan: StagePlan, prompts: SetSize, config: Config, optimizer: OptimizerSection, n: int) -> StagePlan:
     """The plan of questions with n rows of replay beside them."""
     seen, new_tokens = n * optimizer.epochs, config.replay.max_new_tokens
-    tokens = replay_set(config).prompt_tokens + new_tokens - 1
+    tokens = prompts.prompt_tokens + new_tokens - 1
     count = plan.examples if plan.examples.n is None else Count(plan.examples.n + n, plan.examples.is_exact)
     work = plan.work + Work(trained_tokens=seen * tokens, trained_positions=seen * new_tokens)
     steps = Count(None if count.n is None else n_steps(count.n, optimizer), count.is_exact)

@@ -107,7 +107,7 @@ def memory_of(config: Config, sets: Sequence[SetSize], size: ModelSize) -> tuple
         answer, longest = ANSWER_TOKENS, training.longest_example
         if name == "training" and config.replay.path is not None:
             answer = max(answer, config.replay.max_new_tokens)
-            longest = max(longest, replay_set(config).longest_example + config.replay.max_new_tokens)
+            longest = max(longest, replay_set(config, training).longest_example + config.replay.max_new_tokens)
         logits = min(micro * answer * size.vocabulary, LOGITS_AT_ONCE)
         parts = {
             "adapter, gradient": 8.0 * size.adapter,
