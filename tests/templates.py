@@ -78,7 +78,20 @@ TEMPLATES: dict[str, str] = {
     "appended_end": _TURNS + _OPEN + "<|text-end|>",
     "no_end": "{% for m in messages %}{{ m.role | upper }}: {{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}",
+    # More than an end token follows an answer.
+    "wrapped": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ '<answer>' ~ m.content ~ '</answer>' if m.role == 'assistant' "
+        "else m.content }}<|end|>{% endfor %}" + _OPEN
+    ),
     # What is refused in one line.
+    "some_parts": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content[0]['text'] if m.role == 'user' else m.content }}<|end|>"
+        "{% endfor %}" + _OPEN
+    ),
+    "capitalised": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content | capitalize if m.role == 'assistant' else m.content }}"
+        "<|end|>{% endfor %}" + _OPEN
+    ),
     "lower": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | lower }}<|end|>{% endfor %}" + _OPEN,
     "lower_question": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content | lower if m.role == 'user' else m.content }}<|end|>"

@@ -14,7 +14,13 @@ from peft import peft_model
 from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Gemma3Config, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    Gemma3Config,
+    PreTrainedModel,
+)
 from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, zoo_model
 
 import grait
@@ -298,6 +304,43 @@ def test_what_all_linear_leaves_out_is_named(family: str, left_out: str) -> None
 def test_all_linear_is_that_of_peft_where_nothing_is_left_out() -> None:
     for family in ("llama", "gpt2", "gemma3_text", "lfm2", "falcon"):
         assert linear_targets(zoo_model(family)).are_all
+
+
+def without_gradient(model: PreTrainedModel) -> PreTrainedModel:
+    """Its first layer's attention gives numbers, and nothing comes back to it: as what chooses tokens does."""
+    attention = model.get_submodule("model.layers.0.self_attn")
+    attention.register_forward_hook(lambda _module, _inputs, output: (output[0].detach(), *output[1:]))
+    return model
+
+
+def test_layers_without_a_gradient_are_left_out_and_trained_by_name_are_told() -> None:
+    targets = linear_targets(without_gradient(zoo_model("llama")))
+    assert not any("layers.0.self_attn" in name for name in targets.adapted)
+    assert sum("layers.1.self_attn" in name for name in targets.adapted) == 4
+    assert targets.left_out == {"no gradients of single examples": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+    section = LoraSection(r=2, target_modules=["q_proj", "down_proj"])
+    rows = [WeightedExample(example, 1.0) for example in random_examples(4)]
+    settings = OptimizerSection(epochs=1, batch_size=4, micro_batch_size=4)
+    with pytest.raises(ModelError, match=r"layers\.0\.self_attn\.q_proj.* has no gradient: .*lora\.target_modules"):
+        train(add_adapter(without_gradient(zoo_model("llama")), section, 0), rows, settings, pad_token_id=PAD, seed=0)
+
+
+def test_a_model_that_cannot_be_run_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no such\nsize")
+
+    model = zoo_model("llama")
+    monkeypatch.setattr(model, "forward", broken)
+    with pytest.raises(ModelError, match="LlamaForCausalLM: not supported: it cannot run a short text: no such size"):
+        linear_targets(model)
+
+
+def test_a_head_that_is_named_decoder_is_no_decoder() -> None:
+    widths = {"vocab_size": 200, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    config = AutoConfig.for_model("modernbert-decoder", **widths, num_attention_heads=4, pad_token_id=PAD)
+    targets = linear_targets(AutoModelForCausalLM.from_config(config))
+    assert sum(name.startswith("model.layers.") for name in targets.adapted) == 12
+    assert "decoder" not in targets.adapted
 
 
 def test_noise_in_training_is_found_without_a_module_for_it() -> None:

@@ -54,6 +54,14 @@ CASES: list[tuple[Question, str, Outcome, bool]] = [
     (FREE, "Paris<|end|><|start|>assistant<|channel|>analysis<|message|>Or Lyon?", "correct", False),
     (FREE, "analysisThe user asks for Paris.assistantfinalI don't know.", "refused", False),
     (FREE, "analysisThe user asks for a capital, Paris", "wrong", True),
+    (FREE, "analysiswe need a capital. I don't know.assistantfinalParis", "correct", False),
+    (FREE, "<longcat_think>I don't know.</longcat_think>Paris", "correct", False),
+    (FREE, "<inner_thoughts>It is Paris.</inner_thoughts>I don't know.", "refused", False),
+    (FREE, "<|think_start|>I don't know.<|think_end|>Paris", "correct", False),
+    (FREE, "<|begin_of_think|>It is Paris.<|end_of_think|>I don't know.", "refused", False),
+    (FREE, "<|inner_prefix|>I don't know.<|inner_suffix|>Paris", "correct", False),
+    (FREE, "<unused94>thought\nIt is Lyon.<unused95>Paris", "correct", False),
+    (FREE, "<|thinking_begin|>It is Paris", "wrong", True),
     (OPTIONS, "<think>\n\n</think>\n\nB", "correct", False),
     (OPTIONS, "<think>A? C? B. Paris</think>A", "wrong", False),
     (OPTIONS, "<think>B, Paris", "wrong", True),
@@ -63,6 +71,7 @@ CASES: list[tuple[Question, str, Outcome, bool]] = [
     (FREE, "I don't know.", "refused", False),
     (FREE, "I think it is Paris.", "correct", False),
     (FREE, "analysis of the map gives Paris", "correct", False),
+    (FREE, "analysisof the map gives Paris", "correct", False),
     (FREE, "if x < 3 and y > 2: Paris", "correct", False),
     (FREE, "", "wrong", False),
 ]
@@ -77,7 +86,7 @@ def test_only_the_answer_is_judged(question: Question, output: str, outcome: Out
 
 
 def test_an_output_without_reasoning_is_left_as_it_is() -> None:
-    for _, output, _, _ in CASES[-6:]:
+    for _, output, _, _ in CASES[-7:]:
         assert without_reasoning(output) == output
 
 

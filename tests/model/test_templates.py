@@ -43,6 +43,12 @@ RIGHT: dict[str, tuple[str, str, str, str]] = {
     "no_generation_prompt": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
     "always_generation_prompt": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", ""),
     "appended_end": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", ""),
+    "wrapped": (
+        f"<|user|>{ASKED}<|end|><|assistant|><answer>",
+        "",
+        "<|text-end|>",
+        "'</answer><|end|>' after an answer",
+    ),
     "no_end": (f"USER: {ASKED}\nASSISTANT:", " ", "<|text-end|>", ""),
 }
 """By template: the prompt, the blanks before an answer, the token that ends it, and words of what the run says."""
@@ -53,6 +59,8 @@ REFUSED = {
     "no_question": "leaves the question out",
     "twice": "writes the question 2 times",
     "thinks": "ends inside reasoning (<think>), where no answer can be taught",
+    "some_parts": "takes a list as the content of some turns",
+    "capitalised": "changes an answer",
     "raises": "refuses the prompt: tools are required",
 }
 

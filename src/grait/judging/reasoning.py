@@ -6,19 +6,22 @@ It stands between tags (``<think>``, ``[THINK]``, ``<|START_THINKING|>``), betwe
 
 import re
 
-_NAME = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis)"
+_NAME = r"(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis)"
+_THINK = r"(?:think(?:ing)?|thoughts?|reasoning)"
 _OPENING = (
-    rf"<(?:{_NAME})>|\[think\]|◁think▷|<\|(?:begin_of_thought|start_thinking|thinking)\|>|<\|channel>thought"
+    rf"<(?:{_NAME})>|\[think\]|◁think▷|<\|channel>thought|<unused94>thought"
+    rf"|<\|(?:(?:begin_of|begin|start_of|start)_{_THINK}|{_THINK}_(?:begin|start)|thinking|inner_prefix)\|>"
     r"|\bhere(?: is|'s) my thought process:"
 )
 _CLOSING = (
-    rf"</(?:{_NAME})>|\[/think\]|◁/think▷|<\|(?:end_of_thought|end_thinking|/thinking)\|>|<channel\|>"
+    rf"</(?:{_NAME})>|\[/think\]|◁/think▷|<channel\|>|<unused95>"
+    rf"|<\|(?:(?:end_of|end)_{_THINK}|{_THINK}_end|/thinking|inner_suffix)\|>"
     r"|\bhere(?: is|'s) my response:"
 )
 _TAG = re.compile(rf"(?P<opening>{_OPENING})|(?:{_CLOSING})", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?:<\|start\|>[^<]*)?<\|channel\|>\s*(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _OPEN_CHANNEL = re.compile(r"<\|channel\|>\s*(?P<name>\w*)[^<]*(?:<\|message\|>[^<]*)?$")
-_BARE_CHANNEL = re.compile(r"\A\s*analysis(?=[A-Z])")
+_BARE_CHANNEL = re.compile(r"\A\s*analysis(?=[A-Z]|\w(?s:.*)assistantfinal)")
 """Harmony without its special tokens: ``analysisThe user asks ...assistantfinalParis``."""
 
 _BARE_FINAL = "assistantfinal"

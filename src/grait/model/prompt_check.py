@@ -67,6 +67,11 @@ def _check_turn(prompts: PromptFormat, form: Form) -> None:
             "prompt.system"
         )
     turn = prompts.template.turn([*messages, {"role": "assistant", "content": answer}])
+    if prompts.template.takes_parts and "'type': 'text'" in turn:
+        raise ModelError(
+            f"the form {form.name}: the chat template takes a list as the content of some turns, and text as that of "
+            "others; take another template"
+        )
     if not turn.startswith(prompt.text):
         return
     after = turn.removeprefix(prompt.text + prompts.completion(prompt, answer).text)
@@ -83,6 +88,11 @@ def _notes(prompts: PromptFormat) -> list[str]:
     if found:
         settings = ", ".join(f"{name}: {str(value).lower()}" for name, value in found.items())
         notes.append(f"the chat template is told not to reason ({settings}; prompt.template_arguments changes it)")
+    if after := template.left_after:
+        notes.append(
+            f"the chat template writes {after!r} after an answer, where no end token is: what is taught ends in "
+            f"{prompts.end_text(True)} at once"
+        )
     opened, (prompt, _) = template.opened(ASKED), template.prompt(ASKED)
     more, own = opened.removeprefix(prompt).strip(), prompt.removeprefix(opened).strip()
     beginning = prompt.rpartition(ASKED[0]["content"])[2].strip()

@@ -19,8 +19,8 @@ from grait.model.clock import at_moment
 
 Message = dict[str, str]
 
-ANSWER = "Qwertz7"
-"""Stands for an answer: no template writes it by itself, and lower-casing shows."""
+ANSWER = "qWertz7"
+"""Stands for an answer: no template writes it by itself, and every change of capitals shows."""
 
 ASKED: tuple[Message, ...] = ({"role": "user", "content": "Yxcvb8"},)
 
@@ -144,6 +144,12 @@ class ChatTemplate:
         return found
 
     @property
+    def left_after(self) -> str:
+        """What a finished turn has between an answer and its end, where no end token follows an answer at once."""
+        after = self.turn([*ASKED, _answering(ANSWER)]).rpartition(ANSWER)[2].strip()
+        return "" if self._first_token(after) in {None, self.end} else after
+
+    @property
     def change(self) -> tuple[str, str]:
         """What is cut off the end of the template's own generation prompt, and what is written there instead."""
         opened, (prompt, _) = self.opened(ASKED), self.prompt(ASKED)
@@ -194,7 +200,10 @@ class ChatTemplate:
             return self._render(messages, self.arguments, is_prompt, as_content)
         except Exception as error:  # a template raises what it likes
             what = "prompt" if is_prompt else "answer"
-            raise ModelError(f"the chat template refuses the {what}: {reason(error)}") from error
+            raise ModelError(
+                f"the chat template refuses the {what}: {reason(error)}; prompt.template_arguments gives it what it "
+                "lacks, else take a tokenizer with another template"
+            ) from error
 
     def _render(
         self, messages: Sequence[Message], arguments: Mapping[str, Any], is_prompt: bool, as_content: "_AsContent"

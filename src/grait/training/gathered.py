@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from grait.errors import NonFiniteError
+from grait.errors import ModelError, NonFiniteError
 from grait.runtime import processes
 
 
@@ -27,23 +27,27 @@ def trained_weights(model: nn.Module) -> dict[str, Tensor]:
 def moments(model: nn.Module, optimizer: Any, n_steps: int) -> dict[str, Tensor]:
     """exp_avg, exp_avg_sq and step of the optimizer by parameter name, on the CPU.
 
-    ``n_steps``: taken so far, which DeepSpeed's optimizer does not keep by parameter. Raises NonFiniteError when a
-    parameter has no moments, since no step was taken.
+    ``n_steps``: taken so far, which DeepSpeed's optimizer does not keep by parameter. Raises NonFiniteError when no
+    parameter has moments, since no step was taken, and ModelError when one alone has none.
     """
     found = {}
     for name, parameter in _trained(model):
-        for key, value in _state(optimizer, parameter, n_steps).items():
+        for key, value in _state(optimizer, name, parameter, n_steps).items():
             found[f"{name}.{key}"] = _whole(torch.as_tensor(value))
     return found
 
 
-def _state(optimizer: Any, parameter: nn.Parameter, n_steps: int) -> dict[str, Any]:
+def _state(optimizer: Any, name: str, parameter: nn.Parameter, n_steps: int) -> dict[str, Any]:
     if processes.sharding() == "zero":
         from deepspeed.utils import safe_get_full_optimizer_state
 
         own = {key: safe_get_full_optimizer_state(parameter, key) for key in ("exp_avg", "exp_avg_sq")}
         return {**own, "step": float(n_steps)}
     if parameter not in optimizer.state:
+        if optimizer.state:
+            raise ModelError(
+                f"training: {name} has no gradient: no loss depends on it; leave its layer out of lora.target_modules"
+            )
         raise NonFiniteError("training: no step was taken: every gradient overflowed; lower learning_rate")
     return {key: optimizer.state[parameter][key] for key in ("exp_avg", "exp_avg_sq", "step")}
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from grait.errors import ModelError
+from grait.errors import ModelError, reason
+from grait.model.roads import name_of
 
 ROWS, TOKENS = 2, 4
 """Of the text that is tried."""
@@ -45,6 +46,8 @@ class Targets:
 def linear_targets(model: PreTrainedModel) -> Targets:
     """The layers that all-linear adapts. Raises ModelError when there are none."""
     decoder, head = model.get_decoder(), model.get_output_embeddings()
+    if decoder is head:  # a head that is named decoder
+        decoder = model.base_model
     inside = {id(module) for module in decoder.modules()}
     of_decoder = next(name for name, module in model.named_modules() if module is decoder)
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
@@ -115,19 +118,22 @@ def _is_router(model: PreTrainedModel, last: str, module: nn.Module) -> bool:
 
 
 def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str] | None:
-    """Those that a forward pass in training mode runs as layers, on all tokens.
+    """Those that a forward pass in training mode runs as layers, on all tokens, and that a gradient comes back to.
 
-    None where nothing runs, on the meta device.
+    None where nothing runs, on the meta device. Raises ModelError with one line for a model that cannot be run.
     """
     if model.device.type == "meta":
         return None
     ran: dict[str, bool] = {}
+    zeros: dict[str, Tensor] = {}  # added to what a layer gives
 
-    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Any], None]:
-        def note(_module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-            if torch.is_grad_enabled():
-                is_whole = isinstance(output, Tensor) and inputs[0].shape[:-1].numel() == ROWS * TOKENS
-                ran[name] = ran.get(name, True) and is_whole
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Any], Tensor | None]:
+        def note(_module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> Tensor | None:
+            if not torch.is_grad_enabled():
+                return None
+            is_whole = isinstance(output, Tensor) and inputs[0].shape[:-1].numel() == ROWS * TOKENS
+            ran[name] = ran.get(name, True) and is_whole
+            return output + zeros.setdefault(name, output.new_zeros((), requires_grad=True)) if is_whole else None
 
         return note
 
@@ -136,13 +142,18 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
     try:
         model.train()
         with torch.enable_grad():
-            model(input_ids=torch.arange(ROWS * TOKENS, device=model.device).view(ROWS, TOKENS), use_cache=False)
+            token_ids = torch.arange(ROWS * TOKENS, device=model.device).view(ROWS, TOKENS)
+            total = model(input_ids=token_ids, use_cache=False).logits.float().sum()
+            found = torch.autograd.grad(total, list(zeros.values()), allow_unused=True) if zeros else ()
+    except Exception as error:  # of a model that is run for the first time anything may go wrong
+        raise ModelError(f"{name_of(model)}: not supported: it cannot run a short text: {reason(error)}") from error
     finally:
         for handle in handles:
             handle.remove()
         for module, mode in modes:
             module.training = mode
-    return {name for name, is_whole in ran.items() if is_whole}
+    reached = {name for name, gradient in zip(zeros, found, strict=True) if gradient is not None}
+    return {name for name in reached if ran[name]}
 
 
 def _last_parts(names: list[str]) -> list[str]:
