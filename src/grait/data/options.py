@@ -85,7 +85,7 @@ def options_of(
         for (label, name), (_, cell) in zip(roles.options, cells, strict=False):
             if is_missing(cell):
                 raise DataError(
-                    f"{where}: `{name}` is blank, and an option after it is not; fill it in, or move them up"
+                    f"{where}: `{name}` is blank, and an option after it is not; fill it in"
                 )
             texts.append(text_of(cell, f"option {label.upper()}", where))
         labels = tuple(label.upper() for label, _ in cells)

@@ -384,8 +384,8 @@ class Reader:
             f"{shown(example.get('references of unanswerable ones'))}, which are not used",
             "several": f"{{}} references look like several, such as {shown(example.get('several'))}: each is one text; "
             "write a list if several are meant",
-            "missing": f"{{}} references are words for a missing value, such as {shown(example.get('missing'))}: each is "
-            "taken as the answer; say answerable: false where there is none",
+            "missing": f"{{}} references are words for a missing value, such as {shown(example.get('missing'))}: each "
+            "is taken as the answer; say answerable: false where there is none",
         }
         return found + [words.replace("{}", f"{seen[what]:,}", 1) for what, words in counted.items() if seen[what]]
 
