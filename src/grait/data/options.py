@@ -84,9 +84,7 @@ def options_of(
         texts = []
         for (label, name), (_, cell) in zip(roles.options, cells, strict=False):
             if is_missing(cell):
-                raise DataError(
-                    f"{where}: `{name}` is blank, and an option after it is not; fill it in"
-                )
+                raise DataError(f"{where}: `{name}` is blank, and an option after it is not; fill it in")
             texts.append(text_of(cell, f"option {label.upper()}", where))
         labels = tuple(label.upper() for label, _ in cells)
         found = Options(tuple(texts), labels, has_labels=not labels[0].isalpha())

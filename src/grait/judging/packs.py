@@ -24,6 +24,7 @@ _SENTENCE = re.compile(r"(?<!\b\w)\.(?=\s|$)|\.{2,}|[!?…。；;؟।\n]+|:(?!\
 _COMMA = re.compile(r"[,、،()]")
 _DROPPED = re.compile("[\u0300-\u036f\u064b-\u065f\u0670\u0640\u093c]")
 _ALIKE = str.maketrans({"\u0629": "\u0647", "\u0649": "\u064a", "\u0901": "\u0902"})
+_ASCII_WORD = re.compile("[a-z0-9]+")
 GAP = "…"
 _MASK = "\u00a7"
 _LONGEST_SHORT = {False: 4, True: 12}
@@ -106,11 +107,11 @@ def may_refuse(text: str) -> bool:
     if len(text) > _LONGEST_REFUSAL:
         return False
     words, phrases = _signs()
+    if text.isascii():
+        return not words.isdisjoint(_ASCII_WORD.findall(text.lower()))
     plain = fold(text)
-    if not words.isdisjoint(plain.split()):
-        return True
     unspaced = plain.replace(" ", "")
-    return not unspaced.isascii() and any(phrase in unspaced for phrase in phrases)
+    return not words.isdisjoint(plain.split()) or any(phrase in unspaced for phrase in phrases)
 
 
 @cache
