@@ -348,7 +348,9 @@ def checked_text(value: Any, column: str, where: str) -> str:
             hint = '; write it in words, such as "yes"'
         raise DataError(f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}){hint}")
     text = value.strip()
-    if all(letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") for letter in text):
+    if not text[:1].isprintable():  # else the first letter is seen
+        text = "" if all(letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") for letter in text) else text
+    if not text:
         raise DataError(f"{where}: `{column}` is blank; fill it in or remove the row")
     if _SURROGATE.search(text):
         raise DataError(f"{where}: `{column}` holds half of a character ({shown(text)}); write it out in UTF-8")
