@@ -374,8 +374,8 @@ def error_of(path: Path, **options: Any) -> str:
         ("a.csv", "question,A,B,C,answer\nq,x,,z,A\n", "`B` is blank, and an option after it is not"),
         ("a.jsonl", json.dumps({"question": "q", "options": ["a", None], "answer": "A"}), "fill it in or remove it"),
         ("a.jsonl", json.dumps({"question": "q", "answer": True}), "write it in words"),
-        ("a.jsonl", json.dumps({"question": "q", "answer": float("nan")}), "`answer` is empty"),
-        ("a.jsonl", json.dumps({"question": None, "answer": "a"}), "`question` is empty"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": float("nan")}), "has no `answer` (its cell is empty)"),
+        ("a.jsonl", json.dumps({"question": None, "answer": "a"}), "has no `question` (its cell is empty)"),
         ("a.jsonl", json.dumps({"frage": "q", "answer": "a"}), "if another one is meant: columns"),
         *(("a.jsonl", json.dumps({"question": "q", "answers": ["a", unseen]}), "`answers` is blank")
           for unseen in ("\u200b", "\u2060\u00ad", "\u0002", "\u202a \u202c")),

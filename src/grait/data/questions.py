@@ -159,7 +159,7 @@ class Reader:
         roles = self.roles(tuple(row), where)
         if roles.question is None or is_missing(row[roles.question]):
             if roles.question is not None:
-                raise DataError(f"{where}: `{roles.question}` is empty; fill it in or remove the row")
+                raise DataError(f"{where}: has no `{roles.question}` (its cell is empty); fill it in or remove the row")
             found = column_names(list(row))
             raise DataError(f"{where}: has no `question`; found {found}; if another one is meant: columns")
         asked = row[roles.question]
@@ -222,8 +222,9 @@ class Reader:
             hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
             empty = next((name for name in (*roles.answers, *roles.further) if name in row), None)
             if empty is not None:
-                what = "is an empty list" if row[empty] in ([], "[]") else "is empty"
-                raise DataError(f"{where}: `{empty}` {what}; {hint}")
+                is_list = row[empty] in ([], "[]")
+                what = f"`{empty}` is an empty list" if is_list else f"has no `{empty}` (its cell is empty)"
+                raise DataError(f"{where}: {what}; {hint}")
             raise DataError(
                 f"{where}: has no `answers` and no `answer`; found {column_names(list(row))}; {hint}; if a column of "
                 "another name is meant: columns"
