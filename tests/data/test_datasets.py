@@ -443,7 +443,7 @@ def test_ranks() -> None:
     [
         ("possible_answers", "['a'", "line 2: `possible_answers`"),
         ("possible_answers", "[]", "line 2: `possible_answers` is an empty list"),
-        ("possible_answers", "", "line 2: has no `answers`"),
+        ("possible_answers", "", "line 2: has no `possible_answers`"),
         ("s_pop", "many", "line 2: `s_pop` is 'many'"),
         ("s_pop", "-1", "line 2: `s_pop` is '-1'"),
         ("s_pop", "nan", "line 2: `s_pop` is 'nan'"),
