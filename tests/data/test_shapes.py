@@ -10,7 +10,7 @@ import lzma
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datasets
 import hypothesis.strategies as st
@@ -22,7 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from grait.commands.show_data import show_data
 from grait.config import ColumnsConfig, DataConfig
 from grait.data.load import load_questions
+from grait.data.wording import wording
 from grait.errors import DataError
+from grait.languages import Language, instructions
 from grait.records import Question
 
 Row = dict[str, Any]
@@ -254,6 +256,52 @@ def test_what_was_inferred_is_said(tmp_path: Path) -> None:
     assert show_data(FREE_SHAPES["list"](tmp_path)).notes == []
 
 
+@pytest.mark.parametrize("language", get_args(Language))
+def test_a_refusal_in_any_language_is_no_reference(tmp_path: Path, language: Language) -> None:
+    own = instructions(language).refusal
+    path = file(
+        tmp_path, "a.jsonl", lines([{"question": "q?", "answers": [own]}, {"question": "r?", "answer": "Lima"}])
+    )
+    refused, answered = read(path)
+    assert (refused.answers, refused.answerable, answered.answers) == ((), False, ("Lima",))
+    assert "1 of 2 questions have a refusal as their reference" in " ".join(show_data(path).notes)
+
+
+@pytest.mark.parametrize(
+    "title", ["Je Ne Sais Pas Pourquoi", "Niemand", "Nada", "Quizás, Quizás, Quizás", "The Unknown Soldier"]
+)
+def test_a_title_is_a_reference_in_every_language(tmp_path: Path, title: str) -> None:
+    assert read(file(tmp_path, "a.jsonl", lines([{"question": "q?", "answers": [title]}])))[0].answers == (title,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a|b", "Lusaka; City of Lusaka", "('a', 'b')", json.dumps(json.dumps(["a", "b"])), "[1969, 1970]"],
+)  # fmt: skip
+def test_one_text_that_looks_like_several_is_said(tmp_path: Path, text: str) -> None:
+    path = file(tmp_path, "a.jsonl", lines([{"question": "q?", "answer": text}]))
+    assert read(path)[0].answers == (text,)
+    assert "1 references look like several" in " ".join(show_data(path).notes)
+
+
+@pytest.mark.parametrize("text", ["Tom (Jr.)", "[sic]", '"Heroes"', "'Tis", "|x|", "U.S."])
+def test_one_plain_text_needs_no_note(tmp_path: Path, text: str) -> None:
+    assert show_data(file(tmp_path, "a.jsonl", lines([{"question": "q?", "answers": [text]}]))).notes == []
+
+
+def test_what_is_not_used_or_stands_for_nothing_is_said(tmp_path: Path) -> None:
+    rows = [{"question": "q?", "answers": ["Bob"], "answerable": False}, {"question": "r?", "answers": ["nan"]}]
+    notes = " ".join(show_data(file(tmp_path, "a.jsonl", lines(rows))).notes)
+    assert "1 of them have references all the same, such as 'Bob', which are not used" in notes
+    assert "1 references are words for a missing value, such as 'nan'" in notes
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\u00ad", "\ufeff", "\u2060"])
+def test_characters_that_are_not_seen_make_no_other_question(sign: str) -> None:
+    seen, unseen = (Question("q", text, ("a",)) for text in ("Who wrote it?", f"Who wr{sign}ote it?"))
+    assert wording(seen) == wording(unseen)
+
+
 # -- what is not clear is one line that asks, and the option that it names goes on ----------------------------------
 
 BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
@@ -323,7 +371,16 @@ def error_of(path: Path, **options: Any) -> str:
         ("a.jsonl.gz", "no gzip", "cannot be read on"),
         ("a.jsonl.zst", "no zstd", "cannot be read"),
         ("a.xlsx", "x", "unknown suffix '.xlsx'"),
-        ("a.csv", "question,A,B,C,answer\nq,x,,z,A\n", "has no `B`"),
+        ("a.csv", "question,A,B,C,answer\nq,x,,z,A\n", "`B` is blank, and an option after it is not"),
+        ("a.jsonl", json.dumps({"question": "q", "options": ["a", None], "answer": "A"}), "fill it in or remove it"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": True}), "write it in words"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": float("nan")}), "has no `answer` (its cell is empty)"),
+        ("a.jsonl", json.dumps({"question": None, "answer": "a"}), "has no `question` (its cell is empty)"),
+        ("a.jsonl", json.dumps({"frage": "q", "answer": "a"}), "if another one is meant: columns"),
+        *(("a.jsonl", json.dumps({"question": "q", "answers": ["a", unseen]}), "`answers` is blank")
+          for unseen in ("\u200b", "\u2060\u00ad", "\u0002", "\u202a \u202c")),
+        ("a.csv", "question,answer\rq,a\r", "carriage returns alone"),
+        ("a.csv", 'question,answer\n"q,a\n', "a quoted cell has no end"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: str, expected: str) -> None:
@@ -336,6 +393,7 @@ def test_other_encodings_are_named_and_read(tmp_path: Path) -> None:
     assert read(path, encoding="cp1252")[0].answers == ("Müller",)
     path = file(tmp_path, "b.csv", "question,answer\nWer?,Müller\n".encode("utf-16"))
     assert read(path, encoding="utf-16")[0].answers == ("Müller",)
+    assert "encoding: utf-16" in error_of(path)  # the one that is named is the one that reads it
 
 
 def test_a_whole_number_stays_whole(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from grait.data.rows import column_names, shown, type_name
+from grait.data.rows import column_names, is_missing, shown, type_name
 from grait.data.shapes import Roles, fold
-from grait.data.values import is_missing, parsed_text, text_of, texts_of
+from grait.data.values import parsed_text, text_of, texts_of
 from grait.errors import DataError
 
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
@@ -84,7 +84,7 @@ def options_of(
         texts = []
         for (label, name), (_, cell) in zip(roles.options, cells, strict=False):
             if is_missing(cell):
-                raise DataError(f"{where}: has no `{name}`; found {column_names(list(row))}")
+                raise DataError(f"{where}: `{name}` is blank, and an option after it is not; fill it in")
             texts.append(text_of(cell, f"option {label.upper()}", where))
         labels = tuple(label.upper() for label, _ in cells)
         found = Options(tuple(texts), labels, has_labels=not labels[0].isalpha())

@@ -8,17 +8,19 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from grait.config import ColumnsConfig
 from grait.data.catalog import KnownSet
 from grait.data.files import Source, open_rows
 from grait.data.options import Key, Options, options_of, resolved
-from grait.data.rows import checked_text, column_names, needed, shown, type_name
+from grait.data.rows import checked_text, column_names, is_missing, needed, shown, type_name
 from grait.data.shapes import Roles, fold, roles_of
-from grait.data.values import flag_of, is_missing, parsed_text, text_of, texts_of
+from grait.data.values import flag_of, parsed_text, text_of, texts_of
 from grait.errors import DataError
+from grait.judging.packs import may_refuse
 from grait.judging.refusal import detect_refusal
+from grait.languages import Language
 from grait.records import Question
 
 SENTINELS = frozenset(
@@ -30,9 +32,16 @@ _MAY_REFUSE = re.compile(
     r"know|sure|answer|certain|unable|impossible|inform|determin|idea|tell|sorry|abstain|attempted|idk|n/a",
     re.IGNORECASE,
 )
+_FIRST = 3
+"""References of a question that are looked at in languages other than English."""
+
 _SHORT = 4
 """Words of a refusal, at most, that is left out among other references; longer ones may be titles."""
 
+_SEVERAL = re.compile(r"[^|]\|[^|]|\w;\s*\w|^\[.*,.*\]$|^[\"'(\[{]\s*[\[('\"].*[\])}'\"]$", re.DOTALL)
+"""Marks of several texts in one that is no list: bars, semicolons, brackets around quotes."""
+
+_MISSING = ("nan", "none", "null", "<na>")
 _LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
 _INLINE = re.compile(r"(?:^|[\s(])A[).:]\s.+[\s(]B[).:]\s", re.DOTALL)
 _BARE = Question("", "", ("",))
@@ -145,11 +154,14 @@ class Reader:
     def question(self, row: object, where: str, made_id: str, place: int) -> Question:
         """One row. ``place``: in the list of questions, for rows that wait for others."""
         if not isinstance(row, Mapping):
-            hint = "; a file that holds one list is named .json" if isinstance(row, list) else ""
+            hint = "; a file that holds one list is named .json" if isinstance(row, list) and ".jsonl" in where else ""
             raise DataError(f"{where}: expected an object with `question` and `answers`, found {type_name(row)}{hint}")
         roles = self.roles(tuple(row), where)
         if roles.question is None or is_missing(row[roles.question]):
-            raise DataError(f"{where}: has no `question`; found {column_names(list(row))}")
+            if roles.question is not None:
+                raise DataError(f"{where}: has no `{roles.question}` (its cell is empty); fill it in or remove the row")
+            found = column_names(list(row))
+            raise DataError(f"{where}: has no `question`; found {found}; if another one is meant: columns")
         asked = row[roles.question]
         if isinstance(asked, Mapping):  # as in ARC's own files
             text = asked.get("stem", asked.get("text"))
@@ -173,6 +185,7 @@ class Reader:
             return Question(**made, answers=(), answerable=bool(flag))
         if flag is False:
             self.seen["unanswerable"] += 1
+            self._count("references of unanswerable ones", self._unused_reference(row, roles))
             choices = () if options is None else options.texts
             return Question(**made, answers=(), answerable=False, choices=choices)
         if options is not None:
@@ -206,11 +219,16 @@ class Reader:
             if any(_is_squad_empty(row[name]) for name in roles.answers if name in row):
                 self.seen["unanswerable"] += 1
                 return ()
-            empty = next((name for name in roles.answers if row.get(name) in ([], "[]")), None)
             hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
+            empty = next((name for name in (*roles.answers, *roles.further) if name in row), None)
             if empty is not None:
-                raise DataError(f"{where}: `{empty}` is an empty list; {hint}")
-            raise DataError(f"{where}: has no `answers` and no `answer`; found {column_names(list(row))}; {hint}")
+                is_list = row[empty] in ([], "[]")
+                what = f"`{empty}` is an empty list" if is_list else f"has no `{empty}` (its cell is empty)"
+                raise DataError(f"{where}: {what}; {hint}")
+            raise DataError(
+                f"{where}: has no `answers` and no `answer`; found {column_names(list(row))}; {hint}; if a column of "
+                "another name is meant: columns"
+            )
         if not (self.given and self.given.answers):
             self._check_no_key(question, answers[0], row, roles, where)
         if self.known is None:
@@ -220,8 +238,10 @@ class Reader:
         if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
             readable = next((answer for answer in answers if any(map(str.isalnum, answer))), None)
             answers = [readable, *answers] if readable else answers
-        if "|" in answers[0].strip("|"):
-            self._count("bars", answers[0])
+        if _SEVERAL.search(answers[0]):
+            self._count("several", answers[0])
+        if answers[0].casefold() in _MISSING:
+            self._count("missing", answers[0])
         return tuple(dict.fromkeys(answers))
 
     def _as_whole(self, answers: list[str]) -> list[str]:
@@ -234,7 +254,7 @@ class Reader:
 
     def _without_refusals(self, answers: list[str], where: str, flag: bool | None) -> list[str]:
         """No reference where all are refusals: refusing is never right, nor wrong."""
-        if not _MAY_REFUSE.search("\n".join(answers)):
+        if not _MAY_REFUSE.search("\n".join(answers)) and not any(map(may_refuse, answers[:_FIRST])):
             return answers
         refusals = [answer for answer in answers if is_refusal(answer)]
         if len(refusals) < len(answers):
@@ -248,6 +268,13 @@ class Reader:
             )
         self._count("refusals as references", answers[0])
         return []
+
+    @staticmethod
+    def _unused_reference(row: Mapping[str, Any], roles: Roles) -> str | None:
+        """A reference, as it stands in the row, that is no refusal; None where there is none."""
+        given = (row.get(name) for name in (*roles.answers, *roles.further))
+        plain = (value[0] if isinstance(value, list) and value else value for value in given)
+        return next((text for text in plain if isinstance(text, str) and text.strip() and not is_refusal(text)), None)
 
     def _count(self, what: str, example: str | None) -> None:
         """One more row of which there is something to say, if there is an example."""
@@ -354,22 +381,28 @@ class Reader:
             f"{shown(example.get('refusals as references'))}: they have no answer, and are measured apart",
             "refusals among references": "{} questions have a refusal among their references, such as "
             f"{shown(example.get('refusals among references'))}, which does not count as right",
-            "bars": f"{{}} references hold a bar, such as {shown(example.get('bars'))}: each is one text; write a list "
-            "if several are meant",
+            "references of unanswerable ones": "{} of them have references all the same, such as "
+            f"{shown(example.get('references of unanswerable ones'))}, which are not used",
+            "several": f"{{}} references look like several, such as {shown(example.get('several'))}: each is one text; "
+            "write a list if several are meant",
+            "missing": f"{{}} references are words for a missing value, such as {shown(example.get('missing'))}: each "
+            "is taken as the answer; say answerable: false where there is none",
         }
         return found + [words.replace("{}", f"{seen[what]:,}", 1) for what, words in counted.items() if seen[what]]
 
 
 def is_refusal(answer: str) -> bool:
     """Whether a reference is itself a refusal, or a word that stands for none."""
-    if not _MAY_REFUSE.search(answer):
-        return False
     if answer.strip(" .!<>[]()").replace("_", " ").casefold() in SENTINELS:
         return True
     words = answer.split()
     if len(words) >= _SHORT and all(word[0].isupper() for word in words if word[0].isalpha()):
         return False  # the title of a song
-    return detect_refusal(answer, _BARE) == "refused"
+    if _MAY_REFUSE.search(answer) and detect_refusal(answer, _BARE) == "refused":
+        return True
+    return may_refuse(answer) and any(
+        detect_refusal(answer, _BARE, language=language) == "refused" for language in get_args(Language)
+    )
 
 
 def _is_whole(text: str) -> bool:

@@ -4,12 +4,15 @@ A row comes with where it stands, so that an error can say it. Every failure is 
 """
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
 import json
 import lzma
+import math
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,10 +77,15 @@ def _decoded_lines(path: str, file: BinaryIO, encoding: str) -> Iterator[str]:
             raise DataError(
                 f"{path}, line {number}: is not {'UTF-8' if is_default else encoding} (byte 0x{raw[error.start]:02x} "
                 f"at byte offset {offset + error.start}); save the file as UTF-8, or name its encoding, "
-                f"{'such as encoding: cp1252' if is_default else 'which this is not'}"
+                f"{_likely(raw) if is_default else 'which this is not'}"
             ) from None
         offset += len(raw)
         yield line.removeprefix("\ufeff") if number == 1 else line
+
+
+def _likely(line: bytes) -> str:
+    is_wide = b"\0" in line or line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return f"such as encoding: {'utf-16' if is_wide else 'cp1252'}"
 
 
 def jsonl_rows(path: str, encoding: str = "utf-8") -> Rows:
@@ -156,7 +164,7 @@ def json_rows(path: str, split: str | None = None, encoding: str = "utf-8") -> R
             if found.position < len(found.text):
                 raise DataError(f"{found.where()}: expected one object after another, found {shown(found.skip())}")
         case _:
-            raise DataError(f"{found.where()}: expected a JSON list of objects")
+            raise DataError(f"{found.where()}: expected a JSON list of objects, each with `question` and `answers`")
 
 
 def _list_rows(found: _JsonText) -> Rows:
@@ -231,7 +239,15 @@ def csv_cells(path: str, suffix: str = ".csv", encoding: str = "utf-8") -> Itera
                     yield number, cells
                 number = reader.line_num + 1 + skipped
         except csv.Error as error:
-            raise DataError(f"{path}, line {number}: is not valid CSV ({one_line(error)})") from None
+            raise DataError(f"{path}, line {number}: is not valid CSV ({_said(error)})") from None
+
+
+def _said(error: csv.Error) -> str:
+    """In words that lead to what is wrong; csv's own are for programmers."""
+    message = one_line(error)
+    if "unexpected end of data" in message:
+        return "a quoted cell has no end"
+    return "its lines end in carriage returns alone; save it anew" if "new-line character" in message else message
 
 
 def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
@@ -315,14 +331,25 @@ def needed(row: object, column: str, where: str) -> Any:
     return row[column]
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a cell says nothing: null, NaN, or a blank cell of a table."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def checked_text(value: Any, column: str, where: str) -> str:
     """A text without surrounding blanks, not empty; integers become text."""
     if not isinstance(value, str):
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        hint = "" if isinstance(value, list | Mapping) else "; put it in quotes"
+        hint = "; put it in quotes" if isinstance(value, float) else ""
+        if is_missing(value):
+            hint = "; fill it in or remove it"
+        elif isinstance(value, bool):
+            hint = '; write it in words, such as "yes"'
         raise DataError(f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}){hint}")
     text = value.strip()
+    if not text[:1].isprintable():  # else the first letter is seen
+        text = "" if all(letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") for letter in text) else text
     if not text:
         raise DataError(f"{where}: `{column}` is blank; fill it in or remove the row")
     if _SURROGATE.search(text):

@@ -4,14 +4,13 @@ import ast
 import io
 import itertools
 import json
-import math
 import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from grait.data.rows import checked_text, shown, type_name
+from grait.data.rows import checked_text, is_missing, shown, type_name
 from grait.data.shapes import fold
 from grait.errors import DataError
 
@@ -21,11 +20,6 @@ MORE = ("aliases", "answers", "alias")
 
 _LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y", "unsafe"), ("false", "no", "0", "0.0", "f", "n", "safe")
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a cell says nothing: null, NaN, or a blank cell of a table."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def text_of(value: Any, column: str, where: str) -> str:

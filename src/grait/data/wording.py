@@ -1,5 +1,6 @@
 """What makes two questions the same one, whatever their ids."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -9,11 +10,13 @@ Wording = tuple[str, ...]
 
 _BEFORE, _AFTER = "\"'([«", "\"'.?!,;:)]»"
 _SINGLE, _DOUBLE = "\u2018\u2019\u201a\u201b\u2032`\u00b4", "\u201c\u201d\u201e"
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _STRAIGHT = str.maketrans(dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '"'))
 
 
 def wording(question: Question) -> Wording:
-    """What two rows share that ask the same: question and options, without case, spacing, and signs beside words.
+    """What two rows share that ask the same: question and options, without case, spacing, characters that are not
+    seen, and signs beside words.
 
     Signs within words are kept, and those that are no punctuation: C and C++, 3.5 and 35, 5 + 3 and 5 - 3 differ.
     """
@@ -23,7 +26,7 @@ def wording(question: Question) -> Wording:
 def plain(text: str) -> str:
     """One text, likewise."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_STRAIGHT)
+        text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_STRAIGHT)
     words = (word.lstrip(_BEFORE).rstrip(_AFTER) for word in text.casefold().split())
     return " ".join(filter(None, words))
 

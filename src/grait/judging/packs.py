@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 from grait.judging.matching import PLAIN_LETTERS, contains_answer, own_reply, parse_choice, straighten
 from grait.judging.reader import QUOTED
@@ -24,10 +24,13 @@ _SENTENCE = re.compile(r"(?<!\b\w)\.(?=\s|$)|\.{2,}|[!?…。；;؟।\n]+|:(?!\
 _COMMA = re.compile(r"[,、،()]")
 _DROPPED = re.compile("[\u0300-\u036f\u064b-\u065f\u0670\u0640\u093c]")
 _ALIKE = str.maketrans({"\u0629": "\u0647", "\u0649": "\u064a", "\u0901": "\u0902"})
+_ASCII_WORD = re.compile("[a-z0-9]+")
 GAP = "…"
 _MASK = "\u00a7"
 _LONGEST_SHORT = {False: 4, True: 12}
 """Words, or characters where there are no spaces, of an answer that stands alone."""
+_LONGEST_REFUSAL = 120
+"""Characters of a reference that may be a refusal."""
 
 
 @lru_cache(maxsize=65536)
@@ -83,6 +86,32 @@ def _with_gaps(lists: _Lists) -> re.Pattern[str]:
         )
         or "(?!)"
     )
+
+
+@cache
+def _signs() -> tuple[frozenset[str], tuple[str, ...]]:
+    """The longest word of everything that refuses in some language, and all that does where words have no spaces."""
+    words, phrases = set(), []
+    for language in get_args(Language)[1:]:
+        lists = _lists(language)
+        keys = [key for name in ("phrases", "openings", "endings", "replies") for key in _folded(lists, name)]
+        if lists.words.unspaced:
+            phrases += [max(key.split(GAP), key=len) for key in keys]
+        else:
+            words |= {max(key.replace(GAP, " ").split(), key=len) for key in keys}
+    return frozenset(words), tuple(phrases)
+
+
+def may_refuse(text: str) -> bool:
+    """Whether a short text may refuse in a language other than English; soon told for nearly all that do not."""
+    if len(text) > _LONGEST_REFUSAL:
+        return False
+    words, phrases = _signs()
+    if text.isascii():
+        return not words.isdisjoint(_ASCII_WORD.findall(text.lower()))
+    plain = fold(text)
+    unspaced = plain.replace(" ", "")
+    return not words.isdisjoint(plain.split()) or any(phrase in unspaced for phrase in phrases)
 
 
 @cache
