@@ -17,19 +17,21 @@ LONG = "a-data-set-with-a-name-of-many-words-" * 3
 
 def lines_of(table: Table, width: int) -> list[str]:
     file = io.StringIO()
-    Console(file=file, soft_wrap=True, width=width).print(table)
+    Console(file=file, width=width).print(table, crop=False)
     return file.getvalue().splitlines()
 
 
 def all_tables() -> dict[str, list[Table]]:
-    run = made_up_run(60, {LONG: 50, f"{LONG}2": 30}, FEW)
-    forms = [replace(row, form="f" * 60) for row in made_up_forms(run)]
+    run = made_up_run(60, {"in-domain": 50, "out-of-domain": 30}, FEW)
+    forms = [replace(row, form="f" * 60, dataset=LONG) for row in made_up_forms(run)]
+    metrics = [replace(row, dataset=f"{row.dataset}{LONG}") for row in run.metrics]
+    groups = [replace(row, dataset=f"{row.dataset}{LONG}", group=LONG) for row in run.groups]
     sets = [f"{LONG}{number}" for number in range(7)]
     differences = [DifferenceRecord("grait + dial", "cor-rait + dial", name, -1.0, -1.0, -0.999) for name in sets]
     harness = [HarnessRecord(name, LONG, "acc_norm", 0.5, 0.0123, 100) for name in ("initial", f"/models/{LONG}")]
     return {
-        "metrics": [tables.metrics_table(run.metrics), tables.other_metrics_table(run.metrics)],
-        "groups": tables.groups_tables(run.groups),
+        "metrics": [tables.metrics_table(metrics), tables.other_metrics_table(metrics)],
+        "groups": tables.groups_tables(groups),
         "forms": tables.forms_tables(forms),
         "differences": tables.differences_tables(differences, "grait + dial"),
         "side effects": tables.side_effects_tables(run.side_effects, run.drift),

@@ -61,10 +61,10 @@ def interruptible() -> Iterator[None]:
 
 
 def show(*parts: str | Table) -> None:
-    """Print tables, and texts as they are, one below the other."""
-    console = Console(soft_wrap=True, highlight=False)
+    """Print tables, and texts as they are, one below the other. Titles and captions are wrapped, texts are not."""
+    console = Console(highlight=False)
     for part in parts:
-        console.print(part, markup=not isinstance(part, str))
+        console.print(part, markup=not isinstance(part, str), soft_wrap=isinstance(part, str), crop=False)
 
 
 def assignments(overrides: list[str] | None, out: Path | None) -> list[str]:
