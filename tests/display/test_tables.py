@@ -17,7 +17,7 @@ LONG = "a-data-set-with-a-name-of-many-words-" * 3
 
 def lines_of(table: Table, width: int) -> list[str]:
     file = io.StringIO()
-    Console(file=file, soft_wrap=True, width=width).print(table)
+    Console(file=file, width=width).print(table, crop=False)
     return file.getvalue().splitlines()
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from grait.model.completions import collate, completion_losses
 from grait.model.load import load_model
 from grait.pipeline.training import n_selected
 from grait.pipeline.work import ANSWER_TOKENS, PER, Count, SetSize, StagePlan, Work
-from grait.plan.costs import DEVICES, flop, seconds, weight_bytes
+from grait.plan.costs import DEVICES, Device, flop, seconds, weight_bytes
 from grait.plan.dry_run import dry_run, make_plan
 from grait.plan.questions import is_on_hub, set_sizes
 from grait.plan.records import Plan
@@ -356,11 +358,38 @@ def test_flop_are_those_that_torch_counts(tiny: tuple[str, Files], checkpointing
 
 
 def test_decoding_takes_at_least_as_long_as_reading_the_weights() -> None:
-    size, model, device = size_of(), ModelConfig(dtype="bfloat16"), DEVICES[0]
+    size, model = size_of(), ModelConfig(dtype="bfloat16")
+    device = replace(DEVICES[0], launch=(0.0, 0.0))
     few = Work(decoded_tokens=10, decode_steps=10)
-    assert seconds(few, size, model, device) == 10 * 240 / device.bandwidth
+    assert seconds(few, size, model, device) == (10 * 240 / device.bandwidth,) * 2
     many = Work(decoded_tokens=1e6, decode_steps=10)
-    assert seconds(many, size, model, device) == 2 * 110 * 1e6 / (device.peak * device.utilisation)
+    assert seconds(many, size, model, device) == tuple(2 * 110 * 1e6 / (device.peak * u) for u in device.utilisation)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_no_step_of_a_small_model_is_faster_than_its_launches(device: Device) -> None:
+    """5,000 short answers of a model of 135M parameters were to take 2.4 s on a GPU."""
+    size, model = size_of(layers=30), ModelConfig(dtype="bfloat16")
+    asked = Work.generating(5000, 30, 32, 4096)
+    best, worst = seconds(asked, size, model, device)
+    launched = (asked.decode_steps + asked.passes) * 30
+    assert best >= 0.9 * launched * device.launch[0]
+    assert worst >= launched * device.launch[1] > best
+    large = size_of(layers=30, body=8_000_000_000)
+    assert seconds(asked, large, model, device)[0] > 10 * best
+
+
+def test_the_demo_lies_within_what_is_said_for_a_core() -> None:
+    """It takes about 12 minutes on two cores (README)."""
+    demo = load_config(str(resources.files("grait") / "configs" / "demo.yaml"))
+    try:
+        plan = dry_run(demo)
+    except ModelError:
+        pytest.skip("the default model is not here")
+    if plan.size is None:
+        pytest.skip("the default model is not here")
+    each = [seconds(row.work, plan.size, demo.model, DEVICES[2]) for row in plan.stages]
+    assert sum(best for best, _ in each) < 1.3 * 2 * 12 * 60 < sum(worst for _, worst in each)
 
 
 def test_every_part_of_the_memory_is_positive_and_grows_with_what_it_depends_on(

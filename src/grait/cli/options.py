@@ -63,10 +63,12 @@ def interruptible() -> Iterator[None]:
 
 
 def show(*parts: str | Text | Table) -> None:
-    """Print tables, and texts as they are, one below the other."""
-    console = Console(soft_wrap=True, highlight=False)
+    """Print tables, and texts as they are, one below the other. Titles and captions are wrapped, texts are not."""
+    console = Console(highlight=False)
     for part in parts:
-        console.print(printable(part) if isinstance(part, str) else part, markup=not isinstance(part, str))
+        shown = printable(part) if isinstance(part, str) else part
+        is_table = isinstance(part, Table)
+        console.print(shown, markup=not isinstance(part, str), soft_wrap=not is_table, crop=False)
 
 
 def assignments(overrides: list[str] | None, out: Path | None) -> list[str]:

@@ -56,28 +56,33 @@ def _amounts(stage: Any) -> list[str]:
 
 
 def compute_table(plan: Any) -> Table:
-    """FLOP and time of each stage by device; what is known adds up."""
+    """FLOP and time of each stage by device, at best and at worst; what is known adds up."""
     from grait.plan.costs import DEVICES, flop, seconds
 
     model, size = plan.config.model, plan.size
     table = Table(
         title="Compute: an estimate, see docs/configs.md",
-        caption="Time at the FLOP/s that is assumed: "
-        + "; ".join(f"{d.name} {d.peak * d.utilisation / 1e12:.3g} TFLOP/s" for d in DEVICES),
+        caption="Time from best to worst, not tried: "
+        + "; ".join(
+            f"{d.name} {' to '.join(f'{d.peak * u / 1e12:.3g}' for u in d.utilisation)} TFLOP/s" for d in DEVICES
+        ),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
-    table.add_column("stage")
+    table.add_column("stage", overflow="fold")
     for name in ("FLOP", *(device.name for device in DEVICES)):
         table.add_column(name, justify="right", no_wrap=True)
 
     def add(name: str, works: list[Any]) -> None:
         total = sum(flop(work, size, model.gradient_checkpointing) for work in works)
-        times = (sum(seconds(work, size, model, device) for work in works) for device in DEVICES)
-        table.add_row(escape(name), f"{total:.1e}", *(_duration(value) for value in times))
+        times = []
+        for device in DEVICES:
+            each = [seconds(work, size, model, device) for work in works]
+            times.append(_span(sum(best for best, _ in each), sum(worst for _, worst in each)))
+        table.add_row(escape(name), f"{total:.1e}", *times)
 
     for stage in plan.stages:
         add(stage.name + (f", each {PER:,}" if stage.per else ""), [stage.work])
@@ -108,6 +113,11 @@ def memory_rows(found: Iterable[Any]) -> list[str]:
 
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2f}" if size < 1e10 else f"{size / 1e9:.1f}"
+
+
+def _span(best: float, worst: float) -> str:
+    (low, unit), (high, last) = _duration(best).split(), _duration(worst).split()
+    return f"{low} to {high} {last}" if unit == last else f"{low} {unit} to {high} {last}"
 
 
 def _duration(seconds: float) -> str:

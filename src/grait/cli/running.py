@@ -68,10 +68,7 @@ def run(
         tree |= recipe(ModelConfig(**tree.get("model", {})))
         settings = parse_config(override(tree, changes), "options")
     check_given(settings, str(config or "options"))
-    if dry_run:
-        _explain(settings)
-    else:
-        _run(settings)
+    (_explain if dry_run else _run)(settings)
 
 
 def demo(

@@ -28,7 +28,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.training import CHECKPOINTS, MOMENTS
-from grait.pipeline.work import ANSWER_TOKENS, Count, SetSize, StagePlan, Work
+from grait.pipeline.work import ANSWER_TOKENS, FORWARD_AND_BACKWARD, Count, SetSize, StagePlan, Work
 from grait.records import InfluenceScore, KnowledgeState, Label
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, write_rows
@@ -111,10 +111,11 @@ def plan_influence(config: Config, training: SetSize) -> StagePlan:
     n, is_exact = training.count.or_per, config.influence.mode == "exact"
     n_gradients = (3 if is_exact else 2) * n
     passes = n_gradients + (n if is_exact else 0)
+    own = passes * (training.prompt_tokens + ANSWER_TOKENS - 1)
     work = Work(
-        trained_tokens=passes * (training.prompt_tokens + ANSWER_TOKENS - 1)
-        + n_gradients * training.shots_tokens(config) / 2,
+        trained_tokens=own + n_gradients * training.shots_tokens(config) / 2,
         trained_positions=passes * ANSWER_TOKENS,
+        passes=FORWARD_AND_BACKWARD * own / config.influence.tokens_per_batch,
     )
     how = (
         "exact, two passes, and one for the margins"

@@ -23,7 +23,7 @@ from grait.pipeline.lessons import NO_OWN_WORDS, as_row, rait_examples, unanswer
 from grait.pipeline.models import Models, model_key
 from grait.pipeline.replay import Replayed, n_replayed, replay_examples, replay_set, training_key
 from grait.pipeline.stages import Notes, Stages, left_out
-from grait.pipeline.work import ANSWER_TOKENS, Count, SetSize, StagePlan, Work
+from grait.pipeline.work import ANSWER_TOKENS, FORWARD_AND_BACKWARD, Count, SetSize, StagePlan, Work
 from grait.records import InfluenceScore, KnowledgeState, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, write_json, write_jsonl, write_rows
@@ -256,6 +256,7 @@ def _plan(
     work = Work(
         trained_tokens=seen * (training.prompt_tokens + ANSWER_TOKENS - 1) + shots * seen / optimizer.micro_batch_size,
         trained_positions=seen * ANSWER_TOKENS,
+        passes=FORWARD_AND_BACKWARD * seen / optimizer.micro_batch_size,
     )
     steps = Count(None if count.n is None else n_steps(count.n, optimizer), count.is_exact)
     return StagePlan(name, does, count, work, unit="examples", steps=steps, per=count.per("examples"))

@@ -22,6 +22,9 @@ PROMPT_FRAME = 50
 ANSWER_TOKENS = 6
 """Tokens of a reference answer or a refusal, end token included."""
 
+FORWARD_AND_BACKWARD = 3
+"""Passes forward that one forward and backward launches as much as."""
+
 PER = 1000
 """Examples that the work of a stage is given for when their number is unknown."""
 
@@ -114,6 +117,7 @@ class SetSize:
 class Work:
     """Tokens through the model. ``*_positions``: those of them that the head runs at.
 
+    ``passes``: batches that follow each other, as passes forward; decode steps are not among them.
     ``prompt_tokens``: many at once, without gradients; ``decoded_tokens``: one after the other, in ``decode_steps``
     steps of many sequences, each step reading all weights; ``trained_tokens``: forward and backward.
     """
@@ -124,6 +128,7 @@ class Work:
     decode_steps: float = 0
     trained_tokens: float = 0
     trained_positions: float = 0
+    passes: float = 0
 
     def __add__(self, other: "Work") -> "Work":
         return Work(*(own + more for own, more in zip(astuple(self), astuple(other), strict=True)))
@@ -137,6 +142,7 @@ class Work:
             prompt_positions=n,
             decoded_tokens=n * samples * new_tokens,
             decode_steps=math.ceil(n / rows) * new_tokens,
+            passes=math.ceil(n / rows),
         )
 
 

@@ -24,19 +24,25 @@ SAMPLING_BYTES = 18
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """``peak``: FLOP/s of its data sheet; ``utilisation``: assumed share of it; ``bandwidth``: memory bytes/s."""
+    """``peak``: FLOP/s of its data sheet; ``bandwidth``: memory bytes/s. Assumed, at best and at worst, are
+    ``utilisation``, the share of the peak, and ``launch``, the seconds that a layer takes however little it computes.
+    """
 
     name: str
     peak: float
-    utilisation: float
     bandwidth: float
+    utilisation: tuple[float, float]
+    launch: tuple[float, float]
 
 
 DEVICES = (
-    Device("A100 80GB", 312e12, 0.4, 2.0e12),  # dense bf16
-    Device("H100 SXM", 989e12, 0.4, 3.35e12),  # dense bf16
-    Device("one CPU core", 192e9, 0.4, 10e9),  # AVX-512 fp32 at 3 GHz: 64 FLOP a cycle
+    Device("A100 80GB", 312e12, 2.0e12, (0.4, 0.2), (3e-4, 1e-3)),  # dense bf16
+    Device("H100 SXM", 989e12, 3.35e12, (0.4, 0.2), (2e-4, 1e-3)),  # dense bf16
+    Device(
+        "one CPU core", 192e9, 10e9, (1.6, 0.2), (1e-4, 1e-3)
+    ),  # AVX-512 fp32 at 3 GHz; bf16 with AMX: the demo has 1.6
 )
+"""``launch`` on GPUs: layers of transformers, kernel by kernel, from Python; not measured by this project."""
 
 
 def forward_flop(work: Work, size: ModelSize) -> float:
@@ -61,12 +67,19 @@ def flop(work: Work, size: ModelSize, gradient_checkpointing: bool) -> float:
     return forward_flop(work, size) + decode_flop(work, size) + training_flop(work, size, gradient_checkpointing)
 
 
-def seconds(work: Work, size: ModelSize, model: ModelConfig, device: Device) -> float:
-    """FLOP at the device's assumed rate; a decode step takes at least as long as reading all weights."""
-    rate = device.peak * device.utilisation
+def seconds(work: Work, size: ModelSize, model: ModelConfig, device: Device) -> tuple[float, float]:
+    """At best and at worst: FLOP at the device's rate, but no pass is faster than its launches.
+
+    A decode step takes at least as long as reading all weights, too.
+    """
     at_once = forward_flop(work, size) + training_flop(work, size, model.gradient_checkpointing)
     reading = work.decode_steps * weight_bytes(size, model) / device.bandwidth
-    return at_once / rate + max(decode_flop(work, size) / rate, reading)
+    best, worst = (
+        max(at_once / (device.peak * share), work.passes * size.layers * launch)
+        + max(decode_flop(work, size) / (device.peak * share), reading, work.decode_steps * size.layers * launch)
+        for share, launch in zip(device.utilisation, device.launch, strict=True)
+    )
+    return best, worst
 
 
 def weight_bytes(size: ModelSize, model: ModelConfig) -> float:
