@@ -19,7 +19,7 @@ from benchmarks.setting import TOKENS_PER_BATCH, adapted_model, in_a_process_of_
 from grait.influence.gradients import gradient_factors, trainable_linears
 from grait.influence.prefix import SharedPrefix
 from grait.model.completions import collate
-from grait.model.inference import by_length
+from grait.model.sampling import by_length
 
 HIDDEN = ("influence", "gradient_norms", "seconds_of_turns")
 """Of the peers' records, too long for the result file."""

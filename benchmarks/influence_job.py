@@ -17,7 +17,7 @@ from benchmarks.peers.setting import peak_memory_mb
 from benchmarks.setting import TOKENS_PER_BATCH, adapted_model, refusals
 from grait.influence import influence, sketch
 from grait.model.completions import TokenizedExample, collate, completion_losses
-from grait.model.inference import by_length
+from grait.model.sampling import by_length
 from grait.runtime import progress
 
 

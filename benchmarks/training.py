@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-from unittest import mock
 
 import datasets
 import huggingface_hub.constants
@@ -46,10 +45,10 @@ from benchmarks.setting import ATTENTION
 from grait.config import LoraSection, ModelConfig, PromptConfig, TrainingConfig
 from grait.data import worldfacts
 from grait.model.completions import TokenizedExample, collate, completion_losses
-from grait.model.inference import by_length
+from grait.model.engine import Road
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
-from grait.training import sft
+from grait.model.sampling import by_length
 from grait.training.examples import Order, WeightedExample
 from grait.training.sft import add_adapter, n_steps, train
 
@@ -169,7 +168,9 @@ def fresh_adapter() -> PeftModel:
     return add_adapter(load_model(ModelConfig()), LoraSection(target_modules=ATTENTION), SEED)
 
 
-def run_grait(model: PeftModel, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> tuple[float, list[float]]:
+def run_grait(
+    model: PeftModel, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, road: Road = "shared prefix"
+) -> tuple[float, list[float]]:
     """Seconds and losses of ``train`` as a run calls it, with a folder for checkpoints."""
     weights = {}
     for step in steps(rows):
@@ -185,6 +186,7 @@ def run_grait(model: PeftModel, rows: Sequence[Row], tokenizer: PreTrainedTokeni
             pad_token_id=int(tokenizer.pad_token_id),
             seed=SEED,
             resume=Path(folder) / "unfinished",
+            road=road,
         )
         return time.perf_counter() - start, log.losses
 
@@ -193,8 +195,7 @@ def run_grait_in_full(
     model: PeftModel, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[float, list[float]]:
     """As ``run_grait``, without the common beginning of the prompts being shared."""
-    with mock.patch.object(sft, "shared_length", lambda *_: 0):
-        return run_grait(model, rows, tokenizer)
+    return run_grait(model, rows, tokenizer, "no sharing")
 
 
 def run_trl(

@@ -18,6 +18,7 @@ from grait.judging.refusal import detect_refusal
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
+from grait.model.roads import inference_road
 from grait.records import Question
 
 N_SHOTS = 2
@@ -57,7 +58,8 @@ def greedy_answers(
     """What the model in the folder answers to a knowledge query, greedily."""
     config = ModelConfig(name=model, dtype="float32", device="cpu", gguf_file=gguf_file)
     prompts = PromptFormat(load_tokenizer(config), PromptConfig(n_shots=len(shots)), shots=tuple(shots))
-    engine = InferenceEngine(load_model(config), int(prompts.tokenizer.pad_token_id))
+    loaded, pad_token_id = load_model(config), int(prompts.tokenizer.pad_token_id)
+    engine = InferenceEngine(loaded, pad_token_id, road=inference_road(loaded, pad_token_id))
     queries = [prompts.query(question) for question in questions]
     answers = engine.generate(
         [query.token_ids for query in queries],

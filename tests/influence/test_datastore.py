@@ -31,7 +31,10 @@ def adapted() -> PeftModel:
 def store(
     folder: Path, model: PeftModel | None = None, examples: list[TokenizedExample] = EXAMPLES, dimensions: int = 8192
 ) -> GradientDatastore:
-    return sketch(model or adapted(), examples, folder, pad_token_id=PAD, dimensions=dimensions, tokens_per_batch=64)
+    return sketch(
+        model or adapted(), examples, folder,
+        pad_token_id=PAD, dimensions=dimensions, tokens_per_batch=64, road="copied prefix",
+    )  # fmt: skip
 
 
 def project(vectors: Tensor, dimensions: int, seed: int = 0) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from grait.config import ModelConfig
 from grait.errors import ModelError
-from grait.influence.gradients import Factors, for_gradients, gradient_factors, trainable_linears
+from grait.influence.gradients import Factors, gradient_factors, trainable_linears
+from grait.model.common_prefix import for_gradients
 from grait.model.completions import TokenizedExample, collate
 from grait.model.load import load_model
 
@@ -170,20 +171,31 @@ def test_a_model_without_anything_trainable_is_refused() -> None:
         trainable_linears(tiny_model())
 
 
-def test_a_layer_that_runs_twice_is_refused_by_name() -> None:
-    model = with_lora(tiny_model(), ["q_proj"])
+def test_a_layer_that_runs_twice_has_the_sum_of_both_times() -> None:
+    """As a block that Zamba 2 repeats."""
+    model = with_lora(tiny_model(dtype=torch.float64), ["q_proj"])
     first, second = model.get_base_model().model.layers
     second.self_attn.q_proj = first.self_attn.q_proj
-    with pytest.raises(ModelError, match=r"q_proj\.lora_A\.default: runs twice"):
-        batched(model, EXAMPLES)
+    found = torch.cat([layer.gradients() for layer in batched(model, EXAMPLES)[1].values()], dim=1)
+    torch.testing.assert_close(found, torch.stack(loop_gradients(model, EXAMPLES)[1]), rtol=1e-9, atol=1e-12)
 
 
-def test_a_layer_that_runs_on_a_list_of_tokens_is_refused_by_name() -> None:
-    """As in mixtures of experts: which token is of which example is not known there."""
-    model = with_lora(tiny_model(), ["q_proj", "down_proj"])
+def test_a_layer_that_is_given_all_tokens_in_one_list_is_exact() -> None:
+    """As the shared expert of a mixture."""
+    model = with_lora(tiny_model(dtype=torch.float64), ["q_proj", "down_proj"])
     mlp = model.get_base_model().model.layers[0].mlp
     run = mlp.forward
     mlp.forward = lambda hidden: run(hidden.flatten(0, 1)).view_as(hidden)
+    found = torch.cat([layer.gradients() for layer in batched(model, EXAMPLES)[1].values()], dim=1)
+    torch.testing.assert_close(found, torch.stack(loop_gradients(model, EXAMPLES)[1]), rtol=1e-9, atol=1e-12)
+
+
+def test_a_layer_that_is_given_some_tokens_is_refused_by_name() -> None:
+    """As an expert of a mixture: which token is of which example is not known there."""
+    model = with_lora(tiny_model(), ["q_proj", "down_proj"])
+    mlp = model.get_base_model().model.layers[0].mlp
+    run = mlp.forward
+    mlp.forward = lambda hidden: torch.cat([run(hidden[:, :1].flatten(0, 1))[:, None], hidden[:, 1:]], dim=1)
     with pytest.raises(ModelError, match=r"layers\.0\.mlp\.down_proj\.lora_A\.default: runs on an input of shape"):
         batched(model, EXAMPLES)
 

@@ -15,7 +15,8 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from grait.errors import ModelError
 from grait.model.common_prefix import common_prefix_length
-from grait.model.inference import InferenceEngine, by_length, choose, uniforms
+from grait.model.inference import InferenceEngine
+from grait.model.sampling import by_length, choose, uniforms
 
 
 def names(n: int) -> list[str]:
@@ -318,11 +319,20 @@ def test_prompts_longer_than_the_model_attends_to_are_a_model_error() -> None:
         engine.completion_logprobs(prompts, [[[1] * 10], [[1]]])
 
 
-def test_a_sliding_window_bounds_the_prompts() -> None:
-    engine = engine_of(tiny_model("gemma3", sliding_window=20))
-    greedy(engine, [[5] * 10, [6]], 10)
-    with pytest.raises(ModelError, match="exceed the 20 that the model attends to"):
-        greedy(engine, [[5] * 11, [6]], 10)
+@pytest.mark.parametrize("shared", [0, 30])
+def test_beyond_a_sliding_window_answers_are_those_of_the_library(shared: int) -> None:
+    """The window is not the context: what is further away than 8 tokens is seen by the other layers only."""
+    model = tiny_model("gemma3", sliding_window=8)
+    prompts = random_prompts(shared=shared)
+    engine = engine_of(model)
+    assert greedy(engine, prompts) == [library_greedy(model, prompt) for prompt in prompts]
+    completions = [[[7, 8, 9], [7, 8, 10], [5]]] * len(prompts)
+    for prompt, own in zip(prompts, engine.completion_logprobs(prompts, completions), strict=True):
+        for completion, found in zip(completions[0], own, strict=True):
+            assert found == pytest.approx(plain_logprobs(model, prompt, completion), abs=1e-4)
+    both = engine.answers_both_ways(prompts, [[7, 8]] * len(prompts), max_new_tokens=4, end_token_ids=ENDS)
+    wide = engine_of(tiny_model("gemma3", sliding_window=POSITIONS))
+    assert [row.answer for row in both] != [answer[:4] for answer in greedy(wide, prompts)]
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])

@@ -281,10 +281,15 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_with_vllm_ends_as_with_transformers(tiny: tuple[str, Files], tmp_path: Path, loads: list[str]) -> None:
-    """vLLM for knowledge and evaluation, transformers between; each is gone before the other begins."""
+    """vLLM for knowledge and evaluation, transformers between; each is gone before the other begins.
+
+    transformers comes before vLLM once: to see that the model can be trained.
+    """
     tree = tiny_tree(*tiny, tmp_path / "one")
     tree["training"] |= {"methods": ["craft", "cor-rait"], "learning_rate": 0.03}
     ours, theirs = grait.run(tree), grait.run(as_vllm(tree, tmp_path / "two"))
+    ours_alone, *loads = loads
+    assert ours_alone == "transformers"
     assert loads == ["transformers", "vllm", "transformers", "vllm", "transformers", "vllm"]
     assert LLM.running == []
     assert all(llm.arguments["max_lora_rank"] == 8 for llm in LLM.started)

@@ -89,7 +89,10 @@ def run(
     def keep(epoch: EndOfEpoch) -> None:
         kept[epoch.number] = adapter(model), {name: moment.clone() for name, moment in epoch.moments.items()}
 
-    log = train(model, examples, config, pad_token_id=PAD, seed=seed, advance=advance, on_epoch=keep, resume=folder)
+    log = train(
+        model, examples, config, pad_token_id=PAD, seed=seed, advance=advance, on_epoch=keep, resume=folder,
+        road="no sharing",
+    )  # fmt: skip
     return adapter(model), log, kept
 
 

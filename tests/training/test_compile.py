@@ -46,7 +46,7 @@ def trained(is_compiled: bool, n_shared: int) -> TrainingLog:
     ]
     config = OptimizerSection(epochs=2, batch_size=6, micro_batch_size=3, learning_rate=1e-2)
     with compiled(adapted) if is_compiled else nullcontext():
-        log = train(adapted, examples, config, pad_token_id=PAD, seed=0)
+        log = train(adapted, examples, config, pad_token_id=PAD, seed=0, road="copied prefix")
     assert model.get_decoder()._compiled_call_impl is None
     return log
 

@@ -167,7 +167,7 @@ def step(model: nn.Module, rows: Sequence[WeightedExample], **changes: Any) -> t
     """Loss and adapter after one step of all rows."""
     plain: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 24, "micro_batch_size": 24}
     config = OptimizerSection(**(plain | {"scheduler": "constant", "warmup_ratio": 0.0} | changes))
-    log = train(model, rows, config, pad_token_id=PAD, seed=0)
+    log = train(model, rows, config, pad_token_id=PAD, seed=0, road="shared prefix")
     return log.losses[0], {name: value for name, value in log.moments.items() if name.endswith("exp_avg")}
 
 
@@ -211,7 +211,7 @@ def test_the_beginning_of_each_form_runs_once() -> None:
 
 def test_a_form_of_one_example_shares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [replace(row, form="one" if index == 0 else row.form) for index, row in enumerate(mixed())]
-    found = sft._beginnings(with_lora(tiny_model()), rows)
+    found = sft._beginnings(with_lora(tiny_model()), rows, "shared prefix")
     assert found == {form: BEGINNINGS[form] for form in ("long", "other")}
 
 

@@ -17,6 +17,7 @@ from grait.model.common_prefix import SHORTEST
 from grait.model.completions import IGNORED, TokenizedExample, collate, completion_losses
 from grait.training import sft
 from grait.training.examples import WeightedExample
+from grait.training.road import training_road
 from grait.training.sft import TrainingLog, add_adapter, n_steps, train
 
 EXAMPLES = random_examples(19)
@@ -139,7 +140,7 @@ BEHIND_PREFIX = [
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_common_beginning_runs_once_and_changes_nothing(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_common_beginning_runs_once_and_changes_nothing(architecture: str) -> None:
     """Every row alone in a batch of its own, and all of them behind keys and values of what they begin with."""
     seen: list[tuple[int, ...]] = []
 
@@ -154,13 +155,14 @@ def test_a_common_beginning_runs_once_and_changes_nothing(architecture: str, mon
             lambda _, __, given: seen.append(tuple(given["input_ids"].shape)), with_kwargs=True
         )
         config = settings(learning_rate=1e-3, epochs=2, micro_batch_size=micro_batch_size)
-        return train(model, BEHIND_PREFIX, config, pad_token_id=PAD, seed=0), adapter(model)
+        return train(model, BEHIND_PREFIX, config, pad_token_id=PAD, seed=0, road=road), adapter(model)
 
+    road = training_road(fresh(), PAD)
+    assert road == "shared prefix"
     shared, found = trained(8)
     assert seen[::2] == [(1, SHORTEST)] * 6  # steps; in between, the examples' own tokens
-    with monkeypatch.context() as patched:
-        patched.setattr(sft, "shared_length", lambda *_: 0)
-        plain, expected = trained(1)
+    road = "no sharing"
+    plain, expected = trained(1)
     assert shared.losses == pytest.approx(plain.losses, rel=1e-4)
     difference = flat(found) - flat(expected)
     begun = flat(adapter(fresh()))
@@ -172,8 +174,9 @@ def test_with_dropout_a_common_beginning_runs_for_every_row() -> None:
     seen: list[int] = []
     for dropout in (0.0, 0.1):
         model = add_adapter(tiny_model(), LoraSection(r=2, dropout=dropout, target_modules=["q_proj"]), seed=0)
+        road = training_road(model, PAD)
         model.register_forward_pre_hook(lambda _, __, given: seen.append(len(given["input_ids"])), with_kwargs=True)
-        train(model, BEHIND_PREFIX[:8], settings(), pad_token_id=PAD, seed=0)
+        train(model, BEHIND_PREFIX[:8], settings(), pad_token_id=PAD, seed=0, road=road)
     assert seen == [1, 8, 8]
 
 

@@ -20,6 +20,7 @@ from grait.knowledge.own_words import known_in_any_form
 from grait.methods.catalog import main_method, needing_flow, needing_influence
 from grait.methods.selection import Evidence
 from grait.model.answers import Shown, ask_both_ways, greedy_answers
+from grait.model.engine import Road
 from grait.model.inference import InferenceEngine
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
@@ -41,6 +42,7 @@ class LiveRun:
     method: str
     model: PeftModel
     pad_token_id: int
+    road: Road
     dial: SavedDial | None
     threshold: float | None
     alone: Any = field(default_factory=threading.Lock)
@@ -78,7 +80,8 @@ class LiveRun:
         prompts, n_tokens = self.data.prompts, self.data.config.evaluation.max_new_tokens
         query = prompts.query(question)
         with self.alone:
-            engine = InferenceEngine(self.model, self.pad_token_id, self.data.config.tokens_per_batch)
+            tokens_per_batch = self.data.config.tokens_per_batch
+            engine = InferenceEngine(self.model, self.pad_token_id, tokens_per_batch, road=self.road)
             with self.model.disable_adapter():
                 (initial,) = greedy_answers(engine, prompts, [Shown("", "", query)], n_tokens).values()
             (tuned,) = ask_both_ways(engine, prompts, [question], max_new_tokens=n_tokens)
@@ -160,6 +163,7 @@ def live(folder: Path, method: str | None = None, threshold: float | None = None
     adapter = finished_adapter(data, method)
     dial = find_dial(adapter.folder)
     models = Models(data)
+    road = models.inference_road
     with models.adapted(adapter) as model:
         at = dial.threshold if dial and threshold is None else threshold
-        yield LiveRun(data, method, model, models.pad_token_id, dial, at)
+        yield LiveRun(data, method, model, models.pad_token_id, road, dial, at)

@@ -326,7 +326,9 @@ class LoraSection(Section):
     r: int = Field(16, ge=1, description="Rank.")
     alpha: float = Field(32, gt=0, description="Scale is alpha / r.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in training; gradients and evaluation use none.")
-    target_modules: str | list[str] = Field("all-linear", description="Names of linear layers, or all-linear.")
+    target_modules: str | list[str] = Field(
+        "all-linear", description="Names of linear layers, or all-linear: those of the text decoder (docs/models.md)."
+    )
 
 
 class OptimizerSection(Section):

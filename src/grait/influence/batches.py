@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grait.influence.gradients import Factors, for_gradients, gradient_factors, trainable_linears
+from grait.influence.gradients import Factors, gradient_factors, trainable_linears
 from grait.influence.prefix import SharedPrefix
+from grait.influence.road import gradient_road
 from grait.influence.transforms import AdamTransform
+from grait.model.common_prefix import for_gradients
 from grait.model.completions import TokenizedExample, collate
-from grait.model.inference import by_length
+from grait.model.engine import Road
+from grait.model.sampling import by_length
 from grait.runtime.artifacts import fingerprint
 from grait.runtime.unfinished import digest_of_weights
 
@@ -96,9 +99,14 @@ def gradient_pass(
     tokens_per_batch: int,
     transform: Transform | None,
     advance: Callable[[int], None] | None,
+    road: Road | None = None,
 ) -> Iterator[GradientPass]:
-    """Passes over any of ``examples``, whose prompts' common beginning runs once. No dropout within."""
+    """Passes over any of ``examples``, whose prompts' common beginning runs once. No dropout within.
+
+    ``road``: as ``road.gradient_road`` finds it; None to find it here.
+    """
     linears = trainable_linears(model)
+    road = road or gradient_road(model, pad_token_id)
     with for_gradients(model):
         yield GradientPass(
             model,
@@ -107,7 +115,7 @@ def gradient_pass(
             tokens_per_batch,
             advance or (lambda _: None),
             transform,
-            SharedPrefix.of(model, linears, examples),
+            SharedPrefix.of(model, linears, examples, road),
         )
 
 

@@ -23,6 +23,7 @@ from grait.influence.margins import left_out_margins
 from grait.influence.projection import SparseProjection
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
+from grait.model.engine import Road
 from grait.runtime import processes
 from grait.runtime.artifacts import write_json
 from grait.runtime.files import replacing_folder, written
@@ -180,6 +181,7 @@ def sketch(
     tokens_per_batch: int = 2048,
     transform: Transform | None = None,
     advance: Callable[[int], None] | None = None,
+    road: Road | None = None,
 ) -> GradientDatastore:
     """One pass over ``examples``: the projection of every unit gradient into a datastore in ``folder``.
 
@@ -190,10 +192,10 @@ def sketch(
     Finished rows of a folder made with the same settings are kept, so a killed call goes on where it was; a folder
     made with other settings is refused with ArtifactError, which names the difference. Several processes share the
     work; each writes its own rows into the same files, so ``folder`` has to be on a disk that all see. Disk: 2 bytes
-    times ``dimensions`` per example, taken at the beginning.
+    times ``dimensions`` per example, taken at the beginning. ``road``: as of ``influence``.
     """
     check_examples("examples", examples)
-    with gradient_pass(model, examples, pad_token_id, tokens_per_batch, transform, advance) as run:
+    with gradient_pass(model, examples, pad_token_id, tokens_per_batch, transform, advance, road) as run:
         settings = {
             "schema_version": SCHEMA_VERSION,
             "dimensions": dimensions,

@@ -18,6 +18,7 @@ from grait.influence.gradients import as_factor
 from grait.influence.resume import SavedPasses
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
+from grait.model.engine import Road
 from grait.runtime import processes
 
 Directions = dict[str, Tensor]
@@ -48,6 +49,7 @@ def influence(
     transform: Transform | None = None,
     advance: Callable[[int], None] | None = None,
     resume: Path | None = None,
+    road: Road | None = None,
 ) -> Influence:
     """How much a step on each of ``examples`` lowers the mean loss of each of ``sets``, to first order.
 
@@ -60,6 +62,8 @@ def influence(
     numbers. At the end it holds everything, so that the same call again only reads it; delete it when you have the
     result. It is refused with ArtifactError when it belongs to another call.
 
+    ``road``: how the prompts' common beginning runs; None: two short examples find it (``gradient_road``).
+
     The result does not depend on the batches up to rounding, nor on the number of processes: each runs its share of
     the examples, and all get the whole result. ``advance`` is told the examples done; in all
     ``sum(len(set)) + len(examples)``, where an example that is in several sets is run once.
@@ -68,7 +72,7 @@ def influence(
     for name, members in sets.items():
         check_examples(name, members)
     everything = [*examples, *(member for members in sets.values() for member in members)]
-    with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance) as run:
+    with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance, road) as run:
         if resume and processes.count() > 1:
             resume = resume / f"process-{processes.rank()}-of-{processes.count()}"
         saved = SavedPasses.open(resume, settings_of(run, {"examples": examples, **sets})) if resume else None

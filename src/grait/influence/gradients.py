@@ -8,7 +8,7 @@ Norms need dW_b itself, one layer at a time; weighted sums over the batch are on
 memory does not grow with the number of adapter weights times the batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from grait.errors import ModelError
-from grait.model.common_prefix import checkpointed
 from grait.model.completions import completion_losses
 
 FP16_LOSS_SCALE = 1024.0
@@ -89,27 +88,66 @@ def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
     return linears
 
 
-Captured = dict[str, tuple[Tensor, Tensor]]
-"""Inputs and outputs of each layer in one forward pass."""
+@dataclass(frozen=True)
+class Captured:
+    """Inputs and outputs of each layer in one forward pass over ``batch`` rows, of every time it ran."""
+
+    batch: int
+    inputs: dict[str, list[Tensor]]
+    outputs: dict[str, list[Tensor]]
+
+    @property
+    def all_outputs(self) -> list[Tensor]:
+        """Those of each layer, as ``by_layer`` takes their gradients."""
+        return [output for own in self.outputs.values() for output in own]
+
+    def by_layer(self, gradients: Sequence[Tensor | None]) -> dict[str, Tensor | None]:
+        """From gradients at ``all_outputs``, by row or flat, to those of all runs, [..., batch, runs * tokens, out].
+
+        None for a layer that nothing reaches.
+        """
+        rest, found = iter(gradients), dict[str, Tensor | None]()
+        for name, own in self.outputs.items():
+            of_runs = [next(rest) for _ in own]
+            some = next((gradient for gradient in of_runs if gradient is not None), None)
+            if some is None:
+                found[name] = None
+                continue
+            runs = [torch.zeros_like(some) if gradient is None else gradient for gradient in of_runs]
+            found[name] = self._joined(runs, some.shape[: some.dim() - own[0].dim()])
+        return found
+
+    def inputs_of(self, name: str) -> Tensor:
+        """[batch, runs * tokens, in]"""
+        return self._joined(self.inputs[name])
+
+    def _joined(self, runs: Sequence[Tensor], more: Sequence[int] = ()) -> Tensor:
+        """``more``: dimensions before the batch."""
+        parts = [own.reshape(*more, self.batch, -1, own.shape[-1]) for own in runs]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
 
 @contextmanager
-def capture(linears: dict[str, nn.Linear]) -> Iterator[Captured]:
-    """Inputs and outputs of each layer in the forward pass within this context."""
-    captured: Captured = {}
+def capture(linears: dict[str, nn.Linear], batch: int, tokens: int) -> Iterator[Captured]:
+    """Inputs and outputs of each layer in the forward pass within this context.
+
+    A layer that runs several times, as a block that a model repeats, has the sum of what each time gives. Raises
+    ModelError for one that is not given all tokens of all rows, as an expert.
+    """
+    captured = Captured(batch, {name: [] for name in linears}, {name: [] for name in linears})
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def save(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if not torch.is_grad_enabled():
                 return
-            if name in captured:
-                raise ModelError(f"{name}: runs twice in one forward pass; shared layers are not supported")
-            if inputs[0].dim() != 3:  # mixtures of experts hand their layers a list of tokens, of any example
+            is_by_row = inputs[0].dim() == 3 and len(inputs[0]) == batch  # of the head, at some positions only
+            if not is_by_row and inputs[0].shape[:-1].numel() != batch * tokens:  # as an expert's, of any example
                 raise ModelError(
-                    f"{name}: runs on an input of shape {tuple(inputs[0].shape)}, expected [batch, tokens, in]; "
-                    "adapt other layers (lora.target_modules)"
+                    f"{name}: runs on an input of shape {tuple(inputs[0].shape)}, expected all of {batch} examples "
+                    f"times {tokens} tokens; adapt other layers (lora.target_modules)"
                 )
-            captured[name] = inputs[0].detach(), output
+            captured.inputs[name].append(inputs[0].detach())
+            captured.outputs[name].append(output)
 
         return save
 
@@ -119,26 +157,9 @@ def capture(linears: dict[str, nn.Linear]) -> Iterator[Captured]:
     finally:
         for handle in handles:
             handle.remove()
-    missing = [name for name in linears if name not in captured]
+    missing = [name for name in linears if not captured.outputs[name]]
     if missing:
         raise ModelError(f"{missing[0]}: trainable, but not run in the forward pass (another active adapter?)")
-
-
-@contextmanager
-def for_gradients(model: nn.Module) -> Iterator[None]:
-    """The model without dropout, so that an example has one gradient; gradient checkpointing stays on where it is.
-
-    Layers run under checkpointing only in training mode, so their own flag is set, not that of the modules in them.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    for module in checkpointed(model):
-        module.training = True
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def as_factor(tensor: Tensor) -> Tensor:
@@ -160,14 +181,19 @@ def gradient_factors(
     """
     with torch.enable_grad():
         # The hooks are gone before the backward pass, in which checkpointed layers run again.
-        with capture(linears) as captured:
+        with capture(linears, *batch["input_ids"].shape) as captured:
             losses = completion_losses(model, batch)
         # Rows do not interact, so the gradient of the sum holds every row's own gradient in its own slice. Asking for
         # the layers' outputs only, autograd neither forms summed weight gradients nor goes below the first adapter.
         scale = loss_scale(model)
-        output_gradients = torch.autograd.grad(scale * losses.sum(), [captured[name][1] for name in linears])
-    factors = {
-        name: Factors(as_factor(captured[name][0]), as_factor(gradient) / scale)
-        for name, gradient in zip(linears, output_gradients, strict=True)
+        found = torch.autograd.grad(scale * losses.sum(), captured.all_outputs, materialize_grads=True)
+    return losses.detach(), factors_of(captured, found, scale)
+
+
+def factors_of(captured: Captured, gradients: Sequence[Tensor], scale: float) -> dict[str, Factors]:
+    """From gradients at the layers' outputs, times ``scale``."""
+    return {
+        name: Factors(as_factor(captured.inputs_of(name)), as_factor(gradient) / scale)
+        for name, gradient in captured.by_layer(gradients).items()
+        if gradient is not None
     }
-    return losses.detach(), factors

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import DynamicCache
 
-from grait.influence.gradients import Captured, Factors, as_factor, capture, loss_scale
+from grait.influence.gradients import Captured, Factors, as_factor, capture, factors_of, loss_scale
 from grait.model.common_prefix import keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.model.engine import Road
 
 
 @contextmanager
@@ -51,15 +52,19 @@ class SharedPrefix:
 
     @classmethod
     def of(
-        cls, model: nn.Module, linears: dict[str, nn.Linear], examples: Sequence[TokenizedExample]
+        cls,
+        model: nn.Module,
+        linears: dict[str, nn.Linear],
+        examples: Sequence[TokenizedExample],
+        road: Road = "copied prefix",
     ) -> "SharedPrefix | None":
         """Run the prompts' common beginning; None where there is none, or the model's layers cannot be parted."""
-        length = shared_length(model, examples)
+        length = shared_length(model, examples, road)
         if not length:
             return None
         token_ids = examples[0].prompt_ids[:length]
         device = next(iter(linears.values())).weight.device
-        with torch.enable_grad(), _plain_attention(model), capture(linears) as captured:
+        with torch.enable_grad(), _plain_attention(model), capture(linears, 1, length) as captured:
             found = keys_and_values(model, token_ids, device)
         return cls(model, linears, token_ids, found, captured)
 
@@ -90,45 +95,42 @@ class SharedPrefix:
                         leaves.append(copy)
                     copies.append(copy)
                 cache.update(*copies, layer)
-            with capture(self.linears) as captured:
+            with capture(self.linears, *batch["input_ids"].shape) as captured:
                 losses = completion_losses(self.model, batch, cache)
-            outputs = [captured[name][1] for name in self.linears]
-            found = torch.autograd.grad(scale * losses.sum(), [*outputs, *leaves])
-        factors = {
-            name: Factors(as_factor(captured[name][0]), as_factor(gradient) / scale)
-            for name, gradient in zip(self.linears, found[: len(outputs)], strict=True)
-        }
+            outputs = captured.all_outputs
+            found = torch.autograd.grad(scale * losses.sum(), [*outputs, *leaves], materialize_grads=True)
+        factors = factors_of(captured, found[: len(outputs)], scale)
         return losses.detach(), factors, [gradient / scale for gradient in found[len(outputs) :]]
 
     def gradient_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors]]:
         """As ``gradients.gradient_factors``, of a batch made by ``collate`` above."""
         losses, factors, at_reached = self.own_factors(batch)
-        for name, gradient in zip(self.linears, self._through_prefix(at_reached), strict=True):
+        for name, gradient in self._through_prefix(at_reached).items():
             if gradient is not None:  # after the last keys and values, the prefix reaches no example
                 factors[name] = replace(
                     factors[name],
-                    prefix_inputs=as_factor(self.captured[name][0][0]),
+                    prefix_inputs=as_factor(self.captured.inputs_of(name)[0]),
                     prefix_output_gradients=as_factor(gradient[:, 0]),
                 )
         return losses, factors
 
-    def _through_prefix(self, gradients: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    def _through_prefix(self, gradients: Sequence[Tensor]) -> dict[str, Tensor | None]:
         """From gradients [batch, ...] at ``reached`` to those at the layers' outputs, [batch, 1, prefix, out].
 
         None for a layer from which no key or value is reached.
         """
         if not self.reached:  # such as adapted queries of the last layer alone
-            return [None] * len(self.linears)
+            return {}
         with torch.enable_grad():
             found: Sequence[Tensor | None] = torch.autograd.grad(
                 self.reached,
-                [self.captured[name][1] for name in self.linears],
+                self.captured.all_outputs,
                 [gradient[:, None] for gradient in gradients],
                 retain_graph=True,
                 allow_unused=True,
                 is_grads_batched=True,
             )
-        return found
+        return self.captured.by_layer(found)
 
     def tangents(self, directions: Mapping[str, Tensor]) -> list[Tensor]:
         """How ``reached`` change with a step of the weights along each direction, [directions, heads, tokens, size].
@@ -145,7 +147,7 @@ class SharedPrefix:
             weights = [torch.zeros_like(tensor, requires_grad=True) for tensor in reached]
             found = torch.autograd.grad(
                 reached,
-                [self.captured[name][1] for name in self.linears],
+                self.captured.all_outputs,
                 weights,
                 create_graph=True,
                 allow_unused=True,
@@ -153,10 +155,10 @@ class SharedPrefix:
             rows = []
             for index in range(len(next(iter(directions.values())))):
                 product = torch.zeros((), device=reached[0].device)
-                for name, gradient in zip(self.linears, found, strict=True):
+                for name, gradient in self.captured.by_layer(found).items():
                     if gradient is not None:
                         layer = self.linears[name]
-                        inputs = as_factor(self.captured[name][0][0])
+                        inputs = as_factor(self.captured.inputs_of(name)[0])
                         direction = directions[name][index].view_as(layer.weight).to(inputs)
                         product = product + (as_factor(gradient[0]) * (inputs @ direction.T)).sum()
                 rows.append(torch.autograd.grad(product, weights, retain_graph=True))

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 
 from grait.errors import KnowledgeError
 from grait.model.common_prefix import cache_of, keys_and_values, shareable_length
-from grait.model.inference import by_length
+from grait.model.engine import Road
+from grait.model.sampling import by_length
 
 THRESHOLD = 0.97
 """Cosine above which the paper counts two questions as similar."""
@@ -48,7 +49,11 @@ def nearest_known(ik: Tensor, idk: Tensor, rows_per_block: int = 1024) -> tuple[
 
 @torch.inference_mode()
 def last_hidden_states(
-    model: PreTrainedModel, sequences: Sequence[Sequence[int]], pad_token_id: int, tokens_per_batch: int = 8192
+    model: PreTrainedModel,
+    sequences: Sequence[Sequence[int]],
+    pad_token_id: int,
+    tokens_per_batch: int = 8192,
+    road: Road = "copied prefix",
 ) -> Tensor:
     """Last hidden state at the last token of each sequence: [sequences, hidden size], fp32, on the CPU.
 
@@ -58,7 +63,7 @@ def last_hidden_states(
     representations = torch.zeros((len(sequences), model.config.get_text_config(decoder=True).hidden_size))
     decoder, device = model.get_decoder(), model.device
     lengths = [len(tokens) for tokens in sequences]
-    n_shared = shareable_length(model, sequences, max(lengths))
+    n_shared = shareable_length(model, sequences, max(lengths), road)
     prefix = keys_and_values(model, sequences[0][:n_shared], device) if n_shared else []
     for rows in by_length(lengths, tokens_per_batch):
         width = max(lengths[row] for row in rows) - n_shared

@@ -4,9 +4,11 @@ import hashlib
 import warnings
 from pathlib import Path
 
+import torch
 from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from grait.errors import ModelError, reason
@@ -68,24 +70,26 @@ def load_adapter(model: PreTrainedModel, folder: Path, is_trainable: bool = Fals
 
 
 def _check_weights(adapted: PeftModel, folder: Path, problem: str) -> None:
-    """Raises ModelError when PEFT would have left weights out, or overwritten some of the model's own."""
+    """Raises ModelError when PEFT would have left weights out, lost their values, or overwritten the model's own."""
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            saved = set(file.keys())
+        saved = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder / WEIGHTS}: not a readable safetensors file: {reason(error)}") from error
-    wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    extra = sorted(saved - wanted)
+    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    extra = sorted(saved.keys() - wanted.keys())
     own = set(adapted.state_dict())
     if full := [name for name in extra if name in own]:
         raise ModelError(
             f"{folder}: holds weights of the model itself, such as {full[0]}; merge it into the model with PEFT's "
             "merge_and_unload, and name the merged model"
         )
-    if missing := sorted(wanted - saved):
+    if missing := sorted(wanted.keys() - saved.keys()):
         raise ModelError(f"{problem}: it has no weights for {len(missing)} places in it, such as {missing[0]}")
     if extra:
         raise ModelError(f"{problem}: {len(extra)} of its weights have no place in it, such as {extra[0]}")
+    found = {name: value.cpu() for name, value in wanted.items() if value.device.type != "meta"}
+    if lost := [name for name, value in found.items() if not torch.equal(value, saved[name].to(value.dtype))]:
+        raise ModelError(f"{problem}: PEFT does not put the file's values there, such as those of {lost[0]}")
 
 
 def _name(model: PreTrainedModel) -> str:

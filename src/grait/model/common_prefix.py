@@ -3,13 +3,16 @@
 Left-padded batches then hold the examples' own tokens alone, with the prefix' keys and values in front of them.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
 from grait.model.completions import TokenizedExample, last_positions
+from grait.model.engine import Road
 
 SHORTEST = 8
 """In tokens; a shorter common beginning is not worth a forward pass of its own."""
@@ -25,13 +28,13 @@ def common_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
     return limit
 
 
-def shared_length(model: nn.Module, examples: Sequence[TokenizedExample]) -> int:
+def shared_length(model: nn.Module, examples: Sequence[TokenizedExample], road: Road) -> int:
     """Tokens that all the examples' prompts begin with, 0 where they cannot or need not be shared."""
     longest = max(example.n_tokens for example in examples)
-    return shareable_length(model, [example.prompt_ids for example in examples], longest)
+    return shareable_length(model, [example.prompt_ids for example in examples], longest, road)
 
 
-def shareable_length(model: nn.Module, prompts: Sequence[Sequence[int]], longest: int) -> int:
+def shareable_length(model: nn.Module, prompts: Sequence[Sequence[int]], longest: int, road: Road) -> int:
     """Tokens that all the prompts begin with, 0 where a forward pass cannot or need not be parted there.
 
     ``longest``: tokens of the longest sequence that begins with one of them. Not under gradient checkpointing, which
@@ -39,15 +42,37 @@ def shareable_length(model: nn.Module, prompts: Sequence[Sequence[int]], longest
     the prefix and an example's own tokens, and would fill a sliding window.
     """
     length = common_prefix_length(prompts)
-    config = model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
-    windows = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
-    sees_all = all(window is None or window >= longest for window in windows)
-    return length if length >= SHORTEST and sees_all and not checkpointed(model) else 0
+    can = road != "no sharing" and longest <= window_of(model) and not checkpointed(model)
+    return length if can and length >= SHORTEST else 0
+
+
+def window_of(model: nn.Module) -> int:
+    """Most tokens of which every layer still attends to all, by the model's config: of sliding windows and chunks."""
+    values = model.config.get_text_config(decoder=True).to_dict().items()  # type: ignore[union-attr, operator]
+    windows = [value for key, value in values if re.search(r"window(_size)?$|attention_chunk_size$", key)]
+    return min([2**31, *(window for window in windows if isinstance(window, int) and window > 0)])
 
 
 def checkpointed(model: nn.Module) -> list[nn.Module]:
     """The layers that gradient checkpointing is enabled for."""
     return [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+
+
+@contextmanager
+def for_gradients(model: nn.Module) -> Iterator[None]:
+    """The model without dropout, so that an example has one gradient; gradient checkpointing stays on where it is.
+
+    Layers run under checkpointing only in training mode, so their own flag is set, not that of the modules in them.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    for module in checkpointed(model):
+        module.training = True
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def keys_and_values(model: nn.Module, token_ids: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from grait.model.completions import IGNORED, LOGITS_AT_ONCE, TokenizedExample, answer_logits, collate
-from grait.model.inference import by_length
+from grait.model.sampling import by_length
 from grait.records import DriftSums
 
 

@@ -6,7 +6,7 @@ in ``Engine``, and ``tests/model/test_engine_contract.py`` states it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from transformers import PretrainedConfig
 
@@ -14,6 +14,13 @@ from grait.errors import ModelError
 
 Tokens = Sequence[int]
 """Token ids of one text."""
+
+Road = Literal["shared prefix", "copied prefix", "no sharing"]
+"""How examples run that begin with the same tokens, the fastest road first (``model/roads.py``).
+
+Those tokens run once, and all rows attend to them in one product (``shared_prefix``); or every row gets a copy of their
+keys and values; or every row runs by itself.
+"""
 
 Advance = Callable[[int], None]
 """Is told of finished prompts."""
@@ -88,9 +95,9 @@ class Engine(Protocol):
 
 
 def longest_sequence(config: PretrainedConfig) -> int:
-    """Most tokens that every token of a text still attends to, by the model's (text) config."""
-    window = getattr(config, "sliding_window", None)
-    return min(window or 2**31, getattr(config, "max_position_embeddings", None) or 2**31)
+    """Most tokens that the model takes, by its (text) config; of sparse attention, those that it still attends to."""
+    found = [getattr(config, key, None) for key in ("max_position_embeddings", "max_seq_len", "index_topk")]
+    return min([2**31, *(int(value) for value in found if value)])
 
 
 def check_length(length: int, longest: int) -> None:

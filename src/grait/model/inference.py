@@ -8,25 +8,27 @@
 - Batches are formed by length; questions and samples that have ended leave the batch.
 
 A sample depends on the seed and its question's id, not on the batch it ran in (up to rounding of the model's dtype).
+
+Which of this a model can take is its road (``model/roads.py``); ``model/unshared.py`` is the road without any of it.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from grait.model import shared_prefix
-from grait.model.common_prefix import common_prefix_length, keys_and_values
+from grait.model.common_prefix import common_prefix_length, keys_and_values, window_of
 from grait.model.completions import last_positions
-from grait.model.engine import Advance, BothWays, Tokens, check_length, longest_sequence, silent
+from grait.model.engine import Advance, BothWays, Road, Tokens, check_length, longest_sequence, silent
+from grait.model.sampling import by_length, choose, noise_of
 from grait.model.shared_prefix import Prefix
+from grait.model.unshared import UnsharedEngine
 
 
 @dataclass
@@ -45,37 +47,23 @@ class _Batch:
         self.owner, self.lengths = self.owner[rows], self.lengths[rows]
 
 
-def by_length(lengths: Sequence[int], tokens_per_batch: int, width: int = 0) -> Iterator[list[int]]:
-    """Positions in batches of similar length, longest first, each at most ``tokens_per_batch`` tokens when padded.
-
-    ``width``: tokens that each row adds later (its samples), counted into the budget.
-    """
-    order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
-    start = 0
-    while start < len(order):
-        rows = max(1, tokens_per_batch // (lengths[order[start]] + width))
-        yield order[start : start + rows]
-        start += rows
-
-
-def uniforms(seed: int, key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform numbers in [0, 1) that depend on the seed and the key only."""
-    digest = hashlib.sha256(f"{seed}\0{key}".encode()).digest()
-    return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32)).random(shape)
-
-
 class InferenceEngine:
     """Samples, greedy answers and log-probabilities of completions by a transformers model.
 
     ``tokens_per_batch`` bounds memory and changes speed, not results.
     """
 
-    def __init__(self, model: PreTrainedModel, pad_token_id: int, tokens_per_batch: int = 8192) -> None:
+    def __init__(
+        self, model: PreTrainedModel, pad_token_id: int, tokens_per_batch: int = 8192, *, road: Road = "shared prefix"
+    ) -> None:
+        """``road``: as ``roads.inference_road`` finds it; prompts beyond the model's window share nothing in any."""
         self.model = model
         self.pad_token_id = pad_token_id
         self.tokens_per_batch = tokens_per_batch
-        self.shares_attention = shared_prefix.supports(model)
+        self.shares_attention = road == "shared prefix"
         self.longest = longest_sequence(model.config.get_text_config(decoder=True))
+        self._longest_shared = 0 if road == "no sharing" else window_of(model)
+        self._unshared = UnsharedEngine(model, pad_token_id, tokens_per_batch)
 
     @torch.inference_mode()
     def generate(
@@ -91,19 +79,25 @@ class InferenceEngine:
         advance: Advance = silent,
     ) -> list[list[list[int]]]:
         """As ``Engine`` says; the samples of one prompt are decoded side by side."""
-        check_length(max(map(len, prompts)) + max_new_tokens, self.longest)
+        longest = max(map(len, prompts)) + max_new_tokens
+        check_length(longest, self.longest)
+        if longest > self._longest_shared:
+            return self._unshared.generate(
+                prompts,
+                keys,
+                n=n,
+                temperature=temperature,
+                max_new_tokens=max_new_tokens,
+                end_token_ids=end_token_ids,
+                seed=seed,
+                advance=advance,
+            )
         answers: list[list[list[int]]] = [[] for _ in prompts]
         # A row costs its prompt once and one query per sample and step: bound both.
         for rows, batch in self._prefilled(prompts, width=8 * n):
-            noise = (
-                np.stack([uniforms(seed, keys[row], (max_new_tokens, n)) for row in rows])
-                if temperature > 0
-                else np.zeros((len(rows), max_new_tokens, n))
-            )
+            noise = noise_of([keys[row] for row in rows], seed, max_new_tokens, n, temperature)
             wanted = [list(range(n)) for _ in rows]
-            decoded = self._decode(
-                batch, wanted, torch.from_numpy(noise), temperature=temperature, end_token_ids=end_token_ids
-            )
+            decoded = self._decode(batch, wanted, noise, temperature=temperature, end_token_ids=end_token_ids)
             for row, samples in zip(rows, decoded.tokens, strict=True):
                 answers[row] = samples
             advance(len(rows))
@@ -116,6 +110,8 @@ class InferenceEngine:
         """As ``Engine`` says; the completions of one prompt share its forward pass."""
         longest = max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True))
         check_length(longest, self.longest)
+        if longest > self._longest_shared:
+            return self._unshared.completion_logprobs(prompts, completions, advance=advance)
         result: list[list[list[float]]] = [[] for _ in prompts]
         # Only tokens that predict another one are run: all but the last of each completion.
         for rows, batch in self._prefilled(prompts, [sum(len(one) - 1 for one in own) for own in completions]):
@@ -138,10 +134,15 @@ class InferenceEngine:
 
         Where the greedy answer begins as the completion does, both are decoded side by side.
         """
-        longest = max(map(len, completions))
-        check_length(max(map(len, prompts)) + max(max_new_tokens, longest), self.longest)
+        longest_completion = max(map(len, completions))
+        longest = max(map(len, prompts)) + max(max_new_tokens, longest_completion)
+        check_length(longest, self.longest)
+        if longest > self._longest_shared:
+            return self._unshared.answers_both_ways(
+                prompts, completions, max_new_tokens=max_new_tokens, end_token_ids=end_token_ids, advance=advance
+            )
         result: dict[int, BothWays] = {}
-        for rows, batch in self._prefilled(prompts, width=16 + longest):
+        for rows, batch in self._prefilled(prompts, width=16 + longest_completion):
             n_columns = batch.cache.get_seq_length()
             scored = self._score(batch, [[completions[row]] for row in rows])
             batch.cache.crop(n_columns - batch.cache.get_seq_length())  # without the completions
@@ -352,16 +353,3 @@ class _Samples:
 def _padded(rows: Sequence[Tokens], width: int, filler: int) -> Tensor:
     """Rows of whole numbers filled up on the right.  # [rows, width]"""
     return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], dtype=torch.long)
-
-
-def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
-    """Token ids [rows, samples] from logits [rows, samples, vocabulary]: the mode, or by inverse distribution.
-
-    ``draws`` in [0, 1): the token is the first whose cumulative probability exceeds the draw.
-    """
-    if temperature == 0:
-        return logits.argmax(-1)
-    cumulative = (logits / temperature).softmax(-1).cumsum(-1)
-    below_one = 1 - torch.finfo(cumulative.dtype).eps / 2  # a draw close to 1 must not round to it
-    draws = draws.to(cumulative.dtype).clamp(max=below_one) * cumulative[..., -1]  # the sum may be a little off 1, too
-    return torch.searchsorted(cumulative, draws[..., None], right=True)[..., 0]

@@ -125,8 +125,7 @@ def model_class(config: PretrainedConfig) -> Any:
 def load_model(config: ModelConfig) -> PreTrainedModel:
     """The model on its device in its dtype, in evaluation mode, all weights frozen.
 
-    Raises ModelError with one line when it cannot be found, is no causal language model, lacks weights, or keeps a
-    state that is not a key-value cache (its prompts could not share a prefix).
+    Raises ModelError with one line when it cannot be found, is no causal language model, or lacks weights.
     """
     source = resolve_name(config.name)
     device = resolve_device(config.device)
@@ -152,11 +151,7 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
         raise ModelError(
             f"{config.name}: its files lack {len(missing)} weights of {type(model).__name__}, such as {missing[0]}"
         )
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters or getattr(model, "_is_stateful", False):
-        raise ModelError(
-            f"{config.name}: {type(model).__name__} is not supported: expected an attention-only causal language model "
-            "whose forward takes logits_to_keep and a key-value cache"
-        )
+    check_forward(config.name, model)
     model.requires_grad_(False)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()
@@ -208,6 +203,15 @@ def packed(own: PretrainedConfig) -> dict[str, Any] | None:
         if found is not None:
             return dict(found if isinstance(found, dict) else found.to_dict())
     return None
+
+
+def check_forward(name: str, model: PreTrainedModel) -> None:
+    """Raise ModelError where the head cannot be run at some positions alone."""
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        raise ModelError(
+            f"{name}: {type(model).__name__} is not supported: expected a causal language model whose forward takes "
+            "logits_to_keep"
+        )
 
 
 def quantization(config: ModelConfig) -> BitsAndBytesConfig | None:

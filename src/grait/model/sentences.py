@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from grait.errors import ModelError
-from grait.model.inference import by_length
+from grait.model.sampling import by_length
 
 Embed = Callable[[Sequence[str]], Tensor]
 """Texts to their embeddings [texts, size], one row each, in their order."""

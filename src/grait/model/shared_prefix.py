@@ -34,13 +34,16 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention of ``query`` [rows, heads, queries, size] to the prefix and to ``key`` [rows, kv heads, columns, size].
 
     ``attention_mask`` [rows, 1, queries, columns] is additive and covers the row's own columns; the prefix is seen
-    by all. Returns [rows, queries, heads, size].
+    by all. Returns [rows, queries, heads, size]. Attention sinks (``s_aux``) are refused with NotImplementedError.
     """
+    if s_aux is not None:
+        raise NotImplementedError("attention sinks")
     rows, n_heads, n_queries, size = query.shape
     n_kv_heads, n_columns = key.shape[1], key.shape[2]
     prefix_key, prefix_value = _prefix.get()[module.layer_idx]  # type: ignore[index]
@@ -65,12 +68,6 @@ def attend(
 
 AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, eager_mask)
-
-
-def supports(model: PreTrainedModel | PeftModel) -> bool:
-    """Whether the model's attention can be replaced: it takes the library's interface and has no attention sinks."""
-    has_sinks = any("sinks" in name for name, _ in model.named_parameters())
-    return bool(getattr(model, "_supports_attention_backend", False)) and not has_sinks
 
 
 @contextmanager

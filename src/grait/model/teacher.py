@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from grait.model.common_prefix import SHORTEST, cache_of, common_prefix_length, keys_and_values
+from grait.model.common_prefix import cache_of, keys_and_values, shared_length
 from grait.model.completions import LOGITS_AT_ONCE, TokenizedExample, answer_logits, collate
-from grait.model.inference import by_length
+from grait.model.engine import Road
+from grait.model.sampling import by_length
 
 TOP = 40
 """Tokens of a distribution: along SmolLM2's answers to built-in prompts all others have 7% of the mass, in the mean."""
@@ -35,6 +36,7 @@ def teachers(
     *,
     pad_token_id: int,
     tokens_per_batch: int,
+    road: Road = "copied prefix",
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[Teacher]:
     """The model's distributions at the completions' positions, in the order of the examples: int32 and fp16, CPU.
@@ -42,8 +44,7 @@ def teachers(
     What all prompts begin with runs once. The head runs at the positions of completions only, in batches of at most
     ``LOGITS_AT_ONCE`` logits.
     """
-    shared = common_prefix_length([example.prompt_ids for example in examples])
-    n_shared = shared if shared >= SHORTEST and len(examples) > 1 else 0
+    n_shared = shared_length(model, examples, road) if len(examples) > 1 else 0
     config = model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
     positions = max(1, LOGITS_AT_ONCE // config.vocab_size)
     found: list[Teacher | None] = [None] * len(examples)

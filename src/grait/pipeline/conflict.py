@@ -91,5 +91,7 @@ def _representations(models: Models, prompts: Sequence[Sequence[int]]) -> Tensor
     found = torch.zeros((len(prompts), size))
     if own:
         rows = [prompts[row] for row in own]
-        found[own] = last_hidden_states(model, rows, models.pad_token_id, models.config.tokens_per_batch)
+        found[own] = last_hidden_states(
+            model, rows, models.pad_token_id, models.config.tokens_per_batch, models.inference_road
+        )
     return processes.summed(found.to(model.device)).cpu()

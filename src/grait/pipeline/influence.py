@@ -78,6 +78,7 @@ def influence_scores(
 
     def compute(folder: Path) -> Notes:
         checkpoints = _checkpoints(config, warmed_up)
+        models.roads()  # found before an adapter is on
         at_each = [
             (rate, *_at_checkpoint(models, adapter, examples, stage.unfinished(), name))
             for name, rate, adapter in checkpoints
@@ -221,6 +222,7 @@ def _exact(
             transform=transform,
             advance=advance,
             resume=unfinished,
+            road=models.roads().gradients,
         )
 
 
@@ -242,6 +244,7 @@ def _sketched(
             tokens_per_batch=config.influence.tokens_per_batch,
             transform=transform,
             advance=advance,
+            road=models.roads().gradients,
         )
 
 

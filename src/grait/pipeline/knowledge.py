@@ -49,6 +49,7 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
 
     def compute(folder: Path) -> Notes:
         knowledge = data.config.knowledge
+        models.roads()  # what cannot be trained says so before the first question is asked
         new_tokens = max(knowledge.max_new_tokens, knowledge.own_max_new_tokens if data.config.prompt.forms else 0)
         kept, skipped = data.fitting(
             list(data.questions.values()), models.longest, new_tokens, "training", is_trained_on=True

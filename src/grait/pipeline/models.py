@@ -11,14 +11,21 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from grait.config import Config
+from grait.influence.gradients import loss_scale
+from grait.influence.road import gradient_road
+from grait.methods.catalog import needing_influence
 from grait.model.adapters import load_adapter
-from grait.model.engine import Engine
+from grait.model.engine import Engine, Road
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, resolve_dtype
+from grait.model.roads import Roads, inference_road, plain_gradients
 from grait.model.vllm_engine import VllmModel, adapter_rank
 from grait.pipeline.data import RunData
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint
+from grait.training.road import training_road
+from grait.training.sft import add_adapter, randomize
+from grait.training.targets import linear_targets
 
 
 class Models:
@@ -32,6 +39,7 @@ class Models:
         self.config = data.config
         self._data = data
         self._vllm: VllmModel | None = None
+        self._roads: Roads | None = None
         processes.start(self.config.model.device)
 
     @property
@@ -46,7 +54,11 @@ class Models:
 
     @property
     def pad_token_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)
+        """What batches are filled up with, masked: the end token, as the embedding of padding may be 0.
+
+        Norms that take a root have no gradient there.
+        """
+        return int(self.tokenizer.eos_token_id)
 
     @cached_property
     def initial(self) -> PreTrainedModel:
@@ -55,6 +67,34 @@ class Models:
         clear_device_cache(garbage_collection=True)  # cycles hold what is left of a sharded model
         progress.note(f"loading {self.config.model.name} ({_dtype(self.config)})")
         return load_model(self.config.model)
+
+    @cached_property
+    def inference_road(self) -> Road:
+        """That of the initial model, for it and its adapters alike."""
+        return inference_road(self.initial, self.pad_token_id)
+
+    def roads(self) -> Roads:
+        """Those of the initial model with the config's adapter on, found once, and before another adapter is on it.
+
+        A note says which they are, and what the adapter leaves out. Raises ModelError where the model has none.
+        """
+        if self._roads is None:
+            lora = self.config.lora
+            if lora.target_modules == "all-linear" and not (targets := linear_targets(self.initial)).are_all:
+                progress.note(f"lora.target_modules: {targets}")
+            inference, is_compiled = self.inference_road, self.config.model.compile
+            model = add_adapter(self.initial, lora, self.config.seed)
+            try:
+                randomize(model)
+                plain = plain_gradients(model, loss_scale(model))
+                are_taken = needing_influence(self.config.training.methods)
+                gradients = gradient_road(model, self.pad_token_id, plain) if are_taken else None
+                trained = training_road(model, self.pad_token_id, is_compiled=is_compiled, plain=plain)
+            finally:
+                self.take_off(model)
+            self._roads = Roads(inference, gradients, trained)
+            progress.note(f"what prompts begin with, checked with two examples: {self._roads}")
+        return self._roads
 
     @property
     def longest(self) -> int:
@@ -69,8 +109,9 @@ class Models:
         In a run vLLM is ready for the adapters that the run trains from the beginning on.
         """
         if self.config.inference.engine == "transformers":
+            road = self.inference_road
             with self.adapted(adapter) as model:
-                yield InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch)
+                yield InferenceEngine(model, self.pad_token_id, self.config.tokens_per_batch, road=road)
             return
         folder = adapter.folder if adapter else None
         rank = max(adapter_rank(folder) if folder else 0, self.config.lora.r if self._data.has_training else 0)

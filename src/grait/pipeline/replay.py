@@ -311,6 +311,7 @@ def _teachers(
                 [drafts[row.id] for row in own],
                 pad_token_id=models.pad_token_id,
                 tokens_per_batch=models.config.tokens_per_batch,
+                road=models.inference_road,
                 advance=advance,
             )
             found |= {row.id: teacher for row, teacher in zip(own, made, strict=True)}

@@ -182,7 +182,7 @@ def _train(
     keep_epochs: bool = False,
 ) -> Notes:
     """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``, on request by epoch."""
-    run = models.config
+    run, road = models.config, models.roads().training
     model = add_adapter(models.initial, run.lora, run.seed)
     unfinished = stage.unfinished()
 
@@ -206,6 +206,7 @@ def _train(
                 advance=advance,
                 on_epoch=keep if keep_epochs else None,
                 resume=unfinished,
+                road=road,
             )
         _save(model, folder, log.adapter)
     finally:

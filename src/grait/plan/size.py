@@ -3,6 +3,7 @@
 The model is built on torch's meta device, where tensors have shapes and no values. Nothing is fetched or written.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from grait.config import LoraSection, ModelConfig
 from grait.errors import ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model import default
-from grait.model.load import model_class, not_found, resolve_dtype
+from grait.model.load import check_forward, model_class, not_found, resolve_dtype
 from grait.training.sft import add_adapter
 
 
@@ -64,6 +65,7 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
             built = own.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
     except Exception as error:
         raise ModelError(not_found(model.name, model.name, error)) from error
+    check_forward(model.name, built)
     built.requires_grad_(False)
     head = built.get_output_embeddings()
     embeddings = built.get_input_embeddings().weight
@@ -71,7 +73,6 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
     parameters = sum(parameter.numel() for parameter in built.parameters())
     tables = {id(weight): weight.numel() for weight in (embeddings, head.weight)}
     text = built.config.get_text_config(decoder=True)
-    cache_bytes = _cache_bytes(built)
     with torch.device("meta"):
         adapted = add_adapter(built, lora, 0)
     trainable = trainable_linears(adapted)
@@ -85,9 +86,9 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
         adapter=sum(layer.weight.numel() for layer in trainable.values()),
         largest_layer=max(layer.weight.numel() for layer in trainable.values()),
         factor_width=sum(layer.in_features + layer.out_features for layer in trainable.values()),
-        activation_bytes=_activation_bytes(adapted),
+        activation_bytes=_activation_bytes(adapted, dtype.itemsize),
         checkpoint_bytes=text.num_hidden_layers * embeddings.shape[1] * dtype.itemsize,
-        cache_bytes=cache_bytes,
+        cache_bytes=_cache_bytes(built, dtype.itemsize),
     )
 
 
@@ -126,18 +127,29 @@ def _default_source() -> tuple[str, str | None]:
 _TOKENS_TRIED = 16
 
 
-def _inputs(model: Any, tokens: int) -> dict[str, Tensor]:
-    """One row on the meta device. A mask of four dimensions is taken as it is: none of its values is looked at."""
-    mask = torch.zeros((1, 1, tokens, tokens), dtype=model.dtype, device="meta")
-    return {"input_ids": torch.zeros((1, tokens), dtype=torch.long, device="meta"), "attention_mask": mask}
+def _attempts(model: Any, tokens: int) -> Iterator[dict[str, Any]]:
+    """One row on the meta device, as a model may run there.
+
+    A mask of four dimensions is taken as it is: none of its values is looked at. Models without attention take none.
+    Mixtures of experts run there in bfloat16 only, so the model is that in the end.
+    """
+    for dtype in dict.fromkeys((model.dtype, torch.bfloat16)):
+        model.to(dtype)
+        mask = torch.zeros((1, 1, tokens, tokens), dtype=dtype, device="meta")
+        for given in (mask, None):
+            yield {
+                "input_ids": torch.zeros((1, tokens), dtype=torch.long, device="meta"),
+                "attention_mask": given,
+                "logits_to_keep": 1,
+            }
 
 
-def _activation_bytes(model: nn.Module) -> float:
+def _activation_bytes(model: Any, itemsize: int) -> float:
     """Bytes that autograd keeps of each token: every tensor saved by a forward pass on the meta device, once.
 
-    Weights are not counted, nor the head, which runs at answer positions only.
+    Weights are not counted, nor the head, which runs at answer positions only. Of a model that does not run there:
+    twice the inputs and outputs of its linear layers. ``itemsize``: of the model's own dtype.
     """
-    weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used again
 
     def keep(tensor: Tensor) -> Tensor:
@@ -147,14 +159,36 @@ def _activation_bytes(model: nn.Module) -> float:
         return tensor
 
     model.train()
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(**_inputs(model, _TOKENS_TRIED), use_cache=False, logits_to_keep=1)
-    model.eval()
-    return sum(storage.nbytes() for storage in kept.values()) / _TOKENS_TRIED
+    for inputs in _attempts(model, _TOKENS_TRIED):
+        kept.clear()
+        weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+        try:
+            with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                model(**inputs, use_cache=False)
+        except Exception:  # whatever a model raises where no values are
+            continue
+        nbytes = sum(storage.nbytes() for storage in kept.values())
+        return float(nbytes * itemsize / model.dtype.itemsize / _TOKENS_TRIED)
+    widths = [sum(module.weight.shape) for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
+    return 2.0 * itemsize * sum(widths)
 
 
-def _cache_bytes(model: Any) -> float:
-    cache = DynamicCache()
-    with torch.device("meta"), torch.no_grad():
-        model(**_inputs(model, 1), past_key_values=cache, use_cache=True)
-    return float(sum(tensor.nbytes for layer in cache.layers for tensor in (layer.keys, layer.values)))
+def _cache_bytes(model: Any, itemsize: int) -> float:
+    """Keys and values of each token; of a model that does not run here, as many as its config has heads.
+
+    What is kept of a whole row is not counted, as a recurrent state.
+    """
+    text = model.config.get_text_config(decoder=True)
+    for inputs in _attempts(model, 1):
+        cache = DynamicCache(config=text)
+        try:
+            with torch.device("meta"), torch.no_grad():
+                model(**inputs, past_key_values=cache, use_cache=True)
+        except Exception:  # as above
+            continue
+        layers = [layer for layer in cache.layers if getattr(layer, "keys", None) is not None]
+        nbytes = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+        return float(nbytes * itemsize / model.dtype.itemsize)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return float(2 * itemsize * text.num_hidden_layers * heads * size)

@@ -37,13 +37,17 @@ from transformers.pytorch_utils import Conv1D
 from grait.config import LoraSection, OptimizerSection
 from grait.errors import ConfigError, NonFiniteError
 from grait.model.common_prefix import shared_length
+from grait.model.compiled import is_compiled
 from grait.model.completions import TokenizedExample
+from grait.model.engine import Road
 from grait.runtime import processes, progress
 from grait.runtime.machine import versions
 from grait.runtime.unfinished import digest_of_weights, open_folder
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.training.examples import NOTHING, WeightedCollator, WeightedExample, digest_of
 from grait.training.gathered import moments, trained_weights
+from grait.training.road import training_road
+from grait.training.targets import linear_targets
 from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
 
 
@@ -67,6 +71,9 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
     """The model with a fresh LoRA adapter (fp32, B = 0), the only trainable part."""
     set_seed(seed)
     targets = config.target_modules
+    if targets == "all-linear":
+        found = linear_targets(model)
+        targets = targets if found.are_all else found.adapted
     try:
         return get_peft_model(
             model,
@@ -80,7 +87,14 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
             ),
         )
     except ValueError as error:
-        raise ConfigError(f"lora.target_modules = {targets!r}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"lora.target_modules = {config.target_modules!r}: {' '.join(str(error).split())}") from error
+
+
+def randomize(model: PeftModel) -> None:
+    """Give a fresh adapter small random weights everywhere: with B = 0 its A would have no gradient."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.02)
 
 
 def n_steps(n_examples: int, config: OptimizerSection) -> int:
@@ -99,6 +113,7 @@ def train(
     advance: Callable[[int], None] | None = None,
     on_epoch: Callable[[EndOfEpoch], None] | None = None,
     resume: Path | None = None,
+    road: Road | None = None,
 ) -> TrainingLog:
     """Train the model's adapter in place on the examples. ``on_epoch`` is told after each epoch, as LESS keeps them.
 
@@ -107,12 +122,13 @@ def train(
     ``resume``: a folder in which a killed call finds what it did; checkpoints are written there now and then. The
     epochs before the checkpoint are not told of again, those after it are. A folder of other examples, settings or
     weights is refused with ArtifactError, which names the difference; the micro-batch may be another, to the rounding.
-    With DeepSpeed no checkpoint is written.
+    With DeepSpeed no checkpoint is written. ``road``: as ``road.training_road`` finds it; None to find it here.
 
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
     sharding = processes.sharding()
-    collator = WeightedCollator(pad_token_id, _beginnings(model, examples), is_whole=sharding != "none")
+    road = road or training_road(model, pad_token_id, is_compiled=is_compiled(model))
+    collator = WeightedCollator(pad_token_id, _beginnings(model, examples, road), is_whole=sharding != "none")
     if sharding == "zero" and resume:
         resume = None
         progress.note("no checkpoints within training: DeepSpeed's are pickled files")
@@ -131,6 +147,7 @@ def train(
                 *([Epochs(on_epoch)] if on_epoch else []),
                 *([Checkpoints(resume, non_finite)] if resume else []),
             ],
+            road=road,
         )
         assert (trainer.is_fsdp_enabled, trainer.is_deepspeed_enabled) == (sharding == "fsdp", sharding == "zero")
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -141,7 +158,7 @@ def train(
     return log
 
 
-def _beginnings(model: PeftModel, examples: Sequence[WeightedExample]) -> dict[str, tuple[int, ...]]:
+def _beginnings(model: PeftModel, examples: Sequence[WeightedExample], road: Road) -> dict[str, tuple[int, ...]]:
     """By form, the tokens with which all its prompts begin, where they are to run once for all.
 
     Of several forms, one with a single example shares with nobody.
@@ -150,13 +167,11 @@ def _beginnings(model: PeftModel, examples: Sequence[WeightedExample]) -> dict[s
         by = SHARDED_BY[processes.sharding()]
         progress.note(f"model sharded by {by}: what all prompts begin with runs for each of them")
         return {}
-    if _has_dropout(model):
-        return {}
     by_form: dict[str, list[TokenizedExample]] = {}
     for row in examples:
         by_form.setdefault(row.form, []).append(row.example)
     found = {
-        form: own[0].prompt_ids[: shared_length(model, own)]
+        form: own[0].prompt_ids[: shared_length(model, own, road)]
         for form, own in by_form.items()
         if len(own) > 1 or len(by_form) == 1
     }
@@ -265,8 +280,3 @@ def _scales_loss(model: PeftModel) -> bool:
     if has_float16 and model.device.type == "cpu":
         progress.note("float16 on a CPU: small gradients become 0; model.dtype: float32 keeps them")
     return has_float16 and model.device.type != "cpu"
-
-
-def _has_dropout(model: nn.Module) -> bool:
-    in_attention = getattr(model.config.get_text_config(decoder=True), "attention_dropout", 0.0)  # type: ignore
-    return bool(in_attention) or any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules())

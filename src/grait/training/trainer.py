@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils import extract_model_from_parallel
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -15,14 +14,13 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback
 
 from grait.errors import ArtifactError, NonFiniteError
-from grait.model import shared_prefix
-from grait.model.common_prefix import cache_of, keys_and_values
-from grait.model.compiled import is_compiled
-from grait.model.completions import completion_losses
+from grait.model.common_prefix import keys_and_values
+from grait.model.engine import Road
 from grait.model.shared_prefix import Prefix
 from grait.runtime import processes
 from grait.training.examples import NOTHING, Examples, Order, WeightedCollator, WeightedExample
 from grait.training.gathered import moments, trained_weights
+from grait.training.road import losses_behind
 
 SHARDED_BY = {"fsdp": "FSDP", "zero": "DeepSpeed ZeRO"}
 
@@ -44,6 +42,7 @@ class WeightedTrainer(Trainer):
         collator: WeightedCollator,
         non_finite: set[str],
         callbacks: list[TrainerCallback],
+        road: Road,
     ) -> None:
         """``non_finite``: gets the ids of examples whose loss is not finite."""
         super().__init__(
@@ -56,8 +55,7 @@ class WeightedTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.non_finite = non_finite
         self.beginnings = collator.beginnings
-        # Compiled layers see the shared tokens as a cache: see model.compiled.
-        self.shares_attention = shared_prefix.supports(model) and not is_compiled(model)
+        self.road = road
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         n_processes, n_examples = self.accelerator.num_processes, len(self.train_dataset)
@@ -149,19 +147,9 @@ class WeightedTrainer(Trainer):
             form, device = batch["form"], batch["input_ids"].device
             if form is not None and form not in found:
                 found[form] = keys_and_values(model, self.beginnings[form], device)
-            losses.append(self.losses_of_batch(model, batch, found.get(form)))
+            beginning = [] if form is None else found[form]
+            losses.append(losses_behind(model, batch, beginning, self.road, in_chunks=processes.sharding() == "none"))
         return torch.cat(losses)
-
-    def losses_of_batch(self, model: nn.Module, batch: dict[str, Any], beginning: Prefix | None) -> Tensor:
-        """l_i of each row, [rows], behind the keys and values of what they begin with."""
-        if beginning is None:
-            return completion_losses(model, batch, in_chunks=processes.sharding() == "none")
-        if not self.shares_attention:
-            return completion_losses(model, batch, cache_of(beginning, len(batch["input_ids"])))
-        n_shared = len(self.beginnings[batch["form"]])
-        own = {**batch, "attention_mask": batch["attention_mask"][:, n_shared:]}
-        with shared_prefix.use(extract_model_from_parallel(model), beginning):
-            return completion_losses(model, own)
 
 
 class Progress(TrainerCallback):

@@ -1,0 +1,149 @@
+"""What ``lora.target_modules: all-linear`` means: the linear layers of the text decoder whose gradients are exact.
+
+Left out are vision and audio towers, routers, and what a forward pass does not run as a linear layer on all tokens:
+experts, which are tensors of three dimensions or are given some tokens only, and layers whose weight is used otherwise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.tuners_utils import _check_lora_target_modules_mamba
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from grait.errors import ModelError
+
+ROWS, TOKENS = 2, 4
+"""Of the text that is tried."""
+
+OTHERS = "not of the text decoder"
+INEXACT, ELSEWHERE = "no gradients of single examples", "PEFT cannot adapt them in this model"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Names of layers. ``left_out``: why, and the last parts of their names."""
+
+    adapted: list[str]
+    left_out: dict[str, list[str]]
+
+    @property
+    def are_all(self) -> bool:
+        """Whether PEFT's all-linear means the same."""
+        return not self.left_out
+
+    def __str__(self) -> str:
+        named = "; ".join(f"{why}: {', '.join(names)}" for why, names in self.left_out.items())
+        return f"all-linear: {', '.join(_last_parts(self.adapted))}" + (f"; left out: {named}" if named else "")
+
+
+def linear_targets(model: PreTrainedModel) -> Targets:
+    """The layers that all-linear adapts. Raises ModelError when there are none."""
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    inside = {id(module) for module in decoder.modules()}
+    of_decoder = next(name for name, module in model.named_modules() if module is decoder)
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+    ran = _that_run(model, linears)
+    adapted: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for name, module in linears.items():
+        if module is head:
+            continue
+        why = _reason(model, name, module, id(module) in inside, ran)
+        if why is None:
+            adapted.append(name)
+        else:
+            left_out.setdefault(why, []).append(_tower(name, of_decoder) if why == OTHERS else name)
+    taken = _taken_for_experts(model, adapted)
+    adapted = [name for name in adapted if name not in taken]
+    left_out |= {ELSEWHERE: [*left_out.get(ELSEWHERE, []), *taken]} if taken else {}
+    experts = [
+        name.rpartition(".")[0]
+        for name, weight in decoder.named_parameters()
+        if weight.dim() == 3 and not isinstance(decoder.get_submodule(name.rpartition(".")[0]), nn.Conv1d)
+    ]
+    if experts:
+        left_out[INEXACT] = [*left_out.get(INEXACT, []), *experts]
+    if not adapted:
+        raise ModelError(
+            f"{type(model).__name__}: no linear layer of it can be adapted; name some (lora.target_modules)"
+        )
+    return Targets(adapted, {why: _last_parts(names) for why, names in left_out.items()})
+
+
+def _reason(model: PreTrainedModel, name: str, module: nn.Module, is_text: bool, ran: set[str] | None) -> str | None:
+    """Why a layer is left out; None for one that is adapted."""
+    last = name.rpartition(".")[2]
+    if not is_text:
+        return OTHERS
+    if _is_router(model, last, module):
+        return "routers"
+    if ran is not None and name not in ran:
+        return INEXACT
+    try:
+        _check_lora_target_modules_mamba(LoraConfig(), model, last)
+    except ValueError:
+        return ELSEWHERE
+    return None
+
+
+def _tower(name: str, of_decoder: str) -> str:
+    """The part of a layer's path that leads away from the decoder: ``vision_tower``."""
+    parts, others = name.split("."), of_decoder.split(".")
+    return next((part for part, other in zip(parts, others, strict=False) if part != other), parts[0])
+
+
+def _taken_for_experts(model: PreTrainedModel, names: list[str]) -> list[str]:
+    """Those that PEFT would take for experts of before transformers 5, and adapt other weights for."""
+    config = LoraConfig(target_modules=names)
+    convert_peft_config_for_transformers(config, model, None)
+    kept = set(config.target_modules or ())
+    return [name for name in names if name not in kept]
+
+
+def _is_router(model: PreTrainedModel, last: str, module: nn.Module) -> bool:
+    """By its name, and by a width of the number of experts, or of 1 for one that is shared."""
+    config = model.config.get_text_config(decoder=True).to_dict()
+    widths = {value for key, value in config.items() if key.endswith("experts") and isinstance(value, int)}
+    is_named_so = last in ("gate", "router") or last.endswith(("_gate", "_router"))
+    return is_named_so and getattr(module, "out_features", None) in {1, *widths}
+
+
+def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str] | None:
+    """Those that a forward pass in training mode runs as layers, on all tokens.
+
+    None where nothing runs, on the meta device.
+    """
+    if model.device.type == "meta":
+        return None
+    ran: dict[str, bool] = {}
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Any], None]:
+        def note(_module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+            if torch.is_grad_enabled():
+                is_whole = isinstance(output, Tensor) and inputs[0].shape[:-1].numel() == ROWS * TOKENS
+                ran[name] = ran.get(name, True) and is_whole
+
+        return note
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in linears.items()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.train()
+        with torch.enable_grad():
+            model(input_ids=torch.arange(ROWS * TOKENS, device=model.device).view(ROWS, TOKENS), use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes:
+            module.training = mode
+    return {name for name, is_whole in ran.items() if is_whole}
+
+
+def _last_parts(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(name.rpartition(".")[2] for name in names))

@@ -1,0 +1,307 @@
+"""Every family of the zoo works on the road that it takes, as plain passes do, or is refused in one line."""
+
+import copy
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import zoo_table
+from peft import peft_model
+from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
+from tiny_folder import tiny_tree, write_half_known
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Gemma3Config, PreTrainedModel
+from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, zoo_model
+
+import grait
+from grait.config import LoraSection, ModelConfig, OptimizerSection
+from grait.errors import GraitError, ModelError
+from grait.influence.batches import gradient_pass
+from grait.influence.road import gradient_road
+from grait.model.adapters import load_adapter
+from grait.model.common_prefix import SHORTEST, window_of
+from grait.model.completions import TokenizedExample
+from grait.model.inference import InferenceEngine
+from grait.model.load import load_model
+from grait.model.roads import inference_road
+from grait.model.sampling import choose, uniforms
+from grait.plan.size import model_size
+from grait.training.examples import WeightedExample
+from grait.training.road import has_noise, training_road
+from grait.training.sft import add_adapter, randomize, train
+from grait.training.targets import linear_targets
+
+REFUSED = {
+    "recurrent_gemma": "keeps its state elsewhere than in its cache",
+    "minimax": "uses cache of its own",
+    "rwkv": "not supported",
+    "xlstm": "not supported",
+}
+"""Families that have no road, and what the line about them says."""
+
+QUICK = ("llama", "gpt2", "gptj", "gpt_oss", "gemma3_text", "gemma4_text", "qwen3_moe", "deepseek_v3", "qwen3_5_text",
+         "lfm2", "falcon_h1", "mamba2", "zamba2", "rwkv")  # fmt: skip
+"""Of each kind of road; the others are slow together."""
+
+ENDS = frozenset({END})
+BEGINNING = tuple(range(30, 30 + SHORTEST + 1))
+
+
+def families(*without: str) -> list[object]:
+    return [
+        pytest.param(family, marks=() if family in QUICK else pytest.mark.slow)
+        for family in FAMILIES
+        if family not in without
+    ]
+
+
+def prompts_of(lengths: Sequence[int], shared: int) -> list[list[int]]:
+    generator = random.Random(0)
+    return [[*range(30, 30 + shared), *(generator.randrange(20, 190) for _ in range(n))] for n in lengths]
+
+
+@torch.no_grad()
+def plain_logprobs(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
+    return model(input_ids=torch.tensor([list(tokens)]), use_cache=False).logits[0].double().log_softmax(-1)
+
+
+def plain_answer(model: PreTrainedModel, prompt: Sequence[int], n: int, draws: Tensor, temperature: float) -> list[int]:
+    """Token by token, each from a pass over everything before it."""
+    answer: list[int] = []
+    for step in range(n):
+        logits = plain_logprobs(model, [*prompt, *answer])[-1]
+        token = int(choose(logits[None, None], draws[step][None, None], temperature))
+        if token in ENDS:
+            break
+        answer.append(token)
+    return answer
+
+
+def assert_answers_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
+    engine = InferenceEngine(model, PAD, 96, road=inference_road(model, PAD))
+    keys = [f"q{row}" for row in range(len(prompts))]
+    sampled = engine.generate(prompts, keys, n=3, temperature=0.7, max_new_tokens=4, end_token_ids=ENDS, seed=3)
+    for prompt, key, own in zip(prompts, keys, sampled, strict=True):
+        noise = torch.from_numpy(uniforms(3, key, (4, 3)))
+        assert own == [plain_answer(model, prompt, 4, noise[:, sample], 0.7) for sample in range(3)]
+    completions = [[60, 61, 62], [60, 61, 63], [64]]
+    for prompt, own in zip(prompts, engine.completion_logprobs(prompts, [completions] * len(prompts)), strict=True):
+        for completion, found in zip(completions, own, strict=True):
+            rows = plain_logprobs(model, [*prompt, *completion[:-1]])[-len(completion) :]
+            expected = [float(row[token]) for row, token in zip(rows, completion, strict=True)]
+            assert found == pytest.approx(expected, abs=5e-5)
+    both = engine.answers_both_ways(prompts, [[60, 61]] * len(prompts), max_new_tokens=4, end_token_ids=ENDS)
+    greedy = [plain_answer(model, prompt, 4, torch.zeros(4), 0) for prompt in prompts]
+    assert [row.answer for row in both] == greedy
+
+
+@pytest.mark.parametrize("family", families(*REFUSED))
+def test_answers_samples_and_probabilities_are_those_of_plain_passes(family: str) -> None:
+    assert_answers_are_plain(zoo_model(family), prompts_of([1, 9, 4, 4], len(BEGINNING)))
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if window_of(zoo_model(name)) == WINDOW][:3])
+def test_prompts_much_longer_than_the_window_are_answered_as_by_plain_passes(family: str) -> None:
+    assert_answers_are_plain(zoo_model(family), prompts_of([50, 44, 47], 13))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", [name for name in FAMILIES if name not in REFUSED and window_of(zoo_model(name)) == WINDOW][3:]
+)
+def test_prompts_of_other_families_much_longer_than_the_window(family: str) -> None:
+    assert_answers_are_plain(zoo_model(family), prompts_of([50, 44, 47], 13))
+
+
+def behind_the_beginning(n_tokens: int) -> list[TokenizedExample]:
+    rows = random_examples(5, prompt=(1, 9), completion=(1, 4))
+    return [replace(row, prompt_ids=(*range(30, 30 + n_tokens), *row.prompt_ids)) for row in rows]
+
+
+@pytest.mark.parametrize("n_tokens", [len(BEGINNING), 3 * WINDOW])
+@pytest.mark.parametrize("family", families("rwkv", "xlstm"))
+def test_gradients_and_a_training_step_are_those_of_single_examples(family: str, n_tokens: int) -> None:
+    model = add_adapter(zoo_model(family), LoraSection(r=2), 0)
+    randomize(model)
+    model.eval()
+    examples = behind_the_beginning(n_tokens)
+    losses, expected = loop_gradients(model, examples)
+    road = gradient_road(model, PAD)
+    with gradient_pass(model, examples, PAD, 64, None, None, road) as run:
+        for batch in run.batches(examples):
+            found = torch.cat([batch.factors[name].gradients() for name in run.linears], dim=1)
+            for row, position in enumerate(batch.positions):
+                assert float(batch.losses[row]) == pytest.approx(losses[position], rel=1e-4)
+                difference = found[row] - expected[position]
+                assert float(difference.norm() / expected[position].norm()) < 2e-4
+    weights = [1.0, 0.5, 2.0, 1.0, 0.25]
+    rows = [WeightedExample(example, weight) for example, weight in zip(examples, weights, strict=True)]
+    total = sum(weight * gradient for weight, gradient in zip(weights, expected, strict=True)) / len(weights)
+    config = OptimizerSection(
+        learning_rate=1e-3, epochs=1, batch_size=8, micro_batch_size=8, scheduler="constant", warmup_ratio=0,
+        max_grad_norm=1e9,
+    )  # fmt: skip
+    for module in model.modules():  # what drops out is another test's
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    log = train(model, rows, config, pad_token_id=PAD, seed=0, road=training_road(model, PAD))
+    moments = torch.cat([value.flatten() for name, value in log.moments.items() if name.endswith("exp_avg")])
+    if not has_dropout_by_itself(family):
+        weighted = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / len(weights)
+        assert log.losses[0] == pytest.approx(weighted, rel=1e-4)
+        assert float((10 * moments - total).norm() / torch.as_tensor(total).norm()) < 1e-3
+
+
+def has_dropout_by_itself(family: str) -> bool:
+    """Whether the config of a family has dropout by itself."""
+    return any(
+        isinstance(value, float) and value > 0 and ("drop" in key or "jitter" in key)
+        for key, value in config_of(family).to_dict().items()
+    )
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_families_without_a_road_are_refused_in_one_line(family: str) -> None:
+    with pytest.raises(ModelError, match=REFUSED[family]) as caught:
+        inference_road(zoo_model(family), PAD)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_dry_run_knows_every_family_or_says_why_not(family: str, tmp_path: object) -> None:
+    config_of(family).save_pretrained(str(tmp_path))
+    try:
+        size = model_size(ModelConfig(name=str(tmp_path), dtype="float32"), LoraSection(r=2))
+    except GraitError as error:
+        assert family == "xlstm" and "\n" not in str(error)
+        return
+    adapted = add_adapter(zoo_model(family), LoraSection(r=2), 0)
+    counted = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+    assert counted <= size.adapter <= 1.5 * counted  # what a pass would leave out is not known without weights
+    assert size.activation_bytes > 0
+
+
+def test_half_precision_finds_the_roads_of_full_precision_or_slower_ones() -> None:
+    """What is wrong is far from what is rounded."""
+    roads = ("shared prefix", "copied prefix", "no sharing")
+    for family in ("llama", "gptj", "mpt", "diffllama", "falcon", "gemma3_text", "gpt_neo", "gpt_oss", "mamba2"):
+        model = zoo_model(family)
+        exact, rounded = (
+            inference_road(copy.deepcopy(model).to(dtype), PAD) for dtype in (torch.float32, torch.bfloat16)
+        )
+        assert roads.index(rounded) >= roads.index(exact), family
+
+
+@pytest.mark.slow
+def test_the_page_lists_the_families_by_the_roads_that_they_take() -> None:
+    page = zoo_table.PAGE.read_text(encoding="utf-8")
+    assert zoo_table.written(page) == page, "python tests/zoo_table.py writes it"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", ["gemma3_text", "gpt_oss", "gemma4_text", "deepseek_v3", "qwen3_moe", "qwen3_5_text", "lfm2", "mamba2"]
+)
+def test_a_run_its_merged_model_and_an_evaluation_of_every_kind(family: str, tmp_path: Path) -> None:
+    """What the merged model answers is what the run's adapter answered."""
+    tokenizer, model = tiny_tokenizer(chat=True), str(tmp_path / "model")
+    config = config_of(family)
+    config.vocab_size, config.pad_token_id, config.max_position_embeddings = len(tokenizer), PAD, 320
+    if hasattr(config, "vocab_size_per_layer_input"):
+        config.vocab_size_per_layer_input = len(tokenizer)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    files = write_half_known(model, tmp_path)
+    tree = tiny_tree(model, files, tmp_path / "run")
+    tree["training"]["methods"] = ["grait"]
+    result = grait.run(tree)
+    merged = grait.merge(tmp_path / "run", tmp_path / "merged")
+    evaluated = {**tree, "model": tree["model"] | {"name": str(merged.folder)}, "out": str(tmp_path / "eval")}
+    rows = grait.evaluate(evaluated, initial=ModelConfig(**tree["model"])).metrics
+    (found,) = (row for row in rows if row.method == "merged")
+    (expected,) = (row for row in result.metrics if row.method == "grait")
+    assert (found.pc, found.pw, found.pr) == (expected.pc, expected.pw, expected.pr)
+    assert {row.method for row in result.metrics} >= {"grait"}
+    tokens = torch.tensor([[5, 6, 7, 8, 9, *range(20, 60)]])
+    tuned = load_adapter(load_model(ModelConfig(name=model, dtype="float32")), tmp_path / "run" / "adapters" / "grait")
+    whole = load_model(ModelConfig(name=str(merged.folder), dtype="float32"))
+    torch.testing.assert_close(
+        whole(input_ids=tokens, use_cache=False).logits, tuned(input_ids=tokens, use_cache=False).logits,
+        rtol=1e-4, atol=1e-4,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The following")
+def test_what_cannot_be_trained_is_said_before_the_first_question(tmp_path: Path) -> None:
+    """Experts, named by hand: their tokens are of any example."""
+    model = str(tmp_path / "model")
+    config = config_of("qwen3_moe")
+    tokenizer = tiny_tokenizer(chat=True)
+    config.vocab_size, config.max_position_embeddings = len(tokenizer), 320
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    tree = tiny_tree(model, write_half_known(model, tmp_path), tmp_path / "run")
+    tree["training"]["methods"] = ["grait"]
+    tree["lora"]["target_modules"] = ["gate_proj", "up_proj", "down_proj"]
+    with pytest.raises(GraitError, match="lora_A") as caught:
+        grait.run(tree)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "knowledge").exists()
+
+
+def test_values_that_peft_loses_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names agree, values do not."""
+    model = add_adapter(zoo_model("llama"), LoraSection(r=2), 0)
+    randomize(model)
+    model.save_pretrained(tmp_path)
+    load_adapter(zoo_model("llama"), tmp_path)
+    monkeypatch.setattr(peft_model, "set_peft_model_state_dict", lose)
+    with pytest.raises(ModelError, match="PEFT does not put the file's values there, such as those of base_model"):
+        load_adapter(zoo_model("llama"), tmp_path)
+
+
+set_all = peft_model.set_peft_model_state_dict
+
+
+def lose(model: Any, weights: dict[str, Tensor], **options: Any) -> Any:
+    first = sorted(weights)[0]
+    return set_all(model, weights | {first: 0 * weights[first]}, **options)
+
+
+def test_adapters_of_a_wrapper_leave_its_vision_tower_alone() -> None:
+    text = {**{key: COMMON[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "head_dim")}, **SLIDING}
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config={**text, "intermediate_size": 48}, vision_config=vision, mm_tokens_per_image=4)
+    targets = linear_targets(AutoModelForImageTextToText.from_config(config))
+    assert all(".language_model." in name for name in targets.adapted)
+    assert targets.left_out == {"not of the text decoder": ["vision_tower"]}
+
+
+@pytest.mark.parametrize(
+    ("family", "left_out"),
+    [
+        ("qwen2_moe", "routers: shared_expert_gate; no gradients of single examples: experts"),
+        ("llama4_text", "routers: router; no gradients of single examples: experts"),
+        ("jamba", "no gradients of single examples: dt_proj, experts"),
+        ("mamba", "no gradients of single examples: dt_proj; PEFT cannot adapt them in this model: out_proj"),
+    ],
+)
+def test_what_all_linear_leaves_out_is_named(family: str, left_out: str) -> None:
+    assert str(linear_targets(zoo_model(family))).endswith(f"; left out: {left_out}")
+
+
+def test_all_linear_is_that_of_peft_where_nothing_is_left_out() -> None:
+    for family in ("llama", "gpt2", "gemma3_text", "lfm2", "falcon"):
+        assert linear_targets(zoo_model(family)).are_all
+
+
+def test_noise_in_training_is_found_without_a_module_for_it() -> None:
+    for family, noisy in (("opt", True), ("biogpt", True), ("llama", False)):
+        model = zoo_model(family)
+        assert not any(isinstance(module, torch.nn.Dropout) for module in model.modules())
+        assert has_noise(model) == noisy
