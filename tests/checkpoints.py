@@ -1,6 +1,7 @@
-"""Tiny checkpoints whose weights are packed: in float8, and as a GGUF file."""
+"""Tiny checkpoints: with vision, and with packed weights, in float8 and as a GGUF file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,78 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import tiny_model, tiny_tokenizer
-from transformers import PreTrainedModel
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+)
+
+TEXT: dict[str, Any] = {
+    "vocab_size": 330,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 320,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": None,
+    "tie_word_embeddings": False,
+}
+VISION: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16}
+SIGLIP = VISION | {"num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+QWEN = VISION | {"depth": 1, "num_heads": 2, "out_hidden_size": 32}
+IMAGES = {"image_token_id": 5, "video_token_id": 6, "vision_start_token_id": 7, "vision_end_token_id": 8}
+
+
+def gemma3() -> PreTrainedModel:
+    layers = {"head_dim": 8, "sliding_window": 300, "layer_types": ["sliding_attention", "full_attention"]}
+    config = Gemma3Config(
+        text_config=TEXT | layers,  # type: ignore[arg-type]
+        vision_config=SIGLIP,  # type: ignore[arg-type]
+        mm_tokens_per_image=4,
+        image_token_index=5,
+        boi_token_index=6,
+        eoi_token_index=7,
+    )
+    return Gemma3ForConditionalGeneration(config)
+
+
+def qwen_vl() -> PreTrainedModel:
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    return Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(text_config=TEXT | {"rope_parameters": rope}, vision_config=QWEN, **IMAGES)
+    )
+
+
+def mistral3() -> PreTrainedModel:
+    config = Mistral3Config(
+        text_config=TEXT | {"head_dim": 8, "model_type": "mistral"},  # type: ignore[arg-type]
+        vision_config=SIGLIP | {"model_type": "pixtral"},  # type: ignore[arg-type]
+        image_token_index=5,
+    )
+    return Mistral3ForConditionalGeneration(config)
+
+
+WRAPPERS: dict[str, Callable[[], PreTrainedModel]] = {
+    "gemma3": gemma3,
+    "qwen_vl": qwen_vl,
+    "mistral3": mistral3,
+}
+
+
+def save_wrapper(name: str, folder: Path) -> None:
+    """A model with vision, its tokenizer, and what reads its images."""
+    torch.manual_seed(0)
+    WRAPPERS[name]().save_pretrained(folder)
+    tiny_tokenizer(chat=True).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "OwnImageProcessor"}))
 
 
 def save_fp8(folder: Path) -> PreTrainedModel:

@@ -29,7 +29,8 @@ def save_with(template: str, folder: Path) -> str:
 def test_it_says_what_a_run_would_do(tmp_path: Path) -> None:
     found = grait.check(tree(save_tiny(tmp_path), prompt={"forms": ["question", "plain"]}))
     assert (found.loaded_as, found.dtype, found.device) == ("LlamaForCausalLM", "float32", "cpu")
-    assert found.works and [trial.part for trial in found.trials] == ["inference", "gradients", "training"]
+    assert found.works and [trial.part for trial in found.trials] == ["roads", "inference", "gradients", "training"]
+    assert "shared prefix" in found.trials[0].found
     assert found.targets["q_proj"] == 2 and sum(found.targets.values()) == 14
     assert set(found.ends) == {"<|end|>", "<|text-end|>"}
     assert found.memory and all(memory.total > 0 for memory in found.memory)

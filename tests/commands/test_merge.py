@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import save_fp8, save_gguf
+from checkpoints import save_fp8, save_gguf, save_wrapper
 from conftest import Call
 from peft import PeftModel
 from safetensors import safe_open
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 import grait
 from grait.commands.finished import finished_adapter, open_run
@@ -57,22 +57,41 @@ def test_a_merged_model_is_the_tuned_one(finished: Path, merged: Path) -> None:
     assert (initial - tuned).abs().max() > 0.1  # the control: the adapter does something
 
 
+def run_on(model: Path, **named: str) -> Path:
+    """A run of seconds on this model."""
+    tree = tiny_tree(str(model), write_half_known(str(model), model.parent, **named), model.parent / "run")
+    tree["model"] |= named
+    tree["training"] |= {"methods": ["cor-rait"], "learning_rate": 0.01}
+    grait.run(tree)
+    return model.parent / "run"
+
+
 @pytest.mark.parametrize("kind", ["fp8", "gguf"])
 def test_weights_that_were_unpacked_are_merged_as_they_are(kind: str, tmp_path: Path) -> None:
     """transformers would pack float8 weights again when it saves them, and not say so in the config."""
     (tmp_path / "model").mkdir()
     {"fp8": save_fp8, "gguf": save_gguf}[kind](tmp_path / "model")
-    named = {"gguf_file": "tiny.gguf"} if kind == "gguf" else {}
-    files = write_half_known(str(tmp_path / "model"), tmp_path, **named)
-    tree = tiny_tree(str(tmp_path / "model"), files, tmp_path / "run")
-    tree["model"] |= named
-    tree["training"] |= {"methods": ["cor-rait"], "learning_rate": 0.01}
-    grait.run(tree)
-    found = merge(tmp_path / "run", tmp_path / "merged").folder
+    run = run_on(tmp_path / "model", **({"gguf_file": "tiny.gguf"} if kind == "gguf" else {}))
+    found = merge(run, tmp_path / "merged").folder
     loaded = AutoModelForCausalLM.from_pretrained(found)
-    assert torch.allclose(logits(loaded), adapted_logits(tmp_path / "run", "cor-rait"), atol=1e-4)
+    assert torch.allclose(logits(loaded), adapted_logits(run, "cor-rait"), atol=1e-4)
     assert {weight.dtype for weight in loaded.state_dict().values()} == {torch.float32}
     assert AutoTokenizer.from_pretrained(found).chat_template
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "qwen_vl", "mistral3"])
+def test_a_model_with_vision_stays_whole(kind: str, tmp_path: Path) -> None:
+    save_wrapper(kind, tmp_path / "model")
+    run = run_on(tmp_path / "model")
+    found = merge(run, tmp_path / "merged").folder
+    loaded, before = (AutoModelForImageTextToText.from_pretrained(path) for path in (found, tmp_path / "model"))
+    assert torch.allclose(logits(loaded), adapted_logits(run, "cor-rait"), atol=1e-4)
+    assert set(loaded.state_dict()) == set(before.state_dict())
+    changed = [name for name, weight in loaded.state_dict().items() if not weight.equal(before.state_dict()[name])]
+    assert changed and not any("vision" in name or "visual" in name for name in changed)
+    names = {path.name for path in found.iterdir()}
+    assert {"preprocessor_config.json", "README.md"} <= names
+    assert "AutoModelForImageTextToText.from_pretrained" in (found / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_lines_of_the_docs_load_the_adapter(finished: Path) -> None:

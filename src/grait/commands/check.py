@@ -10,18 +10,18 @@ from typing import Any, Literal
 import torch
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import PreTrainedModel
 
 from grait.config import Config, OptimizerSection, as_config
+from grait.config.schema import EvaluationConfig
 from grait.errors import GraitError, reason
 from grait.influence import influence
 from grait.model.completions import TokenizedExample
 from grait.model.forms import Form
 from grait.model.inference import InferenceEngine
-from grait.model.load import end_tokens, load_model, load_tokenizer
 from grait.model.prompt_check import PROBES, check_prompts
 from grait.model.prompts import PromptFormat
-from grait.model.roads import inference_road
+from grait.pipeline.data import RunData
+from grait.pipeline.models import Models
 from grait.pipeline.work import SetSize
 from grait.plan.costs import memory_of
 from grait.plan.records import Memory
@@ -89,12 +89,11 @@ def check(config: Config | dict[str, Any] | str | Path) -> Checked:
     ``Checked.trials``.
     """
     config = as_config(config)
-    processes.start(config.model.device)
-    tokenizer = load_tokenizer(config.model)
-    shots = (SHOT,) * min(1, config.prompt.n_shots)
-    prompts = PromptFormat(tokenizer, config.prompt, shots, ends=end_tokens(config.model))
+    without_data = config.model_copy(update={"evaluation": EvaluationConfig()})
+    data = RunData(without_data, has_training=False, given_shots=(SHOT,) * min(1, config.prompt.n_shots))
+    models, prompts = Models(data), data.prompts
     notes = check_prompts(prompts)
-    model = load_model(config.model)
+    model = models.initial
     size = model_size(config.model, config.lora)
     about = {
         "model": config.model.name,
@@ -102,17 +101,19 @@ def check(config: Config | dict[str, Any] | str | Path) -> Checked:
         "parameters": model.num_parameters(),
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
-        "ends": tokenizer.convert_ids_to_tokens(sorted(prompts.end_token_ids(is_chat=True))),
+        "ends": prompts.tokenizer.convert_ids_to_tokens(sorted(prompts.end_token_ids(is_chat=True))),
         "forms": {form.name: _tokens(prompts, form) for form in prompts.forms},
         "memory": memory_of(config, [SetSize.counted("check", "two examples", PROBES)], size),
     }
-    inference = _tried("inference", lambda: _inference(model, prompts))
-    adapted = add_adapter(model, config.lora, config.seed)
-    examples = _examples(prompts)
     trials = [
-        inference,
-        _tried("gradients", lambda: _gradients(adapted, examples, prompts)),
-        _tried("training", lambda: _training(adapted, examples, prompts, config.seed)),
+        _tried("roads", lambda: str(models.roads())),
+        _tried("inference", lambda: _inference(models, prompts)),
+    ]
+    adapted = add_adapter(models.initial, config.lora, config.seed)
+    examples = _examples(prompts)
+    trials += [
+        _tried("gradients", lambda: _gradients(adapted, examples, models.pad_token_id)),
+        _tried("training", lambda: _training(adapted, examples, models.pad_token_id, config.seed)),
     ]
     return Checked(**about, notes=notes, targets=_targets(adapted), trials=trials)
 
@@ -153,11 +154,10 @@ def _tried(part: str, attempt: Callable[[], str]) -> Trial:
     return Trial(part, worked, " ".join(found.split()), round(time.monotonic() - start, 2))
 
 
-def _inference(model: PreTrainedModel, prompts: PromptFormat) -> str:
+def _inference(models: Models, prompts: PromptFormat) -> str:
     """Greedy answers, and how far the refusal's log-probability is from that of one plain forward pass."""
-    pad_token_id = int(prompts.tokenizer.eos_token_id)
-    road = inference_road(model, pad_token_id)
-    engine = InferenceEngine(model, pad_token_id, road=road)
+    model = models.initial
+    engine = InferenceEngine(model, models.pad_token_id, road=models.inference_road)
     shown = [prompts.prompt(question, "refuse") for question in PROBES]
     completions = [prompts.completion(prompt, prompts.config.first_refusal).token_ids for prompt in shown]
     found = engine.answers_both_ways(
@@ -172,16 +172,16 @@ def _inference(model: PreTrainedModel, prompts: PromptFormat) -> str:
     own = logits.log_softmax(-1).gather(-1, sequence[0, len(shown[0].token_ids) :, None]).sum()
     answers = ", ".join(repr(prompts.decode(both.answer)) for both in found)
     apart = abs(float(own) - sum(found[0].completion_logprobs))
-    return f"{road}; answers {answers}; the refusal's log-probability is {apart:.1e} from that of a plain forward pass"
+    return f"answers {answers}; the refusal's log-probability is {apart:.1e} from that of a plain forward pass"
 
 
-def _gradients(adapted: PeftModel, examples: list[TokenizedExample], prompts: PromptFormat) -> str:
-    found = influence(adapted, examples, {"both": examples}, pad_token_id=int(prompts.tokenizer.eos_token_id))
+def _gradients(adapted: PeftModel, examples: list[TokenizedExample], pad_token_id: int) -> str:
+    found = influence(adapted, examples, {"both": examples}, pad_token_id=pad_token_id)
     return "norms " + ", ".join(f"{norm:.3g}" for norm in found.gradient_norms.values())
 
 
-def _training(adapted: PeftModel, examples: list[TokenizedExample], prompts: PromptFormat, seed: int) -> str:
+def _training(adapted: PeftModel, examples: list[TokenizedExample], pad_token_id: int, seed: int) -> str:
     settings = OptimizerSection(epochs=2, batch_size=2 * processes.count(), micro_batch_size=2, warmup_ratio=0)
     rows = [WeightedExample(example, 1.0) for example in examples]
-    log = train(adapted, rows, settings, pad_token_id=int(prompts.tokenizer.eos_token_id), seed=seed)
+    log = train(adapted, rows, settings, pad_token_id=pad_token_id, seed=seed)
     return "losses of two steps " + ", ".join(f"{loss:.3g}" for loss in log.losses)
