@@ -277,6 +277,9 @@ QUICK = [
 ]  # fmt: skip
 
 
+DIALLED = ("dialled_metrics", "dialled_differences", "against_initial")
+
+
 def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     model, files = tiny
     sets = [part for assignment in QUICK for part in ("--set", assignment)]
@@ -294,7 +297,7 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
         # These questions have no groups, probes are off, there is one form, and no calibration questions are named.
-        missing = ("groups", "side_effects", "drift", "forms", "dialled_metrics", "dialled_differences")
+        missing = ("groups", "side_effects", "drift", "forms", *DIALLED)
         is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there

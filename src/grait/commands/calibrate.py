@@ -87,7 +87,7 @@ def _calibrate(
     data: RunData, models: Models, target: Target, method: str, source: DataConfig | None, score: ScoreName
 ) -> Calibration:
     adapter, stages = finished_adapter(data, method), Stages(data.folder)
-    source = source or (data.calibration if data.held_out else default_data(data.config))
+    source = source or (data.held_out and data.calibration) or default_data(data.config)
     calibration = start_calibration(data, models, stages, source, unseen_questions(data, source))
     rows = calibration.answers(data, models, stages, method, adapter)
     dial, metrics = choose_dial(data, calibration, method, rows, target, score)

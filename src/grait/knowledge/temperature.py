@@ -13,7 +13,7 @@ from grait.knowledge.query import sample_answers
 from grait.model.answers import Shown, greedy_answers
 from grait.model.engine import Advance, Engine
 from grait.model.prompts import PromptFormat
-from grait.records import Question, TemperatureTrial
+from grait.records import Outcome, Question, TemperatureTrial
 
 TEMPERATURES = (0.3, 0.5, 0.7, 1.0)
 SAMPLES = 5
@@ -35,7 +35,8 @@ def try_temperatures(
     advance: Advance,
 ) -> list[TemperatureTrial]:
     """The greedy answer, of at most ``answer_tokens``, and ``SAMPLES`` at each temperature, of each question."""
-    outcomes, phrases = {}, prompts.config.all_refusal_phrases
+    phrases = prompts.config.all_refusal_phrases
+    outcomes: dict[str, Outcome] = {}
     for part in prompts.by_shots(questions):
         shown = [Shown(question.id, "query", prompts.query(question)) for question in part]
         answers = greedy_answers(engine, prompts, shown, answer_tokens)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from grait.data.held_out import FEWEST_OF_ALL
 from grait.errors import DataError
+from grait.evaluation.enough import about_answers, about_labels, about_questions, about_test, check_both_sides
 from grait.evaluation.metrics import check_ths_is_defined, outcome_shares
-from grait.knowledge.enough import about_answers, about_labels, about_questions, about_test, check_both_sides
 from grait.methods.catalog import INIT_BASIC
 from grait.methods.selection import with_label
 from grait.pipeline.data import RunData

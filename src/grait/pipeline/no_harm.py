@@ -1,6 +1,6 @@
 """After the dials: does tuning gain anything over a threshold on the initial model, on questions never trained on?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def against_initial(
     return [row for row in found if row.method == with_dial(main)]
 
 
-def cheapest_first(methods: list[str]) -> list[str]:
+def cheapest_first(methods: Sequence[str]) -> list[str]:
     """All but the main method, with their dials: the initial model, those without flow and influence, others."""
     costly = {*needing_flow(methods), *needing_influence(methods)}
     order = sorted((name for name in METHODS if name in methods), key=lambda name: name in costly)

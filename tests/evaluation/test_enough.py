@@ -4,8 +4,7 @@ import pytest
 from states import state
 
 from grait.errors import KnowledgeError
-from grait.evaluation.metrics import Shares
-from grait.knowledge.enough import (
+from grait.evaluation.enough import (
     about_answers,
     about_labels,
     about_questions,
@@ -13,6 +12,7 @@ from grait.knowledge.enough import (
     check_both_sides,
     one_kind,
 )
+from grait.evaluation.metrics import Shares
 from grait.records import Question
 
 KINDS = ["Who wrote", "When did", "What is"]
