@@ -193,7 +193,7 @@ def config_keys(section: type[BaseModel] = Config, prefix: str = "") -> Iterator
     """Every key of the config that is no section, as the reference names it."""
     for name, field in section.model_fields.items():
         is_list = get_origin(field.annotation) is list
-        is_optional = get_origin(field.annotation) in (Union, UnionType)
+        is_optional = get_origin(field.annotation) in (UnionType, Union)
         inner = get_args(field.annotation)[0] if is_list or is_optional else field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from config_keys(inner, f"{prefix}{name}{'[]' if is_list else ''}.")

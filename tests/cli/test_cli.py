@@ -285,6 +285,9 @@ QUICK = [
 ]  # fmt: skip
 
 
+DIALLED = ("dialled_metrics", "dialled_differences", "against_initial")
+
+
 def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
     model, files = tiny
     sets = [part for assignment in QUICK for part in ("--set", assignment)]
@@ -302,8 +305,7 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
         # These questions have no groups, probes are off, and no calibration questions are named.
-        missing = ("groups", "side_effects", "conversations", "drift", "dialled_forms")
-        missing += ("dialled_metrics", "dialled_differences", "against_initial", "unanswerable")
+        missing = ("groups", "side_effects", "conversations", "drift", "dialled_forms", "unanswerable", *DIALLED)
         is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there
@@ -312,7 +314,7 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     # Markup in a question is text, and the second time everything is there.
     code, again, err = command(*arguments, *sets)
     assert (code, again) == (0, out)
-    assert err.count("finished before, reused") == 16
+    assert err.count("finished before, reused") == 20
     # The tiny model has no chat template: the forms in plain text, and replay.
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert [form["name"] for form in config["prompt"]["forms"]] == ["examples", "plain"]

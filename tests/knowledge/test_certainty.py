@@ -116,7 +116,7 @@ def sampled(answers: dict[str, list[str]], embed: Embedder | None) -> dict[str, 
     prompts = PromptFormat(tiny_tokenizer(), PromptConfig())
     questions = [Question(name, "What is the capital of Italy?", ("Rome",)) for name in answers]
     engine = cast(InferenceEngine, Scripted(prompts, answers))
-    config = KnowledgeConfig(temperature=1.0, certainty="embedding" if embed else "agreement")
+    config = KnowledgeConfig(temperature=1, certainty="embedding" if embed else "agreement")
     states = sample_answers(engine, prompts, questions, config, seed=0, advance=lambda _: None, embed=embed)
     return {name: state.certainty for name, state in states.items()}
 

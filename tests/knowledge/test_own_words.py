@@ -29,7 +29,7 @@ class Says:
 
 def said(samples: Sequence[str], seed: int = 0, longest: int = 60) -> OwnWords:
     prompts = PromptFormat(tiny_tokenizer(chat=True), PromptConfig(forms=["question"]))
-    config = KnowledgeConfig(temperature=1.0, own_samples=len(samples), own_max_new_tokens=longest)
+    config = KnowledgeConfig(temperature=1, own_samples=len(samples), own_max_new_tokens=longest)
     engine: Any = Says(prompts.tokenizer, samples)
     (found,) = in_own_words(engine, prompts, [QUESTION], prompts.forms[0], config, seed=seed, advance=silent)
     return found

@@ -164,7 +164,7 @@ def test_letter_mass_is_a_probability_and_likelihood_has_none() -> None:
 
 @pytest.mark.parametrize("scoring", ["letter", "likelihood"])
 def test_knowledge_states_do_not_depend_on_the_order_of_the_questions(scoring: str) -> None:
-    config = KnowledgeConfig(scoring=cast(Any, scoring))
+    config = KnowledgeConfig(temperature=1, scoring=cast(Any, scoring))
     found = query(engine(), prompt_format(), QUESTIONS, config, seed=0, advance=silent)
     backwards = query(engine(), prompt_format(), QUESTIONS[::-1], config, seed=0, advance=silent)
     assert [row.id for row in found] == ["q0", "q1", "q2"]
@@ -206,7 +206,7 @@ class CountingEngine(InferenceEngine):
 @pytest.mark.parametrize("scoring", ["letter", "likelihood", "sampling"])
 def test_each_subject_is_asked_at_once_and_as_if_alone(scoring: str) -> None:
     """Questions with other shots have hardly a token in common: together, all shots ran again for each question."""
-    config = KnowledgeConfig(temperature=1.0, scoring=cast(Any, scoring), n_samples=3, max_new_tokens=4)
+    config = KnowledgeConfig(temperature=1, scoring=cast(Any, scoring), n_samples=3, max_new_tokens=4)
     form = "letter" if scoring == "letter" else "text"
     prompts = prompt_format(topic_shots=SUBJECT_SHOTS, answer_form=form)
     model = tiny_model(vocab_size=320, max_position_embeddings=1024)
@@ -282,7 +282,7 @@ def sampled_states(answers: dict[str, list[str]]) -> dict[str, KnowledgeState]:
     prompts = prompt_format()
     questions = [Question(name, "What is the capital of Italy?", ("Rome", "Roma")) for name in answers]
     scripted = cast(InferenceEngine, Scripted(prompts, answers))
-    config = KnowledgeConfig(temperature=1.0, n_samples=4)
+    config = KnowledgeConfig(temperature=1, n_samples=4)
     return sample_answers(scripted, prompts, questions, config, seed=0, advance=silent)
 
 
@@ -313,7 +313,7 @@ def test_samples_are_judged_as_in_the_evaluation() -> None:
         "options": ["rose", "B", "sky or rose", "C"],
     }
     scripted = cast(InferenceEngine, Scripted(prompts, answers))
-    config = KnowledgeConfig(temperature=1.0, scoring="sampling", n_samples=4)
+    config = KnowledgeConfig(temperature=1, scoring="sampling", n_samples=4)
     found = sample_answers(scripted, prompts, asked, config, seed=0, advance=silent)
     assert {name: row.correctness for name, row in found.items()} == {"text": 0.5, "options": 0.5}
     assert found["text"].certainty == pytest.approx(1 / 3)
@@ -328,7 +328,7 @@ def test_samples_refuse_in_the_words_of_the_config() -> None:
             InferenceEngine, Scripted(prompts, {"q": ["Rome", "Je ne sais pas.", "Je ne sais pas.", "Rome"]})
         )
         states = sample_answers(
-            scripted, prompts, asked, KnowledgeConfig(temperature=1.0, n_samples=4), seed=0, advance=silent
+            scripted, prompts, asked, KnowledgeConfig(temperature=1, n_samples=4), seed=0, advance=silent
         )
         found[len(phrases)] = states["q"].certainty
     assert found == {0: 0.5, 1: 1.0}
@@ -353,7 +353,7 @@ def test_certainty_of_samples_is_the_share_of_the_most_frequent_answer_among_tho
 
 def test_sampling_with_a_model_is_seeded_and_joined_by_id() -> None:
     questions = [Question(f"q{index}", f"Who wrote {index}?", ("Paris",)) for index in range(4)]
-    config = KnowledgeConfig(temperature=1.0, n_samples=5, max_new_tokens=6)
+    config = KnowledgeConfig(temperature=1, n_samples=5, max_new_tokens=6)
     prompts = prompt_format(chat=True)
     found = query(engine(), prompts, questions, config, seed=0, advance=silent)
     assert found == query(engine(), prompts, questions[::-1], config, seed=0, advance=silent)[::-1]

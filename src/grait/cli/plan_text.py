@@ -62,10 +62,7 @@ def compute_table(plan: Any) -> Table:
     model, size = plan.config.model, plan.size
     table = Table(
         title="Compute: an estimate, see docs/configs.md",
-        caption="Time from best to worst, not tried: "
-        + "; ".join(
-            f"{d.name} {' to '.join(f'{d.peak * u / 1e12:.3g}' for u in d.utilisation)} TFLOP/s" for d in DEVICES
-        ),
+        caption=f"Time from best to worst, not tried: {'; '.join(map(_assumed, DEVICES))}",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -113,6 +110,10 @@ def memory_rows(found: Iterable[Any]) -> list[str]:
 
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2f}" if size < 1e10 else f"{size / 1e9:.1f}"
+
+
+def _assumed(device: Any) -> str:
+    return f"{device.name} {' to '.join(f'{device.peak * share / 1e12:.3g}' for share in device.utilisation)} TFLOP/s"
 
 
 def _span(best: float, worst: float) -> str:

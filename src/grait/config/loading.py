@@ -62,8 +62,7 @@ def check_given(config: Config, source: str = "config") -> Config:
 
 def _is_other_word(detail: Any) -> bool:
     """Whether it says that a number or section, wrong for another reason, might have been a word such as auto."""
-    loc = detail["loc"]
-    return bool(loc) and str(loc[-1]).startswith("literal[") and not isinstance(detail["input"], str)
+    return any(str(part).startswith("literal[") for part in detail["loc"]) and not isinstance(detail["input"], str)
 
 
 def _explain(detail: Any) -> str:

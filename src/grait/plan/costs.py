@@ -38,9 +38,7 @@ class Device:
 DEVICES = (
     Device("A100 80GB", 312e12, 2.0e12, (0.4, 0.2), (3e-4, 1e-3)),  # dense bf16
     Device("H100 SXM", 989e12, 3.35e12, (0.4, 0.2), (2e-4, 1e-3)),  # dense bf16
-    Device(
-        "one CPU core", 192e9, 10e9, (1.6, 0.2), (1e-4, 1e-3)
-    ),  # AVX-512 fp32 at 3 GHz; bf16 with AMX: the demo has 1.6
+    Device("one CPU core", 192e9, 10e9, (1.6, 0.2), (1e-4, 1e-3)),  # AVX-512 fp32 at 3 GHz; bf16 may have 1.6
 )
 """``launch`` on GPUs: layers of transformers, kernel by kernel, from Python; not measured by this project."""
 
