@@ -315,9 +315,9 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
     code, again, err = command(*arguments, *sets)
     assert (code, again) == (0, out)
     assert err.count("finished before, reused") == 20
-    # The tiny model has no chat template: the forms in plain text, and replay.
+    # The tiny model has a chat template: all four forms, and replay.
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert [form["name"] for form in config["prompt"]["forms"]] == ["examples", "plain"]
+    assert [form["name"] for form in config["prompt"]["forms"]] == ["question", "examples", "instruction", "plain"]
     assert (tmp_path / "run" / "replay" / "rows.parquet").exists() and config["replay"]["path"] == "builtin"
 
 

@@ -316,9 +316,7 @@ def test_the_dry_run_counts_texts_and_unanswerable_questions(tiny: tuple[str, Fi
     assert counts[1]["training van-tuning"] == counts[0]["training van-tuning"]
 
 
-def test_a_test_question_among_the_unanswerable_ones_stops_the_run(
-    tiny: tuple[str, Files], tmp_path: Path, no_model: None
-) -> None:
+def test_a_test_question_among_the_unanswerable_ones_stops_the_run(tiny: tuple[str, Files], tmp_path: Path) -> None:
     question = load_unanswerable(1, 0)[0].question
     test = tmp_path / "test.jsonl"
     test.write_text(json.dumps({"question": question, "answers": [], "answerable": False}) + "\n", encoding="utf-8")

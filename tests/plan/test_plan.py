@@ -380,8 +380,9 @@ def test_no_step_of_a_small_model_is_faster_than_its_launches(device: Device) ->
 
 
 def test_the_demo_lies_within_what_is_said_for_a_core() -> None:
-    """It takes about 12 minutes on two cores (README)."""
-    demo = load_config(str(resources.files("grait") / "configs" / "demo.yaml"))
+    """With these settings it took 39 minutes on one core (docs/quickstart.md)."""
+    more = ["evaluation.form_questions=300", "evaluation.max_probes=120"]
+    demo = load_config(str(resources.files("grait") / "configs" / "demo.yaml"), more)
     try:
         plan = dry_run(demo)
     except ModelError:
@@ -389,7 +390,7 @@ def test_the_demo_lies_within_what_is_said_for_a_core() -> None:
     if plan.size is None:
         pytest.skip("the default model is not here")
     each = [seconds(row.work, plan.size, demo.model, DEVICES[2]) for row in plan.stages]
-    assert sum(best for best, _ in each) < 1.3 * 2 * 12 * 60 < sum(worst for _, worst in each)
+    assert sum(best for best, _ in each) < 1.3 * 39 * 60 < 1.3 * sum(worst for _, worst in each)
 
 
 def test_every_part_of_the_memory_is_positive_and_grows_with_what_it_depends_on(
