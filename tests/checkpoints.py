@@ -78,7 +78,7 @@ WRAPPERS: dict[str, Callable[[], PreTrainedModel]] = {
 
 def save_wrapper(name: str, folder: Path) -> None:
     """A model with vision, its tokenizer, and what reads its images."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # with 0 Gemma 3 says nothing that is seen, which no reference may be
     WRAPPERS[name]().save_pretrained(folder)
     tiny_tokenizer(chat=True).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "OwnImageProcessor"}))
