@@ -100,8 +100,8 @@ def main(
     note = (
         f"SmolLM2-135M, {str(model.dtype).removeprefix('torch.')}, {setting.title}: {len(lengths)} questions in "
         f"prompts of {statistics.mean(lengths):.0f} tokens on average, {setting.config.n_samples} samples of at most "
-        f"{setting.config.max_new_tokens} tokens at temperature {setting.config.found_temperature:g}, judging included; "
-        f"median of {turns} turns. `generate` in batches of {batch_size} by length, left-padded (a trial on "
+        f"{setting.config.max_new_tokens} tokens at temperature {setting.config.found_temperature:g}, judging "
+        f"included; median of {turns} turns. `generate` in batches of {batch_size} by length, left-padded (a trial on "
         f"{len(setting.questions[: setting.n_trial])} questions took, by batch size, "
         f"{', '.join(f'{size}: {value:.1f} s' for size, value in trial.items())}); its greedy answers are ours "
         f"for {n_same} of {len(lengths)} questions. Differences: means over the questions, with their 95% intervals."
