@@ -100,8 +100,8 @@ def main(
     note = (
         f"SmolLM2-135M, {str(model.dtype).removeprefix('torch.')}, {setting.title}: {len(lengths)} questions in "
         f"prompts of {statistics.mean(lengths):.0f} tokens on average, {setting.config.n_samples} samples of at most "
-        f"{setting.config.max_new_tokens} tokens at temperature {setting.config.temperature:g}, judging included; "
-        f"median of {turns} turns. `generate` in batches of {batch_size} by length, left-padded (a trial on "
+        f"{setting.config.max_new_tokens} tokens at temperature {setting.config.found_temperature:g}, judging "
+        f"included; median of {turns} turns. `generate` in batches of {batch_size} by length, left-padded (a trial on "
         f"{len(setting.questions[: setting.n_trial])} questions took, by batch size, "
         f"{', '.join(f'{size}: {value:.1f} s' for size, value in trial.items())}); its greedy answers are ours "
         f"for {n_same} of {len(lengths)} questions. Differences: means over the questions, with their 95% intervals."
@@ -128,7 +128,7 @@ def options(n: int, folder: Path | None) -> Setting:
     """Multiple choice by letter: MMLU, as many questions of each subject, or WorldFacts with options."""
     n_shots = 5
     tokenizer, prompt = load_tokenizer(ModelConfig()), PromptConfig()
-    config = KnowledgeConfig(max_new_tokens=4)
+    config = KnowledgeConfig(temperature=1, max_new_tokens=4)
     if folder is None:
         pool = worldfacts.load("train", "mcqa")[: n_shots + n]
         prompts = PromptFormat(tokenizer, prompt, tuple(pool[:n_shots]), answer_form="letter")
@@ -170,7 +170,7 @@ def generate(
     queries = {question.id: setting.prompts.query(question) for question in questions}
     ends = setting.prompts.end_token_ids(is_chat=False)
     n = 1 if is_greedy else config.n_samples
-    how = {} if is_greedy else {"temperature": config.temperature, "top_k": 0, "top_p": 1.0}
+    how = {} if is_greedy else {"temperature": config.found_temperature, "top_k": 0, "top_p": 1.0}
     ordered = sorted(queries, key=lambda name: len(queries[name].token_ids))
     answers = {}
     for start in range(0, len(ordered), batch_size):

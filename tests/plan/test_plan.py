@@ -578,6 +578,16 @@ def test_a_folder_with_the_models_config_gives_the_costs(command: Call, tmp_path
     assert "all whose number is known" in out
 
 
+@pytest.mark.parametrize(("n", "tried"), [(12, 12), (40, 20), (300, 75), (5000, 100)])
+def test_the_temperature_is_looked_for_on_a_few_questions_and_only_where_none_is_given(n: int, tried: int) -> None:
+    found = stage(make_plan(parse_config({"seed": 0}), sets_of(n), size_of()), "temperature")
+    assert (found.examples.n, found.samples) == (tried, Count(tried * 21))
+    given = make_plan(parse_config({"knowledge": {"temperature": 1}}), sets_of(n), size_of())
+    assert "temperature" not in {row.name for row in given.stages}
+    options = [replace(size, has_options=True) for size in sets_of(n)]
+    assert "temperature" not in {row.name for row in make_plan(parse_config({"seed": 0}), options, size_of()).stages}
+
+
 def test_side_effects_are_asked_of_all_systems_but_init_basic() -> None:
     """In a config of one's own they are on."""
     config = parse_config({"training": {"methods": ["cor-rait", "grait"]}, "evaluation": {"max_probes": 10}})

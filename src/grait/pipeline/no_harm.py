@@ -24,14 +24,15 @@ def against_initial(
     data: RunData, stages: Stages, predictions: Answered, same: Mapping[str, str]
 ) -> list[DifferenceRecord]:
     """THS of the main method with its dial less that of each other system with its own: the calibration questions, then
-    the test sets. Nothing where it has no dial, or one that was set on other questions.
+    the test sets. Nothing where it has no dial, or one that was set on other questions or for another aim.
 
     Every threshold was chosen on the calibration questions in the same way, the initial model's, too, so none is
     favoured there. ``same``: of each method, the one whose adapter it has.
     """
     main, source = main_method(data.config.training.methods), data.calibration
     dials = stored_dials(data, same, data.prompts.forms[0])
-    set_here = {method: dial for method, dial in dials.items() if dial.data == source}
+    set_so = (source, HIGHEST_THS.metric)
+    set_here = {method: dial for method, dial in dials.items() if (dial.data, dial.target) == set_so}
     if source is None or main not in set_here:
         return []
     folder = data.folder / "calibration" / source.title
