@@ -106,8 +106,8 @@ def test_own_words_are_taught_where_they_were_right(made: Made, tmp_path: Path) 
         (refusal,) = (lesson for lesson in taught if lesson.row.target == "refusal")
         n = len(answers[known].completion.token_ids) / len(refusal.completion.token_ids)
         assert answers[known].weight == pytest.approx(1.0 * n)
-        # Of the known answers 1 + 1 of 1 + 1 + 1 is left, so the refusal weighs as much less.
-        assert refusal.weight == pytest.approx(2.0 * 2.0 / 3.0)
+        # Answers of weight 1 + 1 of 1 + 0.5 + 1 + 1 are left, so the refusal weighs as much less.
+        assert refusal.weight == pytest.approx(2.0 * 2.0 / 3.5)
     examples = weighted_examples(data, selected, own)
     assert [example.form for example in examples] == [lesson.form.name for lesson in found]
     assert [row.sample_weight for row in rait_examples(data, selected, own)] == [row.sample_weight for row in examples]

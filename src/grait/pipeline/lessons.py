@@ -74,17 +74,16 @@ def _taught_in(form: Form, selected: Sequence[Selected], own: OwnAnswers) -> lis
 
     All of them where references are taught, or where the method teaches no refusal. Else, in the model's own words,
     answers are those that it got right by itself: a reference would teach another manner, and a wrong answer of its own
-    what it does not know. The refusals then weigh less by what the known answers lost, so that the balance stays.
+    what it does not know. The refusals then weigh less by what the answers lost, so that the method's balance stays.
     """
     words = own.get(form.own_words, {}) if form.own_words else {}
     answers = [row for row in selected if row.target != "refusal"]
     if not words or len(answers) == len(selected):
         return list(selected)
-    known = [row for row in answers if row.label == "ik" or row.id not in words]
-    kept = [row for row in known if row.id not in words or words[row.id].right is not None]
+    kept = [row for row in answers if row.id not in words or (row.label == "ik" and words[row.id].right is not None)]
     if not kept:
         return list(selected)
-    scale = sum(row.sample_weight for row in kept) / sum(row.sample_weight for row in known)
+    scale = sum(row.sample_weight for row in kept) / sum(row.sample_weight for row in answers)
     refusals = [row for row in selected if row.target == "refusal"]
     return kept + [dataclasses.replace(row, sample_weight=row.sample_weight * scale) for row in refusals]
 
