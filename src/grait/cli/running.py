@@ -72,7 +72,7 @@ def run(
 
 
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, in about 8 minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions and steps, two forms.")] = False,
     overrides: Set = None,
     out: Out = None,
 ) -> None:
