@@ -109,6 +109,7 @@ from pathlib import Path
 socket.gethostname = lambda: "pod-a"
 from grait.runtime import lock
 lock.HEARTBEAT = 0.05
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored in whatever nohup has started
 if sys.argv[2] == "ignores":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with lock.locked(Path(sys.argv[1])):
