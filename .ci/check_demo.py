@@ -30,10 +30,10 @@ missing = {(method, form) for method in METHODS - {"init-basic"} for form in FOR
 assert not missing, f"rows missing from side_effects.json: {sorted(missing)}"
 for row, record in asked.items():
     for name, share in record.items():
-        is_of_chat = name.startswith("after_")
+        is_of_chat = name.removeprefix("n_").startswith("after_")  # conversations are in bare chat alone
         if name.endswith(("_refused", "_right", "_corrected", "_rate")) and not (is_of_chat and row[1] != "question"):
             assert 0 <= share <= 1, (row, name)
-        elif name.startswith("n_"):
+        elif name.startswith("n_") and not (is_of_chat and row[1] != "question"):
             assert share > 0, (row, name)
 drift = {record["method"]: record for record in json.loads((folder / "drift.json").read_text(encoding="utf-8"))}
 assert drift.keys() == METHODS - {"init-basic"}, f"drift.json has {sorted(drift)}"
