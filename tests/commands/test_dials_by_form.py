@@ -127,7 +127,7 @@ def test_every_form_has_a_dial_of_its_own(ran: Ran) -> None:
         assert dial.n_known == sum(row.outcome == "correct" for row in initial)
     assert ran.dials.of("question").refusal_token_ids != ran.dials.of().refusal_token_ids
     assert [ran.dials.of(form).score for form in ("examples", "plain")] == ["answer", "answer"]
-    assert ran.dials.of("question").score in ("answer", "answer-mean")
+    assert ran.dials.of("question").score == "combined"
 
 
 def test_the_gate_is_set_on_ordinary_prompts_that_were_not_replayed(ran: Ran) -> None:

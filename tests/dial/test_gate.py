@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grait.chat.reply import dialled
-from grait.dial.choice import Target, best_score, choose
+from grait.dial.choice import Target, choose
 from grait.dial.curve import dial_curve
 from grait.dial.threshold import (
     PASSING,
@@ -28,7 +28,7 @@ from grait.evaluation.metrics import outcome_shares, over_refusal_rate, truthful
 from grait.records import Outcome, Prediction
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
-SCORES: tuple[ScoreName, ...] = ("answer", "answer-mean", "text", "first-token")
+SCORES: tuple[ScoreName, ...] = ("answer", "answer-mean", "combined", "text", "first-token")
 PROBABILITIES = st.sampled_from([1e-9, 0.01, 0.1, 0.3, 0.5, 0.9, 1 - 1e-9])
 
 
@@ -107,7 +107,7 @@ def test_what_is_left_alone_is_shown_as_the_model_s_own_answer() -> None:
 
 def test_the_gate_s_signal_is_what_the_score_sees() -> None:
     row = row_of("q", 0.2, 0.5, "wrong", "wrong", p_first=0.7)
-    assert [signal(row, score) for score in SCORES] == pytest.approx([0.2, 0.2, 0.2, 0.7])
+    assert [signal(row, score) for score in SCORES] == pytest.approx([0.2, 0.2, 0.2, 0.2, 0.7])
 
 
 # -- what sets it --------------------------------------------------------------------------------------------------
@@ -165,26 +165,26 @@ def test_answers_that_were_stored_without_their_length_are_one_line() -> None:
     with pytest.raises(DialError, match="stored by an earlier version"):
         refusal_score(row, "answer-mean")
     with pytest.raises(DialError, match="stored by an earlier version"):
+        refusal_score(row, "combined")
+    with pytest.raises(DialError, match="stored by an earlier version"):
         passes(row, "first-token", 0.5)
 
 
-def test_the_score_is_chosen_that_tells_known_from_unknown() -> None:
-    """Right answers are long and sure of each token, wrong ones short and unsure, or the other way round."""
-    generator = np.random.default_rng(0)
-    rows = []
-    for i in range(200):
-        is_right = i % 2 == 0
-        q, n = (0.9, 20) if is_right else (0.6, 2)
-        noisy = math.log(q) * (0.8 + 0.4 * generator.random())
-        own = row_of(f"q{i}", 0.5, 0.5, "wrong", "correct" if is_right else "wrong", n)
-        rows.append(replace(own, suppressed_logprob=n * noisy))
-    initial: dict[str, Outcome] = {row.id: row.suppressed_outcome for row in rows}
-    assert best_score(rows, initial, ("answer", "answer-mean")) == "answer-mean"
-    of_whole = [replace(row, suppressed_logprob=-0.1 if initial[row.id] == "correct" else -1.0) for row in rows]
-    lengths = [replace(row, n_suppressed_tokens=1 if initial[row.id] == "correct" else 10) for row in of_whole]
-    assert best_score(lengths, initial, ("answer", "answer-mean")) == "answer"
-    same = [replace(row, n_suppressed_tokens=1) for row in rows]
-    assert best_score(same, initial, ("answer", "answer-mean")) == "answer"  # of equal ones the first
+@given(st.floats(0.001, 0.999), st.integers(1, 50), st.floats(-20, 20), st.floats(-20, 20))
+def test_the_combined_score_adds_log_odds(q: float, n: int, odds: float, others: float) -> None:
+    """Of a wrong token, and half of those of the refusal: worked out by hand, and rising with either."""
+    row = replace(row_of("q", 0.5, 0.5, "wrong", "wrong", n), suppressed_logprob=n * math.log(q))
+    score = refusal_score(replace(row, first_token_log_odds=odds), "combined")
+    assert math.log(score / (1 - score)) == pytest.approx(math.log((1 - q) / q) + odds / 2, abs=1e-4)
+    assert refusal_score(replace(row, first_token_log_odds=0.0), "combined") == pytest.approx(1 - q)
+    low, high = sorted((odds, others))
+    low, high = (refusal_score(replace(row, first_token_log_odds=value), "combined") for value in (low, high))
+    assert low <= high
+
+
+def test_the_combined_score_of_an_answer_that_is_certain_refuses_least() -> None:
+    row = replace(row_of("q", 0.5, 0.5, "wrong", "wrong", 3), suppressed_logprob=0.0, first_token_log_odds=9.0)
+    assert 0 < refusal_score(row, "combined") < 1e-300
 
 
 # -- the choice ----------------------------------------------------------------------------------------------------
@@ -221,19 +221,6 @@ def test_a_promise_is_about_the_gated_dial(
     else:
         assert choice.hits == sum(outcomes[id_] == "refused" for id_ in known)
     assert choice.upper_bound is not None and choice.upper_bound <= limit + 1e-9
-
-
-@settings(deadline=None)
-@given(calibration_sets(), st.sampled_from(["over_refusal", "wrong"]), st.floats(0.2, 0.9))
-def test_of_two_scores_each_may_err_half_as_often(case: Any, metric: Any, limit: float) -> None:
-    rows, initial = case
-    found = []
-    for target, n_scores in ((Target(metric, limit, 0.5), 2), (Target(metric, limit, 0.75), 1)):
-        try:
-            found.append(choose(rows, initial, "answer", target, None, n_scores))
-        except DialError:
-            found.append(None)
-    assert found[0] == found[1]
 
 
 def test_a_gate_that_lets_nothing_pass_leaves_all_as_it_was() -> None:

@@ -307,7 +307,7 @@ def test_a_file_of_before_forms_is_the_main_form_s(tmp_path: Path) -> None:
         RefusalDial.from_pretrained(tmp_path, form="question")
 
 
-@pytest.mark.parametrize("score", ["text", "answer", "answer-mean"])
+@pytest.mark.parametrize("score", ["text", "answer", "answer-mean", "combined"])
 def test_a_score_of_whole_answers_is_no_logits_processor(tmp_path: Path, score: ScoreName) -> None:
     dial = RefusalDial.from_pretrained(stored(tmp_path, score=score))
     message = re.escape("use dial.generate, or calibrate with --score first-token")
@@ -320,18 +320,22 @@ def test_a_score_of_whole_answers_is_no_logits_processor(tmp_path: Path, score: 
 def test_a_server_s_answer_is_judged_by_its_log_probabilities(tmp_path: Path) -> None:
     dial = RefusalDial.from_pretrained(stored(tmp_path, score="answer"))  # refused below a probability of 0.75
     assert [dial.refuses([math.log(q)]) for q in (0.74, 0.76)] == [True, False]
-    assert dial.refuses([-1000.0]) and not dial.refuses([0.0, 0.0]) and not dial.leaves_alone(-1000.0)
+    assert dial.refuses([-1000.0]) and not dial.refuses([0.0, 0.0]) and not dial.leaves_alone([-1000.0])
     q = [math.log(0.8), math.log(0.9)]
     assert dial.refuses(q) and not RefusalDial((4, 5), 0.25, "answer-mean").refuses(q)
     assert not RefusalDial((4, 5), 0.25, "answer-mean").refuses(q * 50)
     of_text = RefusalDial((4, 5), 0.5, "text")
-    assert of_text.refuses([-2.0], -1.9) and not of_text.refuses([-2.0], -2.1)
+    assert of_text.refuses([-2.0], [-1.5, -0.4]) and not of_text.refuses([-2.0], [-1.5, -0.6])
+    combined = RefusalDial((4, 5), 0.5, "combined")  # log-odds of 0.5 are 0, half of 2 is 1, of 0.25 wrong -1.1
+    three = [math.log(0.75)] * 3
+    assert not combined.refuses(three, [three[0] + 2.0, -9.0]) and combined.refuses(three, [three[0] + 2.4, -9.0])
 
 
 def test_a_server_s_answer_is_left_alone_where_the_gate_is_shut() -> None:
     dial = RefusalDial((4, 5), 0.0, "answer", gate=0.1)
     for p, is_shut in ((0.09, True), (0.11, False)):
-        assert dial.leaves_alone(math.log(p)) is is_shut and dial.refuses([-9.0], math.log(p)) is not is_shut
+        refusal = [math.log(p) / 2] * 2
+        assert dial.leaves_alone(refusal) is is_shut and dial.refuses([-9.0], refusal) is not is_shut
 
 
 @pytest.mark.parametrize(
@@ -340,8 +344,9 @@ def test_a_server_s_answer_is_left_alone_where_the_gate_is_shut() -> None:
         (RefusalDial((4, 5), 0.5), [-1.0], "calibrate with --score answer"),
         (RefusalDial((4, 5), 0.5, "answer"), -1.0, "log-probability of every token of the answer"),
         (RefusalDial((4, 5), 0.5, "answer"), [], "log-probability of every token of the answer"),
-        (RefusalDial((4, 5), 0.5, "text"), [-1.0], "the score 'text': give refusal_logprob, too"),
-        (RefusalDial((4, 5), 0.5, "answer", gate=0.1), [-1.0], "a gate: give refusal_logprob, too"),
+        (RefusalDial((4, 5), 0.5, "text"), [-1.0], "the score 'text': give refusal_logprobs, too"),
+        (RefusalDial((4, 5), 0.5, "combined"), [-1.0], "the score 'combined': give refusal_logprobs, too"),
+        (RefusalDial((4, 5), 0.5, "answer", gate=0.1), [-1.0], "a gate: give refusal_logprobs, too"),
     ],
 )
 def test_what_a_server_has_to_give_is_said(dial: RefusalDial, logprobs: Any, message: str) -> None:

@@ -36,8 +36,8 @@ def calibrate(
     score: Annotated[
         str | None,
         typer.Option(
-            help="Of the whole answer: answer, answer-mean (by token), or text (refusal against answer); first-token: "
-            "for a logits processor. Default: answer, or in chat forms of prompt.forms the better of the first two."
+            help="Of the whole answer: answer, answer-mean (by token), combined (with the refusal's odds), or text (refusal "
+            "against answer); first-token: for a logits processor. Default: answer, in chat forms combined."
         ),
     ] = None,
     forms: Forms = None,

@@ -19,7 +19,7 @@ from grait.model.forms import Form
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import (
     calibrated,
-    default_scores,
+    default_score,
     measure_dial,
     outcomes_of,
     start_calibration,
@@ -125,12 +125,13 @@ def _calibrate(
     failed: dict[str, str] = {}
     for form in forms or data.prompts.forms:
         calibration = start_calibration(data, models, stages, source, asked, form, limit)
-        scores = default_scores(data.config, form) if score is None else (score,)
         try:
             if why_not := calibration.why_not:
                 raise DialError(why_not)
             system = System.of_method(method, adapter)
-            dial, metrics = calibrated(data, models, stages, calibration, system, target, scores)
+            dial, metrics = calibrated(
+                data, models, stages, calibration, system, target, score or default_score(data.config, form)
+            )
         except DialError as error:
             failed[form.name] = str(error)
             continue

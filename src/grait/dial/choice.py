@@ -16,10 +16,8 @@ having tested many thresholds, and the thresholds may lie between the sample's o
 
 It holds for questions drawn from the same distribution as the calibration questions, over the draw of these: in 9 of
 10 calibrations with confidence 0.9 the rate on new questions is within the limit. It says nothing about questions of
-another kind, and is lost when one calibrates with several limits or scores and keeps the result one likes best. Where
-the score itself is chosen on the questions, of ``n_scores``, each threshold is held to the share 1 / n_scores of the
-allowed errors: then the promises of all scores hold at once, and so does that of the chosen one. A gate is set on
-prompts other than the questions, and is a part of the rule whose rates are bounded.
+another kind, and is lost when one calibrates with several limits or scores and keeps the result one likes best. A gate is set
+on prompts other than the questions, and is a part of the rule whose rates are bounded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,11 +71,8 @@ def choose(
     score: ScoreName,
     target: Target,
     gate: float | None = None,
-    n_scores: int = 1,
 ) -> Choice:
     """The threshold for a target; ``initial``: the initial model's outcomes by question id.
-
-    ``n_scores``: of which ``score`` was chosen on these questions.
 
     Over-refusal: the lowest threshold that passes, so as many refusals as are allowed. Wrong answers: the highest, so
     as many answers. THS: the middle of where it is high, ``smoothed``; the estimate on these very questions is
@@ -85,7 +80,7 @@ def choose(
     threshold passes.
     """
     if target.metric == "ths":
-        return Choice(_highest_ths(rows, initial, score, gate)[0])
+        return Choice(_highest_ths(rows, initial, score, gate))
     assert target.at_most is not None
     scores = np.array([gated_score(row, score, gate) for row in rows])
     outcomes = np.array([unrefused_outcome(row, score, gate) for row in rows])
@@ -100,31 +95,18 @@ def choose(
         wrong = outcomes == "wrong"
         hits = wrong.sum() - counts_above(scores, wrong, at)
         trials = len(rows)
-    confidence = 1 - (1 - target.confidence) / n_scores
-    allowed = most_hits(trials, target.at_most, confidence)
+    allowed = most_hits(trials, target.at_most, target.confidence)
     passed = int((hits <= allowed).sum())  # hits only grow, so these are the first ones
     if not passed:
-        raise DialError(_why_not(target, int(hits[0]), trials, confidence))
+        raise DialError(_why_not(target, int(hits[0]), trials))
     count = int(hits[passed - 1])
-    return Choice(float(at[passed - 1]), count, trials, upper_bound(count, trials, confidence))
-
-
-def best_score(
-    rows: Sequence[Prediction], initial: Mapping[str, Outcome], scores: Sequence[ScoreName], gate: float | None = None
-) -> ScoreName:
-    """The score with the highest smoothed THS at the threshold that ``choose`` gives it; of equal ones the first.
-
-    ``scores`` that see the same ``signal``.
-    """
-    if len(scores) == 1:
-        return scores[0]
-    return max(scores, key=lambda score: _highest_ths(rows, initial, score, gate)[1])
+    return Choice(float(at[passed - 1]), count, trials, upper_bound(count, trials, target.confidence))
 
 
 def _highest_ths(
     rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, gate: float | None
-) -> tuple[float, float]:
-    """Threshold and smoothed THS there."""
+) -> float:
+    """The threshold of the highest smoothed THS."""
     scores = np.array([gated_score(row, score, gate) for row in rows])
     outcomes = np.array([unrefused_outcome(row, score, gate) for row in rows])
     at, before = thresholds(scores), [initial[row.id] for row in rows]
@@ -139,7 +121,7 @@ def _highest_ths(
     ]
     refused = counts_above(scores, np.ones(n, dtype=bool), at)
     means = smoothed(np.array(values), refused, int(refused[-1])).round(12)  # a gate leaves some out
-    return float(at[int(np.argmax(means))]), float(means.max())
+    return float(at[int(np.argmax(means))])
 
 
 def smoothed(values: Array, refused: NDArray[np.int64], n: int) -> Array:
@@ -156,13 +138,13 @@ def smoothed(values: Array, refused: NDArray[np.int64], n: int) -> Array:
     return np.asarray(means[refused], dtype=np.float64)
 
 
-def _why_not(target: Target, hits: int, trials: int, confidence: float) -> str:
-    """Why not even the safest threshold passes, and what to do. ``confidence``: of the bound."""
+def _why_not(target: Target, hits: int, trials: int) -> str:
+    """Why not even the safest threshold passes, and what to do."""
     assert target.at_most is not None
     name = "over-refusal" if target.metric == "over_refusal" else "wrong answers"
     kind = "questions that the initial model answers right" if target.metric == "over_refusal" else "questions"
     told = f"no threshold holds {name} to at most {target.at_most:g} with confidence {target.confidence:g}: "
-    needed = fewest_trials(target.at_most, confidence)
+    needed = fewest_trials(target.at_most, target.confidence)
     if trials < needed:
         return f"{told}it takes at least {needed} {kind}, found {trials}; give more (data), or ask for less"
     why = (
@@ -173,5 +155,5 @@ def _why_not(target: Target, hits: int, trials: int, confidence: float) -> str:
     )
     return (
         f"{told}{why.format(f'{hits} of {trials} {kind}')}; ask for more than "
-        f"{upper_bound(hits, trials, confidence):.3f}"
+        f"{upper_bound(hits, trials, target.confidence):.3f}"
     )

@@ -114,31 +114,35 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
             output[place, n_prompt : n_prompt + len(tokens)] = output.new_tensor(tokens)
         return output
 
-    def refuses(self, answer_logprobs: Sequence[float], refusal_logprob: float | None = None) -> bool:
+    def refuses(self, answer_logprobs: Sequence[float], refusal_logprobs: Sequence[float] | None = None) -> bool:
         """Whether an answer is to be replaced by the refusal. For any server that gives log-probabilities (nats).
 
         ``answer_logprobs``: of every token of the answer, its end token included; it is the greedy answer that may not
-        begin with the refusal's first token. ``refusal_logprob``: of the refusal text with its end token after the same
-        prompt; not needed without a gate, but for the score ``text``. Raises DialError where something needed is not
-        given, and for the score ``first-token``, which is for logits processors.
+        begin with the refusal's first token. ``refusal_logprobs``: of every token of the refusal, its end token
+        included, after the same prompt; not needed for the scores ``answer`` and ``answer-mean`` without a gate. Raises
+        DialError where something needed is not given, and for the score ``first-token``, which is for logits
+        processors.
         """
         if self.score == "first-token":
             raise DialError(f"this dial was set on the score {self.score!r}; calibrate with --score answer")
-        if isinstance(answer_logprobs, int | float) or not len(answer_logprobs):
-            raise DialError("answer_logprobs: expected the log-probability of every token of the answer, in a list")
-        if refusal_logprob is None and (self.gate is not None or self.score == "text"):
+        answer = _summed("answer_logprobs", answer_logprobs, "answer")
+        if refusal_logprobs is None and (self.gate is not None or self.score in ("text", "combined")):
             why = f"the score {self.score!r}" if self.gate is None else "a gate"
-            raise DialError(f"this dial has {why}: give refusal_logprob, too, of the refusal after the same prompt")
-        total = float(sum(answer_logprobs))
-        row = _Row(total, 0.0 if refusal_logprob is None else refusal_logprob, 0.0, len(answer_logprobs), None)
+            raise DialError(f"this dial has {why}: give refusal_logprobs, too, of the refusal after the same prompt")
+        refusal = log_odds = 0.0
+        if refusal_logprobs is not None:
+            refusal = _summed("refusal_logprobs", refusal_logprobs, "refusal")
+            log_odds = refusal_logprobs[0] - answer_logprobs[0]
+        row = _Row(answer, refusal, log_odds, len(answer_logprobs), None)
         return refuses(gated_score(row, self.score, self.gate), self.threshold)
 
-    def leaves_alone(self, refusal_logprob: float) -> bool:
+    def leaves_alone(self, refusal_logprobs: Sequence[float]) -> bool:
         """Whether a prompt gets the model's own greedy answer, with no token suppressed; never without a gate.
 
-        ``refusal_logprob``: as in ``refuses``; of the refusal's first token alone for the score ``first-token``.
+        ``refusal_logprobs``: as in ``refuses``; the first is enough for the score ``first-token``.
         """
-        return not passes(_Row(0.0, refusal_logprob, 0.0, None, refusal_logprob), self.score, self.gate)
+        total = _summed("refusal_logprobs", refusal_logprobs, "refusal")
+        return not passes(_Row(0.0, total, 0.0, None, refusal_logprobs[0]), self.score, self.gate)
 
     def _greedy(self, model: Any, input_ids: Tensor, mask: Tensor, max_new_tokens: int, **options: Any) -> Any:
         return model.generate(
@@ -240,6 +244,13 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
                 f"this dial was set on the score {self.score!r} of whole answers, which no logits processor can know; "
                 "use dial.generate, or calibrate with --score first-token"
             )
+
+
+def _summed(name: str, logprobs: Sequence[float], text: str) -> float:
+    """DialError for what is no list."""
+    if isinstance(logprobs, int | float) or not len(logprobs):
+        raise DialError(f"{name}: expected the log-probability of every token of the {text}, in a list")
+    return float(sum(logprobs))
 
 
 def _logprobs(logits: Tensor, tokens: Tensor) -> Tensor:

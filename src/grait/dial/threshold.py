@@ -20,14 +20,19 @@ from scipy.special import expit
 from grait.errors import DialError
 from grait.records import Likelihoods, Outcome, Prediction
 
-ScoreName = Literal["first-token", "text", "answer", "answer-mean"]
+ScoreName = Literal["first-token", "text", "answer", "answer-mean", "combined"]
 """The score of a question, with q the probability of the answer that would be given instead of the refusal.
 
 ``first-token``, ``text``: the refusal's share p / (p + q), of the first tokens (p of the refusal's, q of the most
 probable other one), or of the whole texts with their end tokens. 0.5 of the first tokens is where greedy decoding
 changes its mind. ``answer``: 1 - q, of the whole answer with its end token, whatever the refusal's probability.
 ``answer-mean``: the same with the geometric mean of the probabilities of its tokens, which does not fall with length.
+``combined``: the log-odds of ``answer-mean`` and half of those of ``first-token``, added: how sure the model is of its
+words, and how much it thinks of refusing. The half is chosen on validation questions (research/LOG.md).
 """
+
+ODDS_SHARE = 0.5
+"""Of the refusal's log-odds in the score ``combined``."""
 
 PASSING = 0.01
 """Share of ordinary prompts that a gate lets through."""
@@ -52,8 +57,11 @@ def refusal_score(answers: Likelihoods, score: ScoreName) -> float:
     """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
     if score == "answer":
         value = -math.expm1(answers.suppressed_logprob)
-    elif score == "answer-mean":
-        value = -math.expm1(answers.suppressed_logprob / _kept(answers.n_suppressed_tokens))
+    elif score in ("answer-mean", "combined"):
+        mean = answers.suppressed_logprob / _kept(answers.n_suppressed_tokens)
+        value = -math.expm1(mean)
+        if score == "combined" and value > 0:
+            value = float(expit(math.log(value) - mean + ODDS_SHARE * answers.first_token_log_odds))
     else:
         value = float(expit(answers.first_token_log_odds if score == "first-token" else answers.refusal_log_odds))
     return max(value, sys.float_info.min)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from grait.config import Config, DataConfig
 from grait.data.wording import shared, wording
 from grait.dial.answers import refusal_token_ids
-from grait.dial.choice import Target, best_score, choose
+from grait.dial.choice import Target, choose
 from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, find_dials, save_dials, with_dial
 from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
 from grait.errors import DataError
@@ -34,13 +34,14 @@ Refusing = tuple[tuple[str, ...], Language]
 HIGHEST_THS = Target("ths")
 
 
-def default_scores(config: Config, form: Form) -> tuple[ScoreName, ...]:
-    """The scores of which the better one is taken on the calibration questions.
+def default_score(config: Config, form: Form) -> ScoreName:
+    """The score of a form's dial where none is named.
 
     After solved examples and in plain text ``answer``: better out-of-domain than ``text`` and ``first-token``, and no
-    worse in-domain (research/best_threshold). Where the model answers in sentences, their length may count, or not.
+    worse in-domain (research/best_threshold). Where the model answers in sentences ``combined``: their length should
+    not count, and their first token says little of what they will say (research/LOG.md).
     """
-    return ("answer", "answer-mean") if has_sentences(config.prompt, form) else ("answer",)
+    return "combined" if has_sentences(config.prompt, form) else "answer"
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,14 @@ def _set_dial(data: RunData, models: Models, stages: Stages, calibration: Calibr
     folder = system.adapter.folder
     form, main = calibration.form.name, data.prompts.forms[0].name
     stored = processes.from_main(find_dials(folder, main) if processes.is_main() else None)
-    scores = default_scores(data.config, calibration.form)
+    score = default_score(data.config, calibration.form)
     found = stored.forms.get(form) if stored else None
     is_as_set = found and (found.target, found.data) == (HIGHEST_THS.metric, calibration.source)
-    if found and not (is_as_set and found.score in scores):
+    if found and not (is_as_set and found.score == score):
         kept = f"{system.name}, form {form}: its dial was set otherwise and is kept"
         progress.note(f"{kept}; to have it set again, delete {folder / FILE_NAME}")
         return
-    dial, _ = calibrated(data, models, stages, calibration, system, HIGHEST_THS, scores)
+    dial, _ = calibrated(data, models, stages, calibration, system, HIGHEST_THS, score)
     if dial.gate_line:
         progress.note(f"{system.name}, form {form}: {dial.gate_line}")
     if processes.is_main():
@@ -165,14 +166,14 @@ def calibrated(
     calibration: CalibrationSet,
     system: System,
     target: Target,
-    scores: Sequence[ScoreName],
+    score: ScoreName,
 ) -> tuple[SavedDial, list[MetricRecord]]:
     """``choose_dial`` after asking a tuned model what it takes."""
     rows = calibration.answers(data, models, stages, system)
     ordinary: list[OrdinaryPrompt] = []
     if has_sentences(data.config.prompt, calibration.form):
         ordinary = ordinary_prompts(data, models, stages, system, calibration.form)
-    return choose_dial(data, calibration, system.name, rows, ordinary, target, scores)
+    return choose_dial(data, calibration, system.name, rows, ordinary, target, score)
 
 
 def plan_dials(config: Config, calibration: SetSize) -> list[StagePlan]:
@@ -242,18 +243,16 @@ def choose_dial(
     rows: Sequence[Prediction],
     ordinary: Sequence[OrdinaryPrompt],
     target: Target,
-    scores: Sequence[ScoreName],
+    score: ScoreName,
 ) -> tuple[SavedDial, list[MetricRecord]]:
     """The dial of a method, and its metrics on the calibration questions, without it and with it.
 
-    ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate. ``scores``: the
-    best of them is taken, all of which see the same signal.
+    ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate.
     """
     prompts, initial, form = data.prompts, calibration.initial, calibration.form
-    closed = gate(ordinary, rows, scores[0])
+    closed = gate(ordinary, rows, score)
     at = closed.at if closed else None
-    score = best_score(rows, initial, scores, at)
-    choice = choose(rows, initial, score, target, at, len(scores))
+    choice = choose(rows, initial, score, target, at)
     setting = Setting(score, choice.threshold, at)
     metrics = measure_dial(data.config, method, calibration.asked.title, initial, rows, setting)
     without, achieved = (_point(record) for record in metrics)
