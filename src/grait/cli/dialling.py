@@ -36,8 +36,8 @@ def calibrate(
     score: Annotated[
         str | None,
         typer.Option(
-            help="Of the whole answer: answer, answer-mean (by token), combined (with the refusal's odds), or text (refusal "
-            "against answer); first-token: for a logits processor. Default: answer, in chat forms combined."
+            help="Of the whole answer: answer, answer-mean (by token), combined (with the refusal's odds), or text "
+            "(refusal against answer); first-token: for a logits processor. Default: answer, in chat forms combined."
         ),
     ] = None,
     forms: Forms = None,

@@ -16,8 +16,8 @@ having tested many thresholds, and the thresholds may lie between the sample's o
 
 It holds for questions drawn from the same distribution as the calibration questions, over the draw of these: in 9 of
 10 calibrations with confidence 0.9 the rate on new questions is within the limit. It says nothing about questions of
-another kind, and is lost when one calibrates with several limits or scores and keeps the result one likes best. A gate is set
-on prompts other than the questions, and is a part of the rule whose rates are bounded.
+another kind, and is lost when one calibrates with several limits or scores and keeps the result one likes best. A
+gate is set on prompts other than the questions, and is a part of the rule whose rates are bounded.
 """
 
 from collections.abc import Mapping, Sequence
