@@ -249,6 +249,7 @@ class Likelihoods:
     first_token_log_odds: float
     n_suppressed_tokens: int | None
     first_token_logprob: float | None
+    terse_logprob: float | None
 
     @property
     def refusal_log_odds(self) -> float:
@@ -272,6 +273,8 @@ class Prediction(Likelihoods):
     ``is_unparsable``: a wrong answer that names no single option. ``is_hedged``: answered, but with a refusal in it ("I
     don't know, but I think Paris"); judged by the answer. ``n_suppressed_tokens``: of ``suppressed_output``, with its
     end token; ``first_token_logprob``: of the refusal's first token. Both None in files of before they were kept.
+    ``terse_logprob``: as ``suppressed_logprob``, of the answer to the same question after solved examples
+    (``forms.terse_form``); None where it was not asked again.
     """
 
     id: str
@@ -286,6 +289,7 @@ class Prediction(Likelihoods):
     is_hedged: bool
     n_suppressed_tokens: int | None = None
     first_token_logprob: float | None = None
+    terse_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

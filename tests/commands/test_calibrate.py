@@ -44,6 +44,8 @@ N_CALIBRATION = 40
 LIMIT = 0.7
 """Of over-refusal: 20 known questions prove little, and the tiny model refuses much."""
 
+ASKED_ONCE = [score for score in get_args(ScoreName) if score != "twice"]
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -175,7 +177,7 @@ def test_targets_move_the_dial_as_they_say(done: Done) -> None:
     assert done.calibrated(score="text").dial.score == "text"
 
 
-@pytest.mark.parametrize("score", get_args(ScoreName))
+@pytest.mark.parametrize("score", ASKED_ONCE)
 def test_serving_with_the_stored_dial_gives_the_pipeline_s_answers(done: Done, score: ScoreName) -> None:
     """The whole road: REFUSE prompts, PEFT's adapter and the dial in ``generate``, against the stored answers."""
     rows = {row.id: row for row in rows_of(done, "unseen")}
@@ -373,7 +375,7 @@ def test_the_chat_gives_the_pipeline_s_answers(done: Done) -> None:
             reply, expected = model.ask(f"  {row['question']}\t"), rows[row["id"]]
             assert reply.initial == first[row["id"]]
             assert (reply.tuned.output, reply.tuned.suppressed_output) == (expected.output, expected.suppressed_output)
-            for score in get_args(ScoreName):
+            for score in ASKED_ONCE:
                 assert refusal_score(reply.tuned, score) == pytest.approx(refusal_score(expected, score), abs=1e-4)
 
 

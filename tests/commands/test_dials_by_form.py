@@ -126,8 +126,36 @@ def test_every_form_has_a_dial_of_its_own(ran: Ran) -> None:
         initial = ran.rows(form.name, "init-basic" if form.name == "examples" else "init-refuse")
         assert dial.n_known == sum(row.outcome == "correct" for row in initial)
     assert ran.dials.of("question").refusal_token_ids != ran.dials.of().refusal_token_ids
-    assert [ran.dials.of(form).score for form in ("examples", "plain")] == ["answer", "answer"]
-    assert ran.dials.of("question").score == "combined"
+    assert [ran.dials.of(form).score for form in FORMS] == ["answer", "twice", "twice"]
+
+
+def test_a_question_is_asked_again_as_in_the_form_examples(ran: Ran) -> None:
+    """How probable the answer is there stands beside the answer; of the initial model, and there itself, nothing."""
+    again = {row.id: row.suppressed_logprob for row in ran.rows("examples")}
+    for form in ("question", "plain"):
+        assert [row.terse_logprob for row in ran.rows(form)] == pytest.approx(
+            [again[row.id] for row in ran.rows(form)], abs=1e-4
+        )
+    for form, system in (("examples", "grait"), ("question", "init-refuse"), ("examples", "init-basic")):
+        assert {row.terse_logprob for row in ran.rows(form, system)} == {None}
+    data = open_run(ran.folder)
+    prompt = data.prompts.prompt(Question("", "Who?", ("",)), "refuse", data.prompts.forms[0])
+    for form in ("question", "plain"):
+        terse = ran.dials.of(form).terse
+        assert terse and terse.before + "Who?" + terse.after == prompt.text
+        assert terse.refusal_token_ids == ran.dials.of("examples").refusal_token_ids
+        dial = RefusalDial.from_pretrained(ran.folder / "adapters" / "grait", form=form)
+        asked = dial.terse_inputs(data.prompts.tokenizer, ["Who?", "Who is that, and why?"])
+        assert asked["input_ids"][0][asked["attention_mask"][0] == 1].tolist() == list(prompt.token_ids)
+        assert asked["attention_mask"][0].tolist() == sorted(asked["attention_mask"][0].tolist())  # padded on the left
+    assert ran.dials.of("examples").terse is None
+    with pytest.raises(DialError, match="score 'answer', which does not ask again"):
+        RefusalDial.from_pretrained(ran.folder / "adapters" / "grait").terse_inputs(data.prompts.tokenizer, ["Who?"])
+
+
+def test_asking_twice_takes_the_form_examples(ran: Ran, tmp_path: Path) -> None:
+    with pytest.raises(DialError, match="form examples: the score 'twice' asks again after solved examples"):
+        grait.calibrate(ran.copied_to(tmp_path), max_ths=True, data=ran.unseen, score="twice", forms=["examples"])
 
 
 def test_the_gate_is_set_on_ordinary_prompts_that_were_not_replayed(ran: Ran) -> None:
@@ -283,7 +311,7 @@ def test_serving_in_a_form_gives_the_pipeline_s_answers(ran: Ran, share: float) 
     saved = ran.dials.of(form)
     signals = sorted(signal(row, saved.score) for row in ran.rows(form))
     gate = {0.0: 0.0, 0.5: (signals[N_FIRST // 2 - 1] + signals[N_FIRST // 2]) / 2, 1.0: 1.0}[share]
-    dial = RefusalDial(saved.refusal_token_ids, 0.9, saved.score, saved.end_token_ids, gate)
+    dial = RefusalDial(saved.refusal_token_ids, 0.9, saved.score, saved.end_token_ids, gate, saved.terse)
     answers = expected(ran, form, gate, 0.9)
     questions = [json.loads(line) for line in Path(ran.unseen).read_text(encoding="utf-8").splitlines()][:N_FIRST]
     put = data.prompts.forms[1]
@@ -293,7 +321,8 @@ def test_serving_in_a_form_gives_the_pipeline_s_answers(ran: Ran, share: float) 
         [prompt.text for prompt in prompts], return_tensors="pt", padding=True, add_special_tokens=False
     )
     model = PeftModel.from_pretrained(Models(data).initial, ran.folder / "adapters" / "grait")
-    output = dial.generate(model, inputs["input_ids"], inputs["attention_mask"], max_new_tokens=16)
+    terse = dial.terse_inputs(data.prompts.tokenizer, [row["question"] for row in questions])
+    output = dial.generate(model, inputs["input_ids"], inputs["attention_mask"], max_new_tokens=16, terse=terse)
     texts = [data.prompts.decode(row.tolist()) for row in output[:, inputs["input_ids"].shape[1] :]]
     assert texts == [answers[row["id"]] for row in questions]
     (code,) = (text for _, text in blocks(Path(__file__).parents[2] / "docs" / "dial.md") if "def answer" in text)
@@ -302,8 +331,11 @@ def test_serving_in_a_form_gives_the_pipeline_s_answers(ran: Ran, share: float) 
         variables: dict[str, Any] = {}
         exec(compile(code, "dial.md", "exec"), variables)
         variables["dial"] = dial
-        found = [data.prompts.decode(variables["answer"](list(prompt.token_ids), 16)) for prompt in prompts[:8]]
-    assert found == texts[:8]
+        for row, prompt, text in zip(questions[:8], prompts, texts, strict=False):
+            again = dial.terse_inputs(data.prompts.tokenizer, [row["question"]])["input_ids"][0].tolist()
+            assert data.prompts.decode(variables["answer"](list(prompt.token_ids), again, 16)) == text
+    with pytest.raises(DialError, match="the score 'twice': give terse, too"):
+        dial.generate(model, inputs["input_ids"], inputs["attention_mask"], max_new_tokens=16)
 
 
 def test_the_chat_tells_what_the_dial_of_the_bare_question_decides(ran: Ran, tmp_path: Path, command: Call) -> None:
@@ -317,7 +349,9 @@ def test_the_chat_tells_what_the_dial_of_the_bare_question_decides(ran: Ran, tmp
     assert f"dial (question): {said}" in out
     with live(ran.folder) as model:
         speaker = Speaker(model, None, 16)
-        both = model.decided(speaker.fit([], question["question"]).token_ids, ran.dials.of("question"), 16)
+        asked, dial = question["question"], ran.dials.of("question")
+        both = model.decided(speaker.fit([], asked).token_ids, asked, dial, 16)
+        assert both.terse_logprob == pytest.approx(row.terse_logprob, abs=1e-4)
         assert (both.output, both.suppressed_output) == (row.output, row.suppressed_output)
         assert both.refusal_logprob == pytest.approx(row.refusal_logprob, abs=1e-4)
         assert model.chat_dial(None) == model.chat_dial("Be kind.") == ("question", ran.dials.of("question"))

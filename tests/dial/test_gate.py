@@ -28,7 +28,7 @@ from grait.evaluation.metrics import outcome_shares, over_refusal_rate, truthful
 from grait.records import Outcome, Prediction
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
-SCORES: tuple[ScoreName, ...] = ("answer", "answer-mean", "combined", "text", "first-token")
+SCORES: tuple[ScoreName, ...] = ("answer", "answer-mean", "combined", "twice", "text", "first-token")
 PROBABILITIES = st.sampled_from([1e-9, 0.01, 0.1, 0.3, 0.5, 0.9, 1 - 1e-9])
 
 
@@ -38,7 +38,19 @@ def row_of(
     """``p``: of the refusal text; ``q``: of the answer instead of it, which has n tokens."""
     odds = math.log(p_first) - math.log1p(-p_first)
     return Prediction(
-        id_, "free", outcome, "other", suppressed, math.log(p), math.log(q), odds, False, False, n, math.log(p_first)
+        id_,
+        "free",
+        outcome,
+        "other",
+        suppressed,
+        math.log(p),
+        math.log(q),
+        odds,
+        False,
+        False,
+        n,
+        math.log(p_first),
+        math.log(q) / 2,
     )
 
 
@@ -107,7 +119,7 @@ def test_what_is_left_alone_is_shown_as_the_model_s_own_answer() -> None:
 
 def test_the_gate_s_signal_is_what_the_score_sees() -> None:
     row = row_of("q", 0.2, 0.5, "wrong", "wrong", p_first=0.7)
-    assert [signal(row, score) for score in SCORES] == pytest.approx([0.2, 0.2, 0.2, 0.2, 0.7])
+    assert [signal(row, score) for score in SCORES] == pytest.approx([0.2, 0.2, 0.2, 0.2, 0.2, 0.7])
 
 
 # -- what sets it --------------------------------------------------------------------------------------------------
@@ -164,8 +176,9 @@ def test_answers_that_were_stored_without_their_length_are_one_line() -> None:
     assert refusal_score(row, "answer") == 0.5 and signal(row, "answer") == 0.5
     with pytest.raises(DialError, match="stored by an earlier version"):
         refusal_score(row, "answer-mean")
-    with pytest.raises(DialError, match="stored by an earlier version"):
-        refusal_score(row, "combined")
+    for score in ("combined", "twice"):
+        with pytest.raises(DialError, match="stored by an earlier version"):
+            refusal_score(row, score)
     with pytest.raises(DialError, match="stored by an earlier version"):
         passes(row, "first-token", 0.5)
 
@@ -180,6 +193,15 @@ def test_the_combined_score_adds_log_odds(q: float, n: int, odds: float, others:
     low, high = sorted((odds, others))
     low, high = (refusal_score(replace(row, first_token_log_odds=value), "combined") for value in (low, high))
     assert low <= high
+
+
+@given(st.floats(0.001, 0.999), st.floats(0.001, 0.999), st.integers(1, 50), st.floats(-9, 9))
+def test_asking_twice_adds_the_terse_answer_s_log_odds(q: float, terse: float, n: int, odds: float) -> None:
+    row = replace(row_of("q", 0.5, 0.5, "wrong", "wrong", n), suppressed_logprob=n * math.log(q))
+    row = replace(row, first_token_log_odds=odds, terse_logprob=math.log(terse))
+    combined, twice = (refusal_score(row, score) for score in ("combined", "twice"))
+    expected = math.log(combined / (1 - combined)) + math.log((1 - terse) / terse) / 2
+    assert math.log(twice / (1 - twice)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_combined_score_of_an_answer_that_is_certain_refuses_least() -> None:

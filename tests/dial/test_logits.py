@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from grait.dial import RefusalDial
 from grait.dial.logits import left_alone, steer
-from grait.dial.stored import FILE_NAME, find_dials, load_dials
+from grait.dial.stored import FILE_NAME, Terse, find_dials, load_dials
 from grait.dial.threshold import ScoreName, gated_score, passes, refuses, signal
 from grait.errors import DialError
 from grait.model.answers import BothAnswers
@@ -102,8 +102,15 @@ def test_whole_answers_by_the_dial_are_the_pipeline_s(architecture: str, score: 
     """For every score, in batches and one by one; what a gate leaves alone gets the free answer at every threshold."""
     model, prompts = with_lora(tiny_model(architecture)), random_prompts(12)
     refusal = refusal_of(model, prompts)
-    found = engine_of(model).answers_both_ways(
-        prompts, [refusal] * len(prompts), max_new_tokens=MAX_NEW_TOKENS, end_token_ids=ENDS
+    terse = Terse(before="", after="", is_chat=False, refusal_token_ids=refusal[1:], end_token_ids=sorted(ENDS)[:1])
+    found, again = (
+        engine_of(model).answers_both_ways(
+            asked, [tokens] * len(prompts), max_new_tokens=MAX_NEW_TOKENS, end_token_ids=frozenset(ends)
+        )
+        for asked, tokens, ends in (
+            (prompts, refusal, ENDS),
+            (prompts[::-1], terse.refusal_token_ids, {refusal[-1], *terse.end_token_ids}),
+        )
     )
     rows = [
         BothAnswers(
@@ -114,8 +121,9 @@ def test_whole_answers_by_the_dial_are_the_pipeline_s(architecture: str, score: 
             both.completion_logprobs[0] - both.suppressed_logprobs[0],
             len(both.suppressed_logprobs),
             both.completion_logprobs[0],
+            sum(terse_both.suppressed_logprobs),
         )
-        for both in found
+        for both, terse_both in zip(found, again, strict=True)
     ]
     gate = {0: None, 7: between([signal(row, score) for row in rows], 6), 12: 1.0}[n_alone]
     alone = [not passes(row, score, gate) for row in rows]
@@ -126,17 +134,28 @@ def test_whole_answers_by_the_dial_are_the_pipeline_s(architecture: str, score: 
             list(refusal[:-1]) if refuses(value, at) else both.answer if is_alone else both.suppressed
             for both, value, is_alone in zip(found, scores, alone, strict=True)
         ]
-        dial = RefusalDial(refusal, at, score, sorted(ENDS), gate)
-        assert whole_answers(model, prompts, dial) == expected
-        assert [whole_answers(model, [prompt], dial) for prompt in prompts] == [[answer] for answer in expected]
+        dial = RefusalDial(refusal, at, score, sorted(ENDS), gate, terse)
+        others = prompts[::-1] if score == "twice" else None
+        assert whole_answers(model, prompts, dial, others) == expected
+        singly = [
+            whole_answers(model, [prompt], dial, others and [other])
+            for prompt, other in zip(prompts, prompts[::-1], strict=True)
+        ]
+        assert singly == [[answer] for answer in expected]
         if score == "first-token":
             assert generated(model, prompts, dial) == expected
             assert generated(model, prompts[3:], dial) == expected[3:]  # the same dial again
 
 
-def whole_answers(model: PreTrainedModel, prompts: Sequence[Sequence[int]], dial: RefusalDial) -> list[list[int]]:
+def whole_answers(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    dial: RefusalDial,
+    asked_again: Sequence[Sequence[int]] | None = None,
+) -> list[list[int]]:
     ids, mask = left_padded(prompts)
-    output = dial.generate(model, ids, mask, max_new_tokens=MAX_NEW_TOKENS)
+    terse = dict(zip(("input_ids", "attention_mask"), left_padded(asked_again), strict=True)) if asked_again else None
+    output = dial.generate(model, ids, mask, max_new_tokens=MAX_NEW_TOKENS, terse=terse)
     assert torch.equal(output[:, : ids.shape[1]], ids)
     return [until_end(row) for row in output[:, ids.shape[1] :].tolist()]
 

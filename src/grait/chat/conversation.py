@@ -27,12 +27,13 @@ Turn = tuple[str, str]
 class Fitted:
     """A conversation as tokens, short enough: the ``n_dropped`` oldest turns are not in it.
 
-    ``n_answer``: most tokens of the answer.
+    ``n_answer``: most tokens of the answer; ``message``: the last one.
     """
 
     token_ids: tuple[int, ...]
     n_dropped: int
     n_answer: int
+    message: str
 
 
 @dataclass
@@ -76,13 +77,13 @@ class Speaker:
         for n_dropped in range(len(turns) + 1):
             token_ids = self._token_ids(turns[n_dropped:], message)
             if len(token_ids) + self.max_new_tokens <= longest:
-                return Fitted(token_ids, n_dropped, self.max_new_tokens)
+                return Fitted(token_ids, n_dropped, self.max_new_tokens, message)
         if len(token_ids) >= longest:
             raise ModelError(
                 f"the message has {len(token_ids)} tokens with what the chat template adds, and the model attends to "
                 f"{longest}; shorten it"
             )
-        return Fitted(token_ids, len(turns), longest - len(token_ids))
+        return Fitted(token_ids, len(turns), longest - len(token_ids), message)
 
     def answer(self, fitted: Fitted, *, by_initial: bool = False) -> Answer:
         """The tuned model's greedy answer, or the initial model's to the same conversation."""
@@ -99,7 +100,10 @@ class Speaker:
         if fitted.n_answer < len(dial.refusal_token_ids):
             return f"dial ({form}): no room for an answer"
         n_tokens = min(fitted.n_answer, self.run.data.config.evaluation.max_new_tokens)  # as the dial was set
-        both = self.run.decided(fitted.token_ids, dial, n_tokens)
+        try:
+            both = self.run.decided(fitted.token_ids, fitted.message, dial, n_tokens)
+        except ModelError as error:
+            return f"dial ({form}): {error}"
         score, threshold, gate = dial.setting
         shown = dialled(both, dial.refusal, score, threshold, gate)
         other = "" if shown.answer == both.output else f"; with the dial: {shown.answer}"

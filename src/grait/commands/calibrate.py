@@ -129,9 +129,8 @@ def _calibrate(
             if why_not := calibration.why_not:
                 raise DialError(why_not)
             system = System.of_method(method, adapter)
-            dial, metrics = calibrated(
-                data, models, stages, calibration, system, target, score or default_score(data.config, form)
-            )
+            own = score or default_score(data, form)
+            dial, metrics = calibrated(data, models, stages, calibration, system, target, own)
         except DialError as error:
             failed[form.name] = str(error)
             continue

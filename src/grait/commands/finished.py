@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +88,23 @@ class LiveRun:
         bare.sort(key=lambda form: (default if form.system is None else form.system) != (system or default))
         return next(((form.name, dials[form.name]) for form in bare if form.name in dials), None)
 
-    def decided(self, token_ids: Sequence[int], dial: SavedDial, n_tokens: int) -> BothAnswers:
-        """The tuned model's answers to a prompt of these tokens, free and without the refusal."""
+    def decided(self, token_ids: Sequence[int], message: str, dial: SavedDial, n_tokens: int) -> BothAnswers:
+        """The tuned model's answers to a prompt of these tokens, free and without the refusal.
+
+        ``message``: what was said last, which some dials ask again by itself. Raises ModelError when it is too long.
+        """
+        prompts = [(tuple(token_ids), dial.refusal_token_ids, dial.end_token_ids)]
+        if dial.terse:
+            again = self.data.prompts.tokens(dial.terse.before + message + dial.terse.after, dial.terse.is_chat)
+            prompts.append((again, dial.terse.refusal_token_ids, dial.terse.end_token_ids))
         with self.alone:
             engine = self._engine()
-            (both,) = engine.answers_both_ways(
-                [token_ids],
-                [dial.refusal_token_ids],
-                max_new_tokens=n_tokens,
-                end_token_ids=frozenset(dial.end_token_ids),
-            )
-        return both_answers(self.data.prompts, both)
+            found = [
+                engine.answers_both_ways([asked], [refusal], max_new_tokens=n_tokens, end_token_ids=frozenset(ends))[0]
+                for asked, refusal, ends in prompts
+            ]
+        first, *others = (both_answers(self.data.prompts, both) for both in found)
+        return replace(first, terse_logprob=others[0].suppressed_logprob) if others else first
 
     def examples(self, n: int) -> list[str]:
         """The first questions of the run's first test set."""
@@ -113,7 +119,8 @@ class LiveRun:
             engine = self._engine()
             with self.model.disable_adapter():
                 (initial,) = greedy_answers(engine, prompts, [Shown("", "", query)], n_tokens).values()
-            (tuned,) = ask_both_ways(engine, prompts, [question], max_new_tokens=n_tokens)
+            terse = self.data.terse_form(prompts.forms[0])
+            (tuned,) = ask_both_ways(engine, prompts, [question], terse=terse, max_new_tokens=n_tokens)
         return Reply(question.question, prompts.decode(initial), tuned)
 
     def _engine(self) -> InferenceEngine:

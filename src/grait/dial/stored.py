@@ -41,6 +41,20 @@ class Gate(Section):
     n_passed: int
 
 
+class Terse(Section):
+    """How the score ``twice`` asks a question again: ``before``, the question, ``after``, as text.
+
+    ``is_chat``: the text has its special tokens. ``refusal_token_ids``: of the refusal text after it, with its end
+    token; ``end_token_ids``: all that end an answer there.
+    """
+
+    before: str
+    after: str
+    is_chat: bool
+    refusal_token_ids: tuple[int, ...] = Field(min_length=1)
+    end_token_ids: tuple[int, ...] = Field(min_length=1)
+
+
 class SavedDial(Section):
     """A calibrated dial of one form.
 
@@ -68,6 +82,7 @@ class SavedDial(Section):
     refusal_token_ids: tuple[int, ...] = Field(min_length=1)
     end_token_ids: tuple[int, ...] = Field(min_length=1)
     gate: Gate | None = None
+    terse: Terse | None = None
 
     @property
     def setting(self) -> Setting:

@@ -20,7 +20,7 @@ from scipy.special import expit
 from grait.errors import DialError
 from grait.records import Likelihoods, Outcome, Prediction
 
-ScoreName = Literal["first-token", "text", "answer", "answer-mean", "combined"]
+ScoreName = Literal["first-token", "text", "answer", "answer-mean", "combined", "twice"]
 """The score of a question, with q the probability of the answer that would be given instead of the refusal.
 
 ``first-token``, ``text``: the refusal's share p / (p + q), of the first tokens (p of the refusal's, q of the most
@@ -28,11 +28,13 @@ probable other one), or of the whole texts with their end tokens. 0.5 of the fir
 changes its mind. ``answer``: 1 - q, of the whole answer with its end token, whatever the refusal's probability.
 ``answer-mean``: the same with the geometric mean of the probabilities of its tokens, which does not fall with length.
 ``combined``: the log-odds of ``answer-mean`` and half of those of ``first-token``, added: how sure the model is of its
-words, and how much it thinks of refusing. The half is chosen on validation questions (research/LOG.md).
+words, and how much it thinks of refusing. ``twice``: to these half of the log-odds of ``answer`` are added when the
+question is asked again after solved examples, where an answer is terse and its probability tells best what the model
+knows. The halves are chosen on validation questions (research/LOG.md).
 """
 
-ODDS_SHARE = 0.5
-"""Of the refusal's log-odds in the score ``combined``."""
+SHARE = 0.5
+"""Of the refusal's log-odds in the score ``combined``, and of the terse answer's in ``twice``."""
 
 PASSING = 0.01
 """Share of ordinary prompts that a gate lets through."""
@@ -57,14 +59,26 @@ def refusal_score(answers: Likelihoods, score: ScoreName) -> float:
     """In (0, 1]; higher refuses more readily. Never 0, so that threshold 0 refuses every question."""
     if score == "answer":
         value = -math.expm1(answers.suppressed_logprob)
-    elif score in ("answer-mean", "combined"):
-        mean = answers.suppressed_logprob / _kept(answers.n_suppressed_tokens)
-        value = -math.expm1(mean)
-        if score == "combined" and value > 0:
-            value = float(expit(math.log(value) - mean + ODDS_SHARE * answers.first_token_log_odds))
+    elif score == "answer-mean":
+        value = -math.expm1(_mean(answers))
+    elif score in ("combined", "twice"):
+        log_odds = _log_odds_of_not(_mean(answers)) + SHARE * answers.first_token_log_odds
+        if score == "twice":
+            log_odds += SHARE * _log_odds_of_not(_kept(answers.terse_logprob))
+        value = float(expit(log_odds))
     else:
         value = float(expit(answers.first_token_log_odds if score == "first-token" else answers.refusal_log_odds))
     return max(value, sys.float_info.min)
+
+
+def _mean(answers: Likelihoods) -> float:
+    """Log-probability of a token of the answer: the geometric mean."""
+    return answers.suppressed_logprob / _kept(answers.n_suppressed_tokens)
+
+
+def _log_odds_of_not(logprob: float) -> float:
+    """Against what has this log-probability; finite, where rounding leaves nothing against it, too."""
+    return math.log(max(-math.expm1(logprob), sys.float_info.min)) - logprob
 
 
 def signal(answers: Likelihoods, score: ScoreName) -> float:

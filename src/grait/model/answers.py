@@ -1,7 +1,7 @@
 """A model's answers to questions, free and without the refusal, as text, and how likely the refusal was."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from grait.model.engine import Advance, BothWays, Engine, silent
@@ -21,6 +21,7 @@ class BothAnswers(Likelihoods):
     first_token_log_odds: float
     n_suppressed_tokens: int | None = None
     first_token_logprob: float | None = None
+    terse_logprob: float | None = None
 
 
 def ask_both_ways(
@@ -30,13 +31,23 @@ def ask_both_ways(
     asked: Asked = "refuse",
     *,
     form: Form | None = None,
+    terse: Form | None = None,
     max_new_tokens: int,
     advance: Advance = silent,
 ) -> list[BothAnswers]:
     """Both answers to each question, in their order. ``advance`` is told answered questions.
 
-    ``form``: of ``refuse``; None for the main one.
+    ``form``: of ``refuse``; None for the main one. ``terse``: in which they are asked again, None for not.
     """
+    if terse is not None:
+        again = ask_both_ways(engine, prompts, questions, "refuse", form=terse, max_new_tokens=max_new_tokens)
+        first = ask_both_ways(
+            engine, prompts, questions, asked, form=form, max_new_tokens=max_new_tokens, advance=advance
+        )
+        return [
+            replace(both, terse_logprob=terse_both.suppressed_logprob)
+            for both, terse_both in zip(first, again, strict=True)
+        ]
     shown = [
         prompts.query(question) if asked == "query" else prompts.prompt(question, "refuse", form)
         for question in questions

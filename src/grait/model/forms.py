@@ -90,6 +90,15 @@ def has_sentences(config: PromptConfig, form: Form) -> bool:
     return bool(config.forms) and form.own_words is not None
 
 
+def terse_form(forms: Sequence[Form], form: Form) -> Form | None:
+    """The one of ``forms`` in which a question of ``form`` is asked again for a terse answer: after solved examples.
+
+    How probable that answer is tells better what a model knows than a sentence does. None where there is none, or where
+    ``form`` shows examples itself.
+    """
+    return None if form.shows_examples else next((other for other in forms if other.shows_examples), None)
+
+
 def form_key(form: Form) -> dict[str, Any]:
     """For the keys of stages that show a form. Nothing for the instruction, whose words are those of all before."""
     return {} if form.template is None else {"form": asdict(form)}

@@ -229,7 +229,7 @@ class PromptFormat:
             asked = self._asked(question, family, form)
             has_instruction = form is None or form.template is None
             text = "".join(solved) + (as_plain_text(asked, language) if has_instruction else asked)
-            return Prompt(text, self._tokens(text, is_chat=False), is_chat=False)
+            return Prompt(text, self.tokens(text, is_chat=False), is_chat=False)
         return self.chat(self._messages(question, family, shots, form))
 
     def conversation(self, messages: Sequence[dict[str, str]]) -> Prompt:
@@ -237,12 +237,12 @@ class PromptFormat:
         if self.has_template:
             return self.chat(messages)
         text = as_dialogue(messages)
-        return Prompt(text, self._tokens(text, is_chat=False), is_chat=False)
+        return Prompt(text, self.tokens(text, is_chat=False), is_chat=False)
 
     def chat(self, messages: Sequence[dict[str, str]]) -> Prompt:
         """Messages in the chat template, up to the model's answer. Raises ModelError as ``ChatTemplate.prompt``."""
         text, blanks = self.template.prompt(messages)
-        return Prompt(text, self._tokens(text, is_chat=True), is_chat=True, blanks=blanks)
+        return Prompt(text, self.tokens(text, is_chat=True), is_chat=True, blanks=blanks)
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.
@@ -251,7 +251,7 @@ class PromptFormat:
         as they are: a tokenizer that begins every text with a blank would else begin " Paris" with two.
         """
         text, n_prompt = prompt.blanks + answer, len(prompt.token_ids)
-        joined = self._tokens(prompt.text + text, prompt.is_chat)
+        joined = self.tokens(prompt.text + text, prompt.is_chat)
         if joined[:n_prompt] == prompt.token_ids:
             token_ids = joined[n_prompt:]
         else:
@@ -268,7 +268,7 @@ class PromptFormat:
         """The token that ends a completion."""
         return self.template.end if is_chat else int(self.tokenizer.eos_token_id)
 
-    def _tokens(self, text: str, is_chat: bool) -> tuple[int, ...]:
+    def tokens(self, text: str, is_chat: bool) -> tuple[int, ...]:
         """A chat template writes the special tokens itself. An end of text that the tokenizer appends is left out."""
         token_ids = tuple(self.tokenizer(text, add_special_tokens=not is_chat)["input_ids"])
         appended = token_ids[-1:] == (self.tokenizer.eos_token_id,) and not text.endswith(self.tokenizer.eos_token)

@@ -20,7 +20,7 @@ from grait.errors import ArtifactError, DataError
 from grait.judging.sureness import with_sureness
 from grait.model.clock import tells_time
 from grait.model.completions import TokenizedExample
-from grait.model.forms import Form, untaught_forms
+from grait.model.forms import Form, terse_form, untaught_forms
 from grait.model.load import end_tokens, load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.pipeline.overlap import Finding, look_across
@@ -178,6 +178,15 @@ class RunData:
         """Training questions by id, without the shots."""
         shots = {shot.id for shot in self.shots}
         return {question.id: question for question in self.training_set if question.id not in shots}
+
+    def terse_form(self, form: Form) -> Form | None:
+        """In which the run's tuned models are asked a question of ``form`` again (``forms.terse_form``).
+
+        None for options, whose answers are given, and where each topic has examples of its own.
+        """
+        if not self.has_training or self.prompts.topic_shots or any(one.choices for one in self.questions.values()):
+            return None
+        return terse_form(self.prompts.forms, form)
 
     @cached_property
     def taught(self) -> dict[str, Question]:

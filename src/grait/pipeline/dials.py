@@ -10,9 +10,9 @@ from grait.config import Config, DataConfig
 from grait.data.wording import shared, wording
 from grait.dial.answers import refusal_token_ids
 from grait.dial.choice import Target, choose
-from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, find_dials, save_dials, with_dial
+from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, Terse, find_dials, save_dials, with_dial
 from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
-from grait.errors import DataError
+from grait.errors import DataError, DialError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
 from grait.languages import Language
@@ -34,14 +34,17 @@ Refusing = tuple[tuple[str, ...], Language]
 HIGHEST_THS = Target("ths")
 
 
-def default_score(config: Config, form: Form) -> ScoreName:
+def default_score(data: RunData, form: Form) -> ScoreName:
     """The score of a form's dial where none is named.
 
-    After solved examples and in plain text ``answer``: better out-of-domain than ``text`` and ``first-token``, and no
-    worse in-domain (research/best_threshold). Where the model answers in sentences ``combined``: their length should
-    not count, and their first token says little of what they will say (research/LOG.md).
+    ``twice`` where questions are asked again after solved examples. Without that, in plain text and after examples
+    ``answer``: better out-of-domain than ``text`` and ``first-token``, and no worse in-domain
+    (research/best_threshold). Where the model answers in sentences ``combined``: their length should not count, and
+    their first token says little of what they will say (research/LOG.md).
     """
-    return "combined" if has_sentences(config.prompt, form) else "answer"
+    if data.terse_form(form):
+        return "twice"
+    return "combined" if has_sentences(data.config.prompt, form) else "answer"
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _set_dial(data: RunData, models: Models, stages: Stages, calibration: Calibr
     folder = system.adapter.folder
     form, main = calibration.form.name, data.prompts.forms[0].name
     stored = processes.from_main(find_dials(folder, main) if processes.is_main() else None)
-    score = default_score(data.config, calibration.form)
+    score = default_score(data, calibration.form)
     found = stored.forms.get(form) if stored else None
     is_as_set = found and (found.target, found.data) == (HIGHEST_THS.metric, calibration.source)
     if found and not (is_as_set and found.score == score):
@@ -184,7 +187,8 @@ def plan_dials(config: Config, calibration: SetSize) -> list[StagePlan]:
     plans = [plan_answers(config, calibration, [INIT_BASIC, *methods], "calibration", does)]
     first = calibration.first(config.evaluation.form_questions)
     for form in others:
-        plans.append(plan_answers(config, first, [INIT_REFUSE, *methods], f"calibration, form {form.name},", does))
+        name = f"calibration, form {form.name},"
+        plans.append(plan_answers(config, first, [INIT_REFUSE, *methods], name, does, form))
     return plans + [plan_gate(config, form, methods) for form in (main, *others) if has_sentences(config.prompt, form)]
 
 
@@ -272,8 +276,28 @@ def choose_dial(
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,
+        terse=_terse(data, form, calibration.asked.questions) if score == "twice" else None,
     )
     return dial, metrics
+
+
+def _terse(data: RunData, form: Form, questions: Sequence[Question]) -> Terse:
+    """How a question is asked again. DialError where it is not."""
+    again, prompts, mark = data.terse_form(form), data.prompts, "\x00"
+    if again is None:
+        raise DialError(
+            f"the score 'twice' asks again after solved examples: train the form examples beside {form.name}, on "
+            "questions without options, or take another score"
+        )
+    prompt = prompts.prompt(Question("", mark, ("",)), "refuse", again)
+    before, _, after = prompt.text.partition(mark)
+    return Terse(
+        before=before,
+        after=after,
+        is_chat=prompt.is_chat,
+        refusal_token_ids=refusal_token_ids(prompts, questions, again),
+        end_token_ids=tuple(sorted(prompts.end_token_ids(prompt.is_chat))),
+    )
 
 
 def guarantee(target: Target) -> str | None:

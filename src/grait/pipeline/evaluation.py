@@ -11,7 +11,7 @@ from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_method
-from grait.model.forms import Form, form_key, has_sentences
+from grait.model.forms import Form, form_key, forms_of, has_sentences, terse_form
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
@@ -71,14 +71,18 @@ def answer_questions(
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]
     has_gate = system.asked == "refuse" and has_sentences(data.config.prompt, form)
-    columns = [column.name for column in fields(Prediction)] if has_gate else required_columns(Prediction)
-    key = answers_key(data, system, asked.questions) | {"columns": columns}
+    terse = data.terse_form(form) if system.adapter and system.asked == "refuse" else None
+    columns = [column.name for column in fields(Prediction)][:-1] if has_gate else required_columns(Prediction)
+    key = answers_key(data, system, asked.questions) | {"columns": columns} | ({"terse": terse.name} if terse else {})
     within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name
     stage = Stage(within / asked.title / system.name, key)
 
     def compute(partial: Path) -> Notes:
         new_tokens = data.config.evaluation.max_new_tokens
         kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title, form=system.form)
+        if terse:
+            kept, too_long = data.fitting(kept, models.longest, new_tokens, asked.title, form=terse)
+            skipped += too_long
         with models.engine(system.adapter) as engine:
             predictions = stage_rows(
                 stage,
@@ -91,6 +95,7 @@ def answer_questions(
                     system.asked,
                     system.judge,
                     form=system.form,
+                    terse=terse,
                     max_new_tokens=new_tokens,
                     advance=advance,
                 ),
@@ -111,13 +116,22 @@ def answer_questions(
 
 
 def plan_answers(
-    config: Config, asked: SetSize, systems: Sequence[str], name: str = "evaluation", does: str = "greedy answers"
+    config: Config,
+    asked: SetSize,
+    systems: Sequence[str],
+    name: str = "evaluation",
+    does: str = "greedy answers",
+    form: Form | None = None,
 ) -> StagePlan:
-    """The cost of ``answer_questions`` by all of these systems."""
+    """The cost of ``answer_questions`` by all of these systems. ``form``: None for the main one."""
+    forms = forms_of(config.prompt)
+    is_asked_again = not asked.has_options and terse_form(forms, form or forms[0]) is not None
     n, new_tokens, work = asked.count.or_per, config.evaluation.max_new_tokens, Work()
     for system in systems:
         prompt = asked.query_tokens if METHODS[system].asked == "query" else asked.prompt_tokens
         work += Work.generating(n, prompt, new_tokens, config.tokens_per_batch)
+        if is_asked_again and METHODS[system].select:
+            work += Work.generating(n, asked.query_tokens, new_tokens, config.tokens_per_batch)
     does = f"{does} of {len(systems)} systems: {', '.join(systems)}"
     samples, per = asked.count.times(len(systems)), asked.count.per("questions")
     return StagePlan(f"{name} {asked.title}", does, asked.count, work, samples=samples, per=per)

@@ -85,4 +85,4 @@ def plan_forms(config: Config, tests: SetSize) -> list[StagePlan]:
     asked = tests.first(config.evaluation.form_questions)
     does = "the first questions in another form, greedy answers"
     systems = [INIT_REFUSE, *config.training.methods]
-    return [plan_answers(config, asked, systems, f"form {form.name},", does) for form in others]
+    return [plan_answers(config, asked, systems, f"form {form.name},", does, form) for form in others]

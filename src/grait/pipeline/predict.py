@@ -20,20 +20,23 @@ def predict(
     judge: Judge,
     *,
     form: Form | None = None,
+    terse: Form | None = None,
     max_new_tokens: int,
     advance: Advance,
 ) -> list[Prediction]:
     """One prediction for each question, in their order; questions may be none.
 
     Questions with the same shots are asked together, so that their common prefix runs once. ``advance`` is
-    told answered questions. ``form``: of ``refuse``; None for the main one.
+    told answered questions. ``form``, ``terse``: as of ``ask_both_ways``.
     """
     if not questions:
         return []
     refusing = prompts.config.refusing
     predictions: dict[str, Prediction] = {}
     for part in prompts.asked_together(questions, asked, form):
-        answers = ask_both_ways(engine, prompts, part, asked, form=form, max_new_tokens=max_new_tokens, advance=advance)
+        answers = ask_both_ways(
+            engine, prompts, part, asked, form=form, terse=terse, max_new_tokens=max_new_tokens, advance=advance
+        )
         for question, both in zip(part, answers, strict=True):
             outcome = judge(both.output, question, *refusing)
             predictions[question.id] = Prediction(
