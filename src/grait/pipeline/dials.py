@@ -254,6 +254,7 @@ def choose_dial(
     ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate.
     """
     prompts, initial, form = data.prompts, calibration.initial, calibration.form
+    terse = _terse(data, form, calibration.asked.questions) if score == "twice" else None
     closed = gate(ordinary, rows, score)
     at = closed.at if closed else None
     choice = choose(rows, initial, score, target, at)
@@ -276,7 +277,7 @@ def choose_dial(
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,
-        terse=_terse(data, form, calibration.asked.questions) if score == "twice" else None,
+        terse=terse,
     )
     return dial, metrics
 
