@@ -293,6 +293,32 @@ class Prediction(Likelihoods):
 
 
 @dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A short training that was tried before the real one, on the training questions that no trial was trained on.
+
+    ``epochs``, ``steps``: passes and optimizer steps of the trial; ``of_steps``: those of the whole training with the
+    config's passes. ``ths``: mean over all thresholds, with ``right`` and ``auroc`` as of ``evaluation.trials``.
+    ``lead``, ``low``, ``high``: of its ``ths`` over that of the best one before it, None for the first, which has the
+    config's own settings. ``seconds``: of training and answers. ``is_taken``: the method is trained so.
+    """
+
+    method: str
+    learning_rate: float
+    epochs: float
+    steps: int
+    of_steps: int
+    n: int
+    ths: float
+    right: float
+    auroc: float
+    lead: float | None
+    low: float | None
+    high: float | None
+    seconds: float
+    is_taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MetricRecord:
     """Metrics of one method on one data set; shares are fractions in [0, 1], THS in about [-1, 1].
 

@@ -42,8 +42,8 @@ def run(
     --model, --train and --test no config file is needed. Run the same command again to continue after an
     interruption; a changed config re-runs only what it affects.
     """
-    from grait.commands.recipe import recipe
-    from grait.config import ModelConfig, check_given, load_config, override, parse_config
+    from grait.commands.recipe import with_recipe
+    from grait.config import check_given, load_config, override, parse_config
 
     tree: dict[str, Any] = {}
     if model:
@@ -65,8 +65,7 @@ def run(
         settings = load_config(config, changes)
     else:
         check_given(parse_config(override(tree, changes), "options"), "options")
-        tree |= recipe(ModelConfig(**tree.get("model", {})))
-        settings = parse_config(override(tree, changes), "options")
+        settings = parse_config(override(with_recipe(tree), changes), "options")
     check_given(settings, str(config or "options"))
     (_explain if dry_run else _run)(settings)
 
@@ -157,6 +156,7 @@ def _run(settings: Any) -> None:
         show(*tables.differences_tables(result.dialled_differences, with_dial(main)))
     show(*tables.forms_tables(result.forms), *tables.dialled_forms_tables(result.forms, result.dialled_forms))
     show(*tables.differences_tables(result.form_differences, main, " over all trained forms"))
+    show(*tables.trials_tables(result.trials))
     if result.refused:
         show(tables.refused_table(result.refused))
     if result.side_effects.records:
@@ -215,6 +215,7 @@ def contents(main: str) -> dict[str, str]:
         "side_effects.json": "what each system refuses of chit-chat, instructions, given texts, as fractions",
         "drift.json": "KL to the initial model and perplexity on its own answers",
         "conversations.json": "results on questions after other turns of a chat, as fractions",
+        "tuning.json": "trials of learning rate and passes",
         "forms.json": "results in each form of a question, as fractions",
         "unanswerable.json": "what each system refuses of the questions without an answer, as fractions",
         "form_differences.json": f"THS of {main} over all trained forms less that of each other method, paired",

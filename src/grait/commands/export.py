@@ -18,6 +18,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.lessons import Lesson, lessons, weighted_examples
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.own_words import stored_own_words
+from grait.pipeline.training import trained_with
 from grait.records import Selected
 from grait.runtime.artifacts import MANIFEST, Stage, write_json
 from grait.runtime.files import as_path, beside, written
@@ -125,7 +126,7 @@ def trained_adapter(data: RunData, method: str) -> Stage:
     adapters = data.folder / "adapters"
     is_shared = not (adapters / method).is_dir() and any(adapters.glob(f"[!.]*/{MANIFEST}"))
     if is_shared and method in data.config.training.methods:
-        method = same_training(selections(data.config, finished_evidence(data)))[method]
+        method = same_training(selections(data.config, finished_evidence(data)), data.config.tuned)[method]
     return finished_adapter(data, method)
 
 
@@ -180,7 +181,7 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
         n_tokens=max(len(lesson.prompt.token_ids) + len(lesson.completion.token_ids) for lesson in taught) + 1,
         has_shots=any(message["role"] == "assistant" for messages in shown for message in messages),
         lora=config.lora,
-        training=config.training.resolved(len(taught)),
+        training=trained_with(config, adapter).resolved(len(taught)),
         seed=config.seed,
         trust_remote_code=config.model.trust_remote_code,
         template_arguments=data.prompts.template.arguments if all(chats) else {},

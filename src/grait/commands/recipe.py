@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from grait.config import ModelConfig
+from grait.config import ModelConfig, parse_config
 from grait.errors import ModelError
 from grait.model.load import read_config, read_tokenizer
 
@@ -15,8 +15,24 @@ SMALL = 1024
 SMALL_LEARNING_RATE = 1e-3
 
 
+METHOD = frozenset(
+    ("prompt", "knowledge", "lora", "warmup", "influence", "selection", "training", "tune", "replay", "compare")
+)
+"""Sections of a config that say how a model is tuned; a tree that has none of them has the recipe."""
+
+BUDGET = 0.2
+"""``tune.budget``: of the run's work."""
+
+
+def with_recipe(tree: dict[str, Any]) -> dict[str, Any]:
+    """A config tree that names a model and data, with the recipe; the tree itself where it says how to tune."""
+    if METHOD & set(tree):
+        return tree
+    return tree | recipe(parse_config(tree).model)
+
+
 def recipe(model: ModelConfig) -> dict[str, Any]:
-    """Sections of a config tree: the forms that this model can be asked in, replay, and one pass over all forms.
+    """Sections of a config tree: the forms that this model can be asked in, replay, one pass over all forms, trials.
 
     Small models have the learning rate of the demo, others the default one. Of a model that cannot be read a chat
     model of any size is assumed; the run says what is wrong with it.
@@ -30,4 +46,5 @@ def recipe(model: ModelConfig) -> dict[str, Any]:
         "prompt": {"forms": list(CHAT_FORMS if is_chat else PLAIN_FORMS)},
         "replay": {"path": "builtin"},
         "training": {"epochs": 1} | ({"learning_rate": SMALL_LEARNING_RATE} if is_small else {}),
+        "tune": {"budget": BUDGET},
     }

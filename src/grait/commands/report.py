@@ -30,6 +30,7 @@ from grait.pipeline.results import (
     REFUSED,
     SIDE_EFFECTS,
     SUMMARY,
+    TUNING,
     Answered,
     RunResult,
     SideEffects,
@@ -43,6 +44,7 @@ from grait.records import (
     RefusedRecord,
     Selected,
     SideEffectRecord,
+    TrialRecord,
 )
 from grait.runtime.artifacts import read_rows
 from grait.runtime.files import as_path
@@ -97,7 +99,7 @@ class FinishedRun:
             ) from error
         evidence = finished_evidence(data)
         selected = selections(data.config, evidence)
-        same = same_training(selected)
+        same = same_training(selected, data.config.tuned)
         return cls(data, evidence, selected, same, _predictions(data, folder, same), summary)
 
     def write_cards(self, *, is_new: bool = False) -> None:
@@ -130,6 +132,7 @@ class FinishedRun:
             dialled_metrics=measure_with_dials(config, test_sets, dialled),
             forms=_records(folder / FORMS, FormRecord),
             refused=_records(folder / REFUSED, RefusedRecord),
+            trials=_records(folder / TUNING, TrialRecord),
             form_differences=_records(folder / FORM_DIFFERENCES, DifferenceRecord),
             dialled_forms=dialled_forms(self.data, self.predictions, self.same),
         )

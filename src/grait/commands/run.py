@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from grait.config import Config, as_config
+from grait.commands.recipe import with_recipe
+from grait.config import Config, as_config, parse_config
 from grait.pipeline.order import run as run_pipeline
 from grait.pipeline.results import RunResult
 
@@ -11,7 +12,9 @@ from grait.pipeline.results import RunResult
 def run(config: Config | dict[str, Any] | str | Path) -> RunResult:
     """Run, or continue, the pipeline: what it found, all of which is in the folder ``config.out``, too.
 
-    ``config``: a ``Config``, the same as a plain tree, or a YAML file. Stages that are finished in the folder with the
-    same settings are reused. Raises a GraitError with one line for what the user has to mend.
+    ``config``: a ``Config``, the same as a plain tree, or a YAML file. A tree that names no more than model, data and
+    evaluation is run as the command without a config file is. Stages that are finished in the folder with the same
+    settings are reused. Raises a GraitError with one line for what the user has to mend.
     """
-    return run_pipeline(as_config(config))
+    given = as_config(config)
+    return run_pipeline(parse_config(with_recipe(config)) if isinstance(config, dict) else given)

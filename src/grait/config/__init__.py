@@ -23,4 +23,5 @@ from grait.config.schema import ReplayConfig as ReplayConfig
 from grait.config.schema import Section as Section
 from grait.config.schema import SelectionConfig as SelectionConfig
 from grait.config.schema import TrainingConfig as TrainingConfig
+from grait.config.schema import TuneConfig as TuneConfig
 from grait.config.schema import WarmupConfig as WarmupConfig

@@ -588,6 +588,23 @@ class TrainingConfig(OptimizerSection):
         return self.model_copy(update={"epochs": epochs, "max_steps": None})
 
 
+class TuneConfig(Section):
+    """Before stage 3: learning rate and passes, found by short trials on a part of the training questions."""
+
+    budget: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the run's work that trials may take, counted in tokens, not timed (docs/defaults.md); 0: "
+        "no trials. Without a config file: 0.2.",
+    )
+    methods: list[MethodName] = Field(
+        ["grait"],
+        description="Methods that have trials of their own, where the run trains them; the others keep the settings of "
+        "`training`.",
+    )
+
+
 class ReplayConfig(Section):
     """Ordinary prompts with the initial model's own answers in training, so that the rest of the model stays as it was.
 
@@ -724,6 +741,7 @@ class Config(Section):
     influence: InfluenceConfig = InfluenceConfig()
     selection: SelectionConfig = SelectionConfig()
     training: TrainingConfig = TrainingConfig()
+    tune: TuneConfig = TuneConfig()
     replay: ReplayConfig = ReplayConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     compare: CompareConfig = CompareConfig()
@@ -732,9 +750,16 @@ class Config(Section):
     )
 
     @property
+    def tuned(self) -> list[MethodName]:
+        """The trained methods whose learning rate and passes are looked for."""
+        return [name for name in self.training.methods if name in self.tune.methods] if self.tune.budget else []
+
+    @property
     def unused(self) -> dict[str, Any]:
         """Keys that have no effect, as ``model_dump`` excludes them: a result without forms is named as ever."""
         found: dict[str, Any] = {} if self.replay.path else {"replay": True}
+        if not self.tuned:
+            found["tune"] = True
         if not self.evaluation.forms:
             found["evaluation"] = {"forms"} if self.prompt.forms else {"forms", "form_questions"}
         if self.model.gguf_file is None:

@@ -21,6 +21,7 @@ from grait.records import (
     RefusedRecord,
     Selected,
     SideEffectRecord,
+    TrialRecord,
 )
 
 
@@ -68,6 +69,7 @@ class RunRecords:
     form_differences: Sequence[DifferenceRecord] = ()
     conversations: Sequence[ConversationRecord] = ()
     dialled_forms: Sequence[FormRecord] = ()
+    trials: Sequence[TrialRecord] = ()
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,16 @@ from grait.display.figures.side_effects import form_name, refused_before_and_aft
 from grait.display.figures.training import MAX_POINTS, influence_plane, knowledge_map, weight_histogram
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
-from grait.display.tables import SIDE_EFFECTS, by_row, form_label, percent, verdicts
+from grait.display.tables import (
+    SIDE_EFFECTS,
+    TRIAL_COLUMNS,
+    TRIALS_LEGEND,
+    by_row,
+    form_label,
+    percent,
+    trial_cells,
+    verdicts,
+)
 from grait.display.words import headline, side_effects_headline, verdict
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
@@ -108,6 +117,9 @@ def run_report(run: RunRecords) -> Report:
         in_words=run.summary.get("in_words"),
         datasets=datasets,
         training=_training(run, main, pictures),
+        trials=[(row.method, row.is_taken, trial_cells(row)) for row in run.trials],
+        trial_columns=TRIAL_COLUMNS,
+        trials_legend=TRIALS_LEGEND,
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         forms=_forms(run, main, slugs, pictures),

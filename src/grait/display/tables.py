@@ -26,6 +26,7 @@ from grait.records import (
     MetricRecord,
     RefusedRecord,
     SideEffectRecord,
+    TrialRecord,
 )
 from grait.runtime.printable import printable
 
@@ -114,6 +115,36 @@ def _add_blocks(
 def _shares(row: MetricRecord | GroupRecord | FormRecord | ConversationRecord | ComparisonRecord) -> list[str]:
     """Pc, Pw, Pr and over-refusal."""
     return [percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)]
+
+
+# -- trials --------------------------------------------------------------------------------------------------------
+
+TRIALS_LEGEND = (
+    "Short trainings, the first with the config's own settings, asked training questions that none was trained on. "
+    "Right: if nothing is refused. THS: mean over all thresholds. Ahead: THS less that of the best trial before it, "
+    "paired, with its 95% interval; taken where that is above 0."
+)
+TRIAL_COLUMNS = ("learning\nrate", "passes", "steps", "right", "AUROC", "THS", "ahead", "seconds")
+
+
+def trial_cells(row: TrialRecord) -> list[str]:
+    """The cells of ``TRIAL_COLUMNS``."""
+    rates = (f"{row.learning_rate:g}", f"{row.epochs:.3g}", str(row.steps))
+    ahead = percent_with_interval(row.lead, row.low, row.high)
+    return [*rates, percent(row.right), percent(row.auroc), percent(row.ths), ahead, f"{row.seconds:.0f}"]
+
+
+def trials_tables(records: Sequence[TrialRecord]) -> list[Table]:
+    """One table for each method that has trials."""
+    tables = []
+    for method, of_method in groupby(records, key=lambda record: record.method):
+        rows = list(of_method)
+        title = f"Trials of {method} on {rows[0].n} training questions, in percent"
+        table = _table(title, TRIALS_LEGEND, ("trial",), TRIAL_COLUMNS)
+        for number, row in enumerate(rows, 1):
+            table.add_row(f"{number}{', taken' if row.is_taken else ''}", *map(escape, trial_cells(row)))
+        tables.append(table)
+    return tables
 
 
 # -- groups --------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from grait.model.prompts import PromptFormat
 from grait.pipeline.data import RunData
 from grait.pipeline.lessons import unanswerable_rows
 from grait.pipeline.results import CONVERSATIONS, DRIFT, FORMS, METRICS, SIDE_EFFECTS, SUMMARY
+from grait.pipeline.training import trained_with
 from grait.records import (
     ConversationRecord,
     DriftRecord,
@@ -102,7 +103,7 @@ def card(
     is_default = config.model.name == default.NAME
     unpacked = DEFAULT_NOTE if is_default and trained_from != default.HUB_ID else None
     settings = config.model_dump(include={"lora": True, "training": True, "selection": True, "seed": True})
-    settings["training"].pop("methods")
+    settings["training"] = trained_with(config, adapter).model_dump(exclude={"methods"})
     base = public_base(config)
     metrics, packages = _measured_if_any(data, method, adapter)
     n_unanswerable = len(unanswerable_rows(data, selected))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from grait.config import Config, DataConfig
+from grait.config import Config, DataConfig, Section, TrainingConfig
 from grait.data.held_out import held_out
 from grait.data.load import load_shots, load_topic_shots, understand
 from grait.data.replay import BUILTIN, ReplayPrompt, draw_replay, load_unanswerable
@@ -47,10 +47,17 @@ class RunData:
     given_shots: tuple[Question, ...] = ()
 
     def at_temperature(self, temperature: float) -> "RunData":
-        """The same, read as far as it is, with this number for ``knowledge.temperature``."""
+        """The same with this number for ``knowledge.temperature``."""
+        return self._with(knowledge=self.config.knowledge.model_copy(update={"temperature": temperature}))
+
+    def trained_with(self, training: TrainingConfig) -> "RunData":
+        """The same with these settings of ``training``."""
+        return self._with(training=training)
+
+    def _with(self, **sections: Section) -> "RunData":
+        """The same, read as far as it is, with other sections of the config."""
         found = copy(self)
-        knowledge = self.config.knowledge.model_copy(update={"temperature": temperature})
-        found.config = self.config.model_copy(update={"knowledge": knowledge})
+        found.config = self.config.model_copy(update=sections)
         return found
 
     @property

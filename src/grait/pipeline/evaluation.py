@@ -29,6 +29,7 @@ HEADINGS = {
     "calibration": "Calibration",
     "forms": "4/4 Evaluation by form",
     "unanswerable": "4/4 Questions without an answer",
+    "tuning": "3/4 Training: trials",
 }
 """What questions are asked for, which is also the folder of the answers."""
 
@@ -66,7 +67,7 @@ def answer_questions(
     stages: Stages,
     system: System,
     asked: QuestionSet,
-    purpose: Literal["evaluation", "calibration", "forms", "unanswerable"] = "evaluation",
+    purpose: Literal["evaluation", "calibration", "forms", "unanswerable", "tuning"] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]

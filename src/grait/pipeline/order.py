@@ -1,6 +1,7 @@
 """The whole run, in order.
 
-temperature -> knowledge -> warm-up -> influence -> selection -> replay -> training -> evaluation -> dial -> report
+temperature -> knowledge -> warm-up -> influence -> selection -> replay -> trials -> training -> evaluation -> dial ->
+report
 
 A stage whose artifact is already there with the same key is not run again.
 """
@@ -33,10 +34,12 @@ from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
 from grait.pipeline.temperature import plan_temperature, with_temperature
 from grait.pipeline.training import plan_training, plan_warmup, training, warmup, write_selection
+from grait.pipeline.tuning import Taught, plan_tuning, trials
 from grait.pipeline.unanswerable import refused_records
 from grait.pipeline.work import SetSize, StagePlan
-from grait.records import KnowledgeState, Prediction, Selected
+from grait.records import KnowledgeState, Prediction, Selected, TrialRecord
 from grait.runtime import progress
+from grait.runtime.artifacts import Stage
 
 
 def run(config: Config) -> RunResult:
@@ -59,29 +62,33 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     evidence = _evidence(data, models, stages, states, asked)
     selected = selections(config, evidence)
     write_selection(data, evidence, selected, own)
-    same = same_training(selected)
+    same = same_training(selected, config.tuned)
     replayed = replay(data, models, stages)
-    adapters = {
-        method: training(data, models, stages, method, selected[method], own, replayed)
-        for method in dict.fromkeys(same.values())
-    }
+    taught = {method: Taught(method, selected[method], own, replayed) for method in dict.fromkeys(same.values())}
+    tried: list[TrialRecord] = []
+    adapters: dict[str, Stage] = {}
+    others = _planned(data, taught) if config.tuned else []
+    for method, own_rows in taught.items():
+        tuned, found = trials(data, models, stages, own_rows, others)
+        tried += found
+        adapters[method] = training(tuned, models, stages, method, selected[method], own, replayed)
     systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
     for title, questions in data.test_sets.items():
         test = QuestionSet(title, questions)
-        found = {INIT_BASIC: initial[title]} | {
+        answered = {INIT_BASIC: initial[title]} | {
             system.name: answer_questions(data, models, stages, system, test)
             for system in systems
             if system.name != INIT_BASIC
         }
-        untrained = {name: found[name] for name in UNTRAINED}
-        predictions[title] = untrained | {method: found[first] for method, first in same.items()}
+        untrained = {name: answered[name] for name in UNTRAINED}
+        predictions[title] = untrained | {method: answered[first] for method, first in same.items()}
     set_dials(data, models, stages, adapters)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)
     result = results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
-    result = replace(result, against_initial=against_initial(data, stages, predictions, same))
+    result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
     result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
     write_results(result)
     write_cards(data, adapters, selected)
@@ -108,10 +115,13 @@ def _evidence(
     return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
 
 
-def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]) -> tuple[StagePlan, ...]:
+def stage_plans(
+    config: Config, training_set: SetSize, others: Sequence[SetSize], n_rows: Mapping[str, int] | None = None
+) -> tuple[StagePlan, ...]:
     """What ``run`` would do and cost, stage by stage, in the same order.
 
-    ``others``: the test sets, then the calibration questions, if any.
+    ``others``: the test sets, then the calibration questions, if any. ``n_rows``: rows of questions that a method is
+    trained on, where they are known already.
     """
     methods = config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
@@ -129,7 +139,8 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
         plans.append(plan_influence(config, training_set))
     if config.replay.path is not None:
         plans.append(plan_replay(config, training_set))
-    plans += [plan_training(config, training_set, method) for method in methods]
+    n_rows = n_rows or {}
+    plans += [plan_training(config, training_set, method, n_rows.get(method)) for method in methods]
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:
         plans += plan_dials(config, calibration)
@@ -137,7 +148,19 @@ def stage_plans(config: Config, training_set: SetSize, others: Sequence[SetSize]
         plans += [*plan_side_effects(config), plan_conversations(config, others[0])]
     for tests in others[:n_tests]:
         plans += plan_forms(config, tests)
-    return tuple(plans)
+    first = next(place for place, plan in enumerate(plans) if plan.name.startswith("training "))
+    return (*plans[:first], *plan_tuning(config, plans), *plans[first:])
+
+
+def _planned(data: RunData, taught: Mapping[str, Taught]) -> list[StagePlan]:
+    """The plans of all stages but the trials, with what each method is trained on."""
+    calibration = data.calibration_questions(data.calibration) if data.calibration else []
+    sets = [list(data.questions.values()), *data.test_sets.values(), *([calibration] if calibration else [])]
+    sizes = [SetSize.counted("", "", questions) for questions in sets]
+    n_rows = {method: len(own.rows(data)) for method, own in taught.items()}
+    plans = stage_plans(data.config, sizes[0], sizes[1:], n_rows)
+    trained = [f"training {method}" for method in taught]  # one adapter may serve several methods
+    return [plan for plan in plans if plan.name != "tuning" and (plan.name in trained or plan.name[:9] != "training ")]
 
 
 def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
@@ -152,12 +175,21 @@ def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
     return selected
 
 
-def same_training(selected: Mapping[str, Sequence[Selected]]) -> dict[str, str]:
-    """Of each method, the first one that trains on the same and is judged alike: one adapter serves both."""
+def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[str] = ()) -> dict[str, str]:
+    """Of each method, the first one that trains on the same and is judged alike: one adapter serves both.
+
+    ``tuned``: methods that have trials of their own.
+    """
     first: dict[str, str] = {}
     for method, chosen in selected.items():
         judge = METHODS[method].judge
-        alike = [one for one in first if list(selected[one]) == list(chosen) and METHODS[one].judge is judge]
+        alike = [
+            one
+            for one in first
+            if list(selected[one]) == list(chosen)
+            and METHODS[one].judge is judge
+            and (one in tuned) == (method in tuned)
+        ]
         first[method] = alike[0] if alike else method
         if first[method] != method:
             progress.note(f"{method}: the training set of {first[method]}, whose adapter serves both")

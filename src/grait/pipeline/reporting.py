@@ -69,6 +69,7 @@ def run_page(
         form_differences=result.form_differences,
         conversations=result.side_effects.conversations,
         dialled_forms=result.dialled_forms,
+        trials=result.trials,
     )
     return page.run_report(run)
 

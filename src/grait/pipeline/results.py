@@ -17,12 +17,14 @@ from grait.records import (
     Question,
     RefusedRecord,
     SideEffectRecord,
+    TrialRecord,
 )
 
 METRICS, GROUPS = "metrics.json", "groups.json"
 FORMS, FORM_DIFFERENCES = "forms.json", "form_differences.json"
 SIDE_EFFECTS, CONVERSATIONS, DRIFT = "side_effects.json", "conversations.json", "drift.json"
 REFUSED = "unanswerable.json"
+TUNING = "tuning.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
@@ -85,7 +87,8 @@ class RunResult:
     in each of ``prompt.forms`` and ``evaluation.forms`` and their means, where there are several; ``form_differences``:
     as ``differences``, of the means over trained forms; ``dialled_forms``: as ``forms``, of trained forms with their
     dials. ``refused``: of test questions without a reference. ``against_initial``: of the main method with its dial and
-    each other system with its own, also the initial model; the calibration questions first.
+    each other system with its own, also the initial model; the calibration questions first. ``trials``: short trainings
+    that settings were found by.
     """
 
     folder: Path
@@ -104,6 +107,7 @@ class RunResult:
     form_differences: list[DifferenceRecord] = field(default_factory=list)
     dialled_forms: list[FormRecord] = field(default_factory=list)
     against_initial: list[DifferenceRecord] = field(default_factory=list)
+    trials: list[TrialRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
@@ -112,7 +116,7 @@ class RunResult:
         dialled = ("dialled_metrics", "dialled_differences", "against_initial")
         names = ("metrics", "groups", "differences", *of_forms, *dialled)
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
-        return found | {REFUSED: self.refused} | self.side_effects.files
+        return found | {REFUSED: self.refused, TUNING: self.trials} | self.side_effects.files
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from peft import PeftModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from grait.config import Config, OptimizerSection
+from grait.config import Config, OptimizerSection, TrainingConfig
 from grait.data.replay import BUILTIN, load_unanswerable
 from grait.errors import DataError
 from grait.knowledge.own_words import OwnAnswers
@@ -96,7 +96,41 @@ def training(
     _check_length(data, models)
     questions = weighted_examples(data, selected, own)
     examples = [*questions, *replay_examples(config, replayed, questions)]
-    optimizer = config.training.resolved(len(examples))
+    n_refusals, n_forms = sum(row.target == "refusal" for row in selected), len(data.prompts.forms)
+    each = f", each in {n_forms} forms" if n_forms > 1 else ""
+    if data.unanswerable or data.built_in_unanswerable:
+        n_more = len(unanswerable_rows(data, selected))
+        each += f", and the refusal of {n_more} that nobody can answer" if n_more else ", without refusals of its own"
+    each += f", beside {len(examples) - len(questions)} rows of replay" if replayed else ""
+    stage = train_on(
+        models,
+        stages,
+        f"adapters/{method}",
+        f"{method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
+        config.training.resolved(len(examples)),
+        questions,
+        replayed,
+    )
+    path = stage.folder / EXAMPLES
+    if processes.is_main() and not path.exists():  # beside the stage's own files: earlier versions wrote none
+        _write_examples(path, data, selected, own)
+    return stage
+
+
+def train_on(
+    models: Models,
+    stages: Stages,
+    place: str,
+    what: str,
+    optimizer: TrainingConfig,
+    questions: Sequence[WeightedExample],
+    replayed: Replayed | None,
+) -> Stage:
+    """The adapter that is trained on these examples and on replay beside them, in the folder ``place`` of the run.
+
+    ``what``: for the heading. ``optimizer``: without ``max_steps``.
+    """
+    config = models.config
     key = {
         "model": model_key(config),
         "examples": digest_of(questions),
@@ -105,22 +139,22 @@ def training(
         "seed": config.seed,
         **training_key(config, replayed),
     }
-    stage = Stage(stages.folder / "adapters" / method, key)
-    n_refusals, n_forms = sum(row.target == "refusal" for row in selected), len(data.prompts.forms)
-    each = f", each in {n_forms} forms" if n_forms > 1 else ""
-    if data.unanswerable or data.built_in_unanswerable:
-        n_more = len(unanswerable_rows(data, selected))
-        each += f", and the refusal of {n_more} that nobody can answer" if n_more else ", without refusals of its own"
-    each += f", beside {len(examples) - len(questions)} rows of replay" if replayed else ""
+    stage = Stage(stages.folder / place, key)
+    examples = [*questions, *replay_examples(config, replayed, questions)]
     stages.once(
-        f"3/4 Training: {method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
+        f"3/4 Training: {what}",
         stage,
-        lambda folder: _train(models, method, stage, examples, optimizer, folder),
+        lambda folder: _train(models, stage.folder.name, stage, examples, optimizer, folder),
     )
-    path = stage.folder / EXAMPLES
-    if processes.is_main() and not path.exists():  # beside the stage's own files: earlier versions wrote none
-        _write_examples(path, data, selected, own)
     return stage
+
+
+def trained_with(config: Config, adapter: Stage) -> TrainingConfig:
+    """The settings that a finished adapter was trained with: ``training``, changed by what trials found."""
+    if not config.tuned:
+        return config.training
+    found = {key: adapter.key["training"][key] for key in ("learning_rate", "epochs")}
+    return config.training.model_copy(update=found | {"max_steps": None})
 
 
 def _check_length(data: RunData, models: Models) -> None:
@@ -131,12 +165,14 @@ def _check_length(data: RunData, models: Models) -> None:
         raise DataError(f"data.unanswerable = train: {skipped[0]!r} is longer than the model attends to; take it out")
 
 
-def plan_training(config: Config, training: SetSize, method: str) -> StagePlan:
-    """The cost of ``training`` of one method."""
+def plan_training(config: Config, training: SetSize, method: str, n_rows: int | None = None) -> StagePlan:
+    """The cost of ``training`` of one method. ``n_rows``: of questions, where they are known already."""
     count = n_selected(config, training.count, method).times(len(forms_of(config.prompt)))
     if config.replay.path == BUILTIN and count.n is not None and method != "van-tuning":  # which refuses nothing
         n_more = len(load_unanswerable(config.replay.unanswerable, config.seed))
         count = Count(count.n + n_more, is_exact=False)
+    if n_rows is not None:
+        count = Count(n_rows)
     n_beside = n_replayed(count.or_per, config)
     optimizer = config.training.resolved(count.or_per + n_beside)
     plan = _plan(config, training, f"training {method}", METHODS[method].summary, count, optimizer)

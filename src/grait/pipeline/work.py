@@ -133,6 +133,18 @@ class Work:
     def __add__(self, other: "Work") -> "Work":
         return Work(*(own + more for own, more in zip(astuple(self), astuple(other), strict=True)))
 
+    def times(self, factor: float) -> "Work":
+        """So many times this work."""
+        return Work(*(factor * part for part in astuple(self)))
+
+    @property
+    def tokens(self) -> float:
+        """One number to hold works against each other: tokens forward, trained ones three times.
+
+        Answers are left out: before they are given nobody knows how long they are.
+        """
+        return self.prompt_tokens + FORWARD_AND_BACKWARD * self.trained_tokens
+
     @classmethod
     def generating(cls, n: int, prompt: float, new_tokens: int, tokens_per_batch: int, samples: int = 1) -> "Work":
         """The work of n prompts, each with so many samples of the greatest length, in ``InferenceEngine``'s batches."""
