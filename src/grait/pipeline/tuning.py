@@ -48,6 +48,9 @@ MOST_QUESTIONS = 200
 FEWEST_OF_A_KIND = 10
 """Of these, right and wrong answers of the initial model: with fewer nothing would stand out from chance."""
 
+EPSILON = 1e-9
+"""Of a lead that is rounding."""
+
 FOLDER: Final = "tuning"
 ASKED = "questions"
 
@@ -189,7 +192,7 @@ class _Search:
             tried = base.model_copy(update=changes)
             record, own = self.trial(len(records) + 1, tried, answers)
             records.append(record)
-            if record.low is not None and record.low > 0:
+            if record.low is not None and record.low > EPSILON:
                 best, answers, place = tried, own, len(records) - 1
         return [replace(record, is_taken=number == place) for number, record in enumerate(records)]
 
