@@ -15,9 +15,11 @@ from tiny import tiny_tokenizer
 from tiny_folder import Files, tiny_tree, write_jsonl
 from transformers import LlamaConfig
 
+import grait
 from grait import cli
 from grait.cli import running
-from grait.commands.recipe import recipe
+from grait.commands import run as grait_run
+from grait.commands.recipe import demo_config, recipe
 from grait.config import Config, ModelConfig
 from grait.errors import GraitError
 from grait.methods.catalog import METHODS
@@ -331,7 +333,34 @@ def test_without_a_config_file_settings_follow_the_model(tmp_path: Path, is_chat
     forms = ["question", "examples", "instruction", "plain"] if is_chat else ["examples", "plain"]
     assert found["prompt"]["forms"] == forms
     assert found["training"] == {"epochs": 1} | ({"learning_rate": 1e-3} if width == 32 else {})
+    assert found["tune"] == {"budget": 0.2}
     assert "question" in recipe(ModelConfig(name=str(tmp_path / "missing")))["prompt"]["forms"]
+
+
+def test_python_takes_the_same_call_as_the_command(
+    command: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: tuple[str, Files]
+) -> None:
+    """Model and data, and nothing else; a tree that says how to tune is taken as it stands."""
+    seen: list[Config] = []
+
+    def run(config: Config) -> None:
+        seen.append(config)
+        raise GraitError("enough")
+
+    monkeypatch.setattr(order, "run", run)
+    monkeypatch.setattr(grait_run, "run_pipeline", run)
+    model, files = tiny
+    out = tmp_path / "run"
+    command("run", "--model", model, "--train", files.train, "--test", files.test, "--out", out)
+    tree = {"model": {"name": model}, "data": {"path": files.train}, "out": str(out)}
+    tree["evaluation"] = {"datasets": [{"path": files.test}]}
+    for given in (tree, tree | {"training": {"epochs": 2}}):
+        with pytest.raises(GraitError, match="enough"):
+            grait.run(given)
+    of_command, of_python, as_it_stands = seen
+    assert of_python == of_command
+    assert of_python.tune.budget and of_python.prompt.forms and of_python.replay.path
+    assert not (as_it_stands.tune.budget or as_it_stands.prompt.forms or as_it_stands.replay.path)
 
 
 def test_questions_with_groups_give_a_second_table(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:
@@ -417,6 +446,7 @@ def test_the_demo_takes_the_shipped_config(
     assert_one_error(command("demo", *flags, "--out", tmp_path / "mine", "--set", "seed=7"), "enough")
     (config,) = seen
     assert (config.out, config.seed) == (str(tmp_path / "mine"), 7)
+    assert config == demo_config(f"demo{'-quick' if flags else ''}.yaml", [f"out={tmp_path / 'mine'}", "seed=7"])
     assert config.data.path == "worldfacts"
     assert [dataset.name for dataset in config.evaluation.datasets] == ["in-domain", "out-of-domain"]
     assert (config.evaluation.datasets[0].limit or 0) <= limit

@@ -1,6 +1,5 @@
 """The config: what is allowed, and that everything else is one line naming the key, the value and what is allowed."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from grait.commands.recipe import METHOD, demo_config, run_config
 from grait.config import Config, Section, load_config, override, parse_config
 from grait.errors import ConfigError
 from grait.model.forms import untaught_forms
@@ -56,11 +56,28 @@ def test_every_field_is_described() -> None:
 
 
 @pytest.mark.parametrize("name", ["demo.yaml", "demo-quick.yaml"])
-def test_the_shipped_configs_load(name: str) -> None:
-    with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
-        config = load_config(path)
+def test_the_demo_is_the_recipe_with_data_and_sizes(name: str) -> None:
+    """It names no setting of the method, but the adapter's layers and what it costs."""
+    config, default = demo_config(name, []), run_config({"data": {"path": "worldfacts", "split": "train"}})
     assert config.data.path == "worldfacts"
     assert config.training.methods == ["cor-rait", "grait"]
+    named = {
+        f"{section}.{key}"
+        for section in METHOD
+        for key, value in config.model_dump()[section].items()
+        if value != default.model_dump()[section][key]
+    }
+    quick = {"prompt.forms", "replay.n", "replay.given_texts", "replay.unanswerable"} if "quick" in name else set()
+    assert named - quick == {
+        "knowledge.max_new_tokens",
+        "lora.target_modules",
+        "warmup.micro_batch_size",
+        "influence.mode",
+        "influence.max_idk",
+        "influence.tokens_per_batch",
+        "training.max_steps",
+        "tune.budget",
+    }
 
 
 @pytest.mark.parametrize("unknown", ["modle", "Seed", "knowledge_"])

@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tiny import random_examples, tiny_model
 from tiny_folder import Files, tiny_tree, write_jsonl
 from torch.utils.flop_counter import FlopCounterMode
 
+from grait.commands.recipe import demo_config
 from grait.config import Config, LoraSection, ModelConfig, TrainingConfig, load_config, parse_config
 from grait.errors import ConfigError, DataError, ModelError
 from grait.influence.gradients import trainable_linears
@@ -382,7 +382,7 @@ def test_no_step_of_a_small_model_is_faster_than_its_launches(device: Device) ->
 def test_the_demo_lies_within_what_is_said_for_a_core() -> None:
     """With these settings it took 39 minutes on one core (docs/quickstart.md)."""
     more = ["evaluation.form_questions=300", "evaluation.max_probes=120"]
-    demo = load_config(str(resources.files("grait") / "configs" / "demo.yaml"), more)
+    demo = demo_config("demo.yaml", more)
     try:
         plan = dry_run(demo)
     except ModelError:

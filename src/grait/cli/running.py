@@ -1,6 +1,5 @@
 """grait run, demo, compare and report."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,12 +75,9 @@ def demo(
     out: Out = None,
 ) -> None:
     """Run everything on the embedded default: SmolLM2-135M-Instruct learns what it does not know of WorldFacts."""
-    from grait.config import load_config
+    from grait.commands.recipe import demo_config
 
-    name = "demo-quick.yaml" if quick else "demo.yaml"
-    with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
-        settings = load_config(path, assignments(overrides, out))
-    _run(settings)
+    _run(demo_config("demo-quick.yaml" if quick else "demo.yaml", assignments(overrides, out)))
 
 
 def compare(

@@ -1,8 +1,9 @@
 """What a run takes where no config file is given: the settings that a person who tries their own questions wants."""
 
+from importlib import resources
 from typing import Any
 
-from grait.config import ModelConfig, parse_config
+from grait.config import Config, ModelConfig, override, parse_config, read_tree
 from grait.errors import ModelError
 from grait.model.load import read_config, read_tokenizer
 
@@ -18,17 +19,26 @@ SMALL_LEARNING_RATE = 1e-3
 METHOD = frozenset(
     ("prompt", "knowledge", "lora", "warmup", "influence", "selection", "training", "tune", "replay", "compare")
 )
-"""Sections of a config that say how a model is tuned; a tree that has none of them has the recipe."""
+"""Sections of a config that say how a model is tuned."""
 
 BUDGET = 0.2
 """``tune.budget``: of the run's work."""
 
 
+def run_config(tree: dict[str, Any]) -> Config:
+    """The config of a plain tree: with the recipe where it names a model and data, and says nothing of how to tune."""
+    return parse_config(tree if METHOD & set(tree) else with_recipe(tree))
+
+
+def demo_config(name: str, overrides: list[str]) -> Config:
+    """The recipe on the embedded model and questions, in the sizes of a file in ``configs``."""
+    with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
+        return parse_config(override(with_recipe(read_tree(path)), overrides), name)
+
+
 def with_recipe(tree: dict[str, Any]) -> dict[str, Any]:
-    """A config tree that names a model and data, with the recipe; the tree itself where it says how to tune."""
-    if METHOD & set(tree):
-        return tree
-    return tree | recipe(parse_config(tree).model)
+    """A config tree with the recipe, but for the keys that it sets itself."""
+    return tree | {name: keys | tree.get(name, {}) for name, keys in recipe(parse_config(tree).model).items()}
 
 
 def recipe(model: ModelConfig) -> dict[str, Any]:

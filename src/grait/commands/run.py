@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from grait.commands.recipe import with_recipe
-from grait.config import Config, as_config, parse_config
+from grait.commands.recipe import run_config
+from grait.config import Config, as_config
 from grait.pipeline.order import run as run_pipeline
 from grait.pipeline.results import RunResult
 
@@ -17,4 +17,4 @@ def run(config: Config | dict[str, Any] | str | Path) -> RunResult:
     settings are reused. Raises a GraitError with one line for what the user has to mend.
     """
     given = as_config(config)
-    return run_pipeline(parse_config(with_recipe(config)) if isinstance(config, dict) else given)
+    return run_pipeline(run_config(config) if isinstance(config, dict) else given)

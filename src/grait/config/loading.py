@@ -141,6 +141,11 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     path = as_path(path, "path")
     if not isinstance(overrides, list | tuple | NoneType):
         raise ConfigError(f"overrides: expected a list of texts, found {described(overrides)}; give ['key=value']")
+    return parse_config(override(read_tree(path), overrides or []), str(path))
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file, as they stand there. Raises ConfigError."""
     try:
         tree = _read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -159,7 +164,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected keys and values, found a {type(tree).__name__}")
-    return parse_config(override(tree, overrides or []), str(path))
+    return tree
 
 
 def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

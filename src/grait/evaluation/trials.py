@@ -38,11 +38,11 @@ class Lead:
 
 
 def mean_ths(rows: Sequence[Prediction], initial: Mapping[str, Outcome], counts: Array) -> Array:
-    """Mean over all thresholds of THS, for each row of ``counts``.  # [resamples, questions] to [resamples]
+    """Mean of THS over the share that is refused, 0 to 1, for each row of ``counts``.  # [resamples, n] to [resamples]
 
-    ``counts``: how often each question is there, in the order of ``rows``. The question at place p of N, by refusal
-    log-odds, is answered at 1 - p / N of the thresholds; equal scores have the mean of their places. NaN where the
-    initial model answers nothing wrong.
+    ``counts``: how often each question is there, in the order of ``rows``. Of N questions by refusal log-odds, the one
+    at place p = 0.5, 1.5, ... is answered at 1 - p / N of the thresholds; equal scores have the mean of their places.
+    NaN where the initial model answers nothing wrong.
     """
     right, wrong = (np.array([row.suppressed_outcome == one for row in rows]) for one in ("correct", "wrong"))
     known, missed = (np.array([initial[row.id] == one for row in rows]) for one in ("correct", "wrong"))

@@ -37,9 +37,8 @@ from grait.pipeline.training import plan_training, plan_warmup, training, warmup
 from grait.pipeline.tuning import Taught, plan_tuning, trials
 from grait.pipeline.unanswerable import refused_records
 from grait.pipeline.work import SetSize, StagePlan
-from grait.records import KnowledgeState, Prediction, Selected, TrialRecord
+from grait.records import KnowledgeState, Prediction, Selected
 from grait.runtime import progress
-from grait.runtime.artifacts import Stage
 
 
 def run(config: Config) -> RunResult:
@@ -65,13 +64,12 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     same = same_training(selected, config.tuned)
     replayed = replay(data, models, stages)
     taught = {method: Taught(method, selected[method], own, replayed) for method in dict.fromkeys(same.values())}
-    tried: list[TrialRecord] = []
-    adapters: dict[str, Stage] = {}
     others = _planned(data, taught) if config.tuned else []
-    for method, own_rows in taught.items():
-        tuned, found = trials(data, models, stages, own_rows, others)
-        tried += found
-        adapters[method] = training(tuned, models, stages, method, selected[method], own, replayed)
+    tuned = {method: trials(data, models, stages, own_rows, others) for method, own_rows in taught.items()}
+    adapters = {
+        method: training(found.data, models, stages, method, selected[method], own, replayed)
+        for method, found in tuned.items()
+    }
     systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
     for title, questions in data.test_sets.items():
@@ -88,6 +86,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)
     result = results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
+    tried = [trial for found in tuned.values() for trial in found.trials]
     result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
     result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
     write_results(result)

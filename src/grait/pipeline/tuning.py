@@ -70,6 +70,14 @@ class Taught:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """``data``: the run as a method is to be trained in it."""
+
+    data: RunData
+    trials: list[TrialRecord]
+
+
+@dataclass(frozen=True)
 class Schedule:
     """``steps``: of each trial at the config's passes; ``rates``, ``passes``: what is tried beside the config's own."""
 
@@ -120,9 +128,7 @@ def _tokens(config: Config, others: Sequence[StagePlan]) -> float:
     return share / (1 - share) * sum(plan.work.tokens for plan in others)
 
 
-def trials(
-    data: RunData, models: Models, stages: Stages, taught: Taught, others: Sequence[StagePlan]
-) -> tuple[RunData, list[TrialRecord]]:
+def trials(data: RunData, models: Models, stages: Stages, taught: Taught, others: Sequence[StagePlan]) -> Tuned:
     """The run with the settings of training that were found for a method, and its trials.
 
     ``others``: the plans of all other stages, the trainings with their own numbers of examples. The run as it is, and
@@ -130,7 +136,7 @@ def trials(
     """
     config = data.config
     if taught.method not in config.tuned:
-        return data, []
+        return Tuned(data, [])
     rows = taught.rows(data)
     recipe = config.training.resolved(len(rows) + n_replayed(len(rows), config))
     of_steps = n_steps(len(rows) + n_replayed(len(rows), config), recipe)
@@ -149,7 +155,7 @@ def trials(
             f"{taught.method}: no trials: {config.tune.budget:.0%} of this run (tune.budget) are not two trials of "
             f"{FEWEST_STEPS} of its {of_steps} steps; {kept}"
         )
-        return data, []
+        return Tuned(data, [])
     initial = outcomes_of(answer_questions(data, models, stages, System.of_method(INIT_BASIC, None), asked, FOLDER))
     counts = {kind: list(initial.values()).count(kind) for kind in ("correct", "wrong")}
     if min(counts.values()) < FEWEST_OF_A_KIND:
@@ -157,16 +163,16 @@ def trials(
             f"{taught.method}: no trials: of {len(asked.questions)} training questions the initial model answers "
             f"{counts['correct']} right and {counts['wrong']} wrong, and both should be {FEWEST_OF_A_KIND} at least"
         )
-        return data, []
+        return Tuned(data, [])
     share = 1 - config.replay.share if taught.replayed else 1.0
     short = _drawn(rows, taught_ids, int(share * plan.steps * recipe.batch_size / recipe.epochs))
     found = _Search(data, models, stages, taught, short, asked, initial, of_steps).found(recipe, plan)
     best = next(record for record in found if record.is_taken)
     stages.tell(_in_words(found, best))
     if best.lead is None:
-        return data, found
+        return Tuned(data, found)
     chosen = {"learning_rate": best.learning_rate, "epochs": best.epochs, "max_steps": None}
-    return data.trained_with(config.training.model_copy(update=chosen)), found
+    return Tuned(data.trained_with(config.training.model_copy(update=chosen)), found)
 
 
 @dataclass
