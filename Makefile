@@ -1,15 +1,21 @@
 # make install: everything the demo needs, in .venv    make demo: the whole method on a real model
 # make test: lint, types, tests                        make test-slow: the tests on the real model
 # make docs: the documentation's site, in site/      make research-check: the scripts in research/
+# make tutorial: the run of docs/tutorial.md, with its transcript in runs/tutorial.txt
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: install demo test test-slow docs research-check faults clean
+.PHONY: install demo tutorial test test-slow docs research-check faults clean
 
 install: $(VENV)/.installed
 demo: install
 	$(VENV)/bin/grait demo $(ARGS)
+
+tutorial: install
+	mkdir -p runs
+	COLUMNS=100 $(VENV)/bin/grait run --model SmolLM2-135M-Instruct --train examples/tutorial/train.jsonl \
+		--test examples/tutorial/test.jsonl --out runs/tutorial $(ARGS) 2>&1 | tee runs/tutorial.txt
 
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -1,6 +1,7 @@
 """What a run shows, in sentences: before the tables in the terminal, first in the summary and the report."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 from grait.dial.stored import with_dial
@@ -10,6 +11,8 @@ from grait.evaluation.forms import ALL
 from grait.evaluation.gain import Gain
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.records import FormRecord, MetricRecord, SideEffectRecord
+
+COLUMNS = 100
 
 MUCH_REFUSED = 0.3
 """Of what the initial model answers right: more is over-refusal that a user will notice at once."""
@@ -121,6 +124,6 @@ def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) ->
 
 
 def lines(in_words: Any) -> list[str]:
-    """``summary["in_words"]`` for the terminal: the verdict first."""
+    """``summary["in_words"]`` for the terminal: the verdict first, in lines of at most 100 columns."""
     told = [in_words["gain"], in_words["paragraph"], in_words["next"]]
-    return ["\n\n".join(part for part in told if part)]
+    return ["\n\n".join(fill(part, COLUMNS, break_on_hyphens=False) for part in told if part)]
