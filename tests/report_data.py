@@ -31,6 +31,7 @@ from grait.records import (
     SideEffectAnswer,
     SideEffectKind,
     SideEffectRecord,
+    TrialRecord,
 )
 
 ALL = tuple(METHODS)
@@ -78,6 +79,10 @@ def made_up_run(
             "versions": {"python": "3.11.7", "torch": "2.13.0", "transformers": "5.23.0"},
             "machine": {"processor": "AMD EPYC", "cores": 2, "threads": 1},
         },
+        trials=[
+            TrialRecord("grait", 0.001, 1.0, 35, 157, 118, 0.071, 0.33, 0.712, None, None, None, 180.5, True),
+            TrialRecord("grait", 0.002, 1.0, 35, 157, 118, 0.0632, 0.31, 0.7, -0.0078, -0.09, 0.0744, 181.5),
+        ],
     )
 
 

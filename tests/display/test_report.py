@@ -120,6 +120,7 @@ def test_every_system_data_set_and_number_of_the_tables_is_there(run: RunRecords
     ]
     assert "Refused of 100 prompts of chit-chat" in text
     assert "Asked after solved examples, grait refuses 99.0% of chit-chat (initial model: 6.0%)" in text
+    assert "Trials of learning rate and passes" in text and "-0.8 [-9.0, 7.4]" in text
     assert "12.5" in text  # of the questions about a given text
     for name in ("2.13.0", "AMD EPYC", "SmolLM2-135M-Instruct", "correctness_threshold"):
         assert name in text

@@ -34,6 +34,7 @@ def all_tables() -> dict[str, list[Table]]:
         "groups": tables.groups_tables(groups),
         "forms": tables.forms_tables(forms),
         "differences": tables.differences_tables(differences, "grait + dial"),
+        "trials": tables.trials_tables([replace(row, lead=-0.999, low=-0.9999, high=-0.8) for row in run.trials]),
         "side effects": tables.side_effects_tables(run.side_effects, run.drift),
         "harness": [tables.harness_table(harness)],
     }
@@ -49,4 +50,5 @@ def test_no_number_is_cut_or_lost() -> None:
     found = all_tables()
     text = "\n".join(line for table in found["differences"] for line in lines_of(table, 100))
     assert text.count("-100.0 [-100.0, -99.9]") == 7
+    assert "-99.9 [-100.0, -80.0]" in "\n".join(lines_of(found["trials"][0], 100))
     assert "0.5000 ± 0.0123" in "\n".join(lines_of(found["harness"][0], 100))
