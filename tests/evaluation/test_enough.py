@@ -57,8 +57,11 @@ def test_answers_of_50_words_are_no_references() -> None:
     long = [Question(str(i), "Why?", ("because " * 50,)) for i in range(20)]
     (warning,) = about_answers("training", long, 20, 32)
     assert warning.startswith(
-        "training: 20 of 20 reference answers have more than 10 words, 20 more than the 32 tokens"
+        "training: of 20 reference answers 20 have more than 10 words, 20 have more than the 32 tokens"
     )
+    (warning,) = about_answers("training", questions(20), 15, 2)
+    assert warning.startswith("training: of 20 reference answers 15 have more than the 2 tokens of evaluation.max_new")
+    assert "10 words" not in warning
     with_alias = [Question(row.id, row.question, (*row.answers, "because")) for row in long]
     assert about_answers("training", with_alias, 0, 32) == []
     options = [Question(row.id, row.question, row.answers, (*row.answers, "b")) for row in long]

@@ -20,7 +20,7 @@ ONE_KIND = 0.9
 SEEN = (1.96 + 0.84) / 1.96
 """Half widths of an interval that a gain has, of which 4 in 5 runs see that it is above 0."""
 
-STRONGER = "a form in which it answers better (such as prompt.shots_in: all), easier questions, or a stronger model"
+STRONGER = "a form in which it answers better (such as prompt.forms: [examples]), easier questions, or a stronger model"
 
 
 def check_both_sides(states: Sequence[KnowledgeState], threshold: float) -> None:
@@ -71,9 +71,11 @@ def about_answers(title: str, questions: Sequence[Question], too_long: int, long
     n_long = sum(min(len(answer.split()) for answer in row.answers) > SHORT_ANSWER for row in free)
     if too_long <= FEW_TOO_LONG * len(free) and n_long <= len(free) / 2:
         return []
-    found = f"{title}: {n_long} of {len(free)} reference answers have more than {SHORT_ANSWER} words"
-    if too_long:
-        found += f", {too_long} more than the {longest} tokens of evaluation.max_new_tokens, and cannot be given"
+    too_many = f"{too_long} have more than the {longest} tokens of evaluation.max_new_tokens, and cannot be given"
+    of = f"{title}: of {len(free)} reference answers"
+    if not n_long:
+        return [f"{of} {too_many}: give short references, or raise it"]
+    found = f"{of} {n_long} have more than {SHORT_ANSWER} words" + (f", {too_many}" if too_long else "")
     return [f"{found}; an answer is right that holds the reference word for word: give short references"]
 
 
