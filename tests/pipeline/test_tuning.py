@@ -169,7 +169,10 @@ def test_with_few_right_answers_there_are_no_trials_and_the_run_says_so(
     monkeypatch.setattr(tuning, "FEWEST_OF_A_KIND", 20)
     result = grait.run(tree_of(tiny, tmp_path / "run"))
     assert result.trials == []
-    assert "grait: no trials: of 30 training questions the initial model answers" in capsys.readouterr().err
+    assert (
+        "grait: no trials of learning rate and passes: of 30 training questions the initial model answers"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_small_budget_makes_no_trial(
@@ -178,7 +181,7 @@ def test_a_small_budget_makes_no_trial(
     monkeypatch.setattr(tuning, "FEWEST_STEPS", FEWEST_STEPS)
     result = grait.run(tree_of(tiny, tmp_path / "run", budget=0.01))
     assert result.trials == [] and not (tmp_path / "run" / "tuning").exists()
-    assert "grait: no trials: 1% of this run (tune.budget)" in capsys.readouterr().err
+    assert "grait: no trials of learning rate and passes: 1% of this run (tune.budget)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tokens", [0, 1e4, 5e4, 1e5, 3e5, 1e7])

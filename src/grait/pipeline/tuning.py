@@ -152,15 +152,15 @@ def trials(data: RunData, models: Models, stages: Stages, taught: Taught, others
     if plan is None:
         kept = f"its settings stay (learning rate {recipe.learning_rate:g}, {_passes(recipe.epochs)})"
         stages.tell(
-            f"{taught.method}: no trials: {config.tune.budget:.0%} of this run (tune.budget) are not two trials of "
-            f"{FEWEST_STEPS} of its {of_steps} steps; {kept}"
+            f"{taught.method}: no trials of learning rate and passes: {config.tune.budget:.0%} of this run (tune.budget) "
+            f"are less than two trials of {FEWEST_STEPS} steps; {kept}"
         )
         return Tuned(data, [])
     initial = outcomes_of(answer_questions(data, models, stages, System.of_method(INIT_BASIC, None), asked, FOLDER))
     counts = {kind: list(initial.values()).count(kind) for kind in ("correct", "wrong")}
     if min(counts.values()) < FEWEST_OF_A_KIND:
         stages.tell(
-            f"{taught.method}: no trials: of {len(asked.questions)} training questions the initial model answers "
+            f"{taught.method}: no trials of learning rate and passes: of {len(asked.questions)} training questions the initial model answers "
             f"{counts['correct']} right and {counts['wrong']} wrong, and both should be {FEWEST_OF_A_KIND} at least"
         )
         return Tuned(data, [])
