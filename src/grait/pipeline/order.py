@@ -63,9 +63,9 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     write_selection(data, evidence, selected, own)
     same = same_training(selected, config.tuned)
     replayed = replay(data, models, stages)
-    taught = {method: Taught(method, selected[method], own, replayed) for method in dict.fromkeys(same.values())}
+    taught = {method: Taught(data, method, selected[method], own, replayed) for method in dict.fromkeys(same.values())}
     others = _planned(data, taught) if config.tuned else []
-    tuned = {method: trials(data, models, stages, own_rows, others) for method, own_rows in taught.items()}
+    tuned = {method: trials(models, stages, own_rows, others) for method, own_rows in taught.items()}
     adapters = {
         method: training(found.data, models, stages, method, selected[method], own, replayed)
         for method, found in tuned.items()
@@ -156,7 +156,7 @@ def _planned(data: RunData, taught: Mapping[str, Taught]) -> list[StagePlan]:
     calibration = data.calibration_questions(data.calibration) if data.calibration else []
     sets = [list(data.questions.values()), *data.test_sets.values(), *([calibration] if calibration else [])]
     sizes = [SetSize.counted("", "", questions) for questions in sets]
-    n_rows = {method: len(own.rows(data)) for method, own in taught.items()}
+    n_rows = {method: len(own.rows) for method, own in taught.items()}
     plans = stage_plans(data.config, sizes[0], sizes[1:], n_rows)
     trained = [f"training {method}" for method in taught]  # one adapter may serve several methods
     return [plan for plan in plans if plan.name != "tuning" and (plan.name in trained or plan.name[:9] != "training ")]

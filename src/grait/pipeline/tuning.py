@@ -11,6 +11,7 @@ on every machine. Every trial is a stage of its own.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from random import Random
 from typing import Final
 
@@ -57,16 +58,18 @@ ASKED = "questions"
 
 @dataclass(frozen=True)
 class Taught:
-    """What a method is trained on, beside the data of the run."""
+    """What a method is trained on."""
 
+    data: RunData
     method: str
     selected: Sequence[Selected]
     own: OwnAnswers
     replayed: Replayed | None
 
-    def rows(self, data: RunData) -> list[WeightedExample]:
+    @cached_property
+    def rows(self) -> list[WeightedExample]:
         """Rows of questions, without replay."""
-        return weighted_examples(data, self.selected, self.own)
+        return weighted_examples(self.data, self.selected, self.own)
 
 
 @dataclass(frozen=True)
@@ -128,20 +131,21 @@ def _tokens(config: Config, others: Sequence[StagePlan]) -> float:
     return share / (1 - share) * sum(plan.work.tokens for plan in others)
 
 
-def trials(data: RunData, models: Models, stages: Stages, taught: Taught, others: Sequence[StagePlan]) -> Tuned:
+def trials(models: Models, stages: Stages, taught: Taught, others: Sequence[StagePlan]) -> Tuned:
     """The run with the settings of training that were found for a method, and its trials.
 
     ``others``: the plans of all other stages, the trainings with their own numbers of examples. The run as it is, and
     no trials, where the method has none.
     """
-    config = data.config
+    data, config = taught.data, taught.data.config
     if taught.method not in config.tuned:
         return Tuned(data, [])
-    rows = taught.rows(data)
+    rows = taught.rows
     recipe = config.training.resolved(len(rows) + n_replayed(len(rows), config))
     of_steps = n_steps(len(rows) + n_replayed(len(rows), config), recipe)
     asked, taught_ids = _parts(data, rows)
-    n_free = sum(row.example.id in taught_ids for row in rows)
+    free = set(taught_ids)
+    n_free = sum(row.example.id in free for row in rows)
     whole = next(plan for plan in others if plan.name == f"training {taught.method}")
     plan = schedule(
         _tokens(config, others) / len(config.tuned),
@@ -152,21 +156,22 @@ def trials(data: RunData, models: Models, stages: Stages, taught: Taught, others
     if plan is None:
         kept = f"its settings stay (learning rate {recipe.learning_rate:g}, {_passes(recipe.epochs)})"
         stages.tell(
-            f"{taught.method}: no trials of learning rate and passes: {config.tune.budget:.0%} of this run (tune.budget) "
-            f"are less than two trials of {FEWEST_STEPS} steps; {kept}"
+            f"{taught.method}: no trials of learning rate and passes: {config.tune.budget:.0%} of this run (tune.budget) are "
+            f"less than two trials of {FEWEST_STEPS} steps; {kept}"
         )
         return Tuned(data, [])
     initial = outcomes_of(answer_questions(data, models, stages, System.of_method(INIT_BASIC, None), asked, FOLDER))
     counts = {kind: list(initial.values()).count(kind) for kind in ("correct", "wrong")}
     if min(counts.values()) < FEWEST_OF_A_KIND:
         stages.tell(
-            f"{taught.method}: no trials of learning rate and passes: of {len(asked.questions)} training questions the initial model answers "
-            f"{counts['correct']} right and {counts['wrong']} wrong, and both should be {FEWEST_OF_A_KIND} at least"
+            f"{taught.method}: no trials of learning rate and passes: of {len(asked.questions)} training questions the "
+            f"initial model answers {counts['correct']} right and {counts['wrong']} wrong, and both should be "
+            f"{FEWEST_OF_A_KIND} at least"
         )
         return Tuned(data, [])
     share = 1 - config.replay.share if taught.replayed else 1.0
     short = _drawn(rows, taught_ids, int(share * plan.steps * recipe.batch_size / recipe.epochs))
-    found = _Search(data, models, stages, taught, short, asked, initial, of_steps).found(recipe, plan)
+    found = _Search(models, stages, taught, short, asked, initial, of_steps).found(recipe, plan)
     best = next(record for record in found if record.is_taken)
     stages.tell(_in_words(found, best))
     if best.lead is None:
@@ -179,7 +184,6 @@ def trials(data: RunData, models: Models, stages: Stages, taught: Taught, others
 class _Search:
     """The trials of one method on the same ``rows`` and ``asked`` questions, one after the other."""
 
-    data: RunData
     models: Models
     stages: Stages
     taught: Taught
@@ -206,9 +210,9 @@ class _Search:
         self, number: int, optimizer: TrainingConfig, best: Sequence[Prediction] = ()
     ) -> tuple[TrialRecord, list[Prediction]]:
         """One trial, and its answers. ``best``: the answers of the best one before it."""
-        method, config = METHODS[self.taught.method], self.data.config
+        method, data = METHODS[self.taught.method], self.taught.data
         name = f"{method.name}-trial-{number}"
-        n_replay = n_replayed(len(self.rows), config) if self.taught.replayed else 0
+        n_replay = n_replayed(len(self.rows), data.config) if self.taught.replayed else 0
         steps = n_steps(len(self.rows) + n_replay, optimizer)
         how = f"learning rate {optimizer.learning_rate:g}, {steps} steps"
         what = f"trial {number} of {method.name}, {how}"
@@ -216,8 +220,8 @@ class _Search:
             self.models, self.stages, f"{FOLDER}/{name}", what, optimizer, self.rows, self.taught.replayed
         )
         system = System(name, adapter, method.asked, method.judge)
-        answers = answer_questions(self.data, self.models, self.stages, system, self.asked, FOLDER)
-        ahead = lead(answers, best, self.initial, config.seed) if best else None
+        answers = answer_questions(data, self.models, self.stages, system, self.asked, FOLDER)
+        ahead = lead(answers, best, self.initial, data.config.seed) if best else None
         notes = (self.stages.notes[f"{FOLDER}/{place}"] for place in (name, f"{self.asked.title}/{name}"))
         record = TrialRecord(
             method=method.name,
