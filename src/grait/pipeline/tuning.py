@@ -156,8 +156,8 @@ def trials(models: Models, stages: Stages, taught: Taught, others: Sequence[Stag
     if plan is None:
         kept = f"its settings stay (learning rate {recipe.learning_rate:g}, {_passes(recipe.epochs)})"
         stages.tell(
-            f"{taught.method}: no trials of learning rate and passes: {config.tune.budget:.0%} of this run (tune.budget) are "
-            f"less than two trials of {FEWEST_STEPS} steps; {kept}"
+            f"{taught.method}: no trials of learning rate and passes: {config.tune.budget:.0%} of this run "
+            f"(tune.budget) are less than two trials of {FEWEST_STEPS} steps; {kept}"
         )
         return Tuned(data, [])
     initial = outcomes_of(answer_questions(data, models, stages, System.of_method(INIT_BASIC, None), asked, FOLDER))
