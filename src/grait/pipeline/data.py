@@ -355,8 +355,8 @@ class RunData:
             progress.note(f"{where}: {len(skipped)} questions longer than {longest} tokens skipped: {named}")
         if not kept:
             raise DataError(
-                f"{where}: every question is longer than the {longest} tokens that the model attends to, with its solved "
-                "examples and its answer: give short reference answers, or lower prompt.n_shots"
+                f"{where}: every question is longer than the {longest} tokens that the model attends to, with its "
+                "solved examples and its answer: give short reference answers, or lower prompt.n_shots"
             )
         return kept, skipped
 
