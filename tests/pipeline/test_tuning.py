@@ -15,6 +15,7 @@ from grait.commands.finished import finished_adapter, open_run
 from grait.data.wording import wording
 from grait.evaluation.trials import Lead
 from grait.pipeline import tuning
+from grait.pipeline.replay import Replayed
 from grait.pipeline.results import RunResult
 from grait.pipeline.tuning import FEWEST_STEPS, schedule
 from grait.pipeline.work import SetSize
@@ -79,18 +80,29 @@ def test_no_trial_is_trained_on_what_it_is_asked(
     tiny: tuple[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taught: list[set[str]] = []
+    replayed: list[Replayed] = []
     asked: list[list[Question]] = []
     train_on, answers = tuning.train_on, tuning.answer_questions
-    monkeypatch.setattr(
-        tuning, "train_on", lambda *a: (taught.append({row.example.id for row in a[5]}), train_on(*a))[1]
-    )
+
+    def spied(*a: Any) -> Any:
+        taught.append({row.example.id for row in a[5]})
+        replayed.append(a[6])
+        return train_on(*a)
+
+    monkeypatch.setattr(tuning, "train_on", spied)
     monkeypatch.setattr(tuning, "answer_questions", lambda *a: (asked.append(list(a[4].questions)), answers(*a))[1])
-    result = grait.run(tree_of(tiny, tmp_path / "run"))
+    tree = tree_of(tiny, tmp_path / "run")
+    tree["replay"] = {"path": "builtin", "n": 8, "given_texts": 30, "unanswerable": 4}
+    result = grait.run(tree)
     data = open_run(result.folder)
     assert len(taught) == len(result.trials) >= 2
     assert all(ids == taught[0] for ids in taught) and all(questions == asked[0] for questions in asked)
     words = {wording(question) for question in asked[0]}
-    assert taught[0] and words.isdisjoint(wording(data.questions[name]) for name in taught[0])
+    assert taught[0] and words.isdisjoint(wording(data.taught[name]) for name in taught[0])
+    texts = [text for row in replayed[0].asked for text in row.said]
+    assert not any(question.question in text for question in asked[0] for text in texts)
+    assert any(name.startswith("given-") for name in replayed[0].left_out)  # texts with these questions are there
+    assert any(row.kind == "given-text" for row in replayed[0].asked)
 
 
 def test_a_finished_run_tries_nothing_again_and_finds_the_same(

@@ -72,7 +72,8 @@ def answer_questions(
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]
     has_gate = system.asked == "refuse" and has_sentences(data.config.prompt, form)
-    terse = data.terse_form(form) if system.adapter and system.asked == "refuse" else None
+    is_again = system.adapter and system.asked == "refuse" and purpose != "tuning"  # trials set no dial
+    terse = data.terse_form(form) if is_again else None
     columns = [column.name for column in fields(Prediction)][:-1] if has_gate else required_columns(Prediction)
     key = answers_key(data, system, asked.questions) | {"columns": columns} | ({"terse": terse.name} if terse else {})
     within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name

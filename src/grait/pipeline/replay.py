@@ -7,6 +7,7 @@ initial model would write next.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,25 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The finished stage: rows, and the same as they are trained on."""
+    """The finished stage: rows, and the same as they are trained on. ``left_out``: ids of those that are not there."""
 
     stage: Stage
     rows: list[ReplayRow]
     asked: list[Asked]
     examples: list[TokenizedExample]
     teachers: list[Teacher]
+    left_out: tuple[str, ...] = ()
+
+    def without(self, questions: Sequence[Question]) -> "Replayed | None":
+        """Without the prompts that hold one of these questions; None where no other is left."""
+        texts = [question.question for question in questions]
+        kept = [not any(text in said for said in row.said for text in texts) for row in self.asked]
+        if not any(kept):
+            return None
+        parts = (self.rows, self.asked, self.examples, self.teachers)
+        rows, asked, examples, own = (list(compress(part, kept)) for part in parts)
+        gone = tuple(row.id for row, is_kept in zip(self.rows, kept, strict=True) if not is_kept)
+        return Replayed(self.stage, rows, asked, examples, own, gone)
 
 
 def replay(data: RunData, models: Models, stages: Stages) -> Replayed | None:
@@ -165,6 +178,7 @@ def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
     return {
         "replay": {"stage": replayed.stage.fingerprint}
         | config.replay.model_dump(include={"loss", "weight", "first_token", "share"})
+        | ({"left_out": replayed.left_out} if replayed.left_out else {})
     }
 
 

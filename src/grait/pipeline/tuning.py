@@ -169,9 +169,11 @@ def trials(models: Models, stages: Stages, taught: Taught, others: Sequence[Stag
             f"{FEWEST_OF_A_KIND} at least"
         )
         return Tuned(data, [])
-    share = 1 - config.replay.share if taught.replayed else 1.0
+    replayed = taught.replayed.without(asked.questions) if taught.replayed else None
+    share = 1 - config.replay.share if replayed else 1.0
     short = _drawn(rows, taught_ids, int(share * plan.steps * recipe.batch_size / recipe.epochs))
-    found = _Search(models, stages, taught, short, asked, initial, of_steps).found(recipe, plan)
+    search = _Search(models, stages, replace(taught, replayed=replayed), short, asked, initial, of_steps)
+    found = search.found(recipe, plan)
     best = next(record for record in found if record.is_taken)
     stages.tell(_in_words(found, best))
     if best.lead is None:
