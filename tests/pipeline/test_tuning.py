@@ -43,6 +43,7 @@ def tree_of(tiny: tuple[str, Files], out: Path, budget: float = 0.4) -> dict[str
     tree = tiny_tree(*tiny, out)
     tree["evaluation"]["calibration"] = None
     tree["training"] = {"epochs": 2, "batch_size": 8, "micro_batch_size": 8, "methods": ["cor-rait", "grait"]}
+    tree["replay"] = {"path": "builtin", "n": 8, "given_texts": 30, "unanswerable": 4}
     return tree | {"tune": {"budget": budget}}
 
 
@@ -91,9 +92,7 @@ def test_no_trial_is_trained_on_what_it_is_asked(
 
     monkeypatch.setattr(tuning, "train_on", spied)
     monkeypatch.setattr(tuning, "answer_questions", lambda *a: (asked.append(list(a[4].questions)), answers(*a))[1])
-    tree = tree_of(tiny, tmp_path / "run")
-    tree["replay"] = {"path": "builtin", "n": 8, "given_texts": 30, "unanswerable": 4}
-    result = grait.run(tree)
+    result = grait.run(tree_of(tiny, tmp_path / "run"))
     data = open_run(result.folder)
     assert len(taught) == len(result.trials) >= 2
     assert all(ids == taught[0] for ids in taught) and all(questions == asked[0] for questions in asked)

@@ -178,7 +178,7 @@ def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
     return {
         "replay": {"stage": replayed.stage.fingerprint}
         | config.replay.model_dump(include={"loss", "weight", "first_token", "share"})
-        | ({"left_out": replayed.left_out} if replayed.left_out else {})
+        | ({"left_out": list(replayed.left_out)} if replayed.left_out else {})
     }
 
 
