@@ -88,10 +88,14 @@ class Replayed:
         kept = [not any(text in said for said in row.said for text in texts) for row in self.asked]
         if not any(kept):
             return None
-        parts = (self.rows, self.asked, self.examples, self.teachers)
-        rows, asked, examples, own = (list(compress(part, kept)) for part in parts)
-        gone = tuple(row.id for row, is_kept in zip(self.rows, kept, strict=True) if not is_kept)
-        return Replayed(self.stage, rows, asked, examples, own, gone)
+        return Replayed(
+            self.stage,
+            list(compress(self.rows, kept)),
+            list(compress(self.asked, kept)),
+            list(compress(self.examples, kept)),
+            list(compress(self.teachers, kept)),
+            tuple(compress((row.id for row in self.rows), (not is_kept for is_kept in kept))),
+        )
 
 
 def replay(data: RunData, models: Models, stages: Stages) -> Replayed | None:
