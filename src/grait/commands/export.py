@@ -73,7 +73,7 @@ def export(
     selected = trained_on(data, method, adapter)
     taught = lessons(data, selected, stored_own_words(data))
     replayed = Replay.of(data, adapter, taught)
-    recipe = replayed.added_to(_recipe(data, method, adapter, taught))
+    recipe = replayed.added_to(_recipe(data, method, adapter, taught), trained_with(data.config, adapter))
     examples = [_example(data, lesson, recipe) for lesson in taught] + replayed.examples(recipe)
     tool, files_of = FORMATS[format_name]
     share = share_of(examples, "resampled" if resample else "carried" if format_name == "trl" else "left out", n_rows)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from grait.config import TrainingConfig
 from grait.errors import ArtifactError
 from grait.formats.examples import Example, Recipe
 from grait.model.completions import TokenizedExample
@@ -41,12 +42,12 @@ class Replay:
         rows = replay_examples(data.config, stored, questions)
         return cls(data, stored, positions(len(questions), data.config, stored), rows, len(questions))
 
-    def added_to(self, recipe: Recipe) -> Recipe:
-        """The recipe of questions alone, with these rows."""
+    def added_to(self, recipe: Recipe, trained: TrainingConfig) -> Recipe:
+        """The recipe of questions alone, with these rows. ``trained``: as of ``trained_with``."""
         if self.stored is None or not self.rows:
             return recipe
         longest = max(row.example.n_tokens for row in self.rows) + 1
-        training = self.data.config.training.resolved(self.n_questions + len(self.rows))
+        training = trained.resolved(self.n_questions + len(self.rows))
         n_chat = 0 if recipe.is_chat else sum(self.stored.asked[place].prompt.is_chat for place in self.places)
         turns = (message["role"] for place in self.places for message in self.stored.asked[place].messages)
         return replace(
