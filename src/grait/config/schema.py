@@ -644,6 +644,13 @@ class ReplayConfig(Section):
         le=1,
         description="Share of the single-turn prompts that are put as the run puts its questions, not as bare chat.",
     )
+    after_turns: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the questions in bare chat, and of the single-turn prompts there, that follow an earlier "
+        "question, half of these refused: what was said before is not to decide.",
+    )
 
 
 class EvaluationConfig(Section):
