@@ -124,7 +124,7 @@ def test_a_gguf_file_may_be_named_by_its_path() -> None:
         found = ModelConfig(name=path)
         assert (found.name, found.gguf_file) == (folder, "x.gguf")
         assert ModelConfig(**found.model_dump()) == found
-    with pytest.raises(ValueError, match="name ends in 'x.gguf', and gguf_file is 'y.gguf': give one of the two"):
+    with pytest.raises(ValueError, match=r"name ends in .x\.gguf., and gguf_file is .y\.gguf.: give one of the two"):
         ModelConfig(name="/a/x.gguf", gguf_file="y.gguf")
 
 
