@@ -119,6 +119,15 @@ def test_a_gguf_file_is_a_model(tmp_path: Path) -> None:
     assert tokenizer.chat_template and end_tokens(config) == {1}
 
 
+def test_a_gguf_file_may_be_named_by_its_path() -> None:
+    for path, folder in (("/a/b/x.gguf", "/a/b"), ("org/repo/x.gguf", "org/repo"), ("x.gguf", ".")):
+        found = ModelConfig(name=path)
+        assert (found.name, found.gguf_file) == (folder, "x.gguf")
+        assert ModelConfig(**found.model_dump()) == found
+    with pytest.raises(ValueError, match=r"name ends in .x\.gguf., and gguf_file is .y\.gguf.: give one of the two"):
+        ModelConfig(name="/a/x.gguf", gguf_file="y.gguf")
+
+
 def test_a_gguf_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
         load_tokenizer(config_of(tmp_path, gguf_file="none.gguf"))

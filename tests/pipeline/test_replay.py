@@ -17,6 +17,7 @@ from grait.model.inference import InferenceEngine
 from grait.model.load import load_model
 from grait.pipeline import training
 from grait.pipeline.data import RunData
+from grait.pipeline.lessons import lessons
 from grait.pipeline.replay import (
     BARE,
     WITH_SYSTEM,
@@ -29,6 +30,7 @@ from grait.pipeline.replay import (
     replay_stage,
 )
 from grait.plan.dry_run import dry_run
+from grait.records import Selected
 from grait.runtime.artifacts import MANIFEST, Stage
 from grait.training.examples import WeightedExample
 
@@ -59,6 +61,7 @@ def with_replay(tiny: tuple[str, Files], folder: Path, **changes: Any) -> dict[s
         "share": 0.5,
         "forms_share": 0.5,
         "given_texts": 0,
+        "after_turns": 0.0,
     } | changes
     return tree
 
@@ -325,3 +328,54 @@ def test_a_test_question_among_the_unanswerable_ones_stops_the_run(tiny: tuple[s
     tree["replay"] |= {"path": "builtin", "n": 5, "unanswerable": 1}
     with pytest.raises(DataError, match="1 of 1 questions of leak are training questions, too"):
         grait.run(tree)
+
+
+def test_earlier_turns_say_nothing_about_what_follows(tiny: tuple[str, Files], tmp_path: Path) -> None:
+    """Half of the earlier questions are refused, before refusals and answers alike; each has what it teaches itself."""
+    tree = with_replay(tiny, tmp_path, after_turns=1.0, forms_share=0) | {"prompt": {"n_shots": 2}}
+    tree["prompt"]["forms"] = ["question", "examples"]
+    data = RunData(parse_config(tree))
+    rows = [
+        Selected(id_, "ik" if i % 3 else "idk", 1.0, "answer" if i % 3 else "refusal")
+        for i, id_ in enumerate(data.questions)
+    ]
+    found = lessons(data, rows)
+    alone = lessons(RunData(parse_config(tree | {"replay": {"path": None}})), rows)
+    assert [(one.row, one.form, one.answer, one.weight) for one in found] == [
+        (one.row, one.form, one.answer, one.weight) for one in alone
+    ]
+    longest = max(len(one.prompt.token_ids) + len(one.completion.token_ids) for one in alone)
+    taught = {one.messages[-1]["content"]: one.answer for one in alone if one.form.name == "question"}
+    refused: dict[str, list[bool]] = {"answer": [], "refusal": []}
+    for lesson, own in zip(found, alone, strict=True):
+        if lesson.form.name != "question" or lesson == own:
+            assert lesson == own
+            continue
+        assert lesson.messages[-1:] == own.messages[-1:] and lesson.messages[:-3] == own.messages[:-1]
+        asked, answered = (message["content"] for message in lesson.messages[-3:-1])
+        assert asked != own.messages[-1]["content"] and taught[asked] == answered
+        assert lesson.prompt == data.prompts.chat(lesson.messages)
+        assert len(lesson.prompt.token_ids) + len(lesson.completion.token_ids) <= longest
+        refused[lesson.row.target].append(answered == "I don't know.")
+    assert len(refused["answer"]) + len(refused["refusal"]) == len(taught)  # all of them: the share is 1
+    for kind, flags in refused.items():
+        assert 0 < sum(flags) < len(flags), kind
+    assert lessons(data, rows) == found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_replayed_single_turns_follow_earlier_ones(tiny: tuple[str, Files], tmp_path: Path, share: float) -> None:
+    data = RunData(parse_config(with_replay(tiny, tmp_path, path="builtin", n=200, after_turns=share, forms_share=0)))
+    prompts = {prompt.id: prompt for prompt in data.replay_prompts}
+    asked = {question.question: data.prompts.reference(question) for question in data.questions.values()}
+    singles = [row for row in asked_prompts(data) if prompts[row.id].is_single]
+    after = [row for row in singles if len(row.messages) > 1]
+    assert abs(len(after) / len(singles) - share) < 0.1
+    said = [row.messages[-2]["content"] for row in after]
+    for row, answer in zip(after, said, strict=True):
+        assert answer in ("I don't know.", asked[row.messages[-3]["content"]])
+        assert row.messages[-1:] == prompts[row.id].messages
+    if after:
+        assert 0.3 < said.count("I don't know.") / len(said) < 0.7
+    others = [row for row in asked_prompts(data) if not prompts[row.id].is_single]
+    assert all(row.messages == prompts[row.id].messages for row in others)

@@ -149,7 +149,7 @@ def _example(data: RunData, lesson: Lesson, recipe: Recipe) -> Example:
         id=row.id,
         label=row.label,
         target=row.target,
-        messages=tuple(data.saying(lesson.refusal).messages(data.taught[row.id], "refuse", lesson.form)),
+        messages=lesson.messages,
         answer=lesson.answer,
         begin=begin,
         prompt=prompt,
@@ -164,9 +164,7 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
     name = default.HUB_ID if config.model.name == default.NAME else config.model.name
     bare = tokenizer("Q", add_special_tokens=False)["input_ids"]
     around = tokenizer("Q")["input_ids"]
-    question = data.questions[taught[0].row.id]
     chats = [lesson.prompt.is_chat for lesson in taught]
-    shown = [data.prompts.messages(question, "refuse", form) for form in data.prompts.forms]
     begin = around[: around.index(bare[0])] if bare[0] in around else []
     return Recipe(
         model=name,
@@ -179,7 +177,7 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
         end=data.prompts.end_text(data.prompts.has_template),
         eos=data.prompts.end_text(False),
         n_tokens=max(len(lesson.prompt.token_ids) + len(lesson.completion.token_ids) for lesson in taught) + 1,
-        has_shots=any(message["role"] == "assistant" for messages in shown for message in messages),
+        has_shots=any(message["role"] == "assistant" for lesson in taught for message in lesson.messages),
         lora=config.lora,
         training=trained_with(config, adapter).resolved(len(taught)),
         seed=config.seed,

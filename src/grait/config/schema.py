@@ -81,10 +81,19 @@ class ModelConfig(Section):
     device: str = Field("auto", description="auto (CUDA, MPS, CPU in this order), cpu, cuda, cuda:1, ...")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off by default.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _gguf_is_a_file_in_a_folder(cls, given: Any) -> Any:
+        """A path of the file itself is its folder or repository and its name."""
+        if isinstance(given, dict) and isinstance(name := given.get("name"), str) and name.endswith(".gguf"):
+            folder, _, file = name.rpartition("/")
+            if given.get("gguf_file") not in (None, file):
+                raise ValueError(f"name ends in {file!r}, and gguf_file is {given['gguf_file']!r}: give one of the two")
+            return given | {"name": folder or ".", "gguf_file": file}
+        return given
+
     @model_validator(mode="after")
-    def _gguf_is_a_file_in_a_folder(self) -> "ModelConfig":
-        if self.gguf_file is None and self.name.endswith(".gguf"):
-            raise ValueError("a GGUF file: give its folder as name, and the file's name as gguf_file")
+    def _gguf_is_not_quantised_again(self) -> "ModelConfig":
         if self.gguf_file is not None and self.quantization != "none":
             raise ValueError("gguf_file is unpacked, and not quantised again: set quantization: none")
         return self
@@ -651,6 +660,13 @@ class ReplayConfig(Section):
         ge=0,
         le=1,
         description="Share of the single-turn prompts that are put as the run puts its questions, not as bare chat.",
+    )
+    after_turns: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the questions in bare chat, and of the single-turn prompts there, that follow an earlier "
+        "question, half of these refused: what was said before is not to decide.",
     )
 
 

@@ -22,11 +22,13 @@ NO_OWN_WORDS: OwnAnswers = {}
 class Lesson:
     """A selected question in one form. ``weight``: factor of its mean token loss. ``answer``: the completion's text.
 
-    ``refusal``: the refusal text of its instruction, which is also its answer where it teaches a refusal.
+    ``messages``: what the prompt says in a chat template. ``refusal``: the refusal text of its instruction, which is
+    also its answer where it teaches a refusal.
     """
 
     row: Selected
     form: Form
+    messages: tuple[dict[str, str], ...]
     prompt: Prompt
     completion: Completion
     answer: str
@@ -50,7 +52,8 @@ def unanswerable_rows(data: RunData, selected: Sequence[Selected]) -> list[Selec
 
 def lessons(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OWN_WORDS) -> list[Lesson]:
     """Every selected row in each form of the run, form by form; then ``unanswerable_rows``, the built-in ones of which
-    are put in bare chat alone, as replay is, or in the main form where there is no such form.
+    are put in bare chat alone, as replay is, or in the main form where there is no such form. ``replay.after_turns`` of
+    those in bare chat follow an earlier question.
 
     ``own``: the model's own words, where it has them, in the place of reference answers. Such an answer weighs
     len(answer) / len(refusal) times as much, in tokens with the end token. The loss of an example is a mean over its
@@ -61,12 +64,46 @@ def lessons(data: RunData, selected: Sequence[Selected], own: OwnAnswers = NO_OW
     forms, built_in = data.prompts.forms, data.built_in_unanswerable
     chat = next((form for form in forms if form.is_bare_chat), forms[0])
     others = unanswerable_rows(data, selected)
-    return [
+    found = [
         _lesson(data, row, form, own)
         for form in forms
         for row in [*_taught_in(form, selected, own), *others]
         if row.id not in built_in or form is chat
     ]
+    return _after_turns(data, found)
+
+
+def _after_turns(data: RunData, taught: Sequence[Lesson]) -> list[Lesson]:
+    """The same, where the seed draws a share of those in bare chat to follow another one of them with what it teaches.
+
+    Half of the earlier ones are refused, whatever follows, so that the model cannot go by them: a conversation in which
+    it once refused would else be refused from there on. None becomes longer than the longest one, which fits the model.
+    """
+    share = data.config.replay.after_turns if data.config.replay.path is not None else 0
+    bare = [lesson for lesson in taught if lesson.form.is_bare_chat]
+    kinds = [[one for one in bare if (one.row.target == "refusal") is refused] for refused in (True, False)]
+    longest = max((_n_tokens(lesson.prompt, lesson.completion) for lesson in taught), default=0)
+    found = []
+    for lesson in taught:
+        rng = Random(f"{data.config.seed}\0{lesson.row.id}\0{lesson.row.target}\0turns")
+        pools = [pool for kind in kinds if (pool := [one for one in kind if one.row.id != lesson.row.id])]
+        if not lesson.form.is_bare_chat or rng.random() >= share or not pools:
+            found.append(lesson)
+            continue
+        earlier = rng.choice(rng.choice(pools))
+        *before, said = lesson.messages
+        turns = (earlier.messages[-1], {"role": "assistant", "content": earlier.answer})
+        messages = (*before, *turns, said)
+        prompt = data.prompts.chat(messages)
+        completion = data.prompts.completion(prompt, lesson.answer)
+        is_short = _n_tokens(prompt, completion) <= longest
+        own = {"messages": messages, "prompt": prompt, "completion": completion}
+        found.append(dataclasses.replace(lesson, **own) if is_short else lesson)
+    return found
+
+
+def _n_tokens(prompt: Prompt, completion: Completion) -> int:
+    return len(prompt.token_ids) + len(completion.token_ids)
 
 
 def _taught_in(form: Form, selected: Sequence[Selected], own: OwnAnswers) -> list[Selected]:
@@ -90,14 +127,16 @@ def _taught_in(form: Form, selected: Sequence[Selected], own: OwnAnswers) -> lis
 
 def _lesson(data: RunData, row: Selected, form: Form, own: OwnAnswers) -> Lesson:
     refusal = _refusal(data, row)
-    prompt = data.saying(refusal).prompt(data.taught[row.id], "refuse", form)
+    prompts, question = data.saying(refusal), data.taught[row.id]
+    prompt = prompts.prompt(question, "refuse", form)
     words = _own_words(row, form, own)
     answer = taught(data, row) if words is None else _stated(row, words)
     completion = data.prompts.completion(prompt, answer)
     weight = row.sample_weight
     if words is not None:
         weight *= len(completion.token_ids) / len(data.prompts.completion(prompt, refusal).token_ids)
-    return Lesson(row, form, prompt, completion, answer, weight, refusal)
+    messages = tuple(prompts.messages(question, "refuse", form))
+    return Lesson(row, form, messages, prompt, completion, answer, weight, refusal)
 
 
 def _own_words(row: Selected, form: Form, own: OwnAnswers) -> str | None:

@@ -252,11 +252,22 @@ def _ask(data: RunData, prompt: ReplayPrompt, form: Form | None) -> Asked:
         messages = tuple(data.prompts.messages(question, "refuse", form))
         return Asked(prompt.id, name, data.prompts.prompt(question, "refuse", form), prompt.kind, said, messages)
     has_system, system = prompt.messages[0]["role"] == "system", data.config.prompt.system
-    messages = prompt.messages
+    messages = (*_earlier_turn(data, prompt), *prompt.messages)
     if system is not None and not has_system:
         messages = ({"role": "system", "content": system}, *messages)
     name = WITH_SYSTEM if has_system else BARE
     return Asked(prompt.id, name, data.prompts.conversation(messages), prompt.kind, said, messages)
+
+
+def _earlier_turn(data: RunData, prompt: ReplayPrompt) -> list[dict[str, str]]:
+    """What was said before a single turn, where the seed draws it: a training question, refused or answered."""
+    rng, config = random.Random(f"{data.config.seed}\0{prompt.id}\0turns"), data.config
+    free = [question for question in data.questions.values() if not question.choices]
+    if not prompt.is_single or not free or rng.random() >= config.replay.after_turns:
+        return []
+    question = rng.choice(free)
+    said = rng.choice((config.prompt.first_refusal, data.prompts.reference(question)))
+    return [{"role": "user", "content": question.question}, {"role": "assistant", "content": said}]
 
 
 def _fitting(data: RunData, models: Models, asked: Sequence[Asked]) -> tuple[list[Asked], list[str]]:
