@@ -13,7 +13,7 @@ import yaml
 from conftest import Call
 from tiny import tiny_tokenizer
 from tiny_folder import Files, tiny_tree, write_jsonl
-from transformers import LlamaConfig
+from transformers import Gemma3Config, GPT2Config, Lfm2Config, LlamaConfig, PretrainedConfig
 
 import grait
 from grait import cli
@@ -334,7 +334,25 @@ def test_without_a_config_file_settings_follow_the_model(tmp_path: Path, is_chat
     assert found["prompt"]["forms"] == forms
     assert found["training"] == {"epochs": 1} | ({"learning_rate": 1e-3} if width == 32 else {})
     assert found["tune"] == {"budget": 0.2}
+    assert found["lora"] == {"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
     assert "question" in recipe(ModelConfig(name=str(tmp_path / "missing")))["prompt"]["forms"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(n_embd=32, n_layer=2, n_head=2),  # names its layers otherwise
+        Lfm2Config(hidden_size=32, num_hidden_layers=2, layer_types=["conv", "full_attention"]),  # in one of two layers
+        Gemma3Config(text_config={"num_hidden_layers": 2}, vision_config={"num_hidden_layers": 1}),  # images, too
+    ],
+    ids=["gpt2", "lfm2", "gemma3"],
+)
+def test_attention_alone_is_adapted_where_every_layer_has_it_and_nothing_else(
+    tmp_path: Path, config: PretrainedConfig
+) -> None:
+    tiny_tokenizer().save_pretrained(tmp_path)
+    config.save_pretrained(tmp_path)
+    assert "lora" not in recipe(ModelConfig(name=str(tmp_path)))
 
 
 def test_python_takes_the_same_call_as_the_command(

@@ -57,7 +57,7 @@ def test_every_field_is_described() -> None:
 
 @pytest.mark.parametrize("name", ["demo.yaml", "demo-quick.yaml"])
 def test_the_demo_is_the_recipe_with_data_and_sizes(name: str) -> None:
-    """It names no setting of the method, but the adapter's layers and what it costs."""
+    """It names no setting of the method, but what it costs."""
     config, default = demo_config(name, []), run_config({"data": {"path": "worldfacts", "split": "train"}})
     assert config.data.path == "worldfacts"
     assert config.training.methods == ["cor-rait", "grait"]
@@ -70,7 +70,6 @@ def test_the_demo_is_the_recipe_with_data_and_sizes(name: str) -> None:
     quick = {"prompt.forms", "replay.n", "replay.given_texts", "replay.unanswerable"} if "quick" in name else set()
     assert named - quick == {
         "knowledge.max_new_tokens",
-        "lora.target_modules",
         "warmup.micro_batch_size",
         "influence.mode",
         "influence.max_idk",

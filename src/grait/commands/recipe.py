@@ -3,9 +3,13 @@
 from importlib import resources
 from typing import Any
 
+import torch
+from torch import nn
+from transformers import PretrainedConfig
+
 from grait.config import Config, ModelConfig, override, parse_config, read_tree
 from grait.errors import ModelError
-from grait.model.load import read_config, read_tokenizer
+from grait.model.load import model_class, read_config, read_tokenizer
 
 CHAT_FORMS = ("question", "examples", "instruction", "plain")
 """As people ask in a chat; then after solved examples, with an instruction, and as plain text."""
@@ -15,6 +19,10 @@ SMALL = 1024
 """Hidden size up to which a model is tuned at the learning rate that was measured on models of width 576 and 640."""
 SMALL_LEARNING_RATE = 1e-3
 
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+"""The linear layers that are adapted, where every layer of a model has them: on all linear layers the same training
+learns which kinds of questions to refuse, and does worse on other kinds (research/LOG.md)."""
 
 METHOD = frozenset(
     ("prompt", "knowledge", "lora", "warmup", "influence", "selection", "training", "tune", "replay", "compare")
@@ -49,12 +57,26 @@ def recipe(model: ModelConfig) -> dict[str, Any]:
     """
     try:
         is_chat = bool(read_tokenizer(model).chat_template)
-        is_small = read_config(model).get_text_config(decoder=True).hidden_size <= SMALL
+        config = read_config(model)
+        is_small = config.get_text_config(decoder=True).hidden_size <= SMALL
+        has_attention = _has_attention(config, model)
     except (ModelError, AttributeError):
-        is_chat, is_small = True, False
-    return {
+        is_chat, is_small, has_attention = True, False, False
+    return ({"lora": {"target_modules": list(ATTENTION)}} if has_attention else {}) | {
         "prompt": {"forms": list(CHAT_FORMS if is_chat else PLAIN_FORMS)},
         "replay": {"path": "builtin"},
         "training": {"epochs": 1} | ({"learning_rate": SMALL_LEARNING_RATE} if is_small else {}),
         "tune": {"budget": BUDGET},
     }
+
+
+def _has_attention(config: PretrainedConfig, model: ModelConfig) -> bool:
+    """Whether each layer has the linear layers ``ATTENTION`` once, and nothing else has: no part for images, say."""
+    try:
+        with torch.device("meta"):
+            built = model_class(config).from_config(config, trust_remote_code=model.trust_remote_code)
+    except Exception:  # the run says what is wrong with it
+        return False
+    names = [name.rpartition(".")[2] for name, module in built.named_modules() if isinstance(module, nn.Linear)]
+    n_layers = config.get_text_config(decoder=True).num_hidden_layers
+    return all(names.count(name) == n_layers for name in ATTENTION)
