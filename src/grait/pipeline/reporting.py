@@ -127,6 +127,7 @@ def comparison_page(
             curves,
             operating,
             comparison.dialled,
+            comparison.refused,
         )
     )
 
