@@ -38,7 +38,7 @@ def rows_of(language: str, folder: Path = FIXTURES) -> list[Row]:
 @pytest.mark.parametrize("folder", [FIXTURES, FIXTURES / "chat"], ids=["fixtures", "chat"])
 @pytest.mark.parametrize("language", OTHERS)
 def test_precision_and_recall_in_every_language(language: Language, folder: Path) -> None:
-    """``chat``: as chat models say it; the first 30 written without a look at the lists, before these were mended after it."""
+    """``chat``: as chat models say it, the first 30 written without a look at the lists, which were then mended."""
     rows = rows_of(language, folder)
     assert sum(refuses for *_, refuses in rows) >= 35 and sum(not refuses for *_, refuses in rows) >= 25
     found = [detect_refusal(output, question, language=language) == "refused" for output, question, _ in rows]

@@ -202,7 +202,9 @@ def test_a_calibration_question_that_is_tested_stops_the_run_also_where_nobody_c
 ) -> None:
     tree = json.loads(json.dumps(calibrated)) | {"out": str(tmp_path / "run")}
     rows = Path(tree["evaluation"]["calibration"]["path"]).read_text()
-    tested = [line for line in Path(tree["evaluation"]["datasets"][0]["path"]).read_text().splitlines() if '"n0"' in line]
+    tested = [
+        line for line in Path(tree["evaluation"]["datasets"][0]["path"]).read_text().splitlines() if '"n0"' in line
+    ]
     (tmp_path / "c.jsonl").write_text(rows + tested[0].replace('"n0"', '"m0"') + "\n")
     tree["evaluation"]["calibration"]["path"] = str(tmp_path / "c.jsonl")
     with pytest.raises(DataError, match=r"1 of 37 calibration questions are test \(own\) questions"):

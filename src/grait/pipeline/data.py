@@ -155,7 +155,7 @@ class RunData:
         return self.config.data.model_copy(update={"name": HELD_OUT}) if self.held_out else None
 
     def calibration_questions(self, source: DataConfig) -> list[Question]:
-        """Those of ``calibration``, or of other ones that are named later, that have a reference or that nobody can answer.
+        """Those of ``calibration``, or of other ones that are named later, with a reference or that nobody can answer.
 
         A dial weighs right answers against wrong ones; DataError where none could be right.
         """

@@ -97,7 +97,9 @@ def _within(title: str, rows: Worded) -> list[Finding]:
         (again, f"{{}} questions of {title} stand in it once more", 1),
     )
     return [
-        Finding(what.format(f"{sum(len(same) - first for same in rows):,}"), tuple(shown(s[0].question) for s in rows[:4]))
+        Finding(
+            what.format(f"{sum(len(same) - first for same in rows):,}"), tuple(shown(s[0].question) for s in rows[:4])
+        )
         for rows, what, first in counted
         if rows
     ]

@@ -29,14 +29,14 @@ def refused_records(
     refusing = data.config.prompt.refusing
     dials = stored_dials(data, same, forms_of(data.config.prompt)[0])
     for title, questions in data.apart.items():
+        by_id = {question.id: question for question in questions}
         for system in systems:
             rows = answer_questions(data, models, stages, system, QuestionSet(title, questions), "unanswerable")
             names = [name for name, first in same.items() if first == system.name] or [system.name]
-            by_name = {name: rows for name in names}
+            by_name = dict.fromkeys(names, rows)
             for name in names:
                 if dial := dials.get(name):
-                    own = zip(rows, questions, strict=True)
-                    by_name[with_dial(name)] = [dialled(dial, row, question, refusing) for row, question in own]
+                    by_name[with_dial(name)] = [dialled(dial, row, by_id[row.id], refusing) for row in rows]
             for name, answers in by_name.items():
                 records += summarize_refused(name, title, questions, answers)
     return records

@@ -183,10 +183,11 @@ def _ended_by_signals() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     def again(ignored: "sys.UnraisableHookArgs") -> None:
-        if not caught or ignored.exc_type is not SystemExit:
-            return swallowed(ignored)
-        signal.signal(caught[0], end)
-        threading.Timer(0.01, os.kill, (os.getpid(), caught[0])).start()  # here it would be swallowed as well
+        if caught and ignored.exc_type is SystemExit:
+            signal.signal(caught[0], end)
+            threading.Timer(0.01, os.kill, (os.getpid(), caught[0])).start()  # here it would be swallowed as well
+        else:
+            swallowed(ignored)
 
     is_main_thread = threading.current_thread() is threading.main_thread()
     ours = [number for number in ENDS if is_main_thread and signal.getsignal(number) is signal.SIG_DFL]
