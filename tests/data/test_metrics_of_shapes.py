@@ -31,7 +31,8 @@ def metrics(model: str, folder: Path, path: Path) -> bytes:
                 "probes": False,
                 "datasets": [{"path": str(path), "name": "own"}],
             },
-        }
+        },
+        asked="query",
     )
     return (folder / "eval" / "metrics.json").read_bytes()
 

@@ -169,10 +169,8 @@ def test_a_dial_counts_them_as_to_be_refused_and_its_promise_says_so(
         assert dial.guarantee is not None and dial.guarantee.endswith(said)
         assert dial.trials == (36 if "max_wrong" in target else 16)
         assert dial.without_dial.n == dial.achieved.n == 32  # no other share counts them
-        assert dial.unanswerable_refused is not None
-        assert "Nobody can answer 4 of these questions" in (dial.unanswerable_line or "")
-        at = f"{dial.unanswerable_refused[1]:.1%}"
-        assert at in (folder / "report.html").read_text() and at in (folder / "adapters/grait/README.md").read_text()
+        assert dial.unanswerable_line is not None and dial.unanswerable_line in (folder / "report.html").read_text()
+        assert "Nobody can answer 4 of these questions" in (folder / "adapters/grait/README.md").read_text()
 
 
 def test_the_threshold_for_few_wrong_answers_depends_on_them() -> None:
