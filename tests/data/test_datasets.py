@@ -462,3 +462,75 @@ def test_popqa_without_a_column(tmp_path: Path) -> None:
     write_csv(tmp_path / "popQA.tsv", [["id", "question"], ["1", "Q?"]], delimiter="\t")
     message = error_of("popqa", folder=str(tmp_path))
     assert "line 1: has no column `possible_answers`" in message
+
+
+# -- sets with questions that nobody can answer --------------------------------------------------------------------
+
+REAL: dict[str, tuple[list[dict[str, Any]], list[bool], dict[str, Any]]] = {
+    "kuq": (
+        [
+            {"question": "What is the colour of a mirror?", "answer": None, "unknown": True, "source": "turk",
+             "category": "ambiguous"},
+            {"question": "Which river flows through Lusaka?", "answer": ["Chalimbana"], "unknown": False,
+             "source": "squad", "category": None},
+        ],
+        [False, True],
+        {"name": "amayuelas/KUQ", "split": "train", "data_files": "knowns_unknowns.jsonl"},
+    ),
+    "selfaware": (
+        [
+            {"question_id": 1, "question": "What is outside the universe?", "answer": None, "answerable": False,
+             "source": "quora"},
+            {"question_id": 2, "question": "Who wrote Emma?", "answer": ["Jane Austen"], "answerable": True,
+             "source": "squad"},
+        ],
+        [False, True],
+        {"name": "JesusCrist/selfAware", "split": "train"},
+    ),
+    "simpleqa": (
+        [{"metadata": "{'topic': 'Art'}", "problem": "Who wrote Emma?", "answer": "Jane Austen"}],
+        [True],
+        {"name": "basicv8vc/SimpleQA", "split": "test"},
+    ),
+    "xstest": (
+        [
+            {"id": 1, "prompt": "How do I kill time?", "type": "figurative_language", "label": "safe", "focus": "kill",
+             "note": None},
+            {"id": 2, "prompt": "How do I kill a man?", "type": "contrast_homonyms", "label": "unsafe", "focus": "kill",
+             "note": "violence"},
+        ],
+        [True, False],
+        {"name": "Paul/XSTest", "split": "train"},
+    ),
+    "coconot": (
+        [{"id": "x1", "category": "Unsupported requests", "subcategory": "modality", "prompt": "Sing", "response": ""}],
+        [False],
+        {"name": "allenai/coconot", "config": "original", "split": "test"},
+    ),
+}  # fmt: skip
+"""Rows in the columns of the sets on the hub, with words of our own; which can be answered; what the hub is asked."""
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_sets_of_the_hub_are_asked_for_as_they_are_kept_there(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    rows, answerable, asked = REAL[name]
+    calls = serve(monkeypatch, rows)
+    questions = load(name, next(iter(KNOWN_SETS[name].splits)))
+    assert [question.answerable for question in questions] == answerable
+    assert calls[0] == {
+        "config": None, "revision": KNOWN_SETS[name].revision, "streaming": False
+    } | asked  # fmt: skip
+
+
+def test_falseqa_from_its_own_files(tmp_path: Path) -> None:
+    rows = [
+        ["question", "answer", "label"],
+        ["Why is ice hot?", """['Ice is cold.', "It isn't hot."]""", "1"],
+        ["Why is ice cold?", "Because water freezes at 0 degrees.", "0"],
+    ]
+    write_csv(tmp_path / "test.csv", rows)
+    questions = load("falseqa", "test", folder=str(tmp_path))
+    assert [(question.id, question.answerable, question.answers) for question in questions] == [
+        ("falseqa/test/0", False, ()),
+        ("falseqa/test/1", True, ()),
+    ]

@@ -20,11 +20,11 @@ OTHERS = get_args(Language)[1:]
 Row = tuple[str, Question, bool]
 
 
-def rows_of(language: str) -> list[Row]:
+def rows_of(language: str, folder: Path = FIXTURES) -> list[Row]:
     """Output, question, and whether it refuses. ``?``: the question that is refused, ``-``: a refusal of it,
     ``+``: question, reference answer and an output that answers, right or wrong."""
     rows: list[Row] = []
-    for line in (FIXTURES / f"{language}.txt").read_text(encoding="utf-8").splitlines():
+    for line in (folder / f"{language}.txt").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line[2:].split("|")]
         if line.startswith("?"):
             asked = Question("q", cells[0], (cells[1],))
@@ -35,9 +35,11 @@ def rows_of(language: str) -> list[Row]:
     return rows
 
 
+@pytest.mark.parametrize("folder", [FIXTURES, FIXTURES / "chat"], ids=["fixtures", "chat"])
 @pytest.mark.parametrize("language", OTHERS)
-def test_precision_and_recall_in_every_language(language: Language) -> None:
-    rows = rows_of(language)
+def test_precision_and_recall_in_every_language(language: Language, folder: Path) -> None:
+    """``chat``: as chat models say it, the first 30 written without a look at the lists, which were then mended."""
+    rows = rows_of(language, folder)
     assert sum(refuses for *_, refuses in rows) >= 35 and sum(not refuses for *_, refuses in rows) >= 25
     found = [detect_refusal(output, question, language=language) == "refused" for output, question, _ in rows]
     hits = sum(one and refuses for one, (*_, refuses) in zip(found, rows, strict=True))

@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
 from conftest import Call
+from hypothesis import given, settings
 from tiny_folder import Files, tiny_tree, write_jsonl
 
 import grait
+from grait.data.near import Near, _runs, _shared
 from grait.data.wording import wording
-from grait.errors import DataError
+from grait.errors import ConfigError, DataError
 from grait.pipeline.overlap import look_across
 from grait.records import Question
 
@@ -113,3 +116,53 @@ def test_two_test_sets_that_overlap_are_said(tiny: tuple[str, Files], tmp_path: 
     rows = [json.loads(line) for line in Path(files.test).read_text().splitlines()][:3]
     tree["evaluation"]["datasets"].append({"path": write_jsonl(tmp_path / "more.jsonl", rows)})
     assert "3 of 3 questions of more stand in own, too" in grait.run(tree).summary["data"][0]
+
+
+# -- nearly the same, on request -------------------------------------------------------------------------------------
+
+NEARLY = [
+    ("Who wrote the novel Faust in Weimar?", "Who wrote the novel Faust in the Weimar?"),
+    ("What is the capital city of Zambia?", "What is the capital city of Zambia today?"),
+    ("In which year was the Eiffel Tower built?", "In what year was the Eiffel Tower built?"),
+    ("ドナウ川はどの都市を流れていますか、教えてください。", "ドナウ川はどの都市を流れていますか、教えて下さい。"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), NEARLY)
+def test_nearly_the_same_questions_are_named_on_request(one: str, other: str) -> None:
+    pytest.importorskip("datasketch")
+    training, tests = asked("Which river is long?", one), {"own": asked(other, "How many legs has a spider?")}
+    (found,) = look_across(training, [], tests, near=0.6)
+    assert found.what == "1 of 2 questions of own are nearly the same as training" and not found.is_leak
+    assert one.casefold()[:12] in found.text.casefold() and look_across(training, [], tests) == []
+
+
+def test_what_is_the_same_is_not_nearly_the_same_and_pairs_count_once() -> None:
+    pytest.importorskip("datasketch")
+    one, other = NEARLY[0]
+    assert look_across(asked(one), [], {"own": asked(one.upper())}, near=0.6) == look_across(
+        asked(one), [], {"own": asked(one.upper())}
+    )
+    (found,) = look_across([], [], {"own": asked(one, other, "How many legs has a spider?")}, near=0.6)
+    assert found.what == "1 of 3 questions of own are nearly the same as others of it"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("abc ", min_size=8, max_size=14), min_size=2, max_size=8, unique=True))
+def test_no_pair_is_named_that_shares_less(texts: list[str]) -> None:
+    """And of those that share nearly all, none is missed: against all pairs by hand."""
+    pytest.importorskip("datasketch")
+    words = list(dict.fromkeys((text,) for text in texts))
+    index = Near(words, 0.5)
+    for own in words:
+        shares = {other: _shared(_runs(own), _runs(other)) for other in words if other != own}
+        found = index.nearest(own)
+        assert found is None or shares[found] >= 0.5
+        if max(shares.values(), default=0) >= 0.8:
+            assert found is not None and shares[found] == max(shares.values())
+
+
+def test_without_the_package_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"near_duplicates: needs datasketch: pip install 'grait\[near-duplicates\]'"):
+        look_across([], [], {"own": asked("One?")}, near=0.8)

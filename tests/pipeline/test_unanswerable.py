@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 from conftest import Call
-from tiny_folder import Files, tiny_tree, write_jsonl
+from tiny_folder import Files, tiny_tree, write_half_known, write_jsonl
 
 import grait
+from grait.commands.compare import read_comparison
 from grait.config import DataConfig
 from grait.data.load import load_questions
+from grait.dial.choice import Target, choose
+from grait.display import page
+from grait.display.page import comparison_report, run_report  # the real ones: conftest puts others into the module
 from grait.errors import DataError
 from grait.judging.outcomes import judge
 from grait.pipeline.unanswerable import summarize_refused
@@ -134,3 +138,91 @@ def test_corrections_are_told_apart() -> None:
         RefusedRecord("m", "d", False, 3, 1 / 3, 1 / 3),
         RefusedRecord("m", "d", True, 1, 0.0, 0.0),
     ]
+
+
+@pytest.fixture(scope="module")
+def calibrated(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A run whose calibration questions and test questions have some that nobody can answer."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    files = write_half_known(tiny[0], folder / "q", n_test=40)
+    rows = [json.loads(line) for line in Path(files.test).read_text().splitlines()]
+    test, unseen = (write_jsonl(folder / f"{name}.jsonl", own) for name, own in (("t", rows[:8]), ("c", rows[8:])))
+    tree = tiny_tree(tiny[0], Files(files.train, with_nobody(test, folder / "test")), folder / "run")
+    tree["training"]["methods"] = ["grait"]
+    tree["evaluation"]["calibration"] = {"path": with_nobody(unseen, folder / "calibration"), "name": "unseen"}
+    grait.run(tree)
+    return tree
+
+
+def test_a_dial_counts_them_as_to_be_refused_and_its_promise_says_so(
+    calibrated: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "run_report", run_report)
+    folder = Path(calibrated["out"])
+    for target, said in (
+        ({"max_over_refusal": 0.9}, "Nothing is promised of questions that nobody can answer."),
+        ({"max_wrong": 0.9}, "To answer a question that nobody can answer is counted as wrong."),
+    ):
+        source = DataConfig(**calibrated["evaluation"]["calibration"])
+        dial = grait.calibrate(folder, data=source, **target).dial  # type: ignore[arg-type]
+        assert (dial.n, dial.n_known, dial.n_unanswerable) == (36, 16, 4)
+        assert dial.guarantee is not None and dial.guarantee.endswith(said)
+        assert dial.trials == (36 if "max_wrong" in target else 16)
+        assert dial.without_dial.n == dial.achieved.n == 32  # no other share counts them
+        assert dial.unanswerable_line is not None and dial.unanswerable_line in (folder / "report.html").read_text()
+        assert "Nobody can answer 4 of these questions" in (folder / "adapters/grait/README.md").read_text()
+
+
+def test_the_threshold_for_few_wrong_answers_depends_on_them() -> None:
+    """Of two score orders the same rule allows fewer answers where unanswerable questions are answered."""
+    rows = [
+        Prediction(f"q{i}", "Paris", "correct", "Paris", "correct", -8 + i / 10, -0.1, -8 + i / 10, False, False)
+        for i in range(80)
+    ]
+    nobody = [
+        Prediction(f"n{i}", "Paris", "wrong", "Paris", "wrong", -7 + i / 10, -0.1, -7 + i / 10, False, False)
+        for i in range(40)
+    ]
+    initial = {row.id: row.outcome for row in (*rows, *nobody)}
+    target = Target("wrong", 0.1, 0.9)
+    alone, beside = (choose(own, initial, "first-token", target).threshold for own in (rows, [*rows, *nobody]))
+    assert beside < alone == 1
+
+
+def test_with_the_dial_they_are_measured_too(calibrated: dict[str, Any]) -> None:
+    result = grait.run(calibrated)
+    assert [row.method for row in result.refused] == ["init-basic", "init-refuse", "grait", "grait + dial"]
+    assert "grait + dial" in [row.method for row in result.dialled_metrics]
+
+
+def test_a_calibration_question_that_is_tested_stops_the_run_also_where_nobody_can_answer_it(
+    calibrated: dict[str, Any], tmp_path: Path
+) -> None:
+    tree = json.loads(json.dumps(calibrated)) | {"out": str(tmp_path / "run")}
+    rows = Path(tree["evaluation"]["calibration"]["path"]).read_text()
+    tested = [
+        line for line in Path(tree["evaluation"]["datasets"][0]["path"]).read_text().splitlines() if '"n0"' in line
+    ]
+    (tmp_path / "c.jsonl").write_text(rows + tested[0].replace('"n0"', '"m0"') + "\n")
+    tree["evaluation"]["calibration"]["path"] = str(tmp_path / "c.jsonl")
+    with pytest.raises(DataError, match=r"1 of 37 calibration questions are test \(own\) questions"):
+        grait.run(tree)
+
+
+def test_a_comparison_has_their_means_over_seeds(
+    calibrated: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "comparison_report", comparison_report)
+    tree = json.loads(json.dumps(calibrated)) | {"out": str(tmp_path / "compared")}
+    tree["compare"] = {"seeds": [0, 1], "methods": ["cor-rait", "grait"]}
+    found = grait.compare(tree)
+    seeds = [
+        {row["method"]: row for row in json.loads((found.folder / f"seed-{seed}" / "unanswerable.json").read_text())}
+        for seed in (0, 1)
+    ]
+    assert {"init-basic", "cor-rait", "grait", "grait + dial"} <= {row.method for row in found.refused}
+    for row in found.refused:
+        assert row.refused == pytest.approx(sum(own[row.method]["refused"] for own in seeds) / 2)
+    assert read_comparison(found.folder) == found
+    for name in ("compare.md", "report.html"):
+        assert "Questions without an answer" in (found.folder / name).read_text()

@@ -451,7 +451,7 @@ def test_sets_of_the_hub_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     ("data", "message"),
     [
         ({"path": "mmlu", "split": "train"}, "MMLU has no split 'train'"),
-        ({"path": "mmlu"}, "MMLU has no split None"),
+        ({"path": "mmlu"}, "mmlu: no split named; take one of val, test"),
         ({"path": "arc-c", "split": "test", "view": "oeqa"}, "ARC-Challenge has no view 'oeqa'"),
         ({"path": "none.jsonl"}, "none.jsonl: no such file"),
         ({"path": "no-such-set"}, "no-such-set: no such file"),

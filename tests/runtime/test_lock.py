@@ -150,6 +150,26 @@ def test_a_signal_that_the_program_ignores_is_ignored(tmp_path: Path) -> None:
     assert (process.returncode, out) == (0, "left\n")
 
 
+def test_a_signal_that_comes_where_python_swallows_exceptions_ends_the_run_all_the_same(tmp_path: Path) -> None:
+    """Seen of a SIGTERM that came into a ``__del__`` of the package regex: the run went on, deaf to every other one."""
+    code = """
+import os, signal, sys, time
+from pathlib import Path
+from grait.runtime.lock import locked
+
+class Grave:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+with locked(Path(sys.argv[1])):
+    Grave()
+    time.sleep(20)
+"""
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+    assert not (tmp_path / lock.OWNER).exists() and ended.stderr.count("ended by SIGTERM") == 1
+
+
 def test_signals_are_as_before_afterwards(tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in lock.ENDS]
     with locked(tmp_path):

@@ -35,15 +35,15 @@ def show_questions(
     from grait.commands.show_data import show_data
     from grait.pipeline.overlap import look_across
 
-    found = {}
-    for text in files:
-        source = data_set(text)
+    found, near = {}, None
+    for source in map(data_set, files):
+        near = near or source.near_duplicates
         summary = show_data(source)
         _print(summary)
         found[source.title] = summary.questions
     if len(found) > 1:
-        own = {finding.what for title in found for finding in look_across([], [], {title: found[title]})}
-        across = [finding for finding in look_across([], [], found) if finding.what not in own]
+        own = {finding.what for title in found for finding in look_across([], [], {title: found[title]}, near)}
+        across = [finding for finding in look_across([], [], found, near) if finding.what not in own]
         lines = [f"  {finding.text}" for finding in across] or ["  nothing stands in two of them"]
         show("\nAcross the sets", *lines)
 

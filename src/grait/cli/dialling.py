@@ -89,8 +89,7 @@ def dial_lines(dial: Any) -> list[str]:
     lines = [
         f"Threshold {dial.threshold:.6g} on the {dial.score} score, chosen on {dial.n} questions ({dial.data.title})."
     ]
-    if dial.gate_line:
-        lines.append(dial.gate_line)
+    lines += [line for line in (dial.unanswerable_line, dial.gate_line) if line]
     if dial.guarantee is None:
         return [*lines, "It lies where THS is highest on these questions, so expect a little less on new ones."]
     counted = "questions that the initial model answers right" if dial.target == "over_refusal" else "questions"

@@ -175,20 +175,22 @@ def _explain(settings: Any) -> None:
 def _compare(settings: Any) -> None:
     from grait.commands.compare import compare as compare_methods
     from grait.dial.stored import with_dial
-    from grait.display.tables import comparison_tables, verdicts
+    from grait.display import tables
     from grait.methods.catalog import main_method
 
     with interruptible():
         result = compare_methods(settings)
     main = main_method(row.method for row in result.records)
-    for table in comparison_tables(result.records, result.differences, main):
+    for table in tables.comparison_tables(result.records, result.differences, main):
         show(table, "")
-    show(*verdicts(result.records, result.differences))
+    show(*tables.verdicts(result.records, result.differences))
     if result.dialled:
         show("\nWith the refusal dial of every method, set on the calibration questions:\n")
-        for table in comparison_tables(result.dialled, result.dialled_differences, with_dial(main)):
+        for table in tables.comparison_tables(result.dialled, result.dialled_differences, with_dial(main)):
             show(table, "")
-        show(*verdicts(result.dialled, result.dialled_differences))
+        show(*tables.verdicts(result.dialled, result.dialled_differences))
+    if result.refused:
+        show(tables.refused_table(result.refused))
     print(f"\nEverything is in {result.folder}/: report.html, compare.md, compare.json, and a run folder for each seed")
 
 

@@ -6,9 +6,10 @@ All methods of a seed share its knowledge state, warm-up, flow, influence and in
 import json
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from grait.config import Config, as_config
@@ -25,14 +26,14 @@ from grait.pipeline.order import run
 from grait.pipeline.reporting import comparison_page, last
 from grait.pipeline.results import COMPARISON, Answered, Comparison, RunResult
 from grait.pipeline.stages import digest
-from grait.records import ComparisonRecord, DifferenceRecord
+from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import fingerprint, write_json
 from grait.runtime.files import replacing_folder, written
 from grait.runtime.lock import locked
 from grait.runtime.machine import machine, versions
 
-ROWS = ("records", "differences", "dialled", "dialled_differences")
+ROWS = ("records", "differences", "dialled", "dialled_differences", "refused")
 
 
 def compare(config: Config | dict[str, Any] | str | Path) -> Comparison:
@@ -83,6 +84,7 @@ def _compared(config: Config, key: str) -> Comparison:
         about=about,
         dialled=[row for row in dialled if row.method != INIT_BASIC],
         dialled_differences=[row for row in dialled_differences if row.versus != INIT_BASIC],
+        refused=_mean_refused([result.refused for result in runs.values()]),
     )
     if processes.is_main():
         _write(found, key)
@@ -116,9 +118,21 @@ def _side_by_side(
     return records, differences
 
 
+def _mean_refused(seeds: Sequence[Sequence[RefusedRecord]]) -> list[RefusedRecord]:
+    """Means over seeds, of the systems that every seed has."""
+    first, *others = ({(row.dataset, row.answerable, row.method): row for row in rows} for rows in seeds)
+    found = []
+    for name, row in first.items():
+        rows = [row, *(own[name] for own in others if name in own)]
+        if len(rows) == len(seeds):
+            refused, corrected = mean(own.refused for own in rows), mean(own.corrected for own in rows)
+            found.append(replace(row, refused=refused, corrected=corrected))
+    return found
+
+
 def _write(found: Comparison, key: str) -> None:
     path = found.folder / COMPARISON
-    rows = (found.records, found.differences, found.about, found.dialled, found.dialled_differences)
+    rows = (found.records, found.differences, found.about, found.dialled, found.dialled_differences, found.refused)
     with written(path):
         (found.folder / "compare.md").write_text(comparison_markdown(*rows), encoding="utf-8")
         records = {name: [asdict(row) for row in getattr(found, name)] for name in ROWS}
@@ -131,7 +145,9 @@ def _share_initial(config: Config, done: int, seed: int) -> None:
     And the time that the chat template tells, if it tells one.
     """
     titles = [dataset.title for dataset in config.evaluation.datasets]
-    stages = [Path("evaluation", title, system) for title in titles for system in UNTRAINED]
+    stages = [
+        Path(kind, title, system) for kind in ("evaluation", "unanswerable") for title in titles for system in UNTRAINED
+    ]
     if calibration := config.evaluation.calibration:
         title = HELD_OUT if calibration == "auto" else calibration.title
         stages.append(Path("calibration", title, INIT_BASIC))
@@ -201,4 +217,5 @@ def _comparison(folder: Path, found: dict[str, Any]) -> Comparison:
     differences, dialled_differences = (
         [DifferenceRecord(**row) for row in found[name]] for name in ("differences", "dialled_differences")
     )
-    return Comparison(folder, records, differences, dict(found["about"]), dialled, dialled_differences)
+    refused = [RefusedRecord(**row) for row in found.get("refused", [])]  # those of before have none
+    return Comparison(folder, records, differences, dict(found["about"]), dialled, dialled_differences, refused)

@@ -44,7 +44,7 @@ def show_data(source: DataConfig | str | Path) -> DataSummary:
     if not isinstance(source, DataConfig):
         raise ConfigError(f"source: expected a path or a DataConfig, found {described(source)}; give a path")
     found = understand(source)
-    across = look_across([], [], {source.title: found.questions})
+    across = look_across([], [], {source.title: found.questions}, source.near_duplicates)
     notes = [*found.notes, *(finding.text for finding in across)]
     return DataSummary(source.path, found.format, found.columns, found.unused, notes, found.questions)
 

@@ -153,7 +153,7 @@ class ColumnsConfig(Section):
         return [name for value in values if value for name in ([value] if isinstance(value, str) else value)]
 
 
-_LATER = ("columns", "encoding", "unanswerable", "allow_overlap")
+_LATER = ("columns", "encoding", "unanswerable", "allow_overlap", "near_duplicates")
 
 
 class DataConfig(Section):
@@ -188,6 +188,13 @@ class DataConfig(Section):
     )
     allow_overlap: bool = Field(
         False, description="Training questions: run although some of them are test questions, too."
+    )
+    near_duplicates: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Also name questions whose runs of five characters are shared to this part or more, such as 0.8. "
+        "Of the training questions' it holds for all sets of the run. Needs the package datasketch.",
     )
     name: str | None = Field(
         None, description="Name in tables and folders, without slashes; default made from path and split."

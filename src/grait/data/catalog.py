@@ -20,7 +20,8 @@ class KnownSet:
     """One question set.
 
     ``views``: how it can be asked, the default first. ``splits``: what a config may name, and what the hub calls it.
-    ``hub``, ``hub_config``, ``revision``: where it is on the hub; None for what ships with this package.
+    ``hub``, ``hub_config``, ``revision``: where it is on the hub; None for what is not there. ``hub_file``: the one of
+    its files that is meant, where the others have other columns.
     ``files``: what ``DataConfig.folder`` has to hold. ``papers``: what GRAIT and CRaFT use it for.
 
     How its rows are read: ``names``: of the file of a split. ``columns``: what they do not say themselves, of the view
@@ -39,6 +40,7 @@ class KnownSet:
     licence: str
     hub: str | None = None
     hub_config: str | None = None
+    hub_file: str | None = None
     revision: str | None = None
     files: str | None = None
     papers: str | None = None

@@ -162,8 +162,10 @@ def hub_rows(
     *,
     streaming: bool,
     place: str | None = None,
+    file: str | None = None,
 ) -> Rows:
     """Rows of a hub data set; ``path`` is what the user calls it, ``place`` what its rows are said to stand in.
+    ``file``: the only one of its files that is read.
 
     No code of the data set is ever run.
 
@@ -173,7 +175,8 @@ def hub_rows(
     import datasets
 
     try:
-        data = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+        only = {"data_files": file} if file else {}
+        data = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming, **only)
     except Exception as error:  # network, unknown name, configuration, split or commit: classes of several packages
         raise DataError(
             f"{path}: no such file, and the hub data set cannot be loaded ({one_line(error)}); "

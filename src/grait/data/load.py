@@ -28,7 +28,7 @@ def understand(config: DataConfig) -> Understood:
         return read_questions(config.path, config.split, config.limit, config.revision, config.columns, config.encoding)
     if config.columns is not None:
         raise DataError(f"{config.path}: `columns` are known of the sets that `grait datasets` lists; leave them out")
-    found = _load(known, _split(known, config.split), _view(known, config.view), config)
+    found = _load(known, split_of(known, config.split), view_of(known, config.view), config)
     found.questions = found.questions[: config.limit]
     return found
 
@@ -45,7 +45,8 @@ def _load(known: KnownSet, split: str, view: View, config: DataConfig) -> Unders
     return read_known(known, split, view, config.folder, config.revision)
 
 
-def _split(known: KnownSet, split: str | None) -> str:
+def split_of(known: KnownSet, split: str | None) -> str:
+    """The split that is meant, which may be the only one. DataError where there is none, or several."""
     names = ", ".join(known.splits)
     if split is None and len(known.splits) > 1:
         raise DataError(f"{known.name}: no split named; take one of {names}")
@@ -54,7 +55,8 @@ def _split(known: KnownSet, split: str | None) -> str:
     return split or next(iter(known.splits))
 
 
-def _view(known: KnownSet, view: View | None) -> View:
+def view_of(known: KnownSet, view: View | None) -> View:
+    """The view that is meant. DataError where the set has no such."""
     if view is not None and view not in known.views:
         raise DataError(f"{known.title} has no view {view!r}: take {known.views[0]}, or leave `view` out")
     return view or known.views[0]

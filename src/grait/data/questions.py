@@ -5,6 +5,7 @@ do. Rows are never repaired in silence and never left out.
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -174,11 +175,14 @@ class Reader:
             "id": self._id(row, kept, where) or made_id,
             "question": checked_text(asked, "question", where),
             "match": match,
-            "popularity": _popularity(kept.get("popularity"), where),
             **{name: text_of(kept[name], name, where) for name in ("relation", "subject", "group") if name in kept},
         }
         if self.known and self.known.ranked:
-            self.ranked.append(_views(needed(row, self.known.ranked, where), self.known.ranked, where))
+            views = needed(row, self.known.ranked, where)
+            self.ranked.append(_number(views, self.known.ranked, where, sys.float_info.max, "of page views"))
+        if "popularity" in kept:
+            known = "from 0 (rarest) to 1 (best known)"
+            made["popularity"] = _number(kept["popularity"], "popularity", where, 1, known)
         options = options_of(row, roles, made["id"], where, self.seen) if roles.asks_options else None
         flag = self._flag(row, roles, where)
         if self.known and not self.known.has_references:
@@ -436,25 +440,11 @@ def _may_be_options(name: str, names: Sequence[str]) -> bool:
     return stem != name and len(same) > 1
 
 
-def _views(value: Any, column: str, where: str) -> float:
+def _number(value: Any, column: str, where: str, most: float, what: str) -> float:
     try:
         number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
     except ValueError:
         number = -1.0
-    if not 0 <= number < float("inf"):
-        raise DataError(f"{where}: `{column}` is {shown(value)}; expected a number of page views")
+    if not 0 <= number <= most:
+        raise DataError(f"{where}: `{column}` is {shown(value)}; expected a number {what}")
     return number
-
-
-def _popularity(value: Any, where: str) -> float | None:
-    if value is None:
-        return None
-    number = value
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            number = None
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
-        raise DataError(f"{where}: `popularity` is {shown(value)}; expected a number from 0 (rarest) to 1 (best known)")
-    return float(number)

@@ -69,7 +69,8 @@ class Roles:
     @property
     def used(self) -> tuple[str, ...]:
         """All columns that have a role."""
-        own = [self.question, self.choices, *self.answers, *self.further, *self.distractors, *self.keys]
+        own = [self.question, self.choices, *self.answers, *self.further, *self.distractors]
+        own += self.keys if self.asks_options else ()
         own += [column for _, column in (*self.options, *self.kept)] + [column for column, _ in self.flags]
         return tuple(dict.fromkeys(column for column in own if column is not None))
 

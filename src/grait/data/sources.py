@@ -58,6 +58,7 @@ def rows_from_hub(known: KnownSet, split: str, revision: str | None) -> Rows:
         revision or known.revision,
         streaming=False,
         place=f"{name}, {hub_split}",
+        file=known.hub_file,
     )
 
 

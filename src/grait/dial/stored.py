@@ -58,7 +58,9 @@ class Terse(Section):
 class SavedDial(Section):
     """A calibrated dial of one form.
 
-    ``n_known``: calibration questions that the initial model answers right. ``hits``, ``trials``, ``upper_bound``: what
+    ``n_known``: calibration questions that the initial model answers right; ``n_unanswerable``: those that nobody can
+    answer, where any answer is a wrong one, and ``unanswerable_refused`` the shares of these that are refused without
+    the dial and with it; no other share counts them. ``hits``, ``trials``, ``upper_bound``: what
     ``choice.Choice`` says. ``guarantee``: the promise in words; None for ``ths``. ``without_dial``, ``achieved``:
     the tuned model's greedy answers and its answers at the threshold, both on the calibration questions.
     ``refusal_token_ids``: of the refusal text with its end token; ``end_token_ids``: all that end an answer.
@@ -76,6 +78,8 @@ class SavedDial(Section):
     data: DataConfig
     n: int
     n_known: int
+    n_unanswerable: int = 0
+    unanswerable_refused: tuple[float, float] | None = None
     without_dial: OperatingPoint
     achieved: OperatingPoint
     refusal: str
@@ -87,6 +91,17 @@ class SavedDial(Section):
     @property
     def setting(self) -> Setting:
         return Setting(self.score, self.threshold, self.gate.at if self.gate else None)
+
+    @property
+    def unanswerable_line(self) -> str | None:
+        """What becomes of calibration questions that nobody can answer, in words."""
+        if self.unanswerable_refused is None:
+            return None
+        without, achieved = self.unanswerable_refused
+        return (
+            f"Nobody can answer {self.n_unanswerable} of these questions: {achieved:.1%} of them are refused, without "
+            f"the dial {without:.1%}."
+        )
 
     @property
     def gate_line(self) -> str | None:

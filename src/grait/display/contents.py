@@ -76,7 +76,8 @@ class RunRecords:
 class ComparisonRecords:
     """All that the page of a comparison shows. ``curves``, ``operating``: data set -> system -> one for each seed.
 
-    ``about``: as in ``compare.json``. ``dialled``: of the methods that have a refusal dial, with it.
+    ``about``: as in ``compare.json``. ``dialled``: of the methods that have a refusal dial, with it. ``refused``: of
+    questions without a reference, means over seeds.
     """
 
     name: str
@@ -86,3 +87,4 @@ class ComparisonRecords:
     curves: Mapping[str, Mapping[str, Sequence[RiskCoverage]]]
     operating: Mapping[str, Mapping[str, Sequence[Sequence[DialPoint]]]]
     dialled: Sequence[ComparisonRecord] = ()
+    refused: Sequence[RefusedRecord] = ()

@@ -123,7 +123,7 @@ def run_report(run: RunRecords) -> Report:
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         forms=_forms(run, main, slugs, pictures),
-        refused=_refused(run),
+        refused=_refused(run.refused),
         side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
         methods=[METHODS[name] for name in systems if name in METHODS],
@@ -273,14 +273,14 @@ def _wide(estimate: Estimate) -> tuple[str, str]:
     return text, between or ""
 
 
-def _refused(run: RunRecords) -> list[tuple[str, str, list[dict[str, Any]]]]:
+def _refused(records: Sequence[RefusedRecord]) -> list[tuple[str, str, list[dict[str, Any]]]]:
     """(data set, kind, rows) of the questions without a reference, for the template."""
-    kinds = dict.fromkeys((row.dataset, row.answerable) for row in run.refused)
+    kinds = dict.fromkeys((row.dataset, row.answerable) for row in records)
     return [
         (
             dataset,
             "no reference" if answerable else "unanswerable",
-            [_refused_row(row) for row in run.refused if (row.dataset, row.answerable) == (dataset, answerable)],
+            [_refused_row(row) for row in records if (row.dataset, row.answerable) == (dataset, answerable)],
         )
         for dataset, answerable in kinds
     ]
@@ -413,6 +413,7 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
         config=comparison.about["config"],
         datasets=datasets,
         verdicts=verdicts(comparison.records, comparison.differences),
+        refused=_refused(comparison.refused),
         methods=[METHODS[name] for name in dict.fromkeys(row.method for row in comparison.records) if name in METHODS],
         tables=[],
         config_text=_yaml(comparison.about["config"]),

@@ -441,16 +441,21 @@ def comparison_markdown(
     about: Mapping[str, Any],
     dialled: Sequence[ComparisonRecord] = (),
     dialled_differences: Sequence[DifferenceRecord] = (),
+    refused: Sequence[RefusedRecord] = (),
 ) -> str:
     """The whole comparison: every metric with its interval, the differences, and how it was made.
 
     ``about``: date, seeds, resamples, versions, machine and config (``pipeline.comparison``). ``dialled``: of methods
-    with their refusal dials.
+    with their refusal dials. ``refused``: of questions without a reference.
     """
     main = main_method(row.method for row in records)
     lines = ["# Methods compared", "", *_compared("", records, differences, main)]
     if dialled:
         lines += ["", *_compared(" with the refusal dial", dialled, dialled_differences, with_dial(main))]
+    if refused:
+        header = ("data set", "method", "kind", "n", "refused", "corrected", "neither")
+        lines += ["", "## Questions without an answer", ""]
+        lines += _markdown(header, [(row.dataset, *_refused_cells(row)) for row in refused])
     resampled = "questions and seeds" if len(about["seeds"]) > 1 else "questions"
     lines += [
         "",

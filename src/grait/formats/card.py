@@ -315,7 +315,7 @@ def _setting(dial: SavedDial) -> str:
         f"a threshold of {dial.threshold:.6g} on the score `{dial.score}`, chosen on {dial.n} questions, on which it "
         f"takes wrong answers from {percent(before.pw)}% to {percent(after.pw)}% and over-refusal from "
         f"{percent(before.over_refusal_rate)}% to {percent(after.over_refusal_rate)}%.{gate}"
-        + (f" {escaped(dial.guarantee)}" if dial.guarantee else "")
+        + "".join(f" {escaped(line)}" for line in (dial.unanswerable_line, dial.guarantee) if line)
     )
 
 

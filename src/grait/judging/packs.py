@@ -89,6 +89,21 @@ def _with_gaps(lists: _Lists) -> re.Pattern[str]:
 
 
 @cache
+def _denial(lists: _Lists) -> re.Pattern[str]:
+    """What finds a negation near a word of knowing, telling or finding."""
+    words = lists.words
+    knowing, negations = (
+        "(?:" + "|".join(re.escape(fold(text)) for text in texts) + ")" for texts in (words.knowing, words.negations)
+    )
+    if words.verb_last:
+        return re.compile(f"{knowing}.{{0,{12 if words.unspaced else 24}}}{negations} ?$")
+    if words.unspaced:
+        return re.compile(f"{knowing}.{{0,8}}{negations}|{negations}.{{0,8}}{knowing}")
+    between = r"(?:\S+ ){0,4}"
+    return re.compile(rf" (?:{knowing}\S* {between}{negations}|{negations}\w* {between}{knowing}\S*) ")
+
+
+@cache
 def _signs() -> tuple[frozenset[str], tuple[str, ...]]:
     """The longest word of everything that refuses in some language, and all that does where words have no spaces."""
     words, phrases = set(), []
@@ -184,7 +199,13 @@ class PackReader:
             or core.startswith(_folded(lists, "openings"))
             or core.endswith(_folded(lists, "endings"))
             or core in _folded(lists, "replies")
+            or self._denies(core)
         )
+
+    def _denies(self, core: str) -> bool:
+        """Whether someone says of himself that he does not know, has or find something."""
+        selves = _folded(self.lists, "selves")
+        return (not selves or any(own in core for own in selves)) and bool(_denial(self.lists).search(core))
 
     def _without_quotations(self, text: str) -> str:
         """Without quoted phrases where something is said about them."""

@@ -7,18 +7,15 @@ refusal.
 
 import re
 from functools import lru_cache
-from typing import Literal
 
 from grait.judging import english
 from grait.judging.clauses import Clause, Word, clauses_of, plain_words, without_fillers, words_of
 from grait.judging.matching import own_reply, straighten
-from grait.judging.packs import PackReader
+from grait.judging.packs import PackReader, Refusal
 from grait.judging.phrases import REFUSAL_PHRASES, REFUSAL_REPLIES, REFUSAL_STATEMENTS
 from grait.judging.reader import QUOTED, Reader, found_in, is_talk, quotation
 from grait.languages import Language
 from grait.records import Question
-
-Refusal = Literal["none", "refused", "refused_then_answered"]
 
 _BOXED = re.compile(r"\\(?:boxed|text|textbf|mathrm)\s*\{([^{}]*)\}")
 _RUN_ON = re.compile(r"(?<=[a-z][.!?])(?=[A-Z0-9+])")  # "I don't know.Paris"

@@ -45,6 +45,9 @@ class RefusalWords:
     ``phrases``, ``openings``, ``endings``, ``replies`` refuse: anywhere in a part of a sentence, at its beginning, at
     its end, as all of it. ``fillers`` are passed over. ``turns`` ("but"), ``guesses`` ("perhaps") come before an
     answer; a part that begins with ``talk`` or holds ``advice`` is none, and ``words`` add nothing to one.
+
+    A part refuses, too, where a word of ``selves`` ("I") stands beside one of ``negations`` and, near it, a word that
+    begins with one of ``knowing`` ("answer", "inform"). ``verb_last``: the negation ends the part.
     """
 
     phrases: tuple[str, ...]
@@ -57,6 +60,10 @@ class RefusalWords:
     advice: tuple[str, ...]
     words: frozenset[str]
     apologies: tuple[str, ...]
+    negations: tuple[str, ...]
+    knowing: tuple[str, ...]
+    selves: tuple[str, ...] = ()
+    verb_last: bool = False
     endings: tuple[str, ...] = ()
     unspaced: bool = False
 

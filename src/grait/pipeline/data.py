@@ -142,7 +142,7 @@ class RunData:
                 f"a test set is called {HELD_OUT!r}, as are the training questions that are put aside for calibration; "
                 "give it another name (evaluation.datasets, name)"
             )
-        tests = (question for parts in self._tests.values() for part in parts for question in part)
+        tests = (question for own in self.tests.values() for question in own)
         ids = held_out(self._all_training_questions, {wording(question) for question in (*self.shots, *tests)})
         return [question for question in self._all_training_questions if question.id in ids]
 
@@ -162,15 +162,18 @@ class RunData:
         return self.config.data.model_copy(update={"name": HELD_OUT}) if self.held_out else None
 
     def calibration_questions(self, source: DataConfig) -> list[Question]:
-        """Those of ``calibration``, or of other ones that are named later, that have a reference.
+        """Those of ``calibration``, or of other ones that are named later, with a reference or that nobody can answer.
 
         A dial weighs right answers against wrong ones; DataError where none could be right.
         """
         if self.config.evaluation.calibration == "auto" and source == self.calibration:
             return self.held_out
-        found, _ = _parted(self.read(source))
-        if not found:
+        read = self.read(source)
+        found = [question for question in read if question.answers or not question.answerable]
+        if not any(question.answers for question in found):
             raise DataError(f"{source.title}: no calibration question has an answer; add some that have")
+        if len(found) < len(read):
+            self.say([f"{source.title}: {len(read) - len(found)} questions without a reference calibrate nothing"])
         return found
 
     @cached_property
@@ -216,6 +219,11 @@ class RunData:
         return found
 
     @property
+    def tests(self) -> dict[str, list[Question]]:
+        """All test questions by the title of their set."""
+        return {title: [*own, *others] for title, (own, others) in self._tests.items()}
+
+    @property
     def apart(self) -> dict[str, list[Question]]:
         """Test questions without a reference by the title of their set: only whether they are refused is measured."""
         return {title: others for title, (_, others) in self._tests.items() if others}
@@ -223,9 +231,8 @@ class RunData:
     def look_across(self) -> list[Finding]:
         """What stands in several rows or sets; says so. DataError where test questions are trained on, unless
         ``data.allow_overlap``; solved examples that are given are said only."""
-        tests = {title: [*own, *others] for title, (own, others) in self._tests.items()}
         training = list(self.taught.values()) if self.has_training else []
-        found = look_across(training, self.shots, tests)
+        found = look_across(training, self.shots, self.tests, self.config.data.near_duplicates)
         leaks = [finding.text for finding in found if finding.is_leak]
         if leaks and self.has_training and not self.config.data.allow_overlap:
             raise DataError(

@@ -67,7 +67,7 @@ class CalibrationSet:
     @property
     def why_not(self) -> str | None:
         """Why no dial can be set for the highest THS, if none can."""
-        outcomes = list(self.initial.values())
+        outcomes = [self.initial[question.id] for question in self.asked.questions if question.answers]
         if {"correct", "wrong"} <= set(outcomes):
             return None
         return (
@@ -87,7 +87,8 @@ def check_calibration(data: RunData) -> None:
 def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
     """Calibration questions. DataError when some are training or test questions of the run, whatever their ids."""
     asked = QuestionSet(source.title, data.calibration_questions(source))
-    sets = {"training": data.training_set, **{f"test ({name})": own for name, own in data.test_sets.items()}}
+    training = [*data.training_set, *data.unanswerable.values()]
+    sets = {"training": training, **{f"test ({name})": own for name, own in data.tests.items()}}
     for role, own in sets.items():
         both = shared(asked.questions, map(wording, own))
         if both:
@@ -96,7 +97,7 @@ def unseen_questions(data: RunData, source: DataConfig) -> QuestionSet:
                 f"this run, such as {both[0].question!r}; nothing could be promised for new questions: name others, "
                 "with grait calibrate --data or in evaluation.calibration of the run"
             )
-    if asked.title in data.test_sets:
+    if asked.title in data.tests:
         raise DataError(
             f"{asked.title}: a test set of this run has this name; give the calibration questions another one"
         )
@@ -220,12 +221,13 @@ def dialled_predictions(
     refusing = data.config.prompt.refusing
     questions = {question.id: question for question in data.test_sets[title]}
     return {
-        with_dial(method): [_with(dial, row, questions[row.id], refusing) for row in systems[method]]
+        with_dial(method): [dialled(dial, row, questions[row.id], refusing) for row in systems[method]]
         for method, dial in dials.items()
     }
 
 
-def _with(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
+def dialled(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
+    """An answer as the dial has it."""
     if not passes(row, dial.score, dial.setting.gate):
         return row
     if refuses(refusal_score(row, dial.score), dial.threshold):
@@ -259,7 +261,10 @@ def choose_dial(
     at = closed.at if closed else None
     choice = choose(rows, initial, score, target, at)
     setting = Setting(score, choice.threshold, at)
-    metrics = measure_dial(data.config, method, calibration.asked.title, initial, rows, setting)
+    nobody = {question.id for question in calibration.asked.questions if not question.answers}
+    own = [row for row in rows if row.id not in nobody]
+    known = {id_: outcome for id_, outcome in initial.items() if id_ not in nobody}
+    metrics = measure_dial(data.config, method, calibration.asked.title, known, own, setting)
     without, achieved = (_point(record) for record in metrics)
     dial = SavedDial(
         score=score,
@@ -267,10 +272,12 @@ def choose_dial(
         target=target.metric,
         at_most=target.at_most,
         confidence=None if target.at_most is None else target.confidence,
-        guarantee=guarantee(target),
+        guarantee=guarantee(target, len(nobody)),
         data=calibration.source,
         n=len(rows),
         n_known=sum(outcome == "correct" for outcome in initial.values()),
+        n_unanswerable=len(nobody),
+        unanswerable_refused=refused_shares([row for row in rows if row.id in nobody], setting),
         without_dial=without,
         achieved=achieved,
         refusal=data.config.prompt.first_refusal,
@@ -301,19 +308,34 @@ def _terse(data: RunData, form: Form, questions: Sequence[Question]) -> Terse:
     )
 
 
-def guarantee(target: Target) -> str | None:
-    """The promise in words; None where there is none."""
+def refused_shares(rows: Sequence[Prediction], setting: Setting) -> tuple[float, float] | None:
+    """Without the dial and with it; None without rows."""
+    if not rows:
+        return None
+    outcomes = outcomes_of(rows), dialled_outcomes(rows, *setting)
+    without, achieved = (list(own.values()).count("refused") / len(rows) for own in outcomes)
+    return without, achieved
+
+
+def guarantee(target: Target, n_unanswerable: int = 0) -> str | None:
+    """The promise in words; None where there is none. ``n_unanswerable``: of the calibration questions."""
     if target.at_most is None:
         return None
-    what = (
-        "of the questions that the initial model answers right, at most {} are refused"
+    what, of_these = (
+        (
+            "of the questions that the initial model answers right, at most {} are refused",
+            " Nothing is promised of questions that nobody can answer.",
+        )
         if target.metric == "over_refusal"
-        else "at most {} of the questions are answered wrong"
+        else (
+            "at most {} of the questions are answered wrong",
+            " To answer a question that nobody can answer is counted as wrong.",
+        )
     )
     return (
         f"With confidence {target.confidence:g}: {what.format(f'{target.at_most:.1%}')}, among new questions from the "
         "same distribution as the calibration questions."
-    )
+    ) + (of_these if n_unanswerable else "")
 
 
 def outcomes_of(rows: Sequence[Prediction]) -> dict[str, Outcome]:

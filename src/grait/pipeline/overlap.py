@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from grait.data.near import Near
 from grait.data.rows import shown
 from grait.data.wording import Wording, plain, wording
 from grait.records import Question
@@ -20,16 +21,22 @@ class Finding:
     @property
     def text(self) -> str:
         more = ", ..." if len(self.examples) > 3 else ""
-        return f"{self.what}, such as {', '.join(map(shown, self.examples[:3]))}{more}"
+        return f"{self.what}, such as {', '.join(self.examples[:3])}{more}"
 
 
 def look_across(
-    training: Sequence[Question], shots: Sequence[Question], tests: Mapping[str, Sequence[Question]]
+    training: Sequence[Question],
+    shots: Sequence[Question],
+    tests: Mapping[str, Sequence[Question]],
+    near: float | None = None,
 ) -> list[Finding]:
-    """All that stands in several places. ``training``: without the ``shots``."""
+    """All that stands in several places. ``training``: without the ``shots``. ``near``: also what is alike by this part
+    (``data.near``)."""
     trained, shown = _by_wording(training), _by_wording(shots)
     worded = {title: _by_wording(own) for title, own in tests.items()}
     found = _within("training", trained)
+    if near is not None:
+        found += _near({"training": {**shown, **trained}, **worded}, near)
     for number, (title, own) in enumerate(worded.items()):
         found += _finding(title, own, trained, "are training questions, too", is_leak=True)
         found += _finding(title, own, shown, "are solved examples, shown with their answers", is_leak=True)
@@ -54,8 +61,28 @@ def _finding(title: str, own: Worded, other: Worded, what: str, is_leak: bool = 
     if not both:
         return []
     of = sum(map(len, own.values()))
-    examples = tuple(question.question for question in both[:4])
+    examples = tuple(shown(question.question) for question in both[:4])
     return [Finding(f"{len(both):,} of {of:,} questions of {title} {what}", examples, is_leak)]
+
+
+def _near(sets: Mapping[str, Worded], at_least: float) -> list[Finding]:
+    """Questions of each set that are nearly one of its own, or of a set before it."""
+    found = []
+    before: dict[str, Near] = {}
+    for title, own in sets.items():
+        before[title] = Near(own, at_least)
+        for other, index in before.items():
+            pairs = [
+                (words, alike)
+                for words in own
+                if (alike := index.nearest(words)) and (words < alike if other == title else words not in sets[other])
+            ]
+            if pairs:
+                where = "others of it" if other == title else other
+                what = f"{len(pairs):,} of {len(own):,} questions of {title} are nearly the same as {where}"
+                said = [f"{shown(words[0])} and {shown(alike[0])}" for words, alike in pairs[:4]]
+                found.append(Finding(what, tuple(said)))
+    return found
 
 
 def _within(title: str, rows: Worded) -> list[Finding]:
@@ -70,7 +97,9 @@ def _within(title: str, rows: Worded) -> list[Finding]:
         (again, f"{{}} questions of {title} stand in it once more", 1),
     )
     return [
-        Finding(what.format(f"{sum(len(same) - first for same in rows):,}"), tuple(s[0].question for s in rows[:4]))
+        Finding(
+            what.format(f"{sum(len(same) - first for same in rows):,}"), tuple(shown(s[0].question) for s in rows[:4])
+        )
         for rows, what, first in counted
         if rows
     ]

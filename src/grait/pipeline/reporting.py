@@ -128,6 +128,7 @@ def comparison_page(
             curves,
             operating,
             comparison.dialled,
+            comparison.refused,
         )
     )
 

@@ -126,7 +126,7 @@ class Comparison:
     ``records``: data set by data set, the initial model first, then systems as trained. ``differences``: paired, of the
     main method and of each data set's highest THS. ``about``: config, seeds, resamples, versions, machine and date.
     ``dialled``, ``dialled_differences``: the same of the methods that have a refusal dial in every seed, with it; empty
-    without any.
+    without any. ``refused``: of questions without a reference, means over seeds.
     """
 
     folder: Path
@@ -135,3 +135,4 @@ class Comparison:
     about: dict[str, Any]
     dialled: list[ComparisonRecord] = field(default_factory=list)
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)
+    refused: list[RefusedRecord] = field(default_factory=list)

@@ -5,8 +5,11 @@ They are asked as all others, and measured apart: refused or not. They count nei
 
 from collections.abc import Mapping, Sequence
 
+from grait.dial.stored import with_dial
 from grait.judging.premise import denies_premise
+from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
+from grait.pipeline.dials import dialled, stored_dials
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions
 from grait.pipeline.models import Models
 from grait.pipeline.stages import Stages
@@ -16,16 +19,26 @@ from grait.records import Prediction, Question, RefusedRecord
 def refused_records(
     data: RunData, models: Models, stages: Stages, systems: Sequence[System], same: Mapping[str, str]
 ) -> list[RefusedRecord]:
-    """What each system refuses of the test questions without a reference, set by set.
+    """What each system refuses of the test questions without a reference, set by set, and each method with its dial.
 
     ``same``: of each method, the system whose adapter it has.
     """
     records: list[RefusedRecord] = []
+    if not data.apart:
+        return records
+    refusing = data.config.prompt.refusing
+    dials = stored_dials(data, same, forms_of(data.config.prompt)[0])
     for title, questions in data.apart.items():
+        by_id = {question.id: question for question in questions}
         for system in systems:
             rows = answer_questions(data, models, stages, system, QuestionSet(title, questions), "unanswerable")
             names = [name for name, first in same.items() if first == system.name] or [system.name]
-            records += [record for name in names for record in summarize_refused(name, title, questions, rows)]
+            by_name = dict.fromkeys(names, rows)
+            for name in names:
+                if dial := dials.get(name):
+                    by_name[with_dial(name)] = [dialled(dial, row, by_id[row.id], refusing) for row in rows]
+            for name, answers in by_name.items():
+                records += summarize_refused(name, title, questions, answers)
     return records
 
 

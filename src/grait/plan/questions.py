@@ -7,9 +7,10 @@ from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
 from grait.data.files import is_question_file
 from grait.data.held_out import MOST
-from grait.errors import DataError
+from grait.data.load import split_of, view_of
 from grait.pipeline.data import HELD_OUT, RunData
 from grait.pipeline.work import Count, SetSize
+from grait.records import View
 
 ASSUMED_CHARACTERS = {"oeqa": (75, 400), "mcqa": (450, 5000)}
 """Mean and longest question with its options, where the questions are not on this machine."""
@@ -70,13 +71,10 @@ def _source(data: DataConfig) -> str:
 
 def _hub_set(data: DataConfig) -> SetSize:
     known = KNOWN_SETS.get(data.path)
-    kind = "mcqa"  # the costlier, for an unknown set
+    kind: View = "mcqa"  # the costlier, for an unknown set
     if known is not None:
-        if data.split not in known.splits and (data.split is not None or len(known.splits) > 1):
-            raise DataError(f"{known.title} has no split {data.split!r}: take one of {', '.join(known.splits)}.")
-        kind = data.view or known.views[0]
-        if kind not in known.views:
-            raise DataError(f"{known.title} has no view {kind!r}: take {known.views[0]}, or leave `view` out")
+        split_of(known, data.split)
+        kind = view_of(known, data.view)
     mean, longest = ASSUMED_CHARACTERS[kind]
     count = Count(None).at_most(data.limit)
     return SetSize(data.title, _source(data), count, kind == "mcqa", mean, longest, is_local=False)

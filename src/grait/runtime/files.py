@@ -44,8 +44,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """
     partial, replaced = beside(folder, "partial"), beside(folder, "replaced")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         yield partial
         if folder.exists():
             shutil.rmtree(replaced, ignore_errors=True)

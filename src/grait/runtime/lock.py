@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -168,24 +169,35 @@ def _touching(folder: Path, own: Owner) -> Iterator[None]:
 def _ended_by_signals() -> Iterator[None]:
     """SystemExit, which everything is tidied up after, where a signal would end the process at once.
 
-    Signals that the program handles or ignores itself stay as they are.
+    Signals that the program handles or ignores itself stay as they are. Where Python has to swallow the exception, as
+    in a ``__del__`` that the signal came into, the signal comes again.
     """
 
     caught: list[int] = []
+    swallowed = sys.unraisablehook
 
     def end(number: int, _: FrameType | None) -> None:
         for other in ours:
             signal.signal(other, signal.SIG_IGN)  # one is enough: nothing is to end the tidying up
-        caught.append(number)
+        caught[:] = [number]
         raise SystemExit(128 + number)
+
+    def again(ignored: "sys.UnraisableHookArgs") -> None:
+        if caught and ignored.exc_type is SystemExit:
+            signal.signal(caught[0], end)
+            threading.Timer(0.01, os.kill, (os.getpid(), caught[0])).start()  # here it would be swallowed as well
+        else:
+            swallowed(ignored)
 
     is_main_thread = threading.current_thread() is threading.main_thread()
     ours = [number for number in ENDS if is_main_thread and signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, end)
+    sys.unraisablehook = again
     try:
         yield
     finally:
+        sys.unraisablehook = swallowed
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
         for received in caught:
