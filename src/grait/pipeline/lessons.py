@@ -97,8 +97,8 @@ def _after_turns(data: RunData, taught: Sequence[Lesson]) -> list[Lesson]:
         prompt = data.prompts.chat(messages)
         completion = data.prompts.completion(prompt, lesson.answer)
         is_short = _n_tokens(prompt, completion) <= longest
-        own = {"messages": messages, "prompt": prompt, "completion": completion}
-        found.append(dataclasses.replace(lesson, **own) if is_short else lesson)
+        after = dataclasses.replace(lesson, messages=messages, prompt=prompt, completion=completion)
+        found.append(after if is_short else lesson)
     return found
 
 
