@@ -1,4 +1,4 @@
-"""Adapters on experts that are one tensor (``lora.target_parameters``): every family that has some, as by plain loops."""
+"""Adapters on experts that are one tensor (``lora.target_parameters``): every family that has some."""
 
 import copy
 from pathlib import Path
@@ -108,11 +108,6 @@ def test_a_name_that_peft_would_pass_over_is_refused(name: str) -> None:
 def test_experts_have_no_dropout() -> None:
     with pytest.raises(ValidationError, match="dropout cannot be had with target_parameters"):
         LoraSection(dropout=0.1, target_parameters=["experts.down_proj"])
-
-
-def test_a_key_of_before_is_the_same_without_experts() -> None:
-    assert "target_parameters" not in LoraSection().key
-    assert LoraSection(target_parameters=["experts.down_proj"]).key["target_parameters"] == ["experts.down_proj"]
 
 
 @pytest.mark.slow

@@ -500,10 +500,11 @@ class LoraSection(Section):
             raise ValueError("dropout cannot be had with target_parameters (PEFT): set dropout to 0")
         return self
 
-    @property
-    def key(self) -> dict[str, Any]:
-        """For the keys of stages: what is not used is not in it."""
-        return self.model_dump(exclude=None if self.target_parameters else {"target_parameters"})
+    @model_serializer(mode="wrap")
+    def _without_experts_where_none_are_named(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of before go on."""
+        tree: dict[str, Any] = handler(self)
+        return {key: value for key, value in tree.items() if key != "target_parameters" or value}
 
 
 class OptimizerSection(Section):
@@ -798,9 +799,7 @@ class Config(Section):
             if self.model.gguf_file is not None:
                 raise ValueError("inference.engine = vllm cannot load model.gguf_file")
             if self.lora.target_parameters:
-                raise ValueError(
-                    "inference.engine = vllm was not tried with lora.target_parameters"
-                )
+                raise ValueError("inference.engine = vllm was not tried with lora.target_parameters")
             if self.model.device not in ("auto", "cuda"):
                 raise ValueError(
                     f"inference.engine = vllm takes the GPUs that CUDA_VISIBLE_DEVICES names; model.device = "

@@ -86,7 +86,7 @@ class Recipe:
             "trust_remote_code": self.trust_remote_code,
             "dtype": self.dtype,
             "seed": self.seed,
-            "lora": self.lora.key,
+            "lora": self.lora.model_dump(),
             "training": self.training.model_dump(include=set(OptimizerSection.model_fields)),
             **({"template_arguments": dict(self.template_arguments)} if self.template_arguments else {}),
         }

@@ -162,7 +162,9 @@ def capture(model: nn.Module, linears: dict[str, nn.Linear], batch: int, tokens:
     ModelError for one that is not given all tokens of all rows, as an expert.
     """
     experts = adapted_experts(model)
-    of_experts = {name: {key: layer for key, layer in linears.items() if key.startswith(f"{name}.")} for name in experts}
+    of_experts = {
+        name: {key: layer for key, layer in linears.items() if key.startswith(f"{name}.")} for name in experts
+    }
     as_layers = linears.keys() - {key for own in of_experts.values() for key in own}
     captured = Captured(batch, {name: [] for name in linears if name in as_layers}, {name: [] for name in linears})
 

@@ -59,7 +59,7 @@ def warmup(data: RunData, models: Models, stages: Stages, states: Sequence[Knowl
     key = {
         "model": model_key(config),
         "examples": digest_of(examples),
-        "lora": config.lora.key,
+        "lora": config.lora.model_dump(),
         "warmup": config.warmup.model_dump(exclude={"micro_batch_size"}),
         "checkpoints": config.influence.checkpoints,
         "seed": config.seed,
@@ -100,7 +100,7 @@ def training(
     key = {
         "model": model_key(config),
         "examples": digest_of(questions),
-        "lora": config.lora.key,
+        "lora": config.lora.model_dump(),
         "training": optimizer.model_dump(exclude={"micro_batch_size", "methods", "max_steps"}),
         "seed": config.seed,
         **training_key(config, replayed),
