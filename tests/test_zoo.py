@@ -33,7 +33,7 @@ from grait.model.common_prefix import SHORTEST, window_of
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model
-from grait.model.roads import inference_road
+from grait.model.roads import difference, inference_road
 from grait.model.sampling import choose, uniforms
 from grait.plan.size import model_size
 from grait.training.examples import WeightedExample
@@ -52,6 +52,11 @@ REFUSED = {
 QUICK = ("llama", "gpt2", "gptj", "gpt_oss", "gemma3_text", "gemma4_text", "qwen3_moe", "deepseek_v3", "qwen3_5_text",
          "lfm2", "falcon_h1", "mamba2", "zamba2", "rwkv")  # fmt: skip
 """Of each kind of road; the others are slow together."""
+
+WITHIN = 1e-5
+"""Most that losses, log-probabilities and gradients may differ from plain loops in fp32: the norm of the difference as a
+share of the norm of what the loop gives. The loop's own rounding, held against fp64, is as large and larger.
+"""
 
 ENDS = frozenset({END})
 BEGINNING = tuple(range(30, 30 + SHORTEST + 1))
@@ -99,7 +104,7 @@ def assert_answers_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[
         for completion, found in zip(completions, own, strict=True):
             rows = plain_logprobs(model, [*prompt, *completion[:-1]])[-len(completion) :]
             expected = [float(row[token]) for row, token in zip(rows, completion, strict=True)]
-            assert found == pytest.approx(expected, abs=5e-5)
+            assert difference(torch.tensor(found), torch.tensor(expected)) < WITHIN
     both = engine.answers_both_ways(prompts, [[60, 61]] * len(prompts), max_new_tokens=4, end_token_ids=ENDS)
     greedy = [plain_answer(model, prompt, 4, torch.zeros(4), 0) for prompt in prompts]
     assert [row.answer for row in both] == greedy
@@ -141,9 +146,8 @@ def test_gradients_and_a_training_step_are_those_of_single_examples(family: str,
         for batch in run.batches(examples):
             found = torch.cat([batch.factors[name].gradients() for name in run.linears], dim=1)
             for row, position in enumerate(batch.positions):
-                assert float(batch.losses[row]) == pytest.approx(losses[position], rel=1e-4)
-                difference = found[row] - expected[position]
-                assert float(difference.norm() / expected[position].norm()) < 2e-4
+                assert float(batch.losses[row]) == pytest.approx(losses[position], rel=WITHIN)
+                assert difference(found[row], expected[position]) < WITHIN
     weights = [1.0, 0.5, 2.0, 1.0, 0.25]
     rows = [WeightedExample(example, weight) for example, weight in zip(examples, weights, strict=True)]
     total = sum(weight * gradient for weight, gradient in zip(weights, expected, strict=True)) / len(weights)
@@ -158,8 +162,8 @@ def test_gradients_and_a_training_step_are_those_of_single_examples(family: str,
     moments = torch.cat([value.flatten() for name, value in log.moments.items() if name.endswith("exp_avg")])
     if not has_dropout_by_itself(family):
         weighted = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / len(weights)
-        assert log.losses[0] == pytest.approx(weighted, rel=1e-4)
-        assert float((10 * moments - total).norm() / torch.as_tensor(total).norm()) < 1e-3
+        assert log.losses[0] == pytest.approx(weighted, rel=WITHIN)
+        assert difference(10 * moments, torch.as_tensor(total)) < WITHIN
 
 
 def has_dropout_by_itself(family: str) -> bool:
