@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import zoo_table
-from peft import peft_model
+from peft import PeftModel, peft_model
 from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
@@ -54,8 +54,8 @@ QUICK = ("llama", "gpt2", "gptj", "gpt_oss", "gemma3_text", "gemma4_text", "qwen
 """Of each kind of road; the others are slow together."""
 
 WITHIN = 1e-5
-"""Most that losses, log-probabilities and gradients may differ from plain loops in fp32: the norm of the difference as a
-share of the norm of what the loop gives. The loop's own rounding, held against fp64, is as large and larger.
+"""Most that losses, log-probabilities and gradients may differ from plain loops in fp32: the norm of the difference, as
+a share of the norm of what the loop gives. The loop's own rounding, held against fp64, is as large and larger.
 """
 
 ENDS = frozenset({END})
@@ -128,6 +128,25 @@ def test_prompts_of_other_families_much_longer_than_the_window(family: str) -> N
     assert_answers_are_plain(zoo_model(family), prompts_of([50, 44, 47], 13))
 
 
+LONG_WINDOW, LONG_PROMPT = 128, 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", ["gpt_oss", "gemma3_text", "gemma2", "mistral-window", "gemma3n_text", "gemma4_text"]
+)
+def test_prompts_of_300_tokens_and_a_window_of_128(family: str) -> None:
+    """Answers, log-probabilities, gradients and a training step, of prompts that share 280 tokens."""
+    config = config_of(family)
+    config.sliding_window, config.max_position_embeddings = LONG_WINDOW, 512
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).requires_grad_(False).eval()
+    assert window_of(model) == LONG_WINDOW
+    assert_answers_are_plain(model, prompts_of([LONG_PROMPT - 280, 12, 17], 280))
+    rows = behind_the_beginning(LONG_PROMPT)
+    assert_gradients_and_a_step_are_plain(add_adapter(model, LoraSection(r=2), 0), rows)
+
+
 def behind_the_beginning(n_tokens: int) -> list[TokenizedExample]:
     rows = random_examples(5, prompt=(1, 9), completion=(1, 4))
     return [replace(row, prompt_ids=(*range(30, 30 + n_tokens), *row.prompt_ids)) for row in rows]
@@ -136,10 +155,14 @@ def behind_the_beginning(n_tokens: int) -> list[TokenizedExample]:
 @pytest.mark.parametrize("n_tokens", [len(BEGINNING), 3 * WINDOW])
 @pytest.mark.parametrize("family", families("rwkv", "xlstm"))
 def test_gradients_and_a_training_step_are_those_of_single_examples(family: str, n_tokens: int) -> None:
-    model = add_adapter(zoo_model(family), LoraSection(r=2), 0)
+    assert_gradients_and_a_step_are_plain(
+        add_adapter(zoo_model(family), LoraSection(r=2), 0), behind_the_beginning(n_tokens)
+    )
+
+
+def assert_gradients_and_a_step_are_plain(model: PeftModel, examples: Sequence[TokenizedExample]) -> None:
     randomize(model)
     model.eval()
-    examples = behind_the_beginning(n_tokens)
     losses, expected = loop_gradients(model, examples)
     road = gradient_road(model, PAD)
     with gradient_pass(model, examples, PAD, 64, None, None, road) as run:
@@ -160,17 +183,17 @@ def test_gradients_and_a_training_step_are_those_of_single_examples(family: str,
             module.p = 0.0
     log = train(model, rows, config, pad_token_id=PAD, seed=0, road=training_road(model, PAD))
     moments = torch.cat([value.flatten() for name, value in log.moments.items() if name.endswith("exp_avg")])
-    if not has_dropout_by_itself(family):
+    if not has_dropout_by_itself(model.config):
         weighted = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / len(weights)
         assert log.losses[0] == pytest.approx(weighted, rel=WITHIN)
         assert difference(10 * moments, torch.as_tensor(total)) < WITHIN
 
 
-def has_dropout_by_itself(family: str) -> bool:
-    """Whether the config of a family has dropout by itself."""
+def has_dropout_by_itself(config: Any) -> bool:
+    """Whether a family's config has dropout by itself."""
     return any(
         isinstance(value, float) and value > 0 and ("drop" in key or "jitter" in key)
-        for key, value in config_of(family).to_dict().items()
+        for key, value in config.to_dict().items()
     )
 
 
