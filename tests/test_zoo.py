@@ -11,7 +11,7 @@ import pytest
 import torch
 import zoo_table
 from peft import PeftModel, peft_model
-from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
+from tiny import END, PAD, loop_gradients, random_examples
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
 from transformers import (
@@ -21,7 +21,7 @@ from transformers import (
     Gemma3Config,
     PreTrainedModel,
 )
-from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, zoo_model
+from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, save_family, zoo_model
 
 import grait
 from grait.config import LoraSection, ModelConfig, OptimizerSection
@@ -241,14 +241,8 @@ def test_the_page_lists_the_families_by_the_roads_that_they_take() -> None:
 )
 def test_a_run_its_merged_model_and_an_evaluation_of_every_kind(family: str, tmp_path: Path) -> None:
     """What the merged model answers is what the run's adapter answered."""
-    tokenizer, model = tiny_tokenizer(chat=True), str(tmp_path / "model")
-    config = config_of(family)
-    config.vocab_size, config.pad_token_id, config.max_position_embeddings = len(tokenizer), PAD, 320
-    if hasattr(config, "vocab_size_per_layer_input"):
-        config.vocab_size_per_layer_input = len(tokenizer)
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
-    tokenizer.save_pretrained(model)
+    model = str(tmp_path / "model")
+    save_family(family, tmp_path / "model")
     files = write_half_known(model, tmp_path)
     tree = tiny_tree(model, files, tmp_path / "run")
     tree["training"]["methods"] = ["grait"]
@@ -273,11 +267,7 @@ def test_a_run_its_merged_model_and_an_evaluation_of_every_kind(family: str, tmp
 def test_what_cannot_be_trained_is_said_before_the_first_question(tmp_path: Path) -> None:
     """A layer, named by hand, whose weight is used otherwise than by running it."""
     model = str(tmp_path / "model")
-    config = config_of("jamba")
-    tokenizer = tiny_tokenizer(chat=True)
-    config.vocab_size, config.max_position_embeddings = len(tokenizer), 320
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
-    tokenizer.save_pretrained(model)
+    save_family("jamba", tmp_path / "model")
     tree = tiny_tree(model, write_half_known(model, tmp_path), tmp_path / "run")
     tree["training"]["methods"] = ["grait"]
     tree["lora"]["target_modules"] = ["q_proj", "dt_proj"]

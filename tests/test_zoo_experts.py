@@ -9,10 +9,10 @@ import torch
 from peft import PeftModel
 from pydantic import ValidationError
 from test_zoo import BEGINNING, behind_the_beginning
-from tiny import PAD, loop_gradients, tiny_tokenizer
+from tiny import PAD, loop_gradients
 from tiny_folder import tiny_tree, write_half_known
-from transformers import AutoModelForCausalLM, PreTrainedModel
-from zoo import FAMILIES, config_of, zoo_model
+from transformers import PreTrainedModel
+from zoo import FAMILIES, save_family, zoo_model
 
 import grait
 from grait.config import LoraSection, ModelConfig
@@ -113,16 +113,11 @@ def test_experts_have_no_dropout() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen3_moe", "gpt_oss", "mixtral", "llama4_text", "qwen3_5_moe_text", "lfm2_moe"])
 def test_a_run_with_adapters_on_experts_its_merged_model_and_a_reload(family: str, tmp_path: Path) -> None:
-    tokenizer, name = tiny_tokenizer(chat=True), str(tmp_path / "model")
-    config = config_of(family)
-    config.vocab_size, config.pad_token_id, config.max_position_embeddings = len(tokenizer), 0, 320
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.save_pretrained(name)
-    tokenizer.save_pretrained(name)
+    name = str(tmp_path / "model")
+    save_family(family, tmp_path / "model")
     tree = tiny_tree(name, write_half_known(name, tmp_path), tmp_path / "run")
     tree["training"]["methods"] = ["grait"]
-    tree["lora"]["target_parameters"] = ends(model)
+    tree["lora"]["target_parameters"] = ends(zoo_model(family))
     result = grait.run(tree)
     merged = grait.merge(tmp_path / "run", tmp_path / "merged")
     plain = ModelConfig(name=name, dtype="float32")
