@@ -1,8 +1,9 @@
 """Every family of the zoo works on the road that it takes, as plain passes do, or is refused in one line."""
 
 import copy
+import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ QUICK = ("llama", "gpt2", "gptj", "gpt_oss", "gemma3_text", "gemma4_text", "qwen
 
 WITHIN = 1e-5
 """Most that losses, log-probabilities and gradients may differ from plain loops in fp32: the norm of the difference, as
-a share of the norm of what the loop gives. The loop's own rounding, held against fp64, is as large and larger.
+a share of the norm of what the loop gives. Only where the loop's own rounding, held against fp64, is larger, as with
+Qwen3-Next's recurrent layers (2e-5), is that the most.
 """
 
 ENDS = frozenset({END})
@@ -163,17 +165,27 @@ def test_gradients_and_a_training_step_are_those_of_single_examples(family: str,
 def assert_gradients_and_a_step_are_plain(model: PeftModel, examples: Sequence[TokenizedExample]) -> None:
     randomize(model)
     model.eval()
+    before = copy.deepcopy(model)
     losses, expected = loop_gradients(model, examples)
+
+    @functools.cache
+    def exact() -> list[Tensor]:
+        before.get_base_model().set_experts_implementation("eager")  # others take no fp64
+        return loop_gradients(before.double(), examples)[1]
+
+    def is_plain(found: Tensor, of: Callable[[list[Tensor]], Tensor]) -> bool:
+        off = difference(found, of(expected))
+        return off < WITHIN or off < difference(of(expected).double(), of(exact()))
+
     road = gradient_road(model, PAD)
     with gradient_pass(model, examples, PAD, 64, None, None, road) as run:
         for batch in run.batches(examples):
             found = torch.cat([batch.factors[name].gradients() for name in run.linears], dim=1)
             for row, position in enumerate(batch.positions):
                 assert float(batch.losses[row]) == pytest.approx(losses[position], rel=WITHIN)
-                assert difference(found[row], expected[position]) < WITHIN
+                assert is_plain(found[row], lambda rows, position=position: rows[position])
     weights = [1.0, 0.5, 2.0, 1.0, 0.25]
     rows = [WeightedExample(example, weight) for example, weight in zip(examples, weights, strict=True)]
-    total = sum(weight * gradient for weight, gradient in zip(weights, expected, strict=True)) / len(weights)
     config = OptimizerSection(
         learning_rate=1e-3, epochs=1, batch_size=8, micro_batch_size=8, scheduler="constant", warmup_ratio=0,
         max_grad_norm=1e9,
@@ -186,7 +198,8 @@ def assert_gradients_and_a_step_are_plain(model: PeftModel, examples: Sequence[T
     if not has_dropout_by_itself(model.config):
         weighted = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / len(weights)
         assert log.losses[0] == pytest.approx(weighted, rel=WITHIN)
-        assert difference(10 * moments, torch.as_tensor(total)) < WITHIN
+        shares = torch.tensor(weights)[:, None] / len(weights)
+        assert is_plain(10 * moments, lambda rows: (shares * torch.stack(rows)).sum(0))
 
 
 def has_dropout_by_itself(config: Any) -> bool:

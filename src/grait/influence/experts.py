@@ -4,8 +4,9 @@ Within a batch every example runs such experts by itself, with its own copies of
 its copies is its own. That costs a pass over all experts' weights for each example and layer.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from peft.tuners.lora.layer import ParamWrapper
@@ -35,7 +36,8 @@ def one_by_one(
     ``linears``: layers that hold the adapter's weights, by name; ``shape``: of the batch, in examples and tokens;
     ``copies``: of each layer, gets the weights of each run, [batch, out, in].
     """
-    forward, (batch, tokens) = experts.forward, shape
+    forward: Callable[..., Tensor] = experts.forward
+    batch, tokens = shape
 
     def run(*inputs: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
@@ -55,7 +57,7 @@ def one_by_one(
         ]
         if inputs[0].dim() == 3:
             return torch.cat(outputs)
-        return torch.stack([output.unflatten(0, (-1, tokens)) for output in outputs], dim=1).flatten(0, 2)
+        return torch.stack([output.reshape(-1, tokens, output.shape[-1]) for output in outputs], dim=1).flatten(0, 2)
 
     experts.forward = run
     try:
@@ -74,15 +76,15 @@ def _of_row(name: str, part: Tensor, row: int, shape: tuple[int, int]) -> Tensor
             f"{name}: runs on an input of shape {tuple(part.shape)}, expected all of {batch} examples times {tokens} "
             "tokens; adapt other weights (lora.target_parameters)"
         )
-    return part.unflatten(0, (-1, batch, tokens))[:, row].flatten(0, 1)
+    return part.reshape(-1, batch, tokens, *part.shape[1:])[:, row].flatten(0, 1)
 
 
 @contextmanager
 def _holding(layers: Iterable[nn.Linear], weights: Sequence[Tensor]) -> Iterator[None]:
     """The layers with other weights than their own, which are no parameters."""
-    before = [(layer._parameters, layer.weight) for layer in layers]
+    before = [(layer._parameters, cast(nn.Parameter, layer.weight)) for layer in layers]
     for (parameters, _), weight in zip(before, weights, strict=True):
-        parameters["weight"] = weight  # type: ignore[assignment]
+        parameters["weight"] = cast(nn.Parameter, weight)  # of a gradient of its own
     try:
         yield
     finally:
