@@ -56,8 +56,8 @@ QUICK = ("llama", "gpt2", "gptj", "gpt_oss", "gemma3_text", "gemma4_text", "qwen
 
 WITHIN = 1e-5
 """Most that losses, log-probabilities and gradients may differ from plain loops in fp32: the norm of the difference, as
-a share of the norm of what the loop gives. Only where the loop's own rounding, held against fp64, is larger, as with
-Qwen3-Next's recurrent layers (2e-5), is that the most.
+a share of the norm of what the loop gives. Where the loop's own rounding, held against fp64, is larger, as with the
+recurrent layers of Qwen3-Next (2e-5), twice that: each of the two may be off by as much.
 """
 
 ENDS = frozenset({END})
@@ -72,9 +72,13 @@ def families(*without: str) -> list[object]:
     ]
 
 
+def beginning(n: int) -> list[int]:
+    return [30 + place % 150 for place in range(n)]
+
+
 def prompts_of(lengths: Sequence[int], shared: int) -> list[list[int]]:
     generator = random.Random(0)
-    return [[*range(30, 30 + shared), *(generator.randrange(20, 190) for _ in range(n))] for n in lengths]
+    return [[*beginning(shared), *(generator.randrange(20, 190) for _ in range(n))] for n in lengths]
 
 
 @torch.no_grad()
@@ -151,7 +155,7 @@ def test_prompts_of_300_tokens_and_a_window_of_128(family: str) -> None:
 
 def behind_the_beginning(n_tokens: int) -> list[TokenizedExample]:
     rows = random_examples(5, prompt=(1, 9), completion=(1, 4))
-    return [replace(row, prompt_ids=(*range(30, 30 + n_tokens), *row.prompt_ids)) for row in rows]
+    return [replace(row, prompt_ids=(*beginning(n_tokens), *row.prompt_ids)) for row in rows]
 
 
 @pytest.mark.parametrize("n_tokens", [len(BEGINNING), 3 * WINDOW])
@@ -175,7 +179,7 @@ def assert_gradients_and_a_step_are_plain(model: PeftModel, examples: Sequence[T
 
     def is_plain(found: Tensor, of: Callable[[list[Tensor]], Tensor]) -> bool:
         off = difference(found, of(expected))
-        return off < WITHIN or off < difference(of(expected).double(), of(exact()))
+        return off < WITHIN or off < 2 * difference(of(expected).double(), of(exact()))
 
     road = gradient_road(model, PAD)
     with gradient_pass(model, examples, PAD, 64, None, None, road) as run:
