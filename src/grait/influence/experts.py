@@ -39,20 +39,22 @@ def one_by_one(
     forward: Callable[..., Tensor] = experts.forward
     batch, tokens = shape
 
-    def run(*inputs: Tensor) -> Tensor:
+    def run(*inputs: Tensor, **named: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
-            return forward(*inputs)
+            return forward(*inputs, **named)
         own = [layer.weight.detach().expand(batch, -1, -1).requires_grad_() for layer in linears.values()]
         for layer, copy in zip(linears, own, strict=True):
             copies[layer].append(copy)
 
-        def of_one(weights: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:
+        def of_one(row: int, weights: Sequence[Tensor]) -> Tensor:
+            parts = [_of_row(name, part, row, shape) for part in inputs]
+            named_parts = {key: _of_row(name, part, row, shape) for key, part in named.items()}
             with _holding(linears.values(), weights):
-                return forward(*parts)
+                return forward(*parts, **named_parts)
 
         outputs = [
             # Else the adapted weights of all experts would be kept for each example.
-            checkpoint(of_one, weights, [_of_row(name, part, row, shape) for part in inputs], use_reentrant=False)
+            checkpoint(of_one, row, weights, use_reentrant=False)
             for row, weights in enumerate(zip(*(copy.unbind() for copy in own), strict=True))
         ]
         if inputs[0].dim() == 3:
