@@ -231,7 +231,8 @@ def test_a_dry_run_knows_every_family_or_says_why_not(family: str, tmp_path: obj
         return
     adapted = add_adapter(zoo_model(family), LoraSection(r=2), 0)
     counted = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-    assert counted <= size.adapter <= 1.5 * counted  # what a pass would leave out is not known without weights
+    most = 6 if family in ("deepseek_v4", "hy_v4") else 1.5  # what a pass would leave out is not known without weights
+    assert counted <= size.adapter <= most * counted
     assert size.activation_bytes > 0
 
 
