@@ -2,10 +2,12 @@
 
 python -m benchmarks.knowledge oeqa [--quick] [--json FILE] [--markdown FILE]
 python -m benchmarks.knowledge mcqa [--mmlu FOLDER] [--quick] [--json FILE] [--markdown FILE]
+python -m benchmarks.knowledge roads [--quick] [--json FILE] [--markdown FILE]
 
 ``oeqa``: free text, WorldFacts after 3 shots. ``mcqa``: four options after 5 shots, MMLU with shots of the same
 subject; without a folder of it (``dev/`` and ``test/`` with a CSV file for each subject), WorldFacts' view with
-options. ``generate`` gets left-padded batches by length, of the size that is fastest in a trial.
+options. ``generate`` gets left-padded batches by length, of the size that is fastest in a trial. ``roads``: free text
+on each road of inference (docs/models.md), without ``generate``.
 
 Both must do the same: greedy answers are compared token by token, and the share of right samples within what
 sampling leaves open.
@@ -19,19 +21,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import torch
 import typer
 from scipy.stats import t
 from transformers import PreTrainedModel
 
-from benchmarks.report import markdown, write
+from benchmarks.report import markdown, medians, write
 from grait.config import DataConfig, KnowledgeConfig, ModelConfig, PromptConfig
 from grait.data import mmlu, worldfacts
 from grait.data.load import load_topic_shots
 from grait.judging.outcomes import judge
 from grait.knowledge.query import query
+from grait.model.engine import Road
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model, load_tokenizer
 from grait.model.prompts import PromptFormat
@@ -50,6 +53,7 @@ class Part(StrEnum):
 
     oeqa = "oeqa"
     mcqa = "mcqa"
+    roads = "roads"
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,17 @@ class Setting:
 
 
 def main(
-    part: Annotated[Part, typer.Argument(help="Free text, or options.")],
+    part: Annotated[Part, typer.Argument(help="Free text, options, or free text on each road.")],
     mmlu_folder: Annotated[Path | None, typer.Option("--mmlu", help="Folder of MMLU: dev/ and test/.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, one turn.")] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
 ) -> None:
     """Time ten samples of each question, by turns."""
+    if part is Part.roads:
+        table, records = side_by_side(free_text(4 if quick else 12), 1 if quick else 3)
+        report(table, records, json, markdown_file)
+        return
     setting = free_text(4 if quick else 36) if part is Part.oeqa else options(2 if quick else 8, mmlu_folder)
     turns = 1 if quick else 2
     model = load_model(ModelConfig())
@@ -109,10 +117,56 @@ def main(
     if part is Part.mcqa:
         note += " From the letters' probabilities, the share of right samples is the right letter's probability."
     table = markdown("Knowledge query", COLUMNS, [cells(one) for one in records], note)
+    report(table, records, json, markdown_file)
+
+
+def report(table: str, records: list[dict[str, Any]], json: Path | None, markdown_file: Path | None) -> None:
+    """Print the table, and write what is asked for."""
     print(table)
     if markdown_file:
         markdown_file.write_text(table, encoding="utf-8")
     write(json, records)
+
+
+def side_by_side(setting: Setting, turns: int) -> tuple[str, list[dict[str, Any]]]:
+    """The table and the records of all roads on the same questions; samples are the same up to rounding."""
+    model = load_model(ModelConfig())
+    pad = int(setting.prompts.tokenizer.pad_token_id)
+    engines = {road: InferenceEngine(model, pad, tokens_per_batch=4096, road=road) for road in get_args(Road)}
+    shares: dict[str, Shares] = {}
+
+    def job(road: str) -> Callable[[], None]:
+        def ask() -> None:
+            shares[road] = asked(engines[road], setting, "sampling", 0)
+
+        return ask
+
+    seconds = medians({road: job(road) for road in engines}, turns)
+    first = next(iter(engines))
+    records = [
+        {
+            "name": road,
+            "questions_per_second": len(setting.questions) / taken,
+            "time_ratio": taken / seconds[first],
+            "same_shares": sum(shares[road][name] == share for name, share in shares[first].items()),
+        }
+        for road, taken in seconds.items()
+    ]
+    note = (
+        f"SmolLM2-135M, {str(model.dtype).removeprefix('torch.')}, {setting.title}: {len(setting.questions)} questions,"
+        f" {setting.config.n_samples} samples of up to {setting.config.max_new_tokens} tokens; median of {turns} turns."
+    )
+    columns = ["road", "questions/s", "time / first row", "questions with the same share of right samples"]
+    rows = [
+        [
+            one["name"],
+            f"{one['questions_per_second']:.2f}",
+            f"{one['time_ratio']:.2f}",
+            f"{one['same_shares']} of {len(setting.questions)}",
+        ]
+        for one in records
+    ]
+    return markdown("Knowledge query by road", columns, rows, note), records
 
 
 def free_text(n: int) -> Setting:

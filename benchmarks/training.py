@@ -1,8 +1,10 @@
 """Weighted training beside TRL's SFTTrainer: the same examples in the same batches, adapter, optimizer and loss.
 
 python -m benchmarks.training [--examples 80] [--quick] [--json FILE] [--markdown FILE]
+python -m benchmarks.training --roads [--examples 32] [--json FILE] [--markdown FILE]
 
-TRL is no dependency. This runs in an environment that has it, too::
+``--roads``: ``train`` alone, on each road (docs/models.md). All else runs in an environment that has TRL, too, which is
+no dependency::
 
     python3.11 -m venv trl-venv
     trl-venv/bin/pip install -c constraints.txt torch
@@ -77,23 +79,26 @@ class Row:
 def main(
     examples: Annotated[int, typer.Option(min=16, help="Examples of a turn.")] = 80,
     quick: Annotated[bool, typer.Option("--quick", help="32 examples, one turn.")] = False,
+    roads: Annotated[bool, typer.Option("--roads", help="No TRL: each of our roads, one turn.")] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
 ) -> None:
     """Time one epoch, by turns, each after a step that is not timed."""
-    if importlib.util.find_spec("trl") is None:
+    if not roads and importlib.util.find_spec("trl") is None:
         raise typer.BadParameter("this environment has no trl; how to make one: the first lines of this file")
     datasets.disable_progress_bars()
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
-    n, turns = (32, 1) if quick else (examples, 2)
+    n, turns = (32, 1) if quick else (examples, 1 if roads else 2)
     tokenizer = load_tokenizer(ModelConfig())
     rows = rait_rows(n, tokenizer)
     jobs: dict[str, Callable[[PeftModel, Sequence[Row]], tuple[float, list[float]]]] = {
         "grait": partial(run_grait, tokenizer=tokenizer),
-        "grait, every prompt in full": partial(run_grait_in_full, tokenizer=tokenizer),
-        "TRL, padded": partial(run_trl, tokenizer=tokenizer, padding_free=False),
-        "TRL, padding-free": partial(run_trl, tokenizer=tokenizer, padding_free=True),
+        **({"grait, copied prefix": partial(run_grait, tokenizer=tokenizer, road="copied prefix")} if roads else {}),
+        "grait, every prompt in full": partial(run_grait, tokenizer=tokenizer, road="no sharing"),
     }
+    if not roads:
+        jobs["TRL, padded"] = partial(run_trl, tokenizer=tokenizer, padding_free=False)
+        jobs["TRL, padding-free"] = partial(run_trl, tokenizer=tokenizer, padding_free=True)
     for job in jobs.values():
         job(fresh_adapter(), rows[: CONFIG.batch_size])
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
@@ -128,19 +133,19 @@ def main(
                 ),
             }
         )
+    version = None if roads else importlib.metadata.version("trl")
+    trl = f"TRL {version}: its `train()` alone, without gradient checkpointing. " if version else ""
     note = (
         f"SmolLM2-135M, {dtype}, LoRA r = 16 on attention, {n} WorldFacts questions in the REFUSE prompt, half with "
         f"their answer and half with the refusal, {n_tokens / n:.0f} tokens on average, "
-        f"padding not counted; {n_steps(n, CONFIG)} steps of {CONFIG.batch_size}; trl "
-        f"{importlib.metadata.version('trl')} without gradient checkpointing. Median of {turns} turns. grait: all of "
-        "`train`, with checkpoints; TRL: its `train()` alone. Loss: mean over all answer tokens, nats, "
-        f"{before:.4f} before."
+        f"padding not counted; {n_steps(n, CONFIG)} steps of {CONFIG.batch_size}. Median of {turns} turns. grait: all "
+        f"of `train`, with checkpoints. {trl}Loss: mean over all answer tokens, nats, {before:.4f} before."
     )
     table = markdown("Training", COLUMNS, [cells(one) for one in records], note)
     print(table)
     if markdown_file:
         markdown_file.write_text(table, encoding="utf-8")
-    settings = {"trl": importlib.metadata.version("trl"), "dtype": dtype, "n": n, "loss_before": before}
+    settings = {"trl": version, "dtype": dtype, "n": n, "loss_before": before}
     write(json, [{**settings, **one} for one in records])
 
 
@@ -189,13 +194,6 @@ def run_grait(
             road=road,
         )
         return time.perf_counter() - start, log.losses
-
-
-def run_grait_in_full(
-    model: PeftModel, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase
-) -> tuple[float, list[float]]:
-    """As ``run_grait``, without the common beginning of the prompts being shared."""
-    return run_grait(model, rows, tokenizer, "no sharing")
 
 
 def run_trl(

@@ -1,4 +1,4 @@
-"""Tiny checkpoints: with vision, and with packed weights, in float8 and as a GGUF file."""
+"""Tiny checkpoints: with vision, and with packed weights, in float8, MXFP4 and as a GGUF file."""
 
 import json
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import tiny_model, tiny_tokenizer
 from transformers import (
+    AutoModelForCausalLM,
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Mistral3Config,
@@ -19,6 +20,8 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
 )
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+from zoo import config_of
 
 TEXT: dict[str, Any] = {
     "vocab_size": 330,
@@ -98,6 +101,27 @@ def save_fp8(folder: Path) -> PreTrainedModel:
         model.get_parameter(name).data = packed.float() / 64
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     quantise(folder, {"quant_method": "fp8", "weight_block_size": [16, 16], "activation_scheme": "dynamic"})
+    return model
+
+
+def save_mxfp4(folder: Path) -> PreTrainedModel:
+    """GPT-OSS with its experts in blocks of 32 numbers of 4 bits with a scale each; returns what it stands for."""
+    tokenizer, config = tiny_tokenizer(chat=True), config_of("gpt_oss")
+    config.vocab_size, config.max_position_embeddings, config.intermediate_size = len(tokenizer), 320, 32
+    torch.manual_seed(0)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    weights, generator = load_file(folder / "model.safetensors"), torch.Generator().manual_seed(0)
+    for name in [name for name in weights if name.endswith(("gate_up_proj", "down_proj"))]:
+        experts, columns, rows = weights.pop(name).shape
+        blocks = torch.randint(0, 256, (experts, rows, columns // 32, 16), dtype=torch.uint8, generator=generator)
+        scales = torch.full(blocks.shape[:3], 124, dtype=torch.uint8)  # 2 ** -3
+        weights |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+        model.get_parameter(name).data = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    others = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+    quantise(folder, {"quant_method": "mxfp4", "modules_to_not_convert": others})
     return model
 
 

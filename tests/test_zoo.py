@@ -1,8 +1,9 @@
 """Every family of the zoo works on the road that it takes, as plain passes do, or is refused in one line."""
 
 import copy
+import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 import zoo_table
-from peft import peft_model
-from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
+from peft import PeftModel, peft_model
+from tiny import END, PAD, loop_gradients, random_examples
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
 from transformers import (
@@ -21,7 +22,7 @@ from transformers import (
     Gemma3Config,
     PreTrainedModel,
 )
-from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, zoo_model
+from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, save_family, zoo_model
 
 import grait
 from grait.config import LoraSection, ModelConfig, OptimizerSection
@@ -33,7 +34,7 @@ from grait.model.common_prefix import SHORTEST, window_of
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
 from grait.model.load import load_model
-from grait.model.roads import inference_road
+from grait.model.roads import difference, inference_road
 from grait.model.sampling import choose, uniforms
 from grait.plan.size import model_size
 from grait.training.examples import WeightedExample
@@ -53,6 +54,12 @@ QUICK = ("llama", "gpt2", "gptj", "gpt_oss", "gemma3_text", "gemma4_text", "qwen
          "lfm2", "falcon_h1", "mamba2", "zamba2", "rwkv")  # fmt: skip
 """Of each kind of road; the others are slow together."""
 
+WITHIN = 1e-5
+"""Most that losses, log-probabilities and gradients may differ from plain loops in fp32: the norm of the difference, as
+a share of the norm of what the loop gives. Where the loop's own rounding, held against fp64, is larger, as with the
+recurrent layers of Qwen3-Next (2e-5), twice that: each of the two may be off by as much.
+"""
+
 ENDS = frozenset({END})
 BEGINNING = tuple(range(30, 30 + SHORTEST + 1))
 
@@ -65,9 +72,13 @@ def families(*without: str) -> list[object]:
     ]
 
 
+def beginning(n: int) -> list[int]:
+    return [30 + place % 150 for place in range(n)]
+
+
 def prompts_of(lengths: Sequence[int], shared: int) -> list[list[int]]:
     generator = random.Random(0)
-    return [[*range(30, 30 + shared), *(generator.randrange(20, 190) for _ in range(n))] for n in lengths]
+    return [[*beginning(shared), *(generator.randrange(20, 190) for _ in range(n))] for n in lengths]
 
 
 @torch.no_grad()
@@ -99,7 +110,7 @@ def assert_answers_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[
         for completion, found in zip(completions, own, strict=True):
             rows = plain_logprobs(model, [*prompt, *completion[:-1]])[-len(completion) :]
             expected = [float(row[token]) for row, token in zip(rows, completion, strict=True)]
-            assert found == pytest.approx(expected, abs=5e-5)
+            assert difference(torch.tensor(found), torch.tensor(expected)) < WITHIN
     both = engine.answers_both_ways(prompts, [[60, 61]] * len(prompts), max_new_tokens=4, end_token_ids=ENDS)
     greedy = [plain_answer(model, prompt, 4, torch.zeros(4), 0) for prompt in prompts]
     assert [row.answer for row in both] == greedy
@@ -123,30 +134,62 @@ def test_prompts_of_other_families_much_longer_than_the_window(family: str) -> N
     assert_answers_are_plain(zoo_model(family), prompts_of([50, 44, 47], 13))
 
 
+LONG_WINDOW, LONG_PROMPT = 128, 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", ["gpt_oss", "gemma3_text", "gemma2", "mistral-window", "gemma3n_text", "gemma4_text"]
+)
+def test_prompts_of_300_tokens_and_a_window_of_128(family: str) -> None:
+    """Answers, log-probabilities, gradients and a training step, of prompts that share 280 tokens."""
+    config = config_of(family)
+    config.sliding_window, config.max_position_embeddings = LONG_WINDOW, 512
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).requires_grad_(False).eval()
+    assert window_of(model) == LONG_WINDOW
+    assert_answers_are_plain(model, prompts_of([LONG_PROMPT - 280, 12, 17], 280))
+    rows = behind_the_beginning(LONG_PROMPT)
+    assert_gradients_and_a_step_are_plain(add_adapter(model, LoraSection(r=2), 0), rows)
+
+
 def behind_the_beginning(n_tokens: int) -> list[TokenizedExample]:
     rows = random_examples(5, prompt=(1, 9), completion=(1, 4))
-    return [replace(row, prompt_ids=(*range(30, 30 + n_tokens), *row.prompt_ids)) for row in rows]
+    return [replace(row, prompt_ids=(*beginning(n_tokens), *row.prompt_ids)) for row in rows]
 
 
 @pytest.mark.parametrize("n_tokens", [len(BEGINNING), 3 * WINDOW])
 @pytest.mark.parametrize("family", families("rwkv", "xlstm"))
 def test_gradients_and_a_training_step_are_those_of_single_examples(family: str, n_tokens: int) -> None:
-    model = add_adapter(zoo_model(family), LoraSection(r=2), 0)
+    assert_gradients_and_a_step_are_plain(
+        add_adapter(zoo_model(family), LoraSection(r=2), 0), behind_the_beginning(n_tokens)
+    )
+
+
+def assert_gradients_and_a_step_are_plain(model: PeftModel, examples: Sequence[TokenizedExample]) -> None:
     randomize(model)
     model.eval()
-    examples = behind_the_beginning(n_tokens)
+    before = copy.deepcopy(model)
     losses, expected = loop_gradients(model, examples)
+
+    @functools.cache
+    def exact() -> list[Tensor]:
+        before.get_base_model().set_experts_implementation("eager")  # others take no fp64
+        return loop_gradients(before.double(), examples)[1]
+
+    def is_plain(found: Tensor, of: Callable[[list[Tensor]], Tensor]) -> bool:
+        off = difference(found, of(expected))
+        return off < WITHIN or off < 2 * difference(of(expected).double(), of(exact()))
+
     road = gradient_road(model, PAD)
     with gradient_pass(model, examples, PAD, 64, None, None, road) as run:
         for batch in run.batches(examples):
             found = torch.cat([batch.factors[name].gradients() for name in run.linears], dim=1)
             for row, position in enumerate(batch.positions):
-                assert float(batch.losses[row]) == pytest.approx(losses[position], rel=1e-4)
-                difference = found[row] - expected[position]
-                assert float(difference.norm() / expected[position].norm()) < 2e-4
+                assert float(batch.losses[row]) == pytest.approx(losses[position], rel=WITHIN)
+                assert is_plain(found[row], lambda rows, position=position: rows[position])
     weights = [1.0, 0.5, 2.0, 1.0, 0.25]
     rows = [WeightedExample(example, weight) for example, weight in zip(examples, weights, strict=True)]
-    total = sum(weight * gradient for weight, gradient in zip(weights, expected, strict=True)) / len(weights)
     config = OptimizerSection(
         learning_rate=1e-3, epochs=1, batch_size=8, micro_batch_size=8, scheduler="constant", warmup_ratio=0,
         max_grad_norm=1e9,
@@ -156,17 +199,18 @@ def test_gradients_and_a_training_step_are_those_of_single_examples(family: str,
             module.p = 0.0
     log = train(model, rows, config, pad_token_id=PAD, seed=0, road=training_road(model, PAD))
     moments = torch.cat([value.flatten() for name, value in log.moments.items() if name.endswith("exp_avg")])
-    if not has_dropout_by_itself(family):
+    if not has_dropout_by_itself(model.config):
         weighted = sum(weight * loss for weight, loss in zip(weights, losses, strict=True)) / len(weights)
-        assert log.losses[0] == pytest.approx(weighted, rel=1e-4)
-        assert float((10 * moments - total).norm() / torch.as_tensor(total).norm()) < 1e-3
+        assert log.losses[0] == pytest.approx(weighted, rel=WITHIN)
+        shares = torch.tensor(weights)[:, None] / len(weights)
+        assert is_plain(10 * moments, lambda rows: (shares * torch.stack(rows)).sum(0))
 
 
-def has_dropout_by_itself(family: str) -> bool:
-    """Whether the config of a family has dropout by itself."""
+def has_dropout_by_itself(config: Any) -> bool:
+    """Whether a family's config has dropout by itself."""
     return any(
         isinstance(value, float) and value > 0 and ("drop" in key or "jitter" in key)
-        for key, value in config_of(family).to_dict().items()
+        for key, value in config.to_dict().items()
     )
 
 
@@ -187,7 +231,8 @@ def test_a_dry_run_knows_every_family_or_says_why_not(family: str, tmp_path: obj
         return
     adapted = add_adapter(zoo_model(family), LoraSection(r=2), 0)
     counted = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-    assert counted <= size.adapter <= 1.5 * counted  # what a pass would leave out is not known without weights
+    most = 6 if family in ("deepseek_v4", "hy_v4") else 1.5  # what a pass would leave out is not known without weights
+    assert counted <= size.adapter <= most * counted
     assert size.activation_bytes > 0
 
 
@@ -214,14 +259,8 @@ def test_the_page_lists_the_families_by_the_roads_that_they_take() -> None:
 )
 def test_a_run_its_merged_model_and_an_evaluation_of_every_kind(family: str, tmp_path: Path) -> None:
     """What the merged model answers is what the run's adapter answered."""
-    tokenizer, model = tiny_tokenizer(chat=True), str(tmp_path / "model")
-    config = config_of(family)
-    config.vocab_size, config.pad_token_id, config.max_position_embeddings = len(tokenizer), PAD, 320
-    if hasattr(config, "vocab_size_per_layer_input"):
-        config.vocab_size_per_layer_input = len(tokenizer)
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
-    tokenizer.save_pretrained(model)
+    model = str(tmp_path / "model")
+    save_family(family, tmp_path / "model")
     files = write_half_known(model, tmp_path)
     tree = tiny_tree(model, files, tmp_path / "run")
     tree["training"]["methods"] = ["grait"]
@@ -244,17 +283,13 @@ def test_a_run_its_merged_model_and_an_evaluation_of_every_kind(family: str, tmp
 
 @pytest.mark.filterwarnings("ignore:The following")
 def test_what_cannot_be_trained_is_said_before_the_first_question(tmp_path: Path) -> None:
-    """Experts, named by hand: their tokens are of any example."""
+    """A layer, named by hand, whose weight is used otherwise than by running it."""
     model = str(tmp_path / "model")
-    config = config_of("qwen3_moe")
-    tokenizer = tiny_tokenizer(chat=True)
-    config.vocab_size, config.max_position_embeddings = len(tokenizer), 320
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(model)
-    tokenizer.save_pretrained(model)
+    save_family("jamba", tmp_path / "model")
     tree = tiny_tree(model, write_half_known(model, tmp_path), tmp_path / "run")
     tree["training"]["methods"] = ["grait"]
-    tree["lora"]["target_modules"] = ["gate_proj", "up_proj", "down_proj"]
-    with pytest.raises(GraitError, match="lora_A") as caught:
+    tree["lora"]["target_modules"] = ["q_proj", "dt_proj"]
+    with pytest.raises(GraitError, match=r"dt_proj\.lora_A") as caught:
         grait.run(tree)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "knowledge").exists()
@@ -288,12 +323,15 @@ def test_adapters_of_a_wrapper_leave_its_vision_tower_alone() -> None:
     assert targets.left_out == {"not of the text decoder": ["vision_tower"]}
 
 
+FUSED = "experts, which lora.target_parameters can name: experts.gate_up_proj, experts.down_proj"
+
+
 @pytest.mark.parametrize(
     ("family", "left_out"),
     [
-        ("qwen2_moe", "routers: shared_expert_gate; no gradients of single examples: experts"),
-        ("llama4_text", "routers: router; no gradients of single examples: experts"),
-        ("jamba", "no gradients of single examples: dt_proj, experts"),
+        ("qwen2_moe", f"routers: shared_expert_gate; {FUSED}"),
+        ("llama4_text", f"routers: router; {FUSED}"),
+        ("jamba", f"no gradients of single examples: dt_proj; {FUSED}"),
         ("mamba", "no gradients of single examples: dt_proj; PEFT cannot adapt them in this model: out_proj"),
     ],
 )

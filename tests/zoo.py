@@ -1,9 +1,10 @@
 """Families of open models, each as a tiny random one of the library's own config class: 2 to 4 layers, width 32."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from tiny import END, PAD
+from tiny import END, PAD, tiny_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 POSITIONS = 256
@@ -200,6 +201,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "minimax": {"layer_types": ["linear_attention", "full_attention"], "block_size": 8},
     "rwkv": {"attention_hidden_size": 32, "context_length": POSITIONS},
     "xlstm": {"num_heads": 4, "num_blocks": 2, "chunk_size": 8},
+    # of each kind, once more
+    "afmoe": {},
+    "beam": {},
+    "doge": {},
+    "flint": {},
+    "mimo_v2_flash": {},
+    "youtu": {**SAME_HEADS, "head_dim": 4},
+    "zaya": {"num_experts_per_tok": 1},
+    "deepseek_v4": {},
+    "hy_v4": {},
+    "inkling_text": {},
+    "bailing_hybrid": {},
+    "lfm3": {},
 }
 """What each config says beside ``COMMON``, by model type; what follows a hyphen tells two of one type apart."""
 
@@ -217,3 +231,14 @@ def zoo_model(family: str, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config_of(family), dtype=torch.float32)
     return model.requires_grad_(False).eval()
+
+
+def save_family(family: str, folder: Path) -> None:
+    """A checkpoint of the family, with the tests' tokenizer and chat template, for runs."""
+    tokenizer, config = tiny_tokenizer(chat=True), config_of(family)
+    config.vocab_size, config.pad_token_id, config.max_position_embeddings = len(tokenizer), PAD, 320
+    if hasattr(config, "vocab_size_per_layer_input"):
+        config.vocab_size_per_layer_input = len(tokenizer)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -434,7 +434,9 @@ def test_its_settings_are_those_of_the_run(finished: Path, tmp_path: Path) -> No
     folder = export(finished, "trl", out=tmp_path / "out").folder
     config, said = open_run(finished).config, about(folder)["trained_with"]
     assert said["training"] == config.training.model_dump(exclude={"methods", "max_steps"})
-    assert said["lora"] == config.lora.model_dump()
+    assert {**said["lora"], "target_modules": "all-linear"} == config.lora.model_dump()
+    adapted = json.loads((finished / "adapters" / "grait" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert said["lora"]["target_modules"] == sorted(adapted["target_modules"]), "tools differ in what all-linear means"
     assert (said["model"], said["dtype"], said["seed"]) == (config.model.name, "float32", config.seed)
 
 

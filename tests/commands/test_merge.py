@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import save_fp8, save_gguf, save_wrapper
+from checkpoints import save_fp8, save_gguf, save_mxfp4, save_wrapper
 from conftest import Call
 from peft import PeftModel
 from safetensors import safe_open
@@ -66,11 +66,11 @@ def run_on(model: Path, **named: str) -> Path:
     return model.parent / "run"
 
 
-@pytest.mark.parametrize("kind", ["fp8", "gguf"])
+@pytest.mark.parametrize("kind", ["fp8", "mxfp4", "gguf"])
 def test_weights_that_were_unpacked_are_merged_as_they_are(kind: str, tmp_path: Path) -> None:
     """transformers would pack float8 weights again when it saves them, and not say so in the config."""
     (tmp_path / "model").mkdir()
-    {"fp8": save_fp8, "gguf": save_gguf}[kind](tmp_path / "model")
+    {"fp8": save_fp8, "mxfp4": save_mxfp4, "gguf": save_gguf}[kind](tmp_path / "model")
     run = run_on(tmp_path / "model", **({"gguf_file": "tiny.gguf"} if kind == "gguf" else {}))
     found = merge(run, tmp_path / "merged").folder
     loaded = AutoModelForCausalLM.from_pretrained(found)

@@ -1,11 +1,12 @@
 """Checkpoints of every kind: text alone, with vision, quantised, GGUF; each loads as what it is, or says why not."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from checkpoints import WRAPPERS, quantise, save_fp8, save_gguf
+from checkpoints import WRAPPERS, quantise, save_fp8, save_gguf, save_mxfp4
 from safetensors.torch import load_file, save_file
 from tiny import tiny_tokenizer
 from tiny_folder import save_tiny
@@ -13,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     GenerationConfig,
+    PreTrainedModel,
     Qwen3_5Config,
     Qwen3_5TextConfig,
 )
@@ -59,9 +61,10 @@ def test_weights_that_are_not_there_are_told(tmp_path: Path) -> None:
         load_model(config_of(tmp_path))
 
 
-def test_weights_in_float8_are_unpacked(tmp_path: Path) -> None:
-    """Before, they were taken as they are, without their scales: the model answered nonsense, without a word."""
-    meant = save_fp8(tmp_path)
+@pytest.mark.parametrize("save", [save_fp8, save_mxfp4])
+def test_weights_in_few_bits_are_unpacked(save: Callable[[Path], PreTrainedModel], tmp_path: Path) -> None:
+    """Before, float8 was taken as it is, without its scales: the model answered nonsense, without a word."""
+    meant = save(tmp_path)
     loaded = load_model(config_of(tmp_path))
     token_ids = torch.arange(10, 22)[None]
     with torch.no_grad():

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from tiny_dial import load_dial
 from tiny_evaluation import TASK
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from zoo import save_family
 
 from grait.errors import ConfigError
 from grait.pipeline.replay import ReplayRow
@@ -128,6 +129,29 @@ def test_every_stage_is_that_of_one_process(runs: dict[str, Run], name: str) -> 
         expected_rows, found_rows = one.rows(path, Prediction), many.rows(path, Prediction)
         assert [(row.id, row.outcome) for row in found_rows] == [(row.id, row.outcome) for row in expected_rows]
     assert many.out.replace(str(many.folder), "") == one.out.replace(str(one.folder), "")  # the table, once
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["lfm2", "gpt_oss", "qwen3_moe"])
+def test_every_road_is_that_of_one_process(family: str, tmp_path: Path) -> None:
+    """No sharing; a copied prefix; a shared one with adapters on fused experts."""
+    model = str(tmp_path / "model")
+    save_family(family, tmp_path / "model")
+    tree = tiny_tree(model, write_half_known(model, tmp_path, n_train=19, n_test=16), tmp_path / "run")
+    tree["training"]["methods"] = ["grait"]
+    if family == "qwen3_moe":
+        tree["lora"]["target_parameters"] = ["experts.gate_up_proj", "experts.down_proj"]
+    one, two = finished(ALONE, tree, tmp_path / "one"), finished(TWO, tree, tmp_path / "two")
+    states, scores = (
+        [run.rows(f"{path}.parquet", kind) for run in (one, two)]
+        for path, kind in (("knowledge/knowledge", KnowledgeState), ("influence/exact/influence", InfluenceScore))
+    )
+    assert states[0] == states[1]
+    for row, other in zip(*scores, strict=True):
+        assert row.id == other.id and row.stable_influence == pytest.approx(other.stable_influence, abs=1e-4)
+    adapter, same = (load_file(run.folder / "adapters/grait/adapter_model.safetensors") for run in (one, two))
+    for name, weight in adapter.items():
+        assert (weight - same[name]).abs().max() < 1e-3, name
 
 
 @pytest.mark.slow

@@ -75,6 +75,7 @@ def size_of(**changes: Any) -> ModelSize:
         "adapter": 4,
         "largest_layer": 2,
         "factor_width": 8,
+        "on_experts": 0,
         "activation_bytes": 1000.0,
         "checkpoint_bytes": 8.0,
         "cache_bytes": 16.0,

@@ -1,5 +1,6 @@
 """After a run: what one of its methods trained on, as a folder for another training tool."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,12 +9,14 @@ from typing import Any
 
 from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
 from grait.commands.replayed import Replay
+from grait.config import LoraSection
 from grait.config.schema import LARGEST
 from grait.errors import ArtifactError, ConfigError, ModelError, described
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
 from grait.model import default
+from grait.model.adapters import CONFIG
 from grait.pipeline.data import RunData
 from grait.pipeline.lessons import Lesson, lessons, weighted_examples
 from grait.pipeline.order import same_training, selections
@@ -178,12 +181,20 @@ def _recipe(data: RunData, method: str, adapter: Stage, taught: Sequence[Lesson]
         eos=data.prompts.end_text(False),
         n_tokens=max(len(lesson.prompt.token_ids) + len(lesson.completion.token_ids) for lesson in taught) + 1,
         has_shots=any(message["role"] == "assistant" for lesson in taught for message in lesson.messages),
-        lora=config.lora,
+        lora=_adapted(config.lora, adapter),
         training=trained_with(config, adapter).resolved(len(taught)),
         seed=config.seed,
         trust_remote_code=config.model.trust_remote_code,
         template_arguments=data.prompts.template.arguments if all(chats) else {},
     )
+
+
+def _adapted(lora: LoraSection, adapter: Stage) -> LoraSection:
+    """With the adapter's layers for all-linear, by which other tools mean others, too, such as towers and routers."""
+    if lora.target_modules != "all-linear":
+        return lora
+    targets = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))["target_modules"]
+    return lora.model_copy(update={"target_modules": sorted(targets)})
 
 
 def _read_otherwise(

@@ -497,6 +497,21 @@ class LoraSection(Section):
     target_modules: str | list[str] = Field(
         "all-linear", description="Names of linear layers, or all-linear: those of the text decoder (docs/models.md)."
     )
+    target_parameters: list[str] = Field(
+        [], description="Weights of fused experts to adapt, too, by the end of their names: experts.down_proj."
+    )
+
+    @model_validator(mode="after")
+    def _experts_drop_nothing_out(self) -> "LoraSection":
+        if self.target_parameters and self.dropout:
+            raise ValueError("dropout cannot be had with target_parameters (PEFT): set dropout to 0")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_experts_where_none_are_named(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of before go on."""
+        tree: dict[str, Any] = handler(self)
+        return {key: value for key, value in tree.items() if key != "target_parameters" or value}
 
 
 class OptimizerSection(Section):
@@ -815,6 +830,8 @@ class Config(Section):
                 raise ValueError(f"inference.engine = vllm cannot load model.quantization = {self.model.quantization}")
             if self.model.gguf_file is not None:
                 raise ValueError("inference.engine = vllm cannot load model.gguf_file")
+            if self.lora.target_parameters:
+                raise ValueError("inference.engine = vllm was not tried with lora.target_parameters")
             if self.model.device not in ("auto", "cuda"):
                 raise ValueError(
                     f"inference.engine = vllm takes the GPUs that CUDA_VISIBLE_DEVICES names; model.device = "

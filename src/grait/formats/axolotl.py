@@ -67,6 +67,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         "lora_alpha": whole(lora.alpha),
         "lora_dropout": lora.dropout,
         **({"lora_target_linear": True} if targets == "all-linear" else {"lora_target_modules": targets}),
+        **({"lora_target_parameters": lora.target_parameters} if lora.target_parameters else {}),
         "sequence_len": recipe.n_tokens + 8,
         "micro_batch_size": training.micro_batch_size,
         "gradient_accumulation_steps": training.batch_size // training.micro_batch_size,

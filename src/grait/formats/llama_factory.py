@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from grait.errors import ConfigError
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.readme import readme, whole
 from grait.formats.resampling import shuffled
@@ -57,6 +58,8 @@ def _config(recipe: Recipe, n_rows: int) -> dict[str, Any]:
     """Warm-up in whole steps: the name of its share differs between the versions of transformers that are allowed."""
     lora, training = recipe.lora, recipe.training
     n_steps = math.ceil(n_rows / training.batch_size) * training.epochs
+    if lora.target_parameters:
+        raise ConfigError(f"lora.target_parameters: {TOOL} {VERSIONS} has no option for weights of experts")
     targets = lora.target_modules if isinstance(lora.target_modules, str) else ",".join(lora.target_modules)
     return {
         "model_name_or_path": recipe.model,

@@ -74,6 +74,7 @@ def main() -> None:
             lora_alpha=lora["alpha"],
             lora_dropout=lora["dropout"],
             target_modules=lora["target_modules"],
+            target_parameters=lora.get("target_parameters"),
             task_type="CAUSAL_LM",
         ),
         args=SFTConfig(

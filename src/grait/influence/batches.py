@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grait.influence.gradients import Factors, gradient_factors, trainable_linears
+from grait.influence.gradients import Factors, Whole, gradient_factors, trainable_linears
 from grait.influence.prefix import SharedPrefix
 from grait.influence.road import gradient_road
 from grait.influence.transforms import AdamTransform
@@ -34,7 +34,7 @@ class Batch:
 
     positions: list[int]
     losses: Tensor
-    factors: dict[str, Factors]
+    factors: dict[str, Factors | Whole]
     at_prefix: list[Tensor] | None = None
 
 
@@ -54,12 +54,12 @@ class GradientPass:
     def device(self) -> torch.device:
         return next(iter(self.linears.values())).weight.device
 
-    def gradients(self, name: str, layer: Factors) -> Tensor:
+    def gradients(self, name: str, layer: Factors | Whole) -> Tensor:
         """Every example's gradient of one layer, transformed, [batch, out * in]."""
         gradients = layer.gradients()
         return self.transform(name, gradients) if self.transform else gradients
 
-    def weighted_sum(self, name: str, layer: Factors, coefficients: Tensor) -> Tensor:
+    def weighted_sum(self, name: str, layer: Factors | Whole, coefficients: Tensor) -> Tensor:
         """Their sum for each row of ``coefficients`` [sums, batch]; [sums, out * in]."""
         if self.transform is None:
             return layer.weighted_sum(coefficients)

@@ -5,17 +5,19 @@ and D_b [tokens, out] the gradients of the example's loss at its outputs: both a
 and B are such layers, so no batch-size-1 loop is needed. Padded positions have D = 0 and add nothing.
 
 Norms need dW_b itself, one layer at a time; weighted sums over the batch are one matrix product of the factors. So
-memory does not grow with the number of adapter weights times the batch.
+memory does not grow with the number of adapter weights times the batch. Adapters on fused experts are no such layers
+(``experts``): their gradients are held as they are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from grait.errors import ModelError
+from grait.influence.experts import adapted_experts, one_by_one
 from grait.model.completions import completion_losses
 
 FP16_LOSS_SCALE = 1024.0
@@ -65,6 +67,25 @@ class Factors:
         )
 
 
+@dataclass(frozen=True)
+class Whole:
+    """One layer's gradients as they are, [batch, out * in], fp32 or better: as ``Factors``, without factors."""
+
+    own: Tensor
+
+    def gradients(self) -> Tensor:
+        """dW of every example, [batch, out * in]."""
+        return self.own
+
+    def weighted_sum(self, coefficients: Tensor) -> Tensor:
+        """sum_b c_b dW_b for each row of ``coefficients`` [sums, batch]; [sums, out * in]."""
+        return coefficients @ self.own
+
+    def rows(self, keep: Tensor) -> "Whole":
+        """Those of the examples where ``keep`` [batch] is true."""
+        return Whole(self.own[keep])
+
+
 def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
     """The trainable ``nn.Linear`` layers by name, in the model's order.
 
@@ -90,7 +111,10 @@ def trainable_linears(model: nn.Module) -> dict[str, nn.Linear]:
 
 @dataclass(frozen=True)
 class Captured:
-    """Inputs and outputs of each layer in one forward pass over ``batch`` rows, of every time it ran."""
+    """Inputs and outputs of each layer in one forward pass over ``batch`` rows, of every time it ran.
+
+    Of a layer on fused experts there are no inputs, and the copies of its weight, [batch, out, in], are its outputs.
+    """
 
     batch: int
     inputs: dict[str, list[Tensor]]
@@ -104,7 +128,7 @@ class Captured:
     def by_layer(self, gradients: Sequence[Tensor | None]) -> dict[str, Tensor | None]:
         """From gradients at ``all_outputs``, by row or flat, to those of all runs, [..., batch, runs * tokens, out].
 
-        None for a layer that nothing reaches.
+        None for a layer that nothing reaches. Those of copies are summed over the runs, [..., batch, out, in].
         """
         rest, found = iter(gradients), dict[str, Tensor | None]()
         for name, own in self.outputs.items():
@@ -114,6 +138,9 @@ class Captured:
                 found[name] = None
                 continue
             runs = [torch.zeros_like(some) if gradient is None else gradient for gradient in of_runs]
+            if name not in self.inputs:
+                found[name] = torch.stack(runs).sum(0)
+                continue
             found[name] = self._joined(runs, some.shape[: some.dim() - own[0].dim()])
         return found
 
@@ -128,13 +155,18 @@ class Captured:
 
 
 @contextmanager
-def capture(linears: dict[str, nn.Linear], batch: int, tokens: int) -> Iterator[Captured]:
+def capture(model: nn.Module, linears: dict[str, nn.Linear], batch: int, tokens: int) -> Iterator[Captured]:
     """Inputs and outputs of each layer in the forward pass within this context.
 
     A layer that runs several times, as a block that a model repeats, has the sum of what each time gives. Raises
     ModelError for one that is not given all tokens of all rows, as an expert.
     """
-    captured = Captured(batch, {name: [] for name in linears}, {name: [] for name in linears})
+    experts = adapted_experts(model)
+    of_experts = {
+        name: {key: layer for key, layer in linears.items() if key.startswith(f"{name}.")} for name in experts
+    }
+    as_layers = linears.keys() - {key for own in of_experts.values() for key in own}
+    captured = Captured(batch, {name: [] for name in linears if name in as_layers}, {name: [] for name in linears})
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def save(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -151,12 +183,12 @@ def capture(linears: dict[str, nn.Linear], batch: int, tokens: int) -> Iterator[
 
         return save
 
-    handles = [module.register_forward_hook(hook(name)) for name, module in linears.items()]
-    try:
+    with ExitStack() as within:
+        for name in as_layers:
+            within.callback(linears[name].register_forward_hook(hook(name)).remove)
+        for name, module in experts.items():
+            within.enter_context(one_by_one(name, module, of_experts[name], (batch, tokens), captured.outputs))
         yield captured
-    finally:
-        for handle in handles:
-            handle.remove()
     missing = [name for name in linears if not captured.outputs[name]]
     if missing:
         raise ModelError(f"{missing[0]}: trainable, but not run in the forward pass (another active adapter?)")
@@ -174,14 +206,14 @@ def loss_scale(model: nn.Module) -> float:
 
 def gradient_factors(
     model: nn.Module, linears: dict[str, nn.Linear], batch: dict[str, Tensor]
-) -> tuple[Tensor, dict[str, Factors]]:
+) -> tuple[Tensor, dict[str, Factors | Whole]]:
     """Loss of each row [batch] and, by layer, the factors of the gradient of each row's own loss.
 
     Cost: one batched forward and backward pass. ``batch`` as made by ``completions.collate``.
     """
     with torch.enable_grad():
         # The hooks are gone before the backward pass, in which checkpointed layers run again.
-        with capture(linears, *batch["input_ids"].shape) as captured:
+        with capture(model, linears, *batch["input_ids"].shape) as captured:
             losses = completion_losses(model, batch)
         # Rows do not interact, so the gradient of the sum holds every row's own gradient in its own slice. Asking for
         # the layers' outputs only, autograd neither forms summed weight gradients nor goes below the first adapter.
@@ -190,10 +222,14 @@ def gradient_factors(
     return losses.detach(), factors_of(captured, found, scale)
 
 
-def factors_of(captured: Captured, gradients: Sequence[Tensor], scale: float) -> dict[str, Factors]:
+def factors_of(captured: Captured, gradients: Sequence[Tensor], scale: float) -> dict[str, Factors | Whole]:
     """From gradients at the layers' outputs, times ``scale``."""
-    return {
-        name: Factors(as_factor(captured.inputs_of(name)), as_factor(gradient) / scale)
-        for name, gradient in captured.by_layer(gradients).items()
-        if gradient is not None
-    }
+    found: dict[str, Factors | Whole] = {}
+    for name, gradient in captured.by_layer(gradients).items():
+        if gradient is None:
+            continue
+        if name in captured.inputs:
+            found[name] = Factors(as_factor(captured.inputs_of(name)), as_factor(gradient) / scale)
+        else:
+            found[name] = Whole(as_factor(gradient).flatten(1) / scale)
+    return found

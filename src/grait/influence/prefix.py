@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import DynamicCache
 
-from grait.influence.gradients import Captured, Factors, as_factor, capture, factors_of, loss_scale
+from grait.influence.gradients import Captured, Factors, Whole, as_factor, capture, factors_of, loss_scale
 from grait.model.common_prefix import keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.model.engine import Road
@@ -64,7 +64,7 @@ class SharedPrefix:
             return None
         token_ids = examples[0].prompt_ids[:length]
         device = next(iter(linears.values())).weight.device
-        with torch.enable_grad(), _plain_attention(model), capture(linears, 1, length) as captured:
+        with torch.enable_grad(), _plain_attention(model), capture(model, linears, 1, length) as captured:
             found = keys_and_values(model, token_ids, device)
         return cls(model, linears, token_ids, found, captured)
 
@@ -77,7 +77,7 @@ class SharedPrefix:
         """The keys and values that depend on the adapter."""
         return [tensor for pair in self.keys_values for tensor in pair if tensor.requires_grad]
 
-    def own_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors], list[Tensor]]:
+    def own_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors | Whole], list[Tensor]]:
         """Losses, factors of the examples' own tokens alone, and the gradients at ``reached``, [batch, heads, ...].
 
         ``batch`` as made by ``collate`` above.
@@ -95,20 +95,25 @@ class SharedPrefix:
                         leaves.append(copy)
                     copies.append(copy)
                 cache.update(*copies, layer)
-            with capture(self.linears, *batch["input_ids"].shape) as captured:
+            with capture(self.model, self.linears, *batch["input_ids"].shape) as captured:
                 losses = completion_losses(self.model, batch, cache)
             outputs = captured.all_outputs
             found = torch.autograd.grad(scale * losses.sum(), [*outputs, *leaves], materialize_grads=True)
         factors = factors_of(captured, found[: len(outputs)], scale)
         return losses.detach(), factors, [gradient / scale for gradient in found[len(outputs) :]]
 
-    def gradient_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors]]:
+    def gradient_factors(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Factors | Whole]]:
         """As ``gradients.gradient_factors``, of a batch made by ``collate`` above."""
         losses, factors, at_reached = self.own_factors(batch)
         for name, gradient in self._through_prefix(at_reached).items():
-            if gradient is not None:  # after the last keys and values, the prefix reaches no example
+            own = factors[name]
+            if gradient is None:  # after the last keys and values, the prefix reaches no example
+                continue
+            if isinstance(own, Whole):
+                factors[name] = Whole(own.own + as_factor(gradient).flatten(1))
+            else:
                 factors[name] = replace(
-                    factors[name],
+                    own,
                     prefix_inputs=as_factor(self.captured.inputs_of(name)[0]),
                     prefix_output_gradients=as_factor(gradient[:, 0]),
                 )
@@ -157,9 +162,10 @@ class SharedPrefix:
                 product = torch.zeros((), device=reached[0].device)
                 for name, gradient in self.captured.by_layer(found).items():
                     if gradient is not None:
-                        layer = self.linears[name]
-                        inputs = as_factor(self.captured.inputs_of(name)[0])
-                        direction = directions[name][index].view_as(layer.weight).to(inputs)
-                        product = product + (as_factor(gradient[0]) * (inputs @ direction.T)).sum()
+                        at_outputs = as_factor(gradient[0])
+                        along = directions[name][index].view_as(self.linears[name].weight).to(at_outputs)
+                        if name in self.captured.inputs:
+                            along = as_factor(self.captured.inputs_of(name)[0]) @ along.T
+                        product = product + (at_outputs * along).sum()
                 rows.append(torch.autograd.grad(product, weights, retain_graph=True))
         return [torch.cat(own) for own in zip(*rows, strict=True)]

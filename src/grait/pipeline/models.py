@@ -80,8 +80,10 @@ class Models:
         """
         if self._roads is None:
             lora = self.config.lora
-            if lora.target_modules == "all-linear" and not (targets := linear_targets(self.initial)).are_all:
-                progress.note(f"lora.target_modules: {targets}")
+            if lora.target_modules == "all-linear":
+                targets = linear_targets(self.initial, lora.target_parameters)
+                if not targets.are_all:
+                    progress.note(f"lora.target_modules: {targets}")
             inference, is_compiled = self.inference_road, self.config.model.compile
             model = add_adapter(self.initial, lora, self.config.seed)
             try:

@@ -144,6 +144,8 @@ def _influence_memory(config: Config, training: SetSize, size: ModelSize, weight
         "gradient factors": 4.0 * size.factor_width * tokens,
         "gradients, one layer": 2 * 4.0 * rows * size.largest_layer,
     }
+    if size.on_experts:
+        parts["gradients of experts"] = 4.0 * rows * size.on_experts
     if influence.transform != "none":
         parts["Adam moments"] = 8.0 * size.adapter
     if influence.mode == "exact":

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from grait.config import LoraSection, ModelConfig
 from grait.errors import ModelError
+from grait.influence.experts import adapted_experts
 from grait.influence.gradients import trainable_linears
 from grait.model import default
 from grait.model.load import check_forward, model_class, not_found, resolve_dtype
@@ -28,7 +29,8 @@ class ModelSize:
     ``parameters``: all of the model's own. ``body``: those that every token is multiplied with, so without embeddings
     and head. ``packed``: weights that nf4 stores in 4 bits. ``head``: weights of the output layer, tied or not.
     ``adapter``: trainable parameters; ``largest_layer``: most of them in one layer. ``factor_width``: inputs and
-    outputs of all trainable layers together. ``activation_bytes``: what autograd keeps of one token in training;
+    outputs of all trainable layers together; ``on_experts``: trainable parameters of fused experts, which are no such
+    layers. ``activation_bytes``: what autograd keeps of one token in training;
     ``checkpoint_bytes``: the same with gradient checkpointing, but for the one layer that is run again.
     ``cache_bytes``: keys and values of one token.
     """
@@ -42,6 +44,7 @@ class ModelSize:
     adapter: int
     largest_layer: int
     factor_width: int
+    on_experts: int
     activation_bytes: float
     checkpoint_bytes: float
     cache_bytes: float
@@ -76,6 +79,9 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
     with torch.device("meta"):
         adapted = add_adapter(built, lora, 0)
     trainable = trainable_linears(adapted)
+    on_experts = tuple(f"{name}." for name in adapted_experts(adapted))
+    run_as_layers = [layer for name, layer in trainable.items() if not name.startswith(on_experts)]
+    n_adapter = sum(layer.weight.numel() for layer in trainable.values())
     return ModelSize(
         parameters=parameters,
         body=parameters - sum(tables.values()),
@@ -83,9 +89,10 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
         head=head.weight.numel(),
         vocabulary=text.vocab_size,
         layers=text.num_hidden_layers,
-        adapter=sum(layer.weight.numel() for layer in trainable.values()),
+        adapter=n_adapter,
         largest_layer=max(layer.weight.numel() for layer in trainable.values()),
-        factor_width=sum(layer.in_features + layer.out_features for layer in trainable.values()),
+        factor_width=sum(layer.in_features + layer.out_features for layer in run_as_layers),
+        on_experts=n_adapter - sum(layer.weight.numel() for layer in run_as_layers),
         activation_bytes=_activation_bytes(adapted, dtype.itemsize),
         checkpoint_bytes=text.num_hidden_layers * embeddings.shape[1] * dtype.itemsize,
         cache_bytes=_cache_bytes(built, dtype.itemsize),

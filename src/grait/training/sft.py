@@ -47,7 +47,7 @@ from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.training.examples import NOTHING, WeightedCollator, WeightedExample, digest_of
 from grait.training.gathered import moments, trained_weights
 from grait.training.road import training_road
-from grait.training.targets import linear_targets
+from grait.training.targets import check_experts, linear_targets
 from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
 
 
@@ -74,6 +74,7 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
     if targets == "all-linear":
         found = linear_targets(model)
         targets = targets if found.are_all else found.adapted
+    check_experts(model, config.target_parameters)
     try:
         return get_peft_model(
             model,
@@ -82,6 +83,7 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
                 lora_alpha=config.alpha,
                 lora_dropout=config.dropout,
                 target_modules=targets,
+                target_parameters=config.target_parameters or None,
                 fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2
                 task_type="CAUSAL_LM",
             ),

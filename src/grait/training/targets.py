@@ -1,10 +1,11 @@
 """What ``lora.target_modules: all-linear`` means: the linear layers of the text decoder whose gradients are exact.
 
 Left out are vision and audio towers, routers, and what a forward pass does not run as a linear layer on all tokens:
-experts, which are tensors of three dimensions or are given some tokens only, and layers whose weight is used otherwise.
+experts that are given some tokens only, and layers whose weight is used otherwise. Experts that are one tensor are no
+layers; ``lora.target_parameters`` names them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from grait.errors import ModelError, reason
+from grait.errors import ConfigError, ModelError, reason
 from grait.model.roads import name_of
 
 ROWS, TOKENS = 2, 4
@@ -24,6 +25,7 @@ ROWS, TOKENS = 2, 4
 
 OTHERS = "not of the text decoder"
 INEXACT, ELSEWHERE = "no gradients of single examples", "PEFT cannot adapt them in this model"
+EXPERTS = "experts, which lora.target_parameters can name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,11 @@ class Targets:
         return f"all-linear: {', '.join(_last_parts(self.adapted))}" + (f"; left out: {named}" if named else "")
 
 
-def linear_targets(model: PreTrainedModel) -> Targets:
-    """The layers that all-linear adapts. Raises ModelError when there are none."""
+def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targets:
+    """The layers that all-linear adapts. Raises ModelError when there are none.
+
+    ``experts``: ends of the names of those weights that are adapted, too, and so not left out.
+    """
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     if decoder is head:  # a head that is named decoder
         decoder = model.base_model
@@ -65,18 +70,33 @@ def linear_targets(model: PreTrainedModel) -> Targets:
     taken = _taken_for_experts(model, adapted)
     adapted = [name for name in adapted if name not in taken]
     left_out |= {ELSEWHERE: [*left_out.get(ELSEWHERE, []), *taken]} if taken else {}
-    experts = [
-        name.rpartition(".")[0]
-        for name, weight in decoder.named_parameters()
-        if weight.dim() == 3 and not isinstance(decoder.get_submodule(name.rpartition(".")[0]), nn.Conv1d)
-    ]
-    if experts:
-        left_out[INEXACT] = [*left_out.get(INEXACT, []), *experts]
+    if rest := [name for name in fused_experts(model) if not name.endswith(tuple(experts))]:
+        left_out[EXPERTS] = rest
     if not adapted:
         raise ModelError(
             f"{type(model).__name__}: no linear layer of it can be adapted; name some (lora.target_modules)"
         )
-    return Targets(adapted, {why: _last_parts(names) for why, names in left_out.items()})
+    named = {why: _last_two(names) if why == EXPERTS else _last_parts(names) for why, names in left_out.items()}
+    return Targets(adapted, named)
+
+
+def fused_experts(model: PreTrainedModel) -> list[str]:
+    """The names of weights of experts that are one tensor, [experts, ...]."""
+    numbers = _numbers_of_experts(model)
+    return [name for name, weight in model.named_parameters() if weight.dim() == 3 and len(weight) in numbers]
+
+
+def check_experts(model: PreTrainedModel, ends: Sequence[str]) -> None:
+    """Raise ConfigError where one of ``lora.target_parameters`` is no weight of experts, which PEFT would pass over."""
+    names = fused_experts(model)
+    for end in ends:
+        if not any(f".{name}".endswith(f".{end}") for name in names):
+            has = f"it has {', '.join(_last_two(names))}" if names else "it has none; take this key out"
+            raise ConfigError(f"lora.target_parameters: {end!r} is no weight of fused experts of this model; {has}")
+
+
+def _last_two(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in names))
 
 
 def _reason(model: PreTrainedModel, name: str, module: nn.Module, is_text: bool, ran: set[str] | None) -> str | None:
@@ -111,10 +131,14 @@ def _taken_for_experts(model: PreTrainedModel, names: list[str]) -> list[str]:
 
 def _is_router(model: PreTrainedModel, last: str, module: nn.Module) -> bool:
     """By its name, and by a width of the number of experts, or of 1 for one that is shared."""
-    config = model.config.get_text_config(decoder=True).to_dict()
-    widths = {value for key, value in config.items() if key.endswith("experts") and isinstance(value, int)}
+    widths = _numbers_of_experts(model)
     is_named_so = last in ("gate", "router") or last.endswith(("_gate", "_router"))
     return is_named_so and getattr(module, "out_features", None) in {1, *widths}
+
+
+def _numbers_of_experts(model: PreTrainedModel) -> set[int]:
+    config = model.config.get_text_config(decoder=True).to_dict()
+    return {value for key, value in config.items() if key.endswith("experts") and isinstance(value, int)}
 
 
 def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str] | None:
