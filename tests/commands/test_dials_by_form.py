@@ -126,7 +126,7 @@ def test_every_form_has_a_dial_of_its_own(ran: Ran) -> None:
         initial = ran.rows(form.name, "init-basic" if form.name == "examples" else "init-refuse")
         assert dial.n_known == sum(row.outcome == "correct" for row in initial)
     assert ran.dials.of("question").refusal_token_ids != ran.dials.of().refusal_token_ids
-    assert [ran.dials.of(form).score for form in FORMS] == ["answer", "twice", "twice"]
+    assert [ran.dials.of(form).score for form in FORMS] == ["combined", "twice", "twice"]
 
 
 def test_a_question_is_asked_again_as_in_the_form_examples(ran: Ran) -> None:
@@ -149,7 +149,7 @@ def test_a_question_is_asked_again_as_in_the_form_examples(ran: Ran) -> None:
         assert asked["input_ids"][0][asked["attention_mask"][0] == 1].tolist() == list(prompt.token_ids)
         assert asked["attention_mask"][0].tolist() == sorted(asked["attention_mask"][0].tolist())  # padded on the left
     assert ran.dials.of("examples").terse is None
-    with pytest.raises(DialError, match="score 'answer', which does not ask again"):
+    with pytest.raises(DialError, match="score 'combined', which does not ask again"):
         RefusalDial.from_pretrained(ran.folder / "adapters" / "grait").terse_inputs(data.prompts.tokenizer, ["Who?"])
 
 

@@ -37,14 +37,14 @@ HIGHEST_THS = Target("ths")
 def default_score(data: RunData, form: Form) -> ScoreName:
     """The score of a form's dial where none is named.
 
-    ``twice`` where questions are asked again after solved examples. Without that, in plain text and after examples
-    ``answer``: better out-of-domain than ``text`` and ``first-token``, and no worse in-domain
-    (research/best_threshold). Where the model answers in sentences ``combined``: their length should not count, and
-    their first token says little of what they will say (research/LOG.md).
+    ``twice`` where questions are asked again after solved examples; in other forms of a run that names its forms
+    ``combined``: the length of sentences should not count, and to their first token alone relations count that were
+    trained (research/LOG.md). In a run of one form ``answer``: better out-of-domain than ``text`` and ``first-token``,
+    and no worse in-domain (research/best_threshold).
     """
     if data.terse_form(form):
         return "twice"
-    return "combined" if has_sentences(data.config.prompt, form) else "answer"
+    return "combined" if data.config.prompt.forms else "answer"
 
 
 @dataclass(frozen=True)
