@@ -93,7 +93,8 @@ def test_an_unknown_key_of_a_section_is_named_with_its_path() -> None:
 
 def test_an_unknown_key_of_a_data_set_is_named_with_its_place() -> None:
     tree = {"evaluation": {"datasets": [{"path": "a.jsonl"}, {"path": "b.jsonl", "file": "x"}]}}
-    allowed = "allow_overlap, columns, encoding, folder, limit, name, path, revision, split, unanswerable, view"
+    allowed = "allow_overlap, columns, encoding, folder, limit, name, near_duplicates, path, revision, split, "
+    allowed += "unanswerable, view"
     assert error_of(tree) == f"evaluation.datasets.1.file: unknown key; allowed: {allowed}"
 
 
