@@ -40,6 +40,17 @@ class DialError(GraitError):
     """The refusal dial cannot reach its target, or cannot be used where it is asked for."""
 
 
+class ServerError(GraitError):
+    """A server that is asked for answers cannot be reached, does not answer, or says what cannot be used.
+
+    ``status``: the HTTP status that tells a client of ours so.
+    """
+
+    def __init__(self, message: str, status: int = 502) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class HubError(GraitError):
     """The hub cannot be reached, or does not take what is sent to it."""
 

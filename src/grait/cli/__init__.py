@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import checking, data, dialling, listing, measuring, running, share
+from grait.cli import checking, data, dialling, listing, measuring, running, serving, share
 from grait.errors import GraitError
 from grait.runtime.printable import printable
 
@@ -41,6 +41,7 @@ for command in (
     dialling.calibrate,
     dialling.chat,
     dialling.play,
+    serving.serve,
     share.export,
     share.merge,
     share.push,

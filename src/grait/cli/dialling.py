@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from grait.cli.options import Method, Run, Threshold, data_set, interruptible
+from grait.cli.options import BaseUrl, Method, Run, ServedModel, Threshold, data_set, interruptible, server_address
 from grait.errors import ConfigError
 
 Forms = Annotated[
@@ -41,6 +41,8 @@ def calibrate(
         ),
     ] = None,
     forms: Forms = None,
+    base_url: BaseUrl = None,
+    served_model: ServedModel = None,
 ) -> None:
     """Set the refusal dials of a finished run: the thresholds that keep a promise, without training again.
 
@@ -66,6 +68,7 @@ def calibrate(
             data=None if data is None else data_set(data),
             score=cast(ScoreName | None, score),
             forms=forms,
+            address=server_address("--base-url", base_url, served_model),
         )
     _print_calibration(result)
 

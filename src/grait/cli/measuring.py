@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from grait.cli.options import Set, data_tree, interruptible, show
+from grait.cli.options import BaseUrl, ServedModel, Set, data_tree, interruptible, server_address, show
 from grait.errors import ConfigError
 
 Data = Annotated[
@@ -45,6 +45,8 @@ def evaluate(
     prompt: Prompt = "refuse",
     prompt_of: PromptOf = None,
     limit: Limit = None,
+    base_url: BaseUrl = None,
+    served_model: ServedModel = None,
     probes: Probes = False,
     lm_eval_tasks: Tasks = None,
     lm_eval_include_path: TaskFolder = None,
@@ -59,25 +61,32 @@ def evaluate(
 
     THS and over-refusal are held against the initial model, which is asked with the BASIC prompt: after solved
     examples where the question set keeps some (MMLU) or --prompt-of has some, else without. Run the same command again
-    to continue after an interruption, or to see the tables again.
+    to continue after an interruption, or to see the tables again. With --base-url the answers are those of a server;
+    --model is the initial model.
     """
     from typing import cast
 
     from grait.commands.evaluate import asked_as, label
     from grait.commands.evaluate import evaluate as evaluate_model
     from grait.commands.harness import HarnessTasks
+    from grait.commands.served import evaluate_served
     from grait.config import ModelConfig, override, parse_config
     from grait.records import Asked
 
     _check(prompt, is_named=any((model, adapter, data, prompt_of, lm_eval_tasks, overrides)))
     of_run, forms, shots = asked_as(prompt_of) if prompt_of else ({}, [], ())
     tree: dict[str, Any] = {
-        "out": str(out or Path("runs") / "eval" / label(model or ModelConfig().name, adapter)),
+        "out": str(out or Path("runs") / "eval" / label(served_model or model or ModelConfig().name, adapter)),
         **({"model": {"name": model}} if model else {}),
         **of_run,
         "evaluation": {"probes": probes, "datasets": _datasets(data, limit), "forms": forms},
     }
     settings = parse_config(override(tree, overrides or []), "options")
+    if address := server_address("--base-url", base_url, served_model):
+        _check_served({"--adapter": adapter, "--initial-model": initial_model, "--lm-eval-tasks": lm_eval_tasks})
+        with interruptible():
+            _print_evaluation(evaluate_served(settings, address, shots=shots))
+        return
     initial = settings.model.model_copy(update={"name": initial_model, "revision": None}) if initial_model else None
     harness = None
     if lm_eval_tasks is not None:
@@ -105,6 +114,13 @@ def _check(prompt: str, *, is_named: bool) -> None:
         raise ConfigError(f"--prompt {prompt}: expected {' or '.join(get_args(Asked))}")
     if not is_named:
         raise ConfigError("name what to measure: --model (or --adapter) and --data; for the demo: grait demo")
+
+
+def _check_served(others: dict[str, str | None]) -> None:
+    """ConfigError for what cannot be asked of a server."""
+    for option, value in others.items():
+        if value is not None:
+            raise ConfigError(f"{option}: cannot go with --base-url, which asks what is served; leave one out")
 
 
 def _datasets(data: list[str] | None, limit: int | None) -> list[dict[str, Any]]:

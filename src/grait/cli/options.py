@@ -28,6 +28,26 @@ Threshold = Annotated[
     float | None,
     typer.Option(help="Refuse above this refusal score, 0 to 1; default: the calibrated threshold, else no dial."),
 ]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Server of OpenAI's API that is asked, such as http://127.0.0.1:8000/v1; its key: GRAIT_UPSTREAM_KEY in "
+        "the environment."
+    ),
+]
+ServedModel = Annotated[str | None, typer.Option(help="What that server calls the model.")]
+
+
+def server_address(option: str, url: str | None, model: str | None) -> Any:
+    """Where a server is, None for none. ConfigError for half of it."""
+    import os
+
+    from grait.errors import ConfigError
+    from grait.model.server import Address
+
+    if (url is None) != (model is None):
+        raise ConfigError(f"{option} and --served-model go together: where the server is, and its model's name")
+    return None if url is None else Address(url, str(model), os.environ.get("GRAIT_UPSTREAM_KEY") or None)
 
 
 def data_set(text: str) -> Any:

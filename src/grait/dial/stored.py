@@ -104,6 +104,11 @@ class SavedDial(Section):
         )
 
     @property
+    def takes_refusal(self) -> bool:
+        """Whether it takes how likely the refusal is."""
+        return self.gate is not None or self.score in ("first-token", "text", "combined", "twice")
+
+    @property
     def gate_line(self) -> str | None:
         """What the gate leaves alone, in words."""
         if self.gate is None:

@@ -47,6 +47,36 @@ class BothWays:
     suppressed_logprobs: list[float]
 
 
+class Watch(Protocol):
+    """Follows the answers of ``answers_both_ways`` while they are decoded, and may end them.
+
+    ``prompt``: its place. ``sample``: 0 for the free answer, which is both where it begins otherwise than the
+    completion; 1 for the suppressed one.
+    """
+
+    def begun(self, prompt: int, completion_logprobs: list[float], is_both: bool) -> None:
+        """Before the first token. ``is_both``: there will be no sample 1."""
+
+    def goes_on(self, prompt: int, sample: int, token_ids: list[int], logprobs: list[float], has_ended: bool) -> bool:
+        """After each token, with all so far: whether more are needed. ``logprobs``: with an end token's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A ``Watch`` of the rows of one batch. ``prompts``: the place of each row's prompt."""
+
+    watch: Watch
+    prompts: Sequence[int]
+
+    def begun(self, completion_logprobs: Sequence[list[float]], begin_so: Sequence[bool]) -> None:
+        """``begin_so``: whether the free answer of a row begins as its completion does."""
+        for prompt, logprobs, both in zip(self.prompts, completion_logprobs, begin_so, strict=True):
+            self.watch.begun(prompt, logprobs, not both)
+
+    def goes_on(self, row: int, sample: int, token_ids: list[int], logprobs: list[float], has_ended: bool) -> bool:
+        return self.watch.goes_on(self.prompts[row], sample, token_ids, logprobs, has_ended)
+
+
 class Engine(Protocol):
     """One model, with or without an adapter, ready to be asked many prompts (token ids) at once.
 
@@ -90,8 +120,12 @@ class Engine(Protocol):
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
+        watch: Watch | None = None,
     ) -> list[BothWays]:
-        """The greedy answer to each prompt, and the one that does not begin as the given completion of it does."""
+        """The greedy answer to each prompt, and the one that does not begin as the given completion of it does.
+
+        An answer that ``watch`` ends has what was decoded of it.
+        """
 
 
 def longest_sequence(config: PretrainedConfig) -> int:

@@ -25,7 +25,17 @@ from transformers import DynamicCache, PreTrainedModel
 from grait.model import shared_prefix
 from grait.model.common_prefix import common_prefix_length, keys_and_values, window_of
 from grait.model.completions import last_positions
-from grait.model.engine import Advance, BothWays, Road, Tokens, check_length, longest_sequence, silent
+from grait.model.engine import (
+    Advance,
+    BothWays,
+    Road,
+    Tokens,
+    Watch,
+    Watched,
+    check_length,
+    longest_sequence,
+    silent,
+)
 from grait.model.sampling import by_length, choose, noise_of
 from grait.model.shared_prefix import Prefix
 from grait.model.unshared import UnsharedEngine
@@ -129,6 +139,7 @@ class InferenceEngine:
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
+        watch: Watch | None = None,
     ) -> list[BothWays]:
         """As ``Engine`` says, from one pass over the prompts.
 
@@ -139,7 +150,12 @@ class InferenceEngine:
         check_length(longest, self.longest)
         if longest > self._longest_shared:
             return self._unshared.answers_both_ways(
-                prompts, completions, max_new_tokens=max_new_tokens, end_token_ids=end_token_ids, advance=advance
+                prompts,
+                completions,
+                max_new_tokens=max_new_tokens,
+                end_token_ids=end_token_ids,
+                advance=advance,
+                watch=watch,
             )
         result: dict[int, BothWays] = {}
         for rows, batch in self._prefilled(prompts, width=16 + longest_completion):
@@ -150,7 +166,13 @@ class InferenceEngine:
             begins = (batch.logits.argmax(-1).cpu() == first).tolist()
             noise = torch.zeros((len(rows), max_new_tokens, 2))
             wanted = [[0, 1] if both else [0] for both in begins]
-            decoded = self._decode(batch, wanted, noise, temperature=0, end_token_ids=end_token_ids, suppressed=first)
+            told = None
+            if watch is not None:
+                told = Watched(watch, rows)
+                told.begun([of_completion for (of_completion,) in scored], begins)
+            decoded = self._decode(
+                batch, wanted, noise, temperature=0, end_token_ids=end_token_ids, suppressed=first, told=told
+            )
             of_rows = zip(rows, decoded.tokens, decoded.logprobs, scored, strict=True)
             for row, answers, logprobs, (of_completion,) in of_rows:
                 result[row] = BothWays(answers[0], answers[-1], of_completion, logprobs[-1])
@@ -240,6 +262,7 @@ class InferenceEngine:
         temperature: float,
         end_token_ids: frozenset[int],
         suppressed: Tensor | None = None,
+        told: Watched | None = None,
     ) -> "_Samples":
         """The samples that are ``wanted`` of each row, from 0 on, decoded until all have ended; the batch is used up.
 
@@ -260,7 +283,7 @@ class InferenceEngine:
             tokens = choose(allowed, draws.to(device), temperature)
             if suppressed is not None:
                 samples.score(logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1))
-            going_on = samples.extend(tokens.tolist(), end_token_ids)
+            going_on = samples.extend(tokens.tolist(), end_token_ids, told)
             if not going_on or step + 1 == max_new_tokens:
                 break
             if len(going_on) < len(samples.rows):
@@ -323,17 +346,22 @@ class _Samples:
             for sample, value in zip(own, values, strict=False):
                 self.logprobs[row][sample].append(min(value, 0.0))
 
-    def extend(self, tokens: list[list[int]], end_token_ids: frozenset[int]) -> list[int]:
-        """Give every active sample its next token; those that end are no longer active.
+    def extend(self, tokens: list[list[int]], end_token_ids: frozenset[int], told: Watched | None = None) -> list[int]:
+        """Give every active sample its next token; those that end, or are not needed, are no longer active.
 
         Returns the rows that have an active sample left, by their present places.
         """
         going_on = []
         for place, (row, own) in enumerate(zip(self.rows, self.active, strict=True)):
             next_of = dict(zip(own, tokens[place], strict=False))
-            self.active[place] = [sample for sample in own if next_of[sample] not in end_token_ids]
-            for sample in self.active[place]:
-                self.tokens[row][sample].append(next_of[sample])
+            self.active[place] = []
+            for sample in own:
+                so_far, has_ended = self.tokens[row][sample], next_of[sample] in end_token_ids
+                if not has_ended:
+                    so_far.append(next_of[sample])
+                needed = told is None or told.goes_on(row, sample, so_far, self.logprobs[row][sample], has_ended)
+                if needed and not has_ended:
+                    self.active[place].append(sample)
             if self.active[place]:
                 going_on.append(place)
         return going_on

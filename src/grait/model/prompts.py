@@ -244,6 +244,10 @@ class PromptFormat:
         text, blanks = self.template.prompt(messages)
         return Prompt(text, self.tokens(text, is_chat=True), is_chat=True, blanks=blanks)
 
+    def as_text(self, text: str, *, is_chat: bool) -> Prompt:
+        """A text as it is. ``is_chat``: the chat template wrote it, special tokens and all."""
+        return Prompt(text, self.tokens(text, is_chat), is_chat)
+
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.
 

@@ -19,7 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from grait.errors import ModelError
 from grait.model.completions import TokenizedExample, answer_logits, collate, last_positions
-from grait.model.engine import Advance, BothWays, Tokens
+from grait.model.engine import Advance, BothWays, Tokens, Watch, Watched
 from grait.model.sampling import by_length, choose, noise_of
 
 
@@ -99,6 +99,7 @@ class UnsharedEngine:
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance,
+        watch: Watch | None = None,
     ) -> list[BothWays]:
         """As ``Engine`` says; both answers are decoded where the greedy one begins as the completion does."""
         result: dict[int, BothWays] = {}
@@ -107,7 +108,10 @@ class UnsharedEngine:
             scored = self.completion_logprobs(shown, [[completion] for completion in asked], advance=lambda _: None)
             noise = torch.zeros((len(own), max_new_tokens, 2))
             first = torch.tensor([completion[0] for completion in asked])
-            found = self._decode(shown, [2] * len(own), noise, 0, end_token_ids=end_token_ids, suppressed=first)
+            told = None if watch is None else (Watched(watch, own), [of_completion for (of_completion,) in scored])
+            found = self._decode(
+                shown, [2] * len(own), noise, 0, end_token_ids=end_token_ids, suppressed=first, told=told
+            )
             for row, samples, (of_completion,) in zip(own, found, scored, strict=True):
                 result[row] = BothWays(samples[0].tokens, samples[-1].tokens, of_completion, samples[-1].logprobs)
             advance(len(own))
@@ -122,8 +126,11 @@ class UnsharedEngine:
         *,
         end_token_ids: frozenset[int],
         suppressed: Tensor | None = None,
+        told: tuple[Watched, list[list[float]]] | None = None,
     ) -> list[list[_Row]]:
         """So many samples of each prompt as are ``wanted``. ``noise``: [prompts, new tokens, samples].
+
+        ``told``: with the log-probabilities of each prompt's completion.
 
         ``suppressed``: [prompts], the token that no sample but the first may begin with; a second one that could not
         begin with it anyway is the first.
@@ -132,6 +139,8 @@ class UnsharedEngine:
         if suppressed is not None:
             begins = logits.argmax(-1).cpu() == suppressed
             wanted = [n if both else 1 for n, both in zip(wanted, begins.tolist(), strict=True)]
+            if told is not None:
+                told[0].begun(told[1], begins.tolist())
         rows = [_Row(prompt, sample, [], []) for prompt, n in enumerate(wanted) for sample in range(n)]
         answers = [[row for row in rows if row.prompt == prompt] for prompt in range(len(prompts))]
         places = torch.tensor([row.prompt for row in rows], device=mask.device)
@@ -150,8 +159,11 @@ class UnsharedEngine:
                 zip(rows, tokens[:, 0].tolist(), logprobs.tolist(), strict=True)
             ):
                 row.logprobs.append(logprob)
-                if token not in end_token_ids:
+                has_ended = token in end_token_ids
+                if not has_ended:
                     row.tokens.append(token)
+                needed = told is None or told[0].goes_on(row.prompt, row.sample, row.tokens, row.logprobs, has_ended)
+                if needed and not has_ended:
                     going_on.append(place)
             if not going_on or step + 1 == noise.shape[1]:
                 break

@@ -1,5 +1,6 @@
 """Stage 4: every system's answers to every data set, and what they amount to."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -169,6 +170,7 @@ def measure(
         initial = outcomes[INIT_BASIC]
         for system, rows in systems.items():
             refusal_log_odds = {row.id: row.refusal_log_odds for row in rows}
+            has_log_odds = not any(map(math.isnan, refusal_log_odds.values()))  # what is served may tell none
             records.append(
                 summarize(
                     system,
@@ -177,7 +179,7 @@ def measure(
                     outcomes[system],
                     resamples=n,
                     seed=seed,
-                    refusal_log_odds=refusal_log_odds,
+                    refusal_log_odds=refusal_log_odds if has_log_odds else None,
                     unparsable_rate=sum(row.is_unparsable for row in rows) / len(rows),
                     hedged_rate=sum(row.is_hedged for row in rows) / len(rows),
                 )

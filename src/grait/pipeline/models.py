@@ -1,5 +1,6 @@
 """The model of a run, loaded when it is first asked for: plain, with an adapter on, or in an engine that answers."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -35,11 +36,15 @@ class Models:
     """
 
     def __init__(self, data: RunData) -> None:
-        """Meets the other processes, if a launcher has started some; loads nothing."""
+        """``served``: asked for what an adapter answers, in its place; ``alone``: held by threads that ask the model.
+
+        Meets the other processes, if a launcher has started some; loads nothing."""
         self.config = data.config
         self._data = data
         self._vllm: VllmModel | None = None
         self._roads: Roads | None = None
+        self.served: Engine | None = None
+        self.alone = threading.Lock()
         processes.start(self.config.model.device)
 
     @property
@@ -110,6 +115,9 @@ class Models:
 
         In a run vLLM is ready for the adapters that the run trains from the beginning on.
         """
+        if adapter is not None and self.served is not None:
+            yield self.served
+            return
         if self.config.inference.engine == "transformers":
             road = self.inference_road
             with self.adapted(adapter) as model:

@@ -86,11 +86,10 @@ def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialReco
     method, by_form = next(iter(dials.items()))
     saved = by_form[main_form]
     score, threshold, gate = saved.setting
-    of_calibration = [
-        read_rows(folder / "calibration" / saved.data.title / system / "predictions.parquet", Prediction)
-        for system in (INIT_BASIC, method)
-    ]
-    asked = {saved.data.title: of_calibration}
+    systems = (INIT_BASIC, method)
+    files = [folder / "calibration" / saved.data.title / name / "predictions.parquet" for name in systems]
+    is_here = all(file.exists() for file in files)  # not where it was set on what a server answered
+    asked = {saved.data.title: [read_rows(file, Prediction) for file in files]} if is_here else {}
     asked |= {title: [systems[INIT_BASIC], systems[method]] for title, systems in result.predictions.items()}
     curves, chosen = {}, {}
     for title, (before, after) in asked.items():

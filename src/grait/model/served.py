@@ -1,0 +1,391 @@
+"""Answers of a served model, free and without the refusal, with their probabilities, as far as a server has them.
+
+What a server tells is found out once, with one question. Where it gives no log-probabilities, leaves out that of the
+end token, or cannot tell how likely the refusal is, the model itself is asked here for what is missing: the same
+numbers, never others in their place.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from grait.errors import ServerError
+from grait.model.asking import ask_all
+from grait.model.engine import Advance, BothWays, Engine, Tokens, Watch, silent
+from grait.model.prompts import Prompt, PromptFormat
+from grait.model.server import Said, Server, check
+from grait.runtime.artifacts import fingerprint
+from grait.runtime.journal import Journal
+
+LINE_BREAK = "\n"
+"""Ends an answer in plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a server can do. ``takes_tokens``: prompts as token ids. ``adds_bos``: to prompts as text.
+
+    ``has_logprobs``: of every token of an answer, the end token too, with the best two where it begins. ``has_echo``:
+    of a prompt's tokens. ``lacks``: what is missing, in words.
+    """
+
+    takes_tokens: bool
+    adds_bos: bool
+    has_logprobs: bool
+    has_echo: bool
+    lacks: str | None
+
+
+class Follower(Protocol):
+    """As ``engine.Watch``, of one prompt. Parts of an answer are texts or token ids."""
+
+    def begun(self, refusal_logprobs: list[float], is_both: bool) -> None: ...
+
+    def goes_on(self, sample: int, parts: list[Any], logprobs: list[float], has_ended: bool) -> bool: ...
+
+
+def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tokens, n_tokens: int) -> Abilities:
+    """Ask for one answer in the ways that matter. ServerError where the server cannot be asked with our prompts."""
+    takes_tokens = _works(lambda: server.complete(prompt.token_ids, 1))
+    adds_bos = False
+    if not takes_tokens:
+        n_prompt, bos = server.complete(prompt.text, 1).n_prompt, prompts.tokenizer.bos_token
+        if n_prompt == len(prompt.token_ids) + 1 and bos and prompt.text.startswith(bos):
+            adds_bos = True
+        elif n_prompt not in (None, len(prompt.token_ids)):
+            raise ServerError(
+                f"{server.address.url}: makes {n_prompt} tokens of a prompt of {len(prompt.token_ids)}: it puts "
+                "prompts into a template of its own, or serves another model; serve what grait merge writes"
+            )
+    shown = prompt.token_ids if takes_tokens else _as_text(prompts, prompt, adds_bos)
+    stop = None if prompt.is_chat else LINE_BREAK
+    try:
+        said = server.complete(shown, n_tokens, stop=stop, logprobs=2)
+        if takes_tokens and not said.has_ended:  # what a tuned model ends by itself, as likely as not
+            ended = server.complete([*prompt.token_ids, *refusal[:-1]], n_tokens, stop=stop, logprobs=2)
+            said = ended if ended.has_ended else said
+    except ServerError:
+        said = Said()
+    has_end = said.has_ended and "".join(said.tokens[:-1]).strip() == said.text.strip()
+    has_logprobs = has_end and len(said.first) >= 2
+    has_echo = has_logprobs and takes_tokens and _works(lambda: _echoed(server, prompt, refusal))
+    lacks = (
+        "gives no log-probabilities"
+        if not said.tokens
+        else "gives one token's log-probability where an answer begins, and two are needed"
+        if len(said.first) < 2
+        else "gave no answer with an end, so that the log-probability of its end token cannot be relied on"
+        if not said.has_ended
+        else "leaves out the log-probability of the end token"
+        if not has_end
+        else None
+        if has_echo
+        else "cannot tell how likely a given text is (echo)"
+    )
+    return Abilities(takes_tokens, adds_bos, has_logprobs, has_echo, lacks)
+
+
+@dataclass
+class ServedModel:
+    """A model that a server has. ``local``: the same here, for what the server lacks; ``alone``: held to ask it."""
+
+    server: Server
+    abilities: Abilities
+    prompts: PromptFormat
+    local: Engine | None = None
+    alone: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+    def answer(
+        self,
+        prompt: Prompt,
+        refusal: Tokens,
+        follower: Follower,
+        *,
+        n_tokens: int,
+        n_scored: int,
+        end_token_ids: frozenset[int],
+        is_weighed: bool,
+        needs_refusal: bool,
+        is_alone: Callable[[list[float]], bool],
+    ) -> None:
+        """Have a follower told of the answers to one prompt.
+
+        ``n_tokens``: most of the answer. ``is_weighed``: log-probabilities are needed, of ``n_scored`` tokens where
+        there are so many; ``needs_refusal``: those of the refusal, too. ``is_alone``: by
+        these, whether it is the free answer without log-probabilities that is wanted.
+        """
+        of_refusal = self.completion_logprobs(prompt, refusal) if needs_refusal else [0.0] * len(refusal)
+        if is_weighed and needs_refusal and is_alone(of_refusal):
+            is_weighed = False
+        if is_weighed:
+            n_tokens = max(n_tokens, n_scored)
+        if is_weighed and not self.abilities.has_logprobs:
+            self._weighed_here(prompt, refusal, follower, of_refusal, n_tokens, end_token_ids)
+            return
+        begins = self._texts_of(refusal[0])
+        is_both: bool | None = None
+
+        def follow(said: Said) -> bool:
+            nonlocal is_both
+            if is_weighed:
+                _check_weighed(said)
+            parts: list[Any] = said.tokens or self._parts(said, n_tokens)
+            if not parts and not said.has_ended:
+                return True
+            if is_both is None:
+                is_both = not is_weighed or not said.tokens or said.tokens[0] not in begins
+                follower.begun(of_refusal, is_both)
+            kept = said.tokens[:-1] if said.tokens and said.has_ended else parts
+            return follower.goes_on(0, kept, said.logprobs, said.has_ended)
+
+        said = self._complete(prompt, n_tokens, follow, is_weighed)
+        if is_both is None:
+            raise ServerError(f"{self.server.address.url}: the answer is empty, and has no end")
+        if not is_both:
+            self._suppressed(prompt, said, follower, n_tokens, begins)
+
+    def suppressed_logprob(
+        self, prompt: Prompt, refusal: Tokens, n_tokens: int, end_token_ids: frozenset[int]
+    ) -> float:
+        """Of the whole answer that may not begin as the refusal."""
+        found = Kept()
+        self.answer(
+            prompt,
+            refusal,
+            found,
+            n_tokens=n_tokens,
+            n_scored=n_tokens,
+            end_token_ids=end_token_ids,
+            is_weighed=True,
+            needs_refusal=False,
+            is_alone=lambda _: False,
+        )
+        return sum(found.logprobs)
+
+    def completion_logprobs(self, prompt: Prompt, completion: Tokens) -> list[float]:
+        """Log-probability of every token of a text after a prompt."""
+        if self.abilities.has_echo:
+            return _echoed(self.server, prompt, completion)
+        assert self.local is not None
+        with self.alone:
+            ((found,),) = self.local.completion_logprobs([prompt.token_ids], [[completion]])
+        return found
+
+    def _complete(
+        self, prompt: Prompt, n_tokens: int, follow: Callable[[Said], bool], is_weighed: bool, begin: str = ""
+    ) -> Said:
+        """``begin``: with which the answer begins."""
+        shown: str | list[int] = _as_text(self.prompts, prompt, self.abilities.adds_bos) + begin
+        if self.abilities.takes_tokens:
+            shown = [*prompt.token_ids, *self.token_ids(begin)]
+        more = {"logprobs": 2} if is_weighed else {}
+        return self.server.complete(shown, n_tokens, follow=follow, stop=None if prompt.is_chat else LINE_BREAK, **more)
+
+    def _suppressed(self, prompt: Prompt, said: Said, follower: Follower, n_tokens: int, begins: set[str]) -> None:
+        """The answer that begins with the most probable other token."""
+        others = {token: logprob for token, logprob in said.first.items() if token not in begins}
+        if not others:
+            raise ServerError(f"{self.server.address.url}: no token but the refusal's where the answer begins")
+        token = max(others, key=lambda one: others[one])
+        ends = {text for end in self.prompts.end_token_ids(is_chat=True) for text in self._texts_of(end)}
+        if token in ("", *ends) or (LINE_BREAK in token and not prompt.is_chat):
+            follower.goes_on(1, [], [others[token]], True)
+            return
+        if not follower.goes_on(1, [token], [others[token]], False) or n_tokens == 1:
+            return
+
+        def follow(more: Said) -> bool:
+            _check_weighed(more)
+            kept = more.tokens[:-1] if more.has_ended else more.tokens
+            return follower.goes_on(1, [token, *kept], [others[token], *more.logprobs], more.has_ended)
+
+        self._complete(prompt, n_tokens - 1, follow, True, token)
+
+    def _weighed_here(
+        self,
+        prompt: Prompt,
+        refusal: Tokens,
+        follower: Follower,
+        of_refusal: list[float],
+        n_tokens: int,
+        end_token_ids: frozenset[int],
+    ) -> None:
+        """The server's answer with the probabilities that the model has here."""
+        assert self.local is not None
+        said = self._complete(prompt, n_tokens, lambda _: True, False)
+        answer = said.text.removeprefix(prompt.blanks)
+        token_ids = list(self.prompts.completion(prompt, answer).token_ids[:-1]) if answer else []
+        # Than those that the server wrote: of broken characters, or of an answer that was cut where two would merge.
+        has_other_tokens = "\ufffd" in answer or (not said.has_ended and len(token_ids) != n_tokens)
+        if token_ids[:1] == [refusal[0]] or has_other_tokens:
+            with self.alone:
+                (both,) = self.local.answers_both_ways(
+                    [prompt.token_ids], [refusal], max_new_tokens=n_tokens, end_token_ids=end_token_ids
+                )
+            is_both = both.answer[:1] != [refusal[0]]
+            follower.begun(both.completion_logprobs, is_both)
+            if not is_both:
+                follower.goes_on(0, both.answer, [], True)
+            has_ended = len(both.suppressed_logprobs) > len(both.suppressed)
+            follower.goes_on(int(not is_both), both.suppressed, both.suppressed_logprobs, has_ended)
+            return
+        ends = self._likely_ends(end_token_ids) if said.has_ended else [None]
+        completions = [[*token_ids, *([] if end is None else [end])] for end in ends]
+        with self.alone:
+            (found,) = self.local.completion_logprobs([prompt.token_ids], [completions])
+        best = max(found, key=sum)
+        follower.begun(of_refusal, True)
+        follower.goes_on(0, token_ids, best, said.has_ended)
+
+    def _likely_ends(self, end_token_ids: frozenset[int]) -> list[int]:
+        """Of which the most probable one ended an answer; of line breaks, the plain ones."""
+        chat = self.prompts.end_token_ids(is_chat=True)
+        texts = {end: str(self.prompts.tokenizer.decode([end])) for end in end_token_ids}
+        return [end for end, text in texts.items() if end in chat or text in (LINE_BREAK, 2 * LINE_BREAK)]
+
+    def _texts_of(self, token_id: int) -> set[str]:
+        """How servers may write a token."""
+        raw = str(self.prompts.tokenizer.convert_ids_to_tokens(token_id))
+        return {str(self.prompts.tokenizer.decode([token_id])), raw, raw.replace("\u2581", " ").replace("\u0120", " ")}
+
+    def _parts(self, said: Said, n_tokens: int) -> list[Any]:
+        """Tokens of an answer whose server tells none; of broken characters, which would be too many, the pieces."""
+        token_ids = self.token_ids(said.text)
+        return token_ids if len(token_ids) < n_tokens or said.finish else list(said.pieces)
+
+    def token_ids(self, text: str) -> list[int]:
+        return list(self.prompts.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+class ServedEngine:
+    """A served model as an ``Engine``, for questions of one calibration. ``journal``: keeps what was answered."""
+
+    def __init__(self, model: ServedModel, longest: int, journal: Journal) -> None:
+        self._model, self.longest, self._journal = model, longest, journal
+
+    def generate(self, *_: Any, **__: Any) -> list[list[list[int]]]:
+        raise NotImplementedError("samples of a served model")
+
+    def completion_logprobs(
+        self, prompts: Sequence[Tokens], completions: Sequence[Sequence[Tokens]], *, advance: Advance = silent
+    ) -> list[list[list[float]]]:
+        """As ``Engine`` says."""
+
+        def ask(place: int) -> list[list[float]]:
+            return [self._model.completion_logprobs(self._prompt(prompts[place]), one) for one in completions[place]]
+
+        keys = [
+            fingerprint(["completions", list(prompt), [*map(list, own)]])
+            for prompt, own in zip(prompts, completions, strict=True)
+        ]
+        return ask_all(keys, self._names(prompts), ask, self._journal, advance)
+
+    def answers_both_ways(
+        self,
+        prompts: Sequence[Tokens],
+        completions: Sequence[Tokens],
+        *,
+        max_new_tokens: int,
+        end_token_ids: frozenset[int],
+        advance: Advance = silent,
+        watch: Watch | None = None,
+    ) -> list[BothWays]:
+        """As ``Engine`` says, without a watch."""
+        assert watch is None
+
+        def ask(place: int) -> dict[str, Any]:
+            found = Kept()
+            self._model.answer(
+                self._prompt(prompts[place], is_chat=not self._ends_at_breaks(end_token_ids)),
+                completions[place],
+                found,
+                n_tokens=max_new_tokens,
+                n_scored=max_new_tokens,
+                end_token_ids=end_token_ids,
+                is_weighed=True,
+                needs_refusal=True,
+                is_alone=lambda _: False,
+            )
+            return asdict(found.both_ways(self._model))
+
+        ends = sorted(end_token_ids)
+        keys = [
+            fingerprint(["both ways", list(prompt), list(completion), max_new_tokens, ends])
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+        rows = ask_all(keys, self._names(prompts), ask, self._journal, advance)
+        return [BothWays(**row) for row in rows]
+
+    def _prompt(self, token_ids: Tokens, is_chat: bool = True) -> Prompt:
+        text = str(self._model.prompts.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
+        return Prompt(text, tuple(token_ids), is_chat)
+
+    def _ends_at_breaks(self, end_token_ids: frozenset[int]) -> bool:
+        return end_token_ids == self._model.prompts.end_token_ids(is_chat=False)
+
+    def _names(self, prompts: Sequence[Tokens]) -> list[str]:
+        """The last words of each prompt."""
+        decode = self._model.prompts.tokenizer.decode
+        return [repr(" ".join(str(decode(prompt[-40:], skip_special_tokens=True)).split())[-60:]) for prompt in prompts]
+
+
+@dataclass
+class Kept:
+    """Follows an answer to its end, both ways."""
+
+    refusal: list[float] = field(default_factory=list)
+    parts: dict[int, list[Any]] = field(default_factory=dict)
+    logprobs: list[float] = field(default_factory=list)
+
+    def begun(self, refusal_logprobs: list[float], is_both: bool) -> None:
+        self.refusal = list(refusal_logprobs)
+
+    def goes_on(self, sample: int, parts: list[Any], logprobs: list[float], has_ended: bool) -> bool:
+        self.parts[sample], self.logprobs = list(parts), list(logprobs)
+        return True
+
+    def both_ways(self, model: ServedModel) -> BothWays:
+        free, suppressed = (
+            [*parts] if not parts or isinstance(parts[0], int) else model.token_ids("".join(parts))
+            for parts in (self.parts[0], self.parts[max(self.parts)])
+        )
+        return BothWays(free, suppressed, self.refusal, self.logprobs)
+
+
+def decoder(prompts: PromptFormat) -> Callable[[list[Any]], str]:
+    """Parts of an answer to text: token ids of ours, or texts of a server's."""
+    return lambda parts: "".join(parts).strip() if parts and isinstance(parts[0], str) else prompts.decode(parts)
+
+
+def _works(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except ServerError:
+        return False
+    return True
+
+
+def _as_text(prompts: PromptFormat, prompt: Prompt, adds_bos: bool) -> str:
+    return prompt.text.removeprefix(prompts.tokenizer.bos_token) if adds_bos else prompt.text
+
+
+def _echoed(server: Server, prompt: Prompt, completion: Tokens) -> list[float]:
+    """Of a text that is a part of the prompt, whose log-probabilities the server tells."""
+    said = server.complete([*prompt.token_ids, *completion], 1, echo=True, logprobs=1)
+    start, end = len(prompt.token_ids), len(prompt.token_ids) + len(completion)
+    found = said.logprobs[start:end]
+    if len(found) < len(completion) or len(said.logprobs) - end not in (0, 1) or any(map(math.isnan, found)):
+        raise ServerError(f"{server.address.url}: {len(said.logprobs)} log-probabilities of {end} tokens of a prompt")
+    return found
+
+
+def _check_weighed(said: Said) -> None:
+    """Raise ServerError where an answer has no log-probabilities, or none of its end."""
+    if said.pieces and not said.tokens:
+        raise ServerError("the answer has no log-probabilities, though there were some before")
+    if said.has_ended:
+        check(said)
+        if not said.tokens or "".join(said.tokens[:-1]).strip() != said.text.strip():
+            raise ServerError("the end token has no log-probability, though it had one before")

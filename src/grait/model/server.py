@@ -1,0 +1,326 @@
+"""A server with OpenAI's API, as we ask it: text in, text with log-probabilities out, or one line why not.
+
+Every answer is checked before anyone believes it: that it is of the model that answered first, that its tokens add up
+to its text, that its log-probabilities are numbers, that it has an end. All that goes wrong is a ServerError.
+"""
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from grait.errors import ConfigError, ServerError, reason
+
+LONGEST_WAIT = 30.0
+"""Seconds between two attempts."""
+
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may go well."""
+
+MOST_BYTES = 10_000_000
+"""Of one answer."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """``url``: up to /v1. ``model``: as the server calls it. ``attempts``: of one request, before it has failed."""
+
+    url: str
+    model: str
+    key: str | None = None
+    attempts: int = 3
+    seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        try:
+            found = httpx.URL(self.url)
+        except httpx.InvalidURL as error:
+            raise ConfigError(
+                f"{self.url}: {reason(error)}; give an address such as http://127.0.0.1:8000/v1"
+            ) from error
+        if found.scheme not in ("http", "https") or not found.host:
+            raise ConfigError(f"{self.url}: expected an address such as http://127.0.0.1:8000/v1")
+
+
+@dataclass
+class Said:
+    """An answer, as far as it has come. ``pieces``: of its text, as they came.
+
+    ``tokens``, ``logprobs``: empty where the server gives none; once it has ended with the end token's. ``first``:
+    log-probabilities of the best tokens where the answer begins, by their text.
+    """
+
+    pieces: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    first: dict[str, float] = field(default_factory=dict)
+    finish: str | None = None
+    n_prompt: int | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def has_ended(self) -> bool:
+        """By itself, not for its length."""
+        return self.finish == "stop"
+
+
+Follow = Callable[[Said], bool]
+"""Is told of an answer as it grows; whether more is needed."""
+
+
+class Server:
+    """Requests to a server, from any thread. Close it."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(address.seconds, connect=10),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            headers=headers,
+            trust_env=False,
+        )
+        self._answers_as: str | None = None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def complete(
+        self,
+        prompt: str | Sequence[int],
+        n_tokens: int,
+        *,
+        follow: Follow | None = None,
+        stop: str | None = None,
+        **more: Any,
+    ) -> Said:
+        """The greedy continuation of a prompt, as text or as tokens. ``follow``: it is streamed."""
+        shown = prompt if isinstance(prompt, str) else list(prompt)
+        body = {"prompt": shown, "max_tokens": n_tokens, "temperature": 0, **({"stop": [stop]} if stop else {}), **more}
+        return self._said("/completions", body, follow)
+
+    def chat(self, messages: Sequence[dict[str, str]], n_tokens: int, **more: Any) -> Said:
+        """The greedy answer to messages, in the server's own template."""
+        body = {"messages": list(messages), "max_tokens": n_tokens, "temperature": 0, **more}
+        return self._said("/chat/completions", body, None)
+
+    def _said(self, path: str, body: dict[str, Any], follow: Follow | None) -> Said:
+        body = {"model": self.address.model, **body, **({"stream": True} if follow else {})}
+        for attempt in range(1, self.address.attempts + 1):
+            said = Said()
+            try:
+                with closing(self._replies(path, body)) as replies:
+                    for reply in replies:
+                        add(said, reply, has_prompt=bool(body.get("echo")))
+                        self._check_model(reply)
+                        if follow and not follow(said):
+                            return said
+                if said.finish is None:
+                    raise _Passing("the answer ended in the middle")
+                check(said)
+                return said
+            except ServerError as error:
+                raise ServerError(self._told(str(error)), error.status) from error
+            except _Passing as error:
+                if attempt == self.address.attempts or (follow and said.text):
+                    raise ServerError(self._told(str(error)), error.status) from error
+                time.sleep(error.wait if error.wait is not None else pause(attempt))
+        raise AssertionError("unreachable")
+
+    def _replies(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """One for an answer in one piece, several for a stream."""
+        try:
+            with self._client.stream("POST", self.address.url.rstrip("/") + path, json=body) as response:
+                if response.status_code != 200:
+                    raise self._refused(response)
+                if response.headers.get("content-type", "").startswith("text/event-stream"):
+                    yield from _events(response)
+                else:
+                    yield _object(_read(response))
+        except httpx.TimeoutException as error:
+            raise _Passing(f"no answer in time ({type(error).__name__})", 504) from error
+        except httpx.HTTPError as error:
+            raise _Passing(f"cannot be asked ({reason(error)})") from error
+
+    def _refused(self, response: httpx.Response) -> Exception:
+        status = response.status_code
+        told = f"status {status}: {_error_of(_read(response))}"
+        if status in PASSING:
+            wait = _seconds(response.headers.get("retry-after"))
+            return _Passing(told, 429 if status == 429 else 502, wait)
+        return ServerError(told)
+
+    def _check_model(self, reply: dict[str, Any]) -> None:
+        name = reply.get("model")
+        if self._answers_as is None:
+            self._answers_as = name
+        if name != self._answers_as:
+            raise ServerError(f"the answer is of the model {name!r}, those before were of {self._answers_as!r}")
+
+    def _told(self, what: str) -> str:
+        return f"{self.address.url}, {self.address.model}: {what}"
+
+
+class _Passing(Exception):
+    """A fault after which the same request may go well. ``wait``: seconds that the server asks for."""
+
+    def __init__(self, message: str, status: int = 502, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.wait = status, wait
+
+
+def pause(attempt: int) -> float:
+    """Seconds before the next attempt: twice as long each time, so that not all come at once."""
+    longest: float = min(LONGEST_WAIT, 0.25 * 2**attempt)
+    return longest * random.uniform(0.5, 1)
+
+
+def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
+    """Add a reply's piece to an answer. Raises a fault where it is none.
+
+    ``has_prompt``: the prompt stands before it, whose first token has no probability.
+    """
+    usage = reply.get("usage")
+    if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
+        said.n_prompt = usage["prompt_tokens"]
+    if "error" in reply:
+        raise _Passing(f"broke off: {_error_of(json.dumps(reply).encode())}")
+    choices = reply.get("choices")
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise _Passing(f"expected choices, found {_short(reply)}")
+    if not choices and usage is not None:
+        return
+    if len(choices) != 1:
+        raise _Passing(f"expected one choice, found {len(choices)}")
+    (choice,) = choices
+    if piece := _text_of(choice):
+        said.pieces.append(piece)
+    for token, logprob, best in _logprobs_of(choice.get("logprobs")):
+        if math.isnan(logprob) and not (has_prompt and not said.tokens):
+            raise ServerError("a log-probability of null; expected a number of at most 0")
+        if not said.tokens:
+            said.first = best
+        said.tokens.append(token)
+        said.logprobs.append(logprob)
+    finish = choice.get("finish_reason")
+    if finish not in (None, "stop", "length"):
+        raise ServerError(f"the answer ended by {finish!r}; expected stop or length")
+    said.finish = finish or said.finish
+
+
+def check(said: Said) -> None:
+    """Raise ServerError where the tokens of a whole answer are not those of its text."""
+    if not said.tokens:
+        return
+    texts = ["".join(said.tokens), "".join(said.tokens[:-1])]
+    if said.text.strip() not in [text.strip() for text in texts] and "\ufffd" not in texts[0]:
+        raise ServerError(f"the tokens add up to {_short(texts[0])}, and the text is {_short(said.text)}")
+
+
+def _text_of(choice: dict[str, Any]) -> str:
+    found = choice.get("text")
+    for key in ("message", "delta"):
+        if isinstance(choice.get(key), dict):
+            found = choice[key].get("content") or ""
+    if not isinstance(found, str):
+        raise _Passing(f"expected a text, found {_short(choice)}")
+    return found
+
+
+def _logprobs_of(found: Any) -> Iterator[tuple[str, float, dict[str, float]]]:
+    """Token, log-probability and best tokens at each place, in either of the two shapes that servers use."""
+    if not found:
+        return
+    try:
+        if "content" in found:
+            for row in found["content"] or ():
+                yield (
+                    row["token"],
+                    _number(row["logprob"]),
+                    _best({one["token"]: one["logprob"] for one in row.get("top_logprobs") or ()}),
+                )
+            return
+        tokens, values = found["tokens"], found["token_logprobs"]
+        bests = found.get("top_logprobs") or [{}] * len(tokens)
+        for token, value, best in zip(tokens, values, bests, strict=True):
+            yield str(token), _number(value), _best(best or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ServerError(f"log-probabilities that cannot be read ({reason(error)}): {_short(found)}") from error
+
+
+def _best(found: dict[str, Any]) -> dict[str, float]:
+    return {str(token): _number(value) for token, value in found.items()}
+
+
+def _number(value: Any) -> float:
+    """A log-probability, NaN for null; ServerError for what is none."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > 0.001:
+        raise ServerError(f"a log-probability of {value!r}; expected a number of at most 0")
+    return min(float(value), 0.0)
+
+
+def _events(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    n_bytes = 0
+    for line in response.iter_lines():
+        n_bytes += len(line)
+        if n_bytes > MOST_BYTES:
+            raise ServerError(f"the answer has more than {MOST_BYTES} bytes")
+        if line.startswith("data:"):
+            content = line.removeprefix("data:").strip()
+            if content == "[DONE]":
+                return
+            yield _object(content.encode())
+
+
+def _read(response: httpx.Response) -> bytes:
+    found = b""
+    for part in response.iter_bytes():
+        found += part
+        if len(found) > MOST_BYTES:
+            raise ServerError(f"the answer has more than {MOST_BYTES} bytes")
+    return found
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _Passing(f"the answer is not JSON: {_short(content.decode(errors='replace'))}") from error
+    if not isinstance(found, dict):
+        raise _Passing(f"the answer: expected an object, found {_short(found)}")
+    return found
+
+
+def _error_of(content: bytes) -> str:
+    """What a server says went wrong, in whatever shape."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return _short(content.decode(errors="replace"))
+    while isinstance(found, dict):
+        found = next((found[key] for key in ("error", "message", "detail") if key in found), str(found))
+    return _short(found)
+
+
+def _seconds(text: str | None) -> float | None:
+    """Of Retry-After, where it is a number; no longer than we wait ourselves."""
+    try:
+        return min(max(float(text or ""), 0.0), LONGEST_WAIT)
+    except ValueError:
+        return None
+
+
+def _short(value: Any) -> str:
+    text = " ".join((value if isinstance(value, str) else json.dumps(value, default=str)).split())
+    return repr(text if len(text) <= 120 else f"{text[:117]}...")

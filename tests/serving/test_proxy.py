@@ -1,0 +1,241 @@
+"""``grait serve --upstream``: the dial in front of another server decides as it does here, or says why it cannot."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Call
+from served import QUESTIONS, chat, complete, events, serving, with_dials, with_forms
+from serving.fake_upstream import NAME, Reply, Upstream, upstream
+from tiny_folder import MAX_NEW_TOKENS
+
+from grait.commands.finished import LiveRun, live
+from grait.commands.served import served_model
+from grait.errors import ServerError
+from grait.model import server as server_module
+from grait.model.server import Address, Server
+from grait.serving.jobs import Singly
+
+
+@pytest.fixture(scope="module")
+def run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = with_forms(finished, tmp_path_factory.mktemp("proxied") / "run")
+    with_dials(folder, gate=1e-7)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> Iterator[LiveRun]:
+    with live(run) as running, whole_characters(running):
+        yield running
+
+
+@contextmanager
+def proxied(model: LiveRun, behind: Upstream, attempts: int = 1, seconds: float = 20.0) -> Iterator[str]:
+    """A proxy in front of an upstream; the model itself is lent where it has to help."""
+    with ExitStack() as stack:
+        server = Server(Address(behind.url, NAME, attempts=attempts, seconds=seconds))
+        stack.callback(server.close)
+        fault, behind.fault = behind.fault, None
+        served = served_model(model, server, lambda: (model.engine(), model.alone))
+        behind.fault = fault
+        url, _ = stack.enter_context(serving(model, line=Singly(served, 4), name=NAME))
+        yield url
+
+
+@contextmanager
+def whole_characters(model: LiveRun) -> Iterator[None]:
+    """The random model writes no broken characters, which no text could tell, and ends more often."""
+    texts = model.tokenizer.batch_decode([[token] for token in range(len(model.tokenizer))])
+    broken = torch.tensor(["\ufffd" in text or not text.strip() for text in texts])
+    broken[model.chat_ends] = False
+
+    def hook(_: Any, __: Any, logits: torch.Tensor) -> torch.Tensor:
+        logits = logits.masked_fill(broken, -1e4)
+        logits[..., model.chat_ends[0]] += 2
+        return logits
+
+    handle = model.model.get_base_model().lm_head.register_forward_hook(hook)
+    yield
+    handle.remove()
+
+
+# -- the same decision -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["full", "legacy", "bare", "no end", "no echo"])
+def test_the_dial_decides_in_front_of_a_server_as_it_does_here(
+    model: LiveRun, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the server tells; and what it does not tell is said, once."""
+    with serving(model, name=NAME) as (own, _), upstream(model, kind) as behind, proxied(model, behind) as url:
+        said = capsys.readouterr().err
+        assert said.count("the run's model is loaded here, too") == (kind not in ("full", "legacy"))
+        for question in QUESTIONS[:3]:
+            for form in ("question", "instruction", "examples", "plain"):
+                for threshold in (0.0, 0.9) if form != "plain" else (None,):
+                    wish = {"form": form} | ({} if threshold is None else {"threshold": threshold})
+                    more: dict[str, Any] = {"model": NAME, "grait": wish, "max_tokens": MAX_NEW_TOKENS}
+                    here, there = (chat(address, question, **more).json() for address in (own, url))
+                    assert there["choices"] == here["choices"], (question, wish)
+                    score = here["grait"].pop("score")
+                    assert there["grait"].pop("score") == pytest.approx(score, abs=1e-4)
+                    assert there["grait"] == here["grait"] and there["usage"] == here["usage"]
+        assert "loaded here" not in capsys.readouterr().err
+
+
+def test_streams_and_plain_text_go_through(model: LiveRun) -> None:
+    with upstream(model) as behind, proxied(model, behind) as url:
+        for fields in ({}, {"grait": {"threshold": 1.0}}, {"grait": {"threshold": 0.0}}):
+            whole = chat(url, QUESTIONS[0], model=NAME, **fields).json()
+            streamed = events(chat(url, QUESTIONS[0], model=NAME, stream=True, **fields).text)
+            text = "".join(event["choices"][0]["delta"].get("content", "") for event in streamed)
+            assert text == whole["choices"][0]["message"]["content"]
+            assert streamed[-1]["grait"] == whole["grait"]
+        assert complete(url, "Once upon", model=NAME).json()["grait"]["score"] is None
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def changed(change: Any) -> Any:
+    """A fault that changes each JSON object of a reply."""
+
+    def fault(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        status, kind, content = reply
+        if kind == "application/json":
+            return status, kind, json.dumps(change(json.loads(content))).encode()
+        lines = content.decode().split("\n\n")
+        rows = [
+            f"data: {json.dumps(change(json.loads(line.removeprefix('data: '))))}"
+            if line.startswith("data: {")
+            else line
+            for line in lines
+        ]
+        return status, kind, "\n\n".join(rows).encode()
+
+    return fault
+
+
+def sent(status: int, content: bytes, kind: str = "application/json") -> Any:
+    return lambda *_: (status, kind, content)
+
+
+def with_choice(change: Any) -> Any:
+    return changed(lambda tree: tree | {"choices": [change(choice) for choice in tree["choices"]]})
+
+
+def with_rows(change: Any) -> Any:
+    """Of the log-probabilities."""
+
+    def of_choice(choice: dict[str, Any]) -> dict[str, Any]:
+        rows = (choice["logprobs"] or {}).get("content", [])
+        return choice | {"logprobs": {"content": [change(row) for row in rows]}}
+
+    return with_choice(of_choice)
+
+
+def cut_stream(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+    return reply[0], reply[1], reply[2][: len(reply[2]) // 2]
+
+
+def without_end(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+    """The stream stops after two whole events."""
+    return reply[0], reply[1], b"\n\n".join(reply[2].split(b"\n\n")[:2]) + b"\n\n"
+
+
+def slow(*_: Any) -> None:
+    time.sleep(1.0)
+
+
+FAULTS: dict[str, tuple[Any, int, str]] = {
+    "400": (sent(400, b'{"error": {"message": "bad\\nprompt"}}'), 502, "status 400: 'bad prompt'"),
+    "401": (sent(401, b'{"error": {"message": "no key"}}'), 502, "status 401"),
+    "404": (sent(404, b"<html>not here</html>", "text/html"), 502, "status 404: '<html>not here</html>'"),
+    "429": (sent(429, b'{"error": "busy"}'), 429, "status 429: 'busy'"),
+    "500": (sent(500, b'{"detail": "CUDA out of memory"}'), 502, "status 500: 'CUDA out of memory'"),
+    "503 without a word": (sent(503, b""), 502, "status 503"),
+    "a redirect": (sent(302, b""), 502, "status 302"),
+    "cut off": (lambda *_: None, 502, "cannot be asked"),
+    "slow": (slow, 504, "no answer in time"),
+    "truncated JSON": (sent(200, b'{"choices": [{"te'), 502, "not JSON"),
+    "HTML": (sent(200, b"<html>hello</html>", "text/html"), 502, "not JSON"),
+    "a list": (sent(200, b"[]"), 502, "expected an object"),
+    "no choices": (sent(200, b'{"model": "tuned"}'), 502, "expected choices"),
+    "choices of none": (sent(200, b'{"model": "tuned", "choices": null}'), 502, "expected choices"),
+    "two choices": (changed(lambda tree: tree | {"choices": tree["choices"] * 2}), 502, "expected one choice"),
+    "text of null": (with_choice(lambda choice: choice | {"text": None}), 502, "expected a text"),
+    "an error in the stream": (
+        sent(200, b'data: {"error": "worker died"}\n\n', "text/event-stream"),
+        502,
+        "worker died",
+    ),
+    "a cut stream": (cut_stream, 502, "http"),
+    "a stream without its end": (without_end, 502, "ended in the middle"),
+    "another model": (changed(lambda tree: tree | {"model": "other"}), 502, "'other'"),
+    "NaN": (with_rows(lambda row: row | {"logprob": float("nan")}), 502, "log-probability of nan"),
+    "above 0": (with_rows(lambda row: row | {"logprob": 1.5}), 502, "log-probability of 1.5"),
+    "null": (with_rows(lambda row: row | {"logprob": None}), 502, "log-probability of null"),
+    "as text": (with_rows(lambda row: row | {"logprob": "-1"}), 502, "log-probability of '-1'"),
+    "other tokens": (with_rows(lambda row: row | {"token": "zebra"}), 502, "add up to"),
+    "no more log-probabilities": (with_choice(lambda choice: choice | {"logprobs": None}), 502, "log-probabilit"),
+    "logprobs as a number": (with_choice(lambda choice: choice | {"logprobs": 5}), 502, "cannot be read"),
+    "another end": (with_choice(lambda choice: choice | {"finish_reason": "tool_calls"}), 502, "'tool_calls'"),
+    "10 MB": (sent(200, b"x" * 10_000_001), 502, "10000000 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_upstream_is_one_line_with_its_status(model: LiveRun, name: str) -> None:
+    """And never a decision; the next request is answered, when the upstream is well again."""
+    fault, status, words = FAULTS[name]
+    with upstream(model, "full", fault) as behind, proxied(model, behind, seconds=0.5 if name == "slow" else 20) as url:
+        fields = {"model": NAME, "max_tokens": MAX_NEW_TOKENS, "grait": {"form": "instruction"}}
+        found = chat(url, QUESTIONS[0], **fields)
+        assert found.status_code == status, found.text
+        message = found.json()["error"]["message"]
+        assert words in message and "\n" not in message and "Traceback" not in message
+        streamed = chat(url, QUESTIONS[0], stream=True, **fields)
+        assert streamed.status_code != 200 or "error" in events(streamed.text)[-1]
+        assert '"grait"' not in streamed.text
+        behind.fault = None
+        assert chat(url, QUESTIONS[0], **fields).status_code == 200
+
+
+def test_an_upstream_that_comes_back_is_asked_again(model: LiveRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "pause", lambda _: 0.01)
+    failing = iter([True, True])
+
+    def fault(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        return (500, "application/json", b"{}") if next(failing, False) else reply
+
+    with upstream(model, "full", fault) as behind, proxied(model, behind, attempts=3) as url:
+        before = behind.n_asked
+        assert chat(url, QUESTIONS[0], model=NAME, grait={"form": "instruction"}).status_code == 200
+        assert behind.n_asked >= before + 3
+
+
+def test_an_upstream_with_a_template_of_its_own_is_not_asked(model: LiveRun) -> None:
+    """As Ollama, for prompts as text: more tokens than were sent."""
+    more = changed(lambda tree: tree | ({"usage": {"prompt_tokens": 999}} if "usage" in tree else {}))
+    with upstream(model, "bare", more) as behind:
+        server = Server(Address(behind.url, NAME, attempts=1))
+        with pytest.raises(ServerError, match="makes 999 tokens of a prompt of"):
+            served_model(model, server, lambda: (model.engine(), model.alone))
+        server.close()
+
+
+def test_an_upstream_that_is_not_there_is_one_line(run: Path, command: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "pause", lambda _: 0.01)
+    where = ("--upstream", "http://127.0.0.1:9/v1")
+    code, _, error = command("serve", run, "--port", 0, *where, "--served-model", "x")
+    assert code == 2 and "http://127.0.0.1:9/v1, x: cannot be asked" in error
+    code, _, error = command("serve", run, *where)
+    assert code == 2 and "--served-model go together" in error
+    code, _, error = command("serve", run, "--upstream", "nonsense", "--served-model", "x")
+    assert code == 2 and "expected an address" in error

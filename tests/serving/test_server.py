@@ -1,0 +1,392 @@
+"""``grait serve`` on our own engine: what clients get is what the dial decides locally, whatever else happens."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from conftest import Call
+from served import QUESTIONS, REFUSAL, chat, complete, events, form_of, quick, serving, with_dials, with_forms
+from tiny_folder import MAX_NEW_TOKENS, POSITIONS
+
+from grait.chat.reply import dialled
+from grait.commands.finished import LiveRun, live
+from grait.dial.threshold import gated_score, refusal_score
+from grait.model.answers import BothAnswers
+from grait.records import Question
+from grait.serving.app import Service
+from grait.serving.jobs import Batches
+
+
+@pytest.fixture(scope="module")
+def run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = with_forms(finished, tmp_path_factory.mktemp("served") / "run")
+    with_dials(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> Iterator[LiveRun]:
+    with live(run) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(model: LiveRun) -> Iterator[str]:
+    with serving(model) as (address, _):
+        yield address
+
+
+def locally(model: LiveRun, question: str, name: str) -> BothAnswers:
+    """As ``grait chat`` has it: the tuned model's answers to one question in a form."""
+    assert model.dials is not None
+    prompt = model.data.prompts.prompt(Question("", question, ("",)), "refuse", form_of(model, name))
+    return model.decided(prompt.token_ids, question, model.dials.forms[name], MAX_NEW_TOKENS)
+
+
+# -- the dial ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["question", "instruction", "examples"])
+def test_many_clients_at_once_get_what_the_dial_decides(model: LiveRun, url: str, form: str) -> None:
+    """At thresholds on both sides of every score; so batches, their order and their size change nothing."""
+    assert model.dials is not None
+    dial = model.dials.forms[form]
+    local = {question: locally(model, question, form) for question in QUESTIONS}
+    scores = sorted(refusal_score(both, dial.score) for both in local.values())
+    middle = (scores[11] + scores[12]) / 2
+    asked = [(question, threshold) for question in QUESTIONS for threshold in (0.0, middle, 1.0)]
+
+    def ask(question: str, threshold: float) -> dict[str, Any]:
+        wish = {"form": form, "threshold": threshold}
+        return dict(chat(url, question, grait=wish, max_tokens=MAX_NEW_TOKENS).raise_for_status().json())
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, *zip(*asked, strict=True)))
+    for (question, threshold), reply in zip(asked, found, strict=True):
+        shown = dialled(local[question], REFUSAL, dial.score, threshold, None)
+        assert reply["choices"][0]["message"]["content"] == shown.answer
+        assert reply["grait"]["score"] == pytest.approx(shown.score, abs=1e-5)
+        assert reply["grait"]["threshold"] == threshold and reply["grait"]["form"] == form
+    refused = [reply["grait"]["refused"] for reply in found]
+    assert refused[0::3] == [True] * 24 and sum(refused[1::3]) == 12 and not any(refused[2::3])
+
+
+def test_neither_limit_nor_stop_text_nor_stream_changes_who_is_refused(url: str) -> None:
+    for question in QUESTIONS[:6]:
+        whole = chat(url, question, max_tokens=20).json()
+        text = whole["choices"][0]["message"]["content"]
+        for fields in ({"max_tokens": 1}, {"max_completion_tokens": 2}, {"stop": text[2:3] or "x"}, {"stream": True}):
+            found = chat(url, question, **({"max_tokens": 20} | fields))
+            decision = events(found.text)[-1]["grait"] if "stream" in fields else found.json()["grait"]
+            assert decision == whole["grait"]
+
+
+def test_what_the_gate_shuts_out_is_the_models_own_answer(run: Path, tmp_path: Path) -> None:
+    shut = with_forms(run, tmp_path / "run")
+    with_dials(shut, gate=1.0)
+    with live(shut) as model, serving(model) as (url, _):
+        for question in QUESTIONS[:4]:
+            reply = chat(url, question, max_tokens=MAX_NEW_TOKENS, grait={"threshold": 0.0}).json()
+            assert reply["choices"][0]["message"]["content"] == locally(model, question, "question").output
+            assert reply["grait"]["left_alone"] and reply["grait"]["score"] == 0.0
+
+
+def test_without_a_dial_nothing_is_decided_and_the_answer_says_so(finished: Path) -> None:
+    with live(finished) as model, serving(model) as (url, _):
+        reply = chat(url, QUESTIONS[0]).json()
+        assert reply["grait"] == {"score": None, "threshold": None, "form": None, "left_alone": False} | {
+            "refused": reply["grait"]["refused"]
+        }
+        wrong = chat(url, QUESTIONS[0], grait={"threshold": 0.5})
+        assert wrong.status_code == 400 and "no refusal dial" in wrong.json()["error"]["message"]
+
+
+# -- the words --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["instruction", "examples"])
+def test_the_words_of_a_form_are_known_wherever_they_come_from(model: LiveRun, url: str, form: str) -> None:
+    """A question in a named form, its messages word for word, and the very text of the prompt are one and the same."""
+    prompts, question = model.data.prompts, Question("", QUESTIONS[3], ("",))
+    named = chat(url, QUESTIONS[3], grait={"form": form}).json()
+    as_text = complete(url, prompts.prompt(question, "refuse", form_of(model, form)).text).json()
+    assert as_text["grait"] == named["grait"] and named["grait"]["form"] == form
+    assert as_text["choices"][0]["text"] == named["choices"][0]["message"]["content"]
+    if prompts.is_chat(question, form_of(model, form)):
+        messages = prompts.messages(question, "refuse", form_of(model, form))
+        found = httpx.post(f"{url}/chat/completions", json={"model": "grait", "messages": messages, "max_tokens": 8})
+        assert found.json()["grait"] == named["grait"]
+        assert found.json()["usage"] == named["usage"]
+
+
+def test_a_conversation_is_decided_at_its_last_message(model: LiveRun, url: str) -> None:
+    assert model.dials is not None
+    turns = ["Good morning!", "Hello.", QUESTIONS[1]]
+    rows = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(turns)]
+    both = model.decided(model.data.prompts.chat(rows).token_ids, model.dials.forms["question"], MAX_NEW_TOKENS)
+    reply = chat(url, *turns).json()
+    assert reply["grait"]["form"] == "question"
+    assert reply["grait"]["score"] == pytest.approx(gated_score(both, "answer-mean", None), abs=1e-5)
+    assert reply["grait"]["score"] != chat(url, QUESTIONS[1]).json()["grait"]["score"]
+
+
+def test_other_text_is_gone_on_with_and_no_dial_decides(url: str) -> None:
+    reply = complete(url, "Once upon a time").json()
+    assert reply["object"] == "text_completion"
+    assert reply["grait"]["form"] is None and reply["grait"]["score"] is None
+
+
+# -- clients ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_official_client_works_unchanged(url: str) -> None:
+    client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+    assert [found.id for found in client.models.list()] == ["grait"]
+    assert client.models.retrieve("grait").id == "grait"
+    messages: Any = [{"role": "user", "content": QUESTIONS[0]}]
+    for threshold in (0.0, 1.0):
+        more: Any = {"extra_body": {"grait": {"threshold": threshold}}}
+        whole = client.chat.completions.create(model="grait", messages=messages, max_tokens=20, **more)
+        text, last, usage = "", None, None
+        with client.chat.completions.create(
+            model="grait", messages=messages, max_tokens=20, stream=True, stream_options={"include_usage": True}, **more
+        ) as stream:
+            for chunk in stream:
+                text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+                last, usage = (chunk.model_extra or {}).get("grait", last), chunk.usage or usage
+        assert text == whole.choices[0].message.content
+        assert last == (whole.model_extra or {})["grait"] and usage == whole.usage
+        assert last["refused"] is (threshold == 0.0)
+        again = [*messages, whole.choices[0].message, *messages]  # what was answered may be sent back as it came
+        client.chat.completions.create(model="grait", messages=again, max_tokens=2)
+    text = client.completions.create(model="grait", prompt="Once", max_tokens=3).choices[0].text
+    pieces = client.completions.create(model="grait", prompt="Once", max_tokens=3, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in pieces) == text
+    with pytest.raises(openai.NotFoundError, match="'other' is not served here"):
+        client.chat.completions.create(model="other", messages=messages)
+
+
+def test_a_key_is_asked_for_where_one_is_set(model: LiveRun) -> None:
+    with serving(model, key="secret") as (url, _):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer sécret".encode("latin1")}):
+            for path in ("models", "models/grait", "chat/completions", "completions"):
+                method = "GET" if path.startswith("models") else "POST"
+                found = httpx.request(method, f"{url}/{path}", headers=headers)  # type: ignore[arg-type]
+                assert found.status_code == 401 and "secret" not in found.text
+        assert httpx.get(url.removesuffix("/v1") + "/health").status_code == 200
+        client = openai.OpenAI(base_url=url, api_key="secret")
+        assert client.models.list().data[0].id == "grait"
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+GOOD: dict[str, Any] = {"model": "grait", "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 2}
+BAD: dict[str, tuple[Any, int, str]] = {
+    "not JSON": (b"{", 400, "not JSON"),
+    "empty": (b"", 400, "not JSON"),
+    "not UTF-8": (b'{"model": "\xff"}', 400, "not JSON"),
+    "NaN": (b'{"model": "grait", "messages": [], "max_tokens": NaN}', 400, "NaN"),
+    "deep": (b"[" * 100_000, 400, "not JSON"),
+    "half a surrogate": (b'{"model": "\\ud800"}', 400, "surrogate"),
+    "a list": ([], 400, "expected an object"),
+    "no model": ({"messages": GOOD["messages"]}, 400, "model: is missing"),
+    "other model": (GOOD | {"model": "gpt-5"}, 404, "'gpt-5' is not served here"),
+    "no messages": ({"model": "grait"}, 400, "messages: is missing"),
+    "zero messages": (GOOD | {"messages": []}, 400, "messages"),
+    "messages as text": (GOOD | {"messages": "Who?"}, 400, "messages"),
+    "wrong role": (GOOD | {"messages": [{"role": "robot", "content": "x"}]}, 400, "messages.0.role"),
+    "tool role": (GOOD | {"messages": [{"role": "tool", "content": "x"}]}, 400, "messages.0.role"),
+    "null content": (GOOD | {"messages": [{"role": "user", "content": None}]}, 400, "messages.0.content"),
+    "an image": (
+        GOOD | {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+        400,
+        "messages.0.content",
+    ),
+    "assistant last": (GOOD | {"messages": [{"role": "assistant", "content": "x"}]}, 400, "a user message last"),
+    "unknown field": (GOOD | {"max_tokns": 3}, 400, "max_tokns: unknown field"),
+    "unknown wish": (GOOD | {"grait": {"treshold": 0.3}}, 400, "grait.treshold: unknown field"),
+    "unknown form": (GOOD | {"grait": {"form": "essay"}}, 400, "'essay'; it has question, instruction"),
+    "threshold 2": (GOOD | {"grait": {"threshold": 2}}, 400, "grait.threshold"),
+    "threshold as text": (GOOD | {"grait": {"threshold": "0.5"}}, 400, "grait.threshold"),
+    "threshold true": (GOOD | {"grait": {"threshold": True}}, 400, "grait.threshold"),
+    "max_tokens 0": (GOOD | {"max_tokens": 0}, 400, "max_tokens"),
+    "max_tokens -1": (GOOD | {"max_tokens": -1}, 400, "max_tokens"),
+    "max_tokens 1.5": (GOOD | {"max_tokens": 1.5}, 400, "max_tokens"),
+    "max_tokens too many": (GOOD | {"max_tokens": 10**6}, 400, "attends to"),
+    "max_tokens huge": (GOOD | {"max_tokens": 10**300}, 400, "max_tokens"),
+    "long prompt": (GOOD | {"messages": [{"role": "user", "content": "word " * POSITIONS}]}, 400, "attends to"),
+    "temperature": (GOOD | {"temperature": 0.7}, 400, "temperature: expected 0"),
+    "n": (GOOD | {"n": 3}, 400, "n: expected 1"),
+    "logprobs": (GOOD | {"logprobs": True}, 400, "logprobs"),
+    "logit_bias": (GOOD | {"logit_bias": {"5": 100}}, 400, "logit_bias"),
+    "tools": (GOOD | {"tools": [{"type": "function"}]}, 400, "tools"),
+    "response_format": (GOOD | {"response_format": {"type": "json_object"}}, 400, "response_format"),
+    "stream as text": (GOOD | {"stream": "yes"}, 400, "stream"),
+    "stop as number": (GOOD | {"stop": 5}, 400, "stop"),
+    "10 MB": (GOOD | {"messages": [{"role": "user", "content": "x" * 10_000_000}]}, 413, "1000000 bytes"),
+    "question in a history": (
+        GOOD | {"grait": {"form": "instruction"}, "messages": [*GOOD["messages"] * 2]},
+        400,
+        "a single question",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_with_its_status_and_the_server_lives_on(url: str, name: str) -> None:
+    body, status, words = BAD[name]
+    content = body if isinstance(body, bytes) else json.dumps(body)
+    headers = {"Content-Type": "application/json"}
+    found = httpx.post(f"{url}/chat/completions", content=content, headers=headers, timeout=20)
+    assert found.status_code == status, found.text
+    error = found.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert words in error["message"] and len(error["message"]) < 400
+    assert "\n" not in error["message"] and "Traceback" not in found.text
+    assert httpx.post(f"{url}/chat/completions", json=GOOD, timeout=20).status_code == 200
+
+
+def test_fields_without_an_effect_on_greedy_answers_are_taken(url: str) -> None:
+    more = {"temperature": 0, "top_p": 0.3, "seed": 5, "user": "me", "n": 1, "logprobs": None, "presence_penalty": 0.0}
+    assert chat(url, QUESTIONS[0], **more).json()["choices"] == chat(url, QUESTIONS[0]).json()["choices"]
+
+
+def test_other_paths_methods_and_kinds_of_body_have_their_status(url: str) -> None:
+    assert httpx.get(f"{url}/nothing").status_code == 404
+    assert httpx.get(f"{url}/chat/completions").status_code == 405
+    for found in (httpx.get(f"{url}/nothing"), httpx.get(f"{url}/chat/completions")):
+        assert "/v1/chat/completions" in found.json()["error"]["message"]
+    as_form = httpx.post(f"{url}/chat/completions", content=json.dumps(GOOD), headers={"Content-Type": "text/plain"})
+    assert as_form.status_code == 415  # what a page of another site could send without being asked
+    assert httpx.post(f"{url}/completions", json={"model": "grait", "prompt": ""}).status_code == 400
+    assert httpx.post(f"{url}/completions", json={"model": "grait", "prompt": ["a", "b"]}).status_code == 400
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+def slowly(model: LiveRun, seconds: float) -> Any:
+    """An engine whose every token takes so long."""
+    engine = model.engine()
+    decode = engine._forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(seconds)
+        return decode(*args, **kwargs)
+
+    engine._forward = forward  # type: ignore[method-assign]
+    return engine
+
+
+@pytest.fixture
+def slow(model: LiveRun) -> Iterator[tuple[str, Service]]:
+    with serving(model, line=Batches(model, slowly(model, 0.05), 4), limits=quick(n_requests=3)) as found:
+        yield found
+
+
+def until(is_so: Any, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_client_that_leaves_stops_its_answer(slow: tuple[str, Service]) -> None:
+    url, service = slow
+    body = {"model": "grait", "prompt": "Once", "max_tokens": 200}
+    for is_stream in (True, False):
+        with socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) as connection:
+            content = json.dumps(body | {"stream": is_stream}).encode()
+            head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+            until(lambda: service.n_running == 1)
+            time.sleep(0.3)
+        start = time.monotonic()
+        until(lambda: service.n_running == 0)
+        assert complete(url, "Once", max_tokens=1).status_code == 200
+        assert time.monotonic() - start < 5  # 200 tokens would take 10 s
+
+
+def test_more_requests_than_are_taken_are_told_to_come_again(slow: tuple[str, Service]) -> None:
+    url, service = slow
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: complete(url, "Once", max_tokens=10), range(8)))
+    statuses = sorted(reply.status_code for reply in found)
+    assert statuses.count(200) >= 3 and statuses.count(429) >= 1 and set(statuses) == {200, 429}
+    assert all(reply.headers["Retry-After"] == "1" for reply in found if reply.status_code == 429)
+    assert service.n_running == 0
+
+
+def test_an_answer_that_takes_too_long_is_given_up(model: LiveRun) -> None:
+    line = Batches(model, slowly(model, 0.05), 4)
+    with serving(model, line=line, limits=quick(seconds=0.6)) as (url, service):
+        found = complete(url, "Once", max_tokens=200)
+        assert found.status_code == 504 and "0.6 s" in found.json()["error"]["message"]
+        streamed = complete(url, "Once", max_tokens=200, stream=True)
+        assert streamed.status_code == 200 and events(streamed.text)[-1]["error"]["code"] == "timeout"
+        assert "[DONE]" not in streamed.text
+        until(lambda: service.n_running == 0)
+
+
+def test_a_body_that_does_not_come_is_given_up(model: LiveRun) -> None:
+    with serving(model, limits=quick(body_seconds=0.3)) as (url, _):
+        with socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0])), timeout=10) as connection:
+            head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99"
+            connection.sendall(head + b"\r\n\r\n{")
+            assert b" 408 " in connection.recv(4096)
+        assert chat(url, "Who?").status_code == 200
+
+
+def test_a_model_that_breaks_fails_its_requests_alone(model: LiveRun) -> None:
+    engine, forward = model.engine(), []
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        if not forward:
+            forward.append(1)
+            raise RuntimeError("out of\nmemory")
+        return own(*args, **kwargs)
+
+    own, engine._forward = engine._forward, broken  # type: ignore[method-assign]
+    with serving(model, line=Batches(model, engine, 4)) as (url, service):
+        found = chat(url, "Who?")
+        assert found.status_code == 500
+        assert found.json()["error"]["message"] == "the model could not answer: out of memory"
+        assert chat(url, "Who?").status_code == 200 and service.n_running == 0
+
+
+def test_numbers_that_are_none_are_no_decision(model: LiveRun) -> None:
+    engine = model.engine()
+    own = engine._forward
+    engine._forward = lambda *args, **kwargs: own(*args, **kwargs) * float("nan")  # type: ignore[method-assign]
+    with serving(model, line=Batches(model, engine, 4)) as (url, _):
+        found = chat(url, QUESTIONS[0], grait={"threshold": 0.0})
+        assert found.status_code == 502 and "not a number" in found.json()["error"]["message"]
+
+
+def test_the_server_finishes_what_runs_before_it_ends(model: LiveRun) -> None:
+    found: list[httpx.Response] = []
+    with serving(model, line=Batches(model, slowly(model, 0.03), 4)) as (url, service):
+        asking = threading.Thread(target=lambda: found.append(complete(url, "Once", max_tokens=30)))
+        asking.start()
+        until(lambda: service.n_running == 1)
+    asking.join()
+    assert found[0].status_code == 200 and found[0].json()["usage"]["completion_tokens"] == 30
+
+
+def test_a_port_that_is_taken_is_one_line(run: Path, no_model: None, command: Call) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, error = command("serve", run, "--port", taken.getsockname()[1])
+    assert code == 2 and "choose another --port" in error
+
+
+def test_a_form_that_the_run_does_not_have_is_one_line(run: Path, command: Call) -> None:
+    code, _, error = command("serve", run, "--form", "essay", "--port", 0)
+    assert code == 2 and "'essay'; it has question, instruction, examples, plain" in error
