@@ -13,7 +13,7 @@ import httpx
 from tiny_dial import a_dial
 
 from grait.commands.finished import LiveRun, live
-from grait.dial.stored import Gate, SavedDial, save_dials
+from grait.dial.stored import Gate, SavedDial, Terse, save_dials
 from grait.dial.threshold import ScoreName
 from grait.model.forms import Form
 from grait.records import Question
@@ -51,6 +51,21 @@ def dial_of(model: LiveRun, name: str, score: ScoreName, threshold: float, gate:
             "gate": None if gate is None else Gate(at=gate, n=200, refused=0.0, n_passed=20),
         }
     )
+
+
+def dial_that_asks_twice(model: LiveRun, name: str) -> SavedDial:
+    """Again after solved examples, as plain text."""
+    prompts, mark = model.data.prompts, "qQq"
+    prompt = prompts.prompt(Question("", mark, ("",)), "refuse", form_of(model, "examples"))
+    before, _, after = prompt.text.partition(mark)
+    terse = Terse(
+        before=before,
+        after=after,
+        is_chat=prompt.is_chat,
+        refusal_token_ids=prompts.completion(prompt, REFUSAL).token_ids,
+        end_token_ids=tuple(sorted(prompts.end_token_ids(prompt.is_chat))),
+    )
+    return dial_of(model, name, "twice", 0.5).model_copy(update={"terse": terse})
 
 
 def form_of(model: LiveRun, name: str) -> Form:

@@ -13,7 +13,20 @@ import httpx
 import openai
 import pytest
 from conftest import Call
-from served import QUESTIONS, REFUSAL, chat, complete, events, form_of, quick, serving, with_dials, with_forms
+from served import (
+    QUESTIONS,
+    REFUSAL,
+    chat,
+    complete,
+    dial_that_asks_twice,
+    events,
+    form_of,
+    quick,
+    save_forms,
+    serving,
+    with_dials,
+    with_forms,
+)
 from tiny_folder import MAX_NEW_TOKENS, POSITIONS
 
 from grait.chat.reply import dialled
@@ -99,6 +112,23 @@ def test_what_the_gate_shuts_out_is_the_models_own_answer(run: Path, tmp_path: P
             assert reply["grait"]["left_alone"] and reply["grait"]["score"] == 0.0
 
 
+def test_a_dial_that_asks_twice_asks_twice(run: Path, tmp_path: Path) -> None:
+    """The question alone is asked again, whatever words it came in."""
+    twice = with_forms(run, tmp_path / "run")
+    with live(twice) as model:
+        save_forms(twice, {name: dial_that_asks_twice(model, name) for name in ("question", "instruction")})
+    with live(twice) as model, serving(model) as (url, _):
+        for form in ("question", "instruction"):
+            for question in QUESTIONS[:4]:
+                both = locally(model, question, form)
+                assert both.terse_logprob is not None
+                words = model.data.prompts.messages(Question("", question, ("",)), "refuse", form_of(model, form))
+                body = {"model": "grait", "messages": words, "max_tokens": MAX_NEW_TOKENS}
+                reply = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()
+                assert reply["grait"]["form"] == form
+                assert reply["grait"]["score"] == pytest.approx(refusal_score(both, "twice"), abs=1e-5)
+
+
 def test_without_a_dial_nothing_is_decided_and_the_answer_says_so(finished: Path) -> None:
     with live(finished) as model, serving(model) as (url, _):
         reply = chat(url, QUESTIONS[0]).json()
@@ -131,7 +161,8 @@ def test_a_conversation_is_decided_at_its_last_message(model: LiveRun, url: str)
     assert model.dials is not None
     turns = ["Good morning!", "Hello.", QUESTIONS[1]]
     rows = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(turns)]
-    both = model.decided(model.data.prompts.chat(rows).token_ids, model.dials.forms["question"], MAX_NEW_TOKENS)
+    token_ids = model.data.prompts.chat(rows).token_ids
+    both = model.decided(token_ids, turns[-1], model.dials.forms["question"], MAX_NEW_TOKENS)
     reply = chat(url, *turns).json()
     assert reply["grait"]["form"] == "question"
     assert reply["grait"]["score"] == pytest.approx(gated_score(both, "answer-mean", None), abs=1e-5)
