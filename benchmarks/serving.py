@@ -127,6 +127,8 @@ def at_once(port: int) -> Iterator[None]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
 
         def do_POST(self) -> None:
             body = json_module.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -144,6 +146,7 @@ def at_once(port: int) -> Iterator[None]:
             self.send_header("Content-Length", str(len(content.encode())))
             self.end_headers()
             self.wfile.write(content.encode())
+            self.wfile.flush()
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -48,7 +48,7 @@ class BothWays:
 
 
 class Watch(Protocol):
-    """Follows the answers of ``answers_both_ways`` while they are decoded, and may end them.
+    """Follows the answers of ``InferenceEngine.answers_both_ways`` while they are decoded, and may end them.
 
     ``prompt``: its place. ``sample``: 0 for the free answer, which is both where it begins otherwise than the
     completion; 1 for the suppressed one.
@@ -120,12 +120,8 @@ class Engine(Protocol):
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
-        watch: Watch | None = None,
     ) -> list[BothWays]:
-        """The greedy answer to each prompt, and the one that does not begin as the given completion of it does.
-
-        An answer that ``watch`` ends has what was decoded of it.
-        """
+        """The greedy answer to each prompt, and the one that does not begin as the given completion of it does."""
 
 
 def longest_sequence(config: PretrainedConfig) -> int:

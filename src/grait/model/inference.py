@@ -143,7 +143,8 @@ class InferenceEngine:
     ) -> list[BothWays]:
         """As ``Engine`` says, from one pass over the prompts.
 
-        Where the greedy answer begins as the completion does, both are decoded side by side.
+        Where the greedy answer begins as the completion does, both are decoded side by side. An answer that ``watch``
+        ends has what was decoded of it.
         """
         longest_completion = max(map(len, completions))
         longest = max(map(len, prompts)) + max(max_new_tokens, longest_completion)

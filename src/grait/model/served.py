@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from grait.errors import ServerError
 from grait.model.asking import ask_all
-from grait.model.engine import Advance, BothWays, Engine, Tokens, Watch, silent
+from grait.model.engine import Advance, BothWays, Engine, Tokens, silent
 from grait.model.prompts import Prompt, PromptFormat
 from grait.model.server import Said, Server, check
 from grait.runtime.artifacts import fingerprint
@@ -290,10 +290,8 @@ class ServedEngine:
         max_new_tokens: int,
         end_token_ids: frozenset[int],
         advance: Advance = silent,
-        watch: Watch | None = None,
     ) -> list[BothWays]:
-        """As ``Engine`` says, without a watch."""
-        assert watch is None
+        """As ``Engine`` says."""
 
         def ask(place: int) -> dict[str, Any]:
             found = Kept()

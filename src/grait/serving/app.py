@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -258,4 +259,4 @@ async def _unexpected(_: Request, __: Exception) -> Response:
 
 
 def _event(fault: RequestFault) -> str:
-    return f"data: {JSONResponse(fault.body).body.decode()}\n\n"
+    return f"data: {json.dumps(fault.body)}\n\n"

@@ -87,8 +87,8 @@ class Reader:
             if not self.run.has_chat:
                 raise RequestFault(400, "the model has no chat template: name a form (grait.form)", "messages")
             prompt = self.run.data.prompts.chat(messages)
-            form, question = self._words_of(messages)
-            return self._asked(prompt, question, form, body)
+            found, question = self._words_of(messages)
+            return self._asked(prompt, question, found, body)
         except ModelError as error:
             raise RequestFault(400, str(error), "messages") from error
 
@@ -99,7 +99,7 @@ class Reader:
             form = self._named(name)
             return self._asked(self._put([{"role": "user", "content": body.text}], form), body.text, form, body)
         fitting = [form for form in prompts.forms if _within(body.text, self._text(form))]
-        found = max(fitting, key=lambda form: len(self._text(form)), default=None)  # a bare question fits any words
+        found = max(fitting, key=lambda one: len(self._text(one)), default=None)  # a bare question fits any words
         is_chat = found is not None and prompts.is_chat(_placeholder(), found)
         question = (_within(body.text, self._text(found)) if found else None) or body.text
         return self._asked(prompts.as_text(body.text, is_chat=is_chat), question, found, body)

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from grait.commands.finished import LiveRun
 from grait.errors import GraitError, ServerError, reason
-from grait.model.engine import Engine, Watch
+from grait.model.engine import Watch
+from grait.model.inference import InferenceEngine
 from grait.model.served import ServedModel, decoder
 from grait.serving.asked import Asked
 from grait.serving.deciding import Deciding
@@ -101,7 +102,7 @@ class _Told(Watch):
         return self._jobs[prompt].goes_on(sample, token_ids, logprobs, has_ended)
 
 
-def answer_together(engine: Engine, jobs: Sequence[Job]) -> None:
+def answer_together(engine: InferenceEngine, jobs: Sequence[Job]) -> None:
     """Decode the answers of jobs with the same end tokens; each ends as it is done. None is left without a word."""
     try:
         ask_again(engine, jobs)
@@ -121,7 +122,7 @@ def answer_together(engine: Engine, jobs: Sequence[Job]) -> None:
         job.fail(error)
 
 
-def ask_again(engine: Engine, jobs: Sequence[Job]) -> None:
+def ask_again(engine: InferenceEngine, jobs: Sequence[Job]) -> None:
     """The questions of dials that ask twice, in their terse form."""
     asked = [(job, job.asked.again) for job in jobs if job.asked.again]
     for ends in dict.fromkeys(again.end_token_ids for _, again in asked):
@@ -142,9 +143,9 @@ class Batches:
     ``most``: of one batch.
     """
 
-    def __init__(self, run: LiveRun, engine: Engine, most: int) -> None:
+    def __init__(self, run: LiveRun, engine: InferenceEngine, most: int) -> None:
         self._engine, self._alone, self._most = engine, run.alone, most
-        self.decode = run.data.prompts.decode
+        self.decode: Callable[[list[Any]], str] = run.data.prompts.decode
         self._waiting: list[Job] = []
         self._change, self._is_closed = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -194,7 +195,7 @@ class Singly:
     def __init__(self, model: ServedModel, most: int) -> None:
         self._model = model
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="upstream")
-        self.decode = decoder(model.prompts)
+        self.decode: Callable[[list[Any]], str] = decoder(model.prompts)
 
     def put(self, job: Job) -> None:
         self._pool.submit(self._answer, job)
