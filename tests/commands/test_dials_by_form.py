@@ -101,7 +101,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     tree["knowledge"] |= {"own_max_new_tokens": 8, "own_samples": 2}
     tree["lora"] = {"r": 8, "alpha": 16}
     tree["selection"] = {"n_ik": 4, "n_idk": 8}
-    tree["replay"] = {"path": "builtin", "n": 60, "max_new_tokens": 4}
+    tree["replay"] = {"path": "builtin", "n": 60, "max_new_tokens": 4, "after_turns": 0.0}
     tree["training"] |= {"methods": ["grait"], "epochs": 20, "learning_rate": 0.03}  # enough to learn to refuse
     tree["evaluation"] |= {
         "max_new_tokens": 16,
@@ -148,6 +148,10 @@ def test_a_question_is_asked_again_as_in_the_form_examples(ran: Ran) -> None:
         asked = dial.terse_inputs(data.prompts.tokenizer, ["Who?", "Who is that, and why?"])
         assert asked["input_ids"][0][asked["attention_mask"][0] == 1].tolist() == list(prompt.token_ids)
         assert asked["attention_mask"][0].tolist() == sorted(asked["attention_mask"][0].tolist())  # padded on the left
+    dial = RefusalDial.from_pretrained(ran.folder / "adapters" / "grait", form="question")
+    for questions in ("Who?", []):
+        with pytest.raises(DialError, match="questions: expected a list of at least one question"):
+            dial.terse_inputs(data.prompts.tokenizer, questions)
     assert ran.dials.of("examples").terse is None
     with pytest.raises(DialError, match="score 'combined', which does not ask again"):
         RefusalDial.from_pretrained(ran.folder / "adapters" / "grait").terse_inputs(data.prompts.tokenizer, ["Who?"])

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_folder import Files, save_tiny, tiny_tree, write_half_known
+from tiny_folder import Files, save_tiny, tiny_tree, write_half_known, write_jsonl
+from transformers import AutoTokenizer
 
 import grait
 from grait.commands.export import export, trained_adapter, trained_on
@@ -318,3 +319,30 @@ def test_the_plan_counts_every_form(made: Made, tmp_path: Path) -> None:
     assert three["form question, train"].examples.n == 5
     for name in ("training cor-rait", "training grait"):
         assert three[name].examples == replace(one[name].examples, n=3 * (one[name].examples.n or 0))
+
+
+def test_no_question_is_asked_again_where_the_chat_template_changes_it(tmp_path: Path) -> None:
+    """Templates that escape or trim: what stands before and after a question is then no whole prompt."""
+    for number, changed in enumerate(("message['content'] | tojson", "message['content'] | replace('\"', '')", None)):
+        folder = tmp_path / str(number)
+        model = save_tiny(folder / "model", positions=640)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        if changed:
+            tokenizer.chat_template = tokenizer.chat_template.replace("message['content']", changed)
+        tokenizer.save_pretrained(model)
+        rows = [{"id": f"q{i}", "question": f'Who wrote "{i}"?', "answers": ["me"]} for i in range(6)]
+        path = write_jsonl(folder / "rows.jsonl", rows)
+        test = write_jsonl(folder / "test.jsonl", [{"question": "Who, then?", "answers": ["me"]}])
+        tree = {
+            "out": str(folder / "run"),
+            "model": {"name": model, "device": "cpu"},
+            "data": {"path": path},
+            "prompt": {"n_shots": 2, "shots_style": "chat", "forms": ["question", "examples"]},
+            "evaluation": {"datasets": [{"path": test}], "calibration": None},
+        }
+        data = RunData(parse_config(tree))
+        assert (data.terse_form(data.prompts.forms[0]) is None) == bool(changed)
+        if not changed:
+            before, after = data.terse_texts or ("", "")
+            prompt = data.prompts.prompt(data.questions["q3"], "refuse", data.prompts.forms[1])
+            assert before + 'Who wrote "3"?' + after == prompt.text

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,20 +80,29 @@ def test_every_trial_is_a_stage_and_stands_in_the_results(run: RunResult) -> Non
 def test_no_trial_is_trained_on_what_it_is_asked(
     tiny: tuple[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Neither by itself, nor in a text that is read, nor in an earlier turn."""
     taught: list[set[str]] = []
+    prompts: list[Sequence[int]] = []
     replayed: list[Replayed] = []
     asked: list[list[Question]] = []
     train_on, answers = tuning.train_on, tuning.answer_questions
 
     def spied(*a: Any) -> Any:
         taught.append({row.example.id for row in a[5]})
+        prompts.extend(example.prompt_ids for example in [*(row.example for row in a[5]), *a[6].examples])
         replayed.append(a[6])
         return train_on(*a)
 
     monkeypatch.setattr(tuning, "train_on", spied)
     monkeypatch.setattr(tuning, "answer_questions", lambda *a: (asked.append(list(a[4].questions)), answers(*a))[1])
-    result = grait.run(tree_of(tiny, tmp_path / "run"))
+    tree = tree_of(tiny, tmp_path / "run")
+    tree["prompt"] |= {"forms": ["examples", "question"]}
+    tree["replay"]["after_turns"] = 1.0
+    result = grait.run(tree)
     data = open_run(result.folder)
+    shown = [data.prompts.tokenizer.decode(token_ids) for token_ids in prompts]
+    assert sum("<|assistant|>" in text.partition("<|assistant|>")[2] for text in shown) > 10  # earlier turns are there
+    assert not any(question.question in text for question in asked[0] for text in shown)
     assert len(taught) == len(result.trials) >= 2
     assert all(ids == taught[0] for ids in taught) and all(questions == asked[0] for questions in asked)
     words = {wording(question) for question in asked[0]}

@@ -30,7 +30,7 @@ def calibrate(
         str | None,
         typer.Option(
             help="Calibration questions: a file, or as in a config, such as '{path: worldfacts, split: val}'; "
-            "default: those that the run put aside, else WorldFacts' val where the run is on WorldFacts."
+            "default: those that the run put aside, else WorldFacts' val where it is on that, else those of the run."
         ),
     ] = None,
     score: Annotated[

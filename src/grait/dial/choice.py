@@ -153,7 +153,6 @@ def _why_not(target: Target, hits: int, trials: int) -> str:
         if target.metric == "over_refusal"
         else "even where the dial refuses all that passes the gate, {} are answered wrong"
     )
-    return (
-        f"{told}{why.format(f'{hits} of {trials} {kind}')}; ask for more than "
-        f"{upper_bound(hits, trials, target.confidence):.3f}"
-    )
+    least = upper_bound(hits, trials, target.confidence)
+    what = f"ask for more than {least:.3f}" if least < 0.9995 else "no limit can be held on these questions"
+    return f"{told}{why.format(f'{hits} of {trials} {kind}')}; {what}"

@@ -84,9 +84,11 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
     def terse_inputs(self, tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -> BatchEncoding:
         """The questions as the score ``twice`` asks them again, after solved examples: padded on the left, as tensors.
 
-        DialError for a dial of another score.
+        DialError for a dial of another score, and for what is no list of questions.
         """
         terse = self._asks_again()
+        if isinstance(questions, str) or not questions:
+            raise DialError(f"questions: expected a list of at least one question, found {questions!r}")
         texts = [terse.before + question + terse.after for question in questions]
         rows = [tokenizer(text, add_special_tokens=not terse.is_chat)["input_ids"] for text in texts]
         ids = [row[:-1] if row[-1] == tokenizer.eos_token_id else row for row in rows]  # that some tokenizers append

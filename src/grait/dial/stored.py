@@ -113,8 +113,9 @@ class SavedDial(Section):
         """What the gate leaves alone, in words."""
         if self.gate is None:
             return None
+        nothing = "" if self.gate.n_passed else ", so the dial decides nothing"
         return (
-            f"The gate is at {self.gate.at:.3g}, which {self.gate.n_passed} of {self.n} questions pass; "
+            f"The gate is at {self.gate.at:.3g}, which {self.gate.n_passed} of {self.n} questions pass{nothing}; "
             f"{self.gate.refused:.1%} of {self.gate.n} ordinary prompts are refused by the model itself."
         )
 

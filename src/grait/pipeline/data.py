@@ -192,11 +192,26 @@ class RunData:
     def terse_form(self, form: Form) -> Form | None:
         """In which the run's tuned models are asked a question of ``form`` again (``forms.terse_form``).
 
-        None for options, whose answers are given, and where each topic has examples of its own.
+        None for options, whose answers are given, where each topic has examples of its own, and where a chat template
+        changes the questions (``terse_texts``).
         """
-        if not self.has_training or self.prompts.topic_shots or any(one.choices for one in self.questions.values()):
+        found = terse_form(self.prompts.forms, form) if self.has_training else None
+        return found if found and self.terse_texts is not None else None
+
+    @cached_property
+    def terse_texts(self) -> tuple[str, str] | None:
+        """What stands before a question in the form that shows examples, and after it.
+
+        None where that is not the same for all training questions.
+        """
+        form = next((form for form in self.prompts.forms if form.shows_examples), None)
+        questions = list(self.questions.values())
+        if form is None or self.prompts.topic_shots or any(question.choices for question in questions):
             return None
-        return terse_form(self.prompts.forms, form)
+        mark = "0x7A7E"
+        before, found, after = self.prompts.prompt(Question("", mark, ("",)), "refuse", form).text.rpartition(mark)
+        texts = ((self.prompts.prompt(question, "refuse", form).text, question.question) for question in questions)
+        return (before, after) if found and all(text == before + asked + after for text, asked in texts) else None
 
     @cached_property
     def taught(self) -> dict[str, Question]:

@@ -291,20 +291,19 @@ def choose_dial(
 
 def _terse(data: RunData, form: Form, questions: Sequence[Question]) -> Terse:
     """How a question is asked again. DialError where it is not."""
-    again, prompts, mark = data.terse_form(form), data.prompts, "\x00"
-    if again is None:
+    again, texts, prompts = data.terse_form(form), data.terse_texts, data.prompts
+    if again is None or texts is None:
         raise DialError(
             f"the score 'twice' asks again after solved examples: train the form examples beside {form.name}, on "
-            "questions without options, or take another score"
+            "questions without options that the chat template leaves as they are, or take another score"
         )
-    prompt = prompts.prompt(Question("", mark, ("",)), "refuse", again)
-    before, _, after = prompt.text.partition(mark)
+    is_chat = prompts.is_chat(questions[0], again)
     return Terse(
-        before=before,
-        after=after,
-        is_chat=prompt.is_chat,
+        before=texts[0],
+        after=texts[1],
+        is_chat=is_chat,
         refusal_token_ids=refusal_token_ids(prompts, questions, again),
-        end_token_ids=tuple(sorted(prompts.end_token_ids(prompt.is_chat))),
+        end_token_ids=tuple(sorted(prompts.end_token_ids(is_chat))),
     )
 
 

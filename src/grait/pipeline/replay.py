@@ -45,7 +45,7 @@ HUB_CHARACTERS, GIVEN_CHARACTERS = 400, 200
 class Asked(Shown):
     """A replay prompt as it is put. ``form``: as of ``WeightedExample``; ``messages``: of a chat prompt.
 
-    ``said``: the user's turns as they stand in the file.
+    ``said``: the user's turns.
     """
 
     kind: str
@@ -245,8 +245,8 @@ def _with_forms(data: RunData) -> list[tuple[ReplayPrompt, Form | None]]:
 
 
 def _ask(data: RunData, prompt: ReplayPrompt, form: Form | None) -> Asked:
-    said = tuple(message["content"] for message in prompt.messages if message["role"] == "user")
     if form is not None:
+        said = _said(prompt.messages)
         question = Question(prompt.id, said[-1], ("",))
         name = form.name if len(data.prompts.forms) > 1 else ""
         messages = tuple(data.prompts.messages(question, "refuse", form))
@@ -256,7 +256,12 @@ def _ask(data: RunData, prompt: ReplayPrompt, form: Form | None) -> Asked:
     if system is not None and not has_system:
         messages = ({"role": "system", "content": system}, *messages)
     name = WITH_SYSTEM if has_system else BARE
-    return Asked(prompt.id, name, data.prompts.conversation(messages), prompt.kind, said, messages)
+    return Asked(prompt.id, name, data.prompts.conversation(messages), prompt.kind, _said(messages), messages)
+
+
+def _said(messages: Sequence[dict[str, str]]) -> tuple[str, ...]:
+    """The user's turns."""
+    return tuple(message["content"] for message in messages if message["role"] == "user")
 
 
 def _earlier_turn(data: RunData, prompt: ReplayPrompt) -> list[dict[str, str]]:
@@ -287,7 +292,7 @@ def _fitting(data: RunData, models: Models, asked: Sequence[Asked]) -> tuple[lis
 
 def _note_questions(data: RunData, asked: Sequence[Asked]) -> None:
     """Say how many prompts are questions of the run."""
-    said = {row.id: {normalize(turn) for turn in row.said} for row in asked}
+    said = {row.id: {normalize(row.said[-1])} for row in asked}  # earlier turns may be training questions
     tests = [question for questions in data.test_sets.values() for question in questions]
     for what, questions in (("test", tests), ("training", list(data.questions.values()))):
         texts = {normalize(question.question) for question in questions}

@@ -110,7 +110,7 @@ def plan_tuning(config: Config, others: Sequence[StagePlan]) -> list[StagePlan]:
     work, steps = sum((plan.work for plan in own), Work()), [plan.steps for plan in own if plan.steps]
     factor = _tokens(config, others) / work.tokens
     does = (
-        f"trials of learning rate and passes of {', '.join(config.tuned)}: at most {config.tune.budget:.0%} of the run"
+        f"trials of learning rate and passes of {', '.join(config.tuned)}: at most {config.tune.budget:.2g} of the run"
     )
     return [
         StagePlan(
@@ -171,7 +171,9 @@ def trials(models: Models, stages: Stages, taught: Taught, others: Sequence[Stag
         return Tuned(data, [])
     replayed = taught.replayed.without(asked.questions) if taught.replayed else None
     share = 1 - config.replay.share if replayed else 1.0
-    short = _drawn(rows, taught_ids, int(share * plan.steps * recipe.batch_size / recipe.epochs))
+    # Made anew of these alone: an earlier turn, too, may hold what is asked.
+    own = replace(taught, selected=[row for row in taught.selected if row.id in free]).rows
+    short = _drawn(own, taught_ids, int(share * plan.steps * recipe.batch_size / recipe.epochs))
     search = _Search(models, stages, replace(taught, replayed=replayed), short, asked, initial, of_steps)
     found = search.found(recipe, plan)
     best = next(record for record in found if record.is_taken)
