@@ -18,6 +18,10 @@ MUCH_REFUSED = 0.3
 """Of what the initial model answers right: more is over-refusal that a user will notice at once."""
 
 
+WORTH_HAVING = 0.05
+"""A gain in THS that nobody should be told is not there while the interval still holds it."""
+
+
 def gain_in_words(found: Gain, main: str, n: int) -> str:
     """Whether the run was worth it, and what to use. ``n``: questions that it was found on."""
     row, initial = found.difference, with_dial(INIT_BASIC)
@@ -25,6 +29,12 @@ def gain_in_words(found: Gain, main: str, n: int) -> str:
     than = f"THS of {main} with its dial less that of the initial model with a threshold of its own: {by}, on {n} "
     than += f"questions that were not trained on ({row.dataset})"
     cheaper = found.recommended.removesuffix(with_dial(""))
+    if not found.is_one and row.high > WORTH_HAVING:
+        return (
+            f"No gain shown over the initial model, and none ruled out. {than}. So few questions do not tell: go by "
+            "the test questions, or give more that are not trained on (--calibration). A threshold on the initial model "
+            "costs no training: refuse where it gives its answer little probability."
+        )
     if not found.is_one:
         return (
             f"No gain shown over the initial model. {than}; this interval is not above 0. Use that threshold: ask the "
