@@ -32,8 +32,8 @@ def gain_in_words(found: Gain, main: str, n: int) -> str:
     if not found.is_one and row.high > WORTH_HAVING:
         return (
             f"No gain shown over the initial model, and none ruled out. {than}. So few questions do not tell: go by "
-            "the test questions, or give more that are not trained on (--calibration). A threshold on the initial model "
-            "costs no training: refuse where it gives its answer little probability."
+            "the test questions, or give more that are not trained on (--calibration). A threshold on the initial "
+            "model costs no training: refuse where it gives its answer little probability."
         )
     if not found.is_one:
         return (
