@@ -124,8 +124,8 @@ def _calibrate(
 ) -> Calibration:
     """``forms``: none for all."""
     adapter, stages, main = finished_adapter(data, method), Stages(data.folder), data.prompts.forms[0].name
-    own = data.calibration if data.held_out or data.config.data.path != "worldfacts" else None
-    source = source or own or default_data(data.config)
+    given = data.calibration if data.held_out or data.config.data.path != "worldfacts" else None
+    source = source or given or default_data(data.config)
     asked = unseen_questions(data, source)
     limit = data.config.evaluation.form_questions if target.at_most is None else None  # a promise takes many
     found: dict[str, FormCalibration] = {}
