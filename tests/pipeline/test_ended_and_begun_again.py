@@ -89,7 +89,7 @@ def test_sigterm_in_the_middle_of_each_stage_then_the_same_command_elsewhere(tmp
         assert not (run / lock.OWNER).exists() and not begun(run)
         met |= kinds(met_now - finished(run))
     assert finished(run) == finished(tmp_path / "whole")
-    assert met == kinds(finished(run)) and len(met) > 12
+    assert kinds(finished(run)) <= met and len(met) > 12
     for name in ("metrics.json", "unanswerable.json", "side_effects.json", "rait.jsonl"):
         assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     for method in ("grait", "craft"):
