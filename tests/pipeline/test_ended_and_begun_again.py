@@ -60,9 +60,12 @@ def kinds(stages: set[str]) -> set[str]:
 
 
 def begun(run: Path) -> set[str]:
-    """Stages that are being written."""
-    names = {str(path.relative_to(run).parent / path.name[1:-8]) for path in run.rglob(".*.partial") if path.is_dir()}
-    return {name for name in names if ".partial" not in name}
+    """Stages that are being written; what vanishes meanwhile is none."""
+    found = set()
+    for folder, names, _ in os.walk(run):
+        within = Path(folder).relative_to(run)
+        found |= {str(within / name[1:-8]) for name in names if name.startswith(".") and name.endswith(".partial")}
+    return {name for name in found if ".partial" not in name}
 
 
 @pytest.mark.slow
@@ -74,15 +77,14 @@ def test_sigterm_in_the_middle_of_each_stage_then_the_same_command_elsewhere(tmp
     run = tmp_path / "run"
     met: set[str] = set()
     for number in range(200):
-        process = start(tree, tmp_path, f"pod-{number}")
-        latest = time.monotonic() + LATEST
-        while process.poll() is None and kinds(met_now := begun(run)) <= met:
-            assert time.monotonic() < latest
-            time.sleep(0.001)
-        is_ended = process.poll() is None
-        if is_ended:
-            process.send_signal(signal.SIGTERM)
-        _, said = process.communicate()
+        with start(tree, tmp_path, f"pod-{number}") as process:
+            latest = time.monotonic() + LATEST
+            while process.poll() is None and kinds(met_now := begun(run)) <= met and time.monotonic() < latest:
+                time.sleep(0.001)
+            is_ended = process.poll() is None
+            if is_ended:
+                process.send_signal(signal.SIGTERM)
+            _, said = process.communicate()
         if (code := process.returncode) == 0 and not is_ended:
             break
         assert code == 128 + signal.SIGTERM, said
