@@ -90,7 +90,7 @@ class Replayed:
         return self._only(kept) if any(kept) else None
 
     def answered(self, config: Config) -> "Replayed":
-        """Without the prompts that the initial model refused: ordinary ones are to be answered. All, if it refused all."""
+        """Without what the initial model refused: ordinary prompts are to be answered. All, if it refused all."""
         nothing, refusing = Question("", "", ("",)), config.prompt.refusing
         kept = [judge(row.completion, nothing, *refusing) != "refused" for row in self.rows]
         return self._only(kept) if any(kept) and not all(kept) else self
