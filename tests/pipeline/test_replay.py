@@ -1,6 +1,7 @@
 """Replay in a run: the initial model's own answers, their probabilities, and what every method trains on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from grait.pipeline.replay import (
     positions,
     replay_examples,
     replay_stage,
+    training_key,
 )
 from grait.plan.dry_run import dry_run
 from grait.records import Selected
@@ -77,7 +79,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, Files]) -> t
 def loaded(config: Config) -> Replayed:
     data = RunData(config)
     asked = asked_prompts(data)
-    return load_replayed(replay_stage(data, asked), asked)
+    return load_replayed(config, replay_stage(data, asked), asked)
 
 
 def test_answers_are_the_initial_models_own(done: tuple[Path, Config]) -> None:
@@ -140,6 +142,21 @@ def test_rows_are_the_configured_share_and_weigh_as_configured(done: tuple[Path,
     found = replay_examples(other, replayed, questions)
     assert (len(found), found[0].sample_weight, found[0].teacher) == (5, 0.5, None)
     assert n_replayed(100, other) == 33
+
+
+def test_what_the_initial_model_refused_is_not_trained_on(done: tuple[Path, Config]) -> None:
+    replayed, config = loaded(done[1]), done[1]
+    said = ["I don't know.", "A bird.", "I'm sorry, but I'm unable to help with that."]
+    said += [f"Answer {i}." for i in range(len(replayed.rows) - 3)]
+    rows = [replace(row, completion=text) for row, text in zip(replayed.rows, said, strict=True)]
+    kept = replace(replayed, rows=rows).answered(config)
+    assert [row.completion for row in kept.rows] == [said[1], *said[3:]]
+    assert kept.left_out == (rows[0].id, rows[2].id)
+    lengths = (len(kept.asked), len(kept.examples), len(kept.teachers))
+    assert lengths == (len(rows) - 2,) * 3
+    assert training_key(config, kept) != training_key(config, replayed)
+    all_refused = replace(replayed, rows=[replace(row, completion=said[0]) for row in rows])
+    assert all_refused.answered(config) == all_refused
 
 
 def test_every_method_trains_on_the_same_rows(done: tuple[Path, Config]) -> None:

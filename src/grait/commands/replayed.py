@@ -37,7 +37,7 @@ class Replay:
                 f"{adapter.folder}: trained on other replay prompts than {data.config.replay.path} gives now; "
                 "run grait run again, then repeat this"
             )
-        stored = load_replayed(stage, asked)
+        stored = load_replayed(data.config, stage, asked)
         questions = [WeightedExample(TokenizedExample(lesson.row.id, (), ()), lesson.weight) for lesson in taught]
         rows = replay_examples(data.config, stored, questions)
         return cls(data, stored, positions(len(questions), data.config, stored), rows, len(questions))

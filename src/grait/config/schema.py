@@ -648,9 +648,9 @@ class ReplayConfig(Section):
         description="builtin (prompts that ship with this package), a .jsonl/.json/.parquet file, or a hub id, with "
         "`messages` or `prompt` in TRL's formats; default: no replay.",
     )
-    n: int = Field(600, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
+    n: int = Field(700, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
     given_texts: int = Field(
-        80,
+        160,
         ge=0,
         description="Further prompts, made of so many training questions: a text that holds the answer, and the "
         "question. They are to be read, not refused.",
@@ -678,7 +678,7 @@ class ReplayConfig(Section):
         0.3, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
     )
     forms_share: float = Field(
-        0.3,
+        0.5,
         ge=0,
         le=1,
         description="Share of the single-turn prompts that are put as the run puts its questions, not as bare chat.",

@@ -19,6 +19,7 @@ from grait.data.files import is_question_file
 from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError, ModelError
 from grait.judging.matching import normalize
+from grait.judging.outcomes import judge
 from grait.model.answers import Shown, by_form, greedy_answers
 from grait.model.completions import TokenizedExample
 from grait.model.engine import Advance
@@ -86,15 +87,22 @@ class Replayed:
         """Without the prompts that hold one of these questions; None where no other is left."""
         texts = [question.question for question in questions]
         kept = [not any(text in said for said in row.said for text in texts) for row in self.asked]
-        if not any(kept):
-            return None
+        return self._only(kept) if any(kept) else None
+
+    def answered(self, config: Config) -> "Replayed":
+        """Without what the initial model refused: ordinary prompts are to be answered. All, if it refused all."""
+        nothing, refusing = Question("", "", ("",)), config.prompt.refusing
+        kept = [judge(row.completion, nothing, *refusing) != "refused" for row in self.rows]
+        return self._only(kept) if any(kept) and not all(kept) else self
+
+    def _only(self, kept: Sequence[bool]) -> "Replayed":
         return Replayed(
             self.stage,
             list(compress(self.rows, kept)),
             list(compress(self.asked, kept)),
             list(compress(self.examples, kept)),
             list(compress(self.teachers, kept)),
-            tuple(compress((row.id for row in self.rows), (not is_kept for is_kept in kept))),
+            (*self.left_out, *compress((row.id for row in self.rows), (not is_kept for is_kept in kept))),
         )
 
 
@@ -112,7 +120,11 @@ def replay(data: RunData, models: Models, stages: Stages) -> Replayed | None:
         return _write(data, models, folder, kept, answers) | {"skipped": skipped}
 
     stages.once(f"3/4 Training: the initial model's answers to {len(asked)} replay prompts", stage, compute)
-    return load_replayed(stage, asked)
+    found = load_replayed(data.config, stage, asked)
+    if found.left_out:
+        n, n_refused = len(found.rows), len(found.left_out)
+        progress.note(f"replay: {n_refused} of {n + n_refused} prompts left out, which the initial model refuses")
+    return found
 
 
 def plan_replay(config: Config, training: SetSize) -> StagePlan:
@@ -216,8 +228,8 @@ def replay_stage(data: RunData, asked: Sequence[Asked]) -> Stage:
     return Stage(data.folder / "replay", key)
 
 
-def load_replayed(stage: Stage, asked: Sequence[Asked]) -> Replayed:
-    """A finished stage."""
+def load_replayed(config: Config, stage: Stage, asked: Sequence[Asked]) -> Replayed:
+    """A finished stage, without what the initial model refused."""
     rows = read_rows(stage.folder / "rows.parquet", ReplayRow)
     tensors = load_file(stage.folder / "teacher.safetensors")
     lengths = tensors["lengths"].tolist()
@@ -229,7 +241,8 @@ def load_replayed(stage: Stage, asked: Sequence[Asked]) -> Replayed:
         TokenizedExample(f"replay:{row.id}", row.prompt.token_ids, tuple(completion.tolist()))
         for row, completion in zip(own, parts[0], strict=True)
     ]
-    return Replayed(stage, rows, own, examples, [Teacher(*pair) for pair in zip(*parts[1:], strict=True)])
+    found = [Teacher(*pair) for pair in zip(*parts[1:], strict=True)]
+    return Replayed(stage, rows, own, examples, found).answered(config)
 
 
 def _with_forms(data: RunData) -> list[tuple[ReplayPrompt, Form | None]]:
