@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from grait.judging.apologies import is_apology
+from grait.judging.clauses import fold
 from grait.judging.matching import contains_answer, own_reply
 from grait.judging.outcomes import is_hedged, judge
-from grait.judging.packs import fold
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language, instructions, refusal_words
 from grait.records import Question

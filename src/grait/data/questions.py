@@ -19,7 +19,7 @@ from grait.data.rows import checked_text, column_names, is_missing, needed, show
 from grait.data.shapes import Roles, fold, roles_of
 from grait.data.values import flag_of, parsed_text, text_of, texts_of
 from grait.errors import DataError
-from grait.judging.packs import may_refuse
+from grait.judging.lists import may_refuse
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language
 from grait.records import Question

@@ -49,7 +49,7 @@ PLAIN_LETTERS = str.maketrans(
 )
 
 _ACCENT = re.compile("[\u0300-\u036f\u064b-\u0655\u0670\u0640]")  # also Arabic vowel marks and the hamza on its letters
-_SIGNS = "".join(letter for letter in map(chr, range(0x900, 0xE00)) if unicodedata.category(letter)[0] == "M")
+SIGNS = "".join(letter for letter in map(chr, range(0x900, 0xE00)) if unicodedata.category(letter)[0] == "M")
 """Vowel signs of the scripts of India, which are parts of words."""
 _FORMAT_CHARACTER = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _DIGIT_THEN_FRACTION = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
@@ -64,7 +64,7 @@ _TOKEN = re.compile(
     (?:(?<![\w.])\.(?=[^\W_]))?              # .de, .5; but not the end of a sentence
     (?:[^\W_]|[SIGNS])+(?:(?<=\d)[.:/^](?=\d)[^\W_]+)*   # a word, 3.14, 10:30, 1/2, 10^6
     (?:(?:\+{1,2}|\#)(?![^\W_]))?            # C++, C#, A+
-    """.replace("SIGNS", _SIGNS),
+    """.replace("SIGNS", SIGNS),
     re.VERBOSE,
 )
 
