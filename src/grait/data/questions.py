@@ -6,6 +6,7 @@ do. Rows are never repaired in silence and never left out.
 
 import re
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -131,16 +132,21 @@ class Reader:
     def read(self, source: Source, path: str, limit: int | None, made_id: Any) -> Understood:
         """All questions of a source; ``made_id``: the id of a row by its number, from 1."""
         questions: list[Question] = []
-        places: dict[str, str] = {}
+        ids: set[str] = set()
+        files, numbers = {}, array("Q")  # the first question of each file; the line of each question
         for number, (where, row) in enumerate(source.rows, 1):
             question = self.question(row, where, made_id(number), len(questions))
-            if question.id in places:
+            file, _, line = where.rpartition(" ")
+            if question.id in ids:
+                first = next(place for place, other in enumerate(questions) if other.id == question.id)
+                place = max((start, name) for name, start in files.items() if start <= first)[1]
                 raise DataError(
-                    f"{where}: the id {shown(question.id)} was already used in "
-                    f"{places[question.id].removeprefix(f'{path}, ')}; give each question its own id, or leave the id "
-                    "out"
+                    f"{where}: the id {shown(question.id)} was already used in {place.removeprefix(f'{path}, ')} "
+                    f"{numbers[first]}; give each question its own id, or leave the id out"
                 )
-            places[question.id] = where
+            files.setdefault(file, len(questions))
+            numbers.append(int(line))
+            ids.add(question.id)
             questions.append(question)
             if len(questions) == limit:
                 break

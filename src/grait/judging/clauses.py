@@ -39,7 +39,7 @@ class Clause:
     before_colon: bool
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """Words without case, accents and vowel marks, between single spaces; letters that are often mixed up are one."""
     plain = unicodedata.normalize("NFKD", straighten(text).casefold())

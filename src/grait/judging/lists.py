@@ -23,6 +23,7 @@ stands for ``I do not actually have enough information``. To extend, pass ``phra
 """
 
 _GAP = "…"
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _LONGEST_REFUSAL = 120
 """Characters of a reference that may be a refusal."""
 
@@ -157,6 +158,8 @@ def may_refuse(text: str) -> bool:
     if len(text) > _LONGEST_REFUSAL:
         return False
     words, parts = _signs()
+    if text.isascii():
+        return not words.isdisjoint(_ASCII_WORD.findall(text.lower()))
     plain = fold(text)
     unspaced = plain.replace(" ", "")
     return not words.isdisjoint(plain.split()) or any(part in unspaced for part in parts)
