@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from grait.judging.matching import PLAIN_LETTERS, SIGNS, straighten
 from grait.languages import RefusalWords
 
+GAP = "…"
 MASK = "\u00a7"
 """A word that stands for a title, or for a reference answer that reads like a refusal."""
 
@@ -87,9 +88,10 @@ def _has_capital(word: str, own: RefusalWords) -> bool:
 
 @cache
 def _turn(own: RefusalWords) -> re.Pattern[str]:
-    turns = "|".join(sorted(map(re.escape, own.turns), key=len, reverse=True))
+    turns = "|".join(sorted((re.escape(turn) for turn in own.turns if GAP not in turn), key=len, reverse=True))
     if own.unspaced:
-        return re.compile(rf"(?:\A|(?<=[,、]))\s*(?:{turns})")
+        after = [rf"(?<={re.escape(turn.strip(GAP))})\s*" for turn in own.turns if GAP in turn]
+        return re.compile("|".join([rf"(?:\A|(?<=[,、]))\s*(?:{turns})", *after]))
     return re.compile(rf",?\s*(?<!{_LETTER})(?:{turns})(?!{_LETTER}),?", re.IGNORECASE)
 
 

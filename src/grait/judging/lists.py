@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import get_args
 
-from grait.judging.clauses import fold, words_of
+from grait.judging.clauses import GAP, fold, words_of
 from grait.judging.matching import straighten
 from grait.languages import Language, refusal_words
 
@@ -22,7 +22,6 @@ Words such as *really*, *any*, *enough* and *the* are passed over on both sides,
 stands for ``I do not actually have enough information``. To extend, pass ``phrases=(*REFUSAL_PHRASES, "...")``.
 """
 
-_GAP = "…"
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _LONGEST_REFUSAL = 120
 """Characters of a reference that may be a refusal."""
@@ -91,7 +90,7 @@ class Lists:
         return tuple(text for place, text in enumerate(texts) if place not in dropped) if dropped else texts
 
     def cores(self, phrases: Iterable[str]) -> Phrases:
-        return _by_first_word(self.core(phrase) for phrase in phrases if _GAP not in phrase)
+        return _by_first_word(self.core(phrase) for phrase in phrases if GAP not in phrase)
 
     def joined(self, texts: Texts) -> str:
         return "".join(texts) if self.own.unspaced else f" {' '.join(texts)} "
@@ -106,8 +105,8 @@ class Lists:
         """A gap has up to 24 characters."""
         found = []
         for phrase in (*self.own.phrases, *self.own.openings):
-            if _GAP in phrase:
-                parts = [re.escape(self.joined(self.core(part))) for part in phrase.split(_GAP)]
+            if GAP in phrase:
+                parts = [re.escape(self.joined(self.core(part))) for part in phrase.split(GAP)]
                 found.append(r".{0,24}".join(parts).replace(r"\ .{0,24}\ ", r"\ (?:.{0,24}\ )?"))
         return re.compile("|".join(found) or "(?!)")
 
@@ -147,7 +146,7 @@ def _signs() -> tuple[frozenset[str], tuple[str, ...]]:
         lists = lists_of(language)
         for phrase in (*lists.own.phrases, *lists.own.openings, *lists.own.endings, *lists.own.replies):
             if lists.own.unspaced:
-                parts.append(max(("".join(lists.core(part)) for part in phrase.split(_GAP)), key=len))
+                parts.append(max(("".join(lists.core(part)) for part in phrase.split(GAP)), key=len))
             else:
                 words.add(max(lists.core(phrase), key=len))
     return frozenset(words), tuple(parts)

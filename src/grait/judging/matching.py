@@ -70,6 +70,8 @@ _TOKEN = re.compile(
 
 # Scripts that put no spaces between words: Thai to Tibetan, Myanmar, Khmer, kana, Han.
 _UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_COUNTED = re.compile("(?<=[0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
+"""Between a number and what is counted: 1912年, 1912년."""
 _HANGUL = re.compile("[\uac00-\ud7a3]$")
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|dell|dall|nell|sull|all|quell|un)'(?=\w)", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?<=\w{3})'(?!(?:t|s|re|ve|ll|d|m)\b)[^\W\d_]+")
@@ -170,6 +172,8 @@ def contains_answer(text: str, answer: str) -> bool:
     readings = dict.fromkeys(
         [text, *(ends.sub(" ", plain) for ends in (_POSSESSIVE, _ELISION, _SUFFIX) if "'" in plain)]
     )
+    if not plain.isascii():
+        readings |= {_COUNTED.sub(" ", plain): None}
     return any(
         _holds(normalize(reading), plain_answer) or _holds(normalize(reading, keep_articles=True), answer_with_articles)
         for reading in readings

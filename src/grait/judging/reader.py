@@ -237,14 +237,16 @@ class Reader:
     def _guesses_beside(self, words: tuple[Word, ...]) -> bool:
         """``Ich weiß nicht vielleicht Lyon``: a guess in a part that refuses, after the phrase."""
         texts, lists = _texts(words), self.lists
-        ends = [end for _, end in found_in(texts, lists.guesses)]
-        if not ends or found_in(texts, lists.advice):
+        guesses = found_in(texts, lists.guesses)
+        if not guesses or found_in(texts, lists.advice):
             return False
         if self.own.unspaced:  # where the guess may also end the part
             refusing = (self.phrases, lists.openings, lists.endings, lists.replies)
             said = set[int]().union(*(covered(texts, phrases) for phrases in refusing))
-            return bool(self._new(tuple(word for place, word in enumerate(words) if place not in said)))
-        return any(_has_capital(self._new(words[end:])) and not self.refusal_spans(words[end:]) for end in ends)
+            left = tuple(word for place, word in enumerate(words) if place not in said)
+            return any(said.isdisjoint(range(*guess)) for guess in guesses) and bool(self._new(left))
+        after = [words[end:] for _, end in guesses]
+        return any(_has_capital(self._new(rest)) and not self.refusal_spans(rest) for rest in after)
 
     def _answers_before(self, before: tuple[Word, ...]) -> bool:
         """``Probably Paris, I'm not sure``; but not ``As for the capital of France, I don't know``."""
