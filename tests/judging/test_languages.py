@@ -136,7 +136,14 @@ def test_answers_with_what_is_written_on_to_them_are_found(text: str, answer: st
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("11832年です。", "1832"), ("पारस", "पेरिस"), ("동서울", "서울"), ("They won't", "Won"), ("l'Allemande", "Allemagne"), ("I don't", "Don")],
+    [
+        ("11832年です。", "1832"),
+        ("पारस", "पेरिस"),
+        ("동서울", "서울"),
+        ("They won't", "Won"),
+        ("l'Allemande", "Allemagne"),
+        ("I don't", "Don"),
+    ],
 )
 def test_other_words_are_not(text: str, answer: str) -> None:
     assert not contains_answer(text, answer)
