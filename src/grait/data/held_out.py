@@ -28,4 +28,4 @@ def held_out(questions: Sequence[Question], never: Collection[Wording]) -> set[s
     n = min(max(round(SHARE * (len(drawn) - first)), FEWEST), MOST)
     if n > LARGEST_SHARE * (len(drawn) - first):
         return set()
-    return {questions[place].id for place in np.flatnonzero((places >= first) & (places < first + n))}
+    return {questions[place].id for place in np.flatnonzero((places >= first) & (places < first + n)).tolist()}

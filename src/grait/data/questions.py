@@ -133,7 +133,8 @@ class Reader:
         """All questions of a source; ``made_id``: the id of a row by its number, from 1."""
         questions: list[Question] = []
         ids: set[str] = set()
-        files, numbers = {}, array("Q")  # the first question of each file; the line of each question
+        files: dict[str, int] = {}  # with the first question of each
+        numbers = array("Q")  # the line of each question
         for number, (where, row) in enumerate(source.rows, 1):
             question = self.question(row, where, made_id(number), len(questions))
             file, _, line = where.rpartition(" ")

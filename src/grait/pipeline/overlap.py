@@ -59,7 +59,7 @@ class Worded:
 
     def among(self, asked: NDArray[np.int64]) -> list[Question]:
         """Those that ask what is among ``asked``."""
-        return [self.questions[place] for place in np.flatnonzero(np.isin(self.asked, asked))]
+        return [self.questions[place] for place in np.flatnonzero(np.isin(self.asked, asked)).tolist()]
 
     @property
     def again(self) -> list[list[Question]]:
