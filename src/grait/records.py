@@ -383,23 +383,18 @@ class RefusedRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class FormRecord:
-    """One system on one data set in one form, or its mean over forms (``form`` ``all``); shares are in [0, 1].
+class AgainstInitial:
+    """One system on ``n`` questions of a data set, and the initial model on the same; shares are fractions in [0, 1].
 
-    ``trained``: whether questions were taught in this form, or only asked; there is a mean over each kind.
-    ``pc0``, ``pw0``, ``pr0``: the initial model's shares, asked in the same form: the base of THS and of over-refusal.
-    ``ths`` and its 95% interval: None where the initial model answers nothing wrong. ``share`` and its interval: THS of
-    what a model reaches that refuses every wrong answer and no right one, pc0; None where that is 0.
-    ``empty_rate``, ``apology_rate``: answers without a word, and answers that apologise instead of refusing.
+    ``pc0``, ``pw0``: the initial model's shares, the base of THS and of over-refusal. ``ths`` and its 95% interval:
+    None where the initial model answers nothing wrong.
     """
 
     method: str
     dataset: str
-    form: str
     n: int
     pc0: float
     pw0: float
-    pr0: float
     pc: float
     pw: float
     pr: float
@@ -407,6 +402,20 @@ class FormRecord:
     ths: float | None
     ths_low: float | None
     ths_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormRecord(AgainstInitial):
+    """One system on one data set in one form, or its mean over forms (``form`` ``all``), against the same form.
+
+    ``trained``: whether questions were taught in this form, or only asked; there is a mean over each kind. ``pr0``: the
+    initial model's. ``share`` and its interval: THS of what a model reaches that refuses every wrong answer and no
+    right one, pc0; None where that is 0. ``empty_rate``, ``apology_rate``: answers without a word, and answers that
+    apologise instead of refusing.
+    """
+
+    form: str
+    pr0: float
     share: float | None
     share_low: float | None
     share_high: float | None
@@ -416,28 +425,15 @@ class FormRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationRecord:
-    """One system on test questions that follow something in a chat; fields as in ``FormRecord``.
+class ConversationRecord(AgainstInitial):
+    """One system on test questions that follow something in a chat, against the initial model in the same conversation.
 
-    The base, ``pc0`` and the like, is the initial model, asked the same question in the same conversation.
     ``of_single`` and its 95% interval: THS of that of the same questions asked by themselves; None where that THS is
-    not above 0, the interval also where it is not in over 2.5% of the resamples.
+    not above 0, the interval also where it is not in over 2.5% of the resamples. ``pr0``: as in ``FormRecord``.
     """
 
-    method: str
-    dataset: str
     after: ConversationKind
-    n: int
-    pc0: float
-    pw0: float
     pr0: float
-    pc: float
-    pw: float
-    pr: float
-    over_refusal_rate: float
-    ths: float | None
-    ths_low: float | None
-    ths_high: float | None
     of_single: float | None
     of_single_low: float | None
     of_single_high: float | None
@@ -552,27 +548,10 @@ class HarnessRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupRecord:
-    """Metrics of one method on the questions of one group; shares are fractions in [0, 1].
+class GroupRecord(AgainstInitial):
+    """Metrics of one method on the questions of one group, whose base is its own. ``group``: None for all questions."""
 
-    ``group``: None for all questions together. ``pc0``, ``pw0``: the initial model's shares on the same questions,
-    which are this group's own base of THS. ``ths`` and its 95% interval are None where the initial model answers
-    nothing of the group wrong: THS is undefined there.
-    """
-
-    method: str
-    dataset: str
     group: str | None
-    n: int
-    pc: float
-    pw: float
-    pr: float
-    over_refusal_rate: float
-    pc0: float
-    pw0: float
-    ths: float | None
-    ths_low: float | None
-    ths_high: float | None
 
 
 @dataclass(frozen=True, slots=True)

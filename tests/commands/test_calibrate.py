@@ -263,6 +263,22 @@ def test_a_run_keeps_a_dial_that_was_set_otherwise(copy: Done, capsys: pytest.Ca
     assert f"to have it set again, delete {copy.adapter / FILE_NAME}" in capsys.readouterr().err
 
 
+def test_the_same_questions_by_another_path_are_the_same_set(
+    copy: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A relative path, and a copy with other ids, were taken for another set."""
+    copy.calibrated("ths")
+    rows = [json.loads(line) for line in Path(copy.unseen).read_text(encoding="utf-8").splitlines()]
+    again = write_jsonl(tmp_path / "again.jsonl", [{**row, "id": f"other-{n}"} for n, row in enumerate(rows)])
+    monkeypatch.chdir(Path(copy.unseen).parent)
+    for path in (Path(copy.unseen).name, again):
+        grait.run(copy.tree | {"evaluation": copy.tree["evaluation"] | {"calibration": {"path": path}}})
+        assert "set otherwise" not in capsys.readouterr().err
+    other = write_jsonl(tmp_path / "fewer.jsonl", rows[:-1])
+    grait.run(copy.tree | {"evaluation": copy.tree["evaluation"] | {"calibration": {"path": other}}})
+    assert "set otherwise" in capsys.readouterr().err
+
+
 def test_a_run_without_known_calibration_questions_sets_no_dial(copy: Done, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in Path(copy.unseen).read_text(encoding="utf-8").splitlines()]
     unknown = write_jsonl(tmp_path / "unknown.jsonl", [row | {"answers": ["nothing of the kind"]} for row in rows])

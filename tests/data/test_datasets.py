@@ -169,7 +169,7 @@ def test_mmlu_options_of_equal_text_are_kept_with_the_key_s_own_place(tmp_path: 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (["v/0", "en", "Q?", "a", "b", "c", "d", "E"], "line 2: `target` is 'E'; expected one of A, B, C, D"),
+        (["v/0", "en", "Q?", "a", "b", "c", "d", "E"], "line 2: the answer 'E' is not among the 4 choices"),
         (["v/0", "en", "Q?", "a", "b", "c", "d", ""], "line 2: has no `target`"),
         (["v/0", "en", " ", "a", "b", "c", "d", "A"], "line 2: has no `question`"),
         (["v/0", "en", "Q?", "a", "", "c", "d", "A"], "line 2: has no `B`"),
@@ -197,8 +197,8 @@ def test_mmlu_files_that_are_missing_unknown_or_of_another_form(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"answer": 4}, "row 1: `answer` has to be a place from 0 to 3"),
-        ({"answer": -1}, "row 1: `answer` has to be a place from 0 to 3"),
+        ({"answer": 4}, "row 1: the answer '4' is not among the 4 choices"),
+        ({"answer": -1}, "row 1: the answer '-1' is not among the 4 choices"),
         ({"choices": ["a", "b", "c"]}, "row 1: `choices` has to be a list of 4 options"),
         ({"subject": "astrology"}, "row 1: `subject` is 'astrology'"),
         ({"question": ""}, "row 1: `question` is blank"),

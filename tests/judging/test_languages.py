@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from grait.judging.apologies import is_apology
+from grait.judging.clauses import fold
 from grait.judging.matching import contains_answer, own_reply
 from grait.judging.outcomes import is_hedged, judge
-from grait.judging.packs import fold
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language, instructions, refusal_words
 from grait.records import Question
@@ -126,6 +126,8 @@ def test_apologies_are_found_in_any_language() -> None:
         ("هي إيران", "ايران"),
         ("بَارِيس", "باريس"),
         ("La capital es París.", "Paris"),
+        ("1832年です。", "1832"),
+        ("1989년입니다.", "1989"),
     ],
 )
 def test_answers_with_what_is_written_on_to_them_are_found(text: str, answer: str) -> None:
@@ -134,7 +136,14 @@ def test_answers_with_what_is_written_on_to_them_are_found(text: str, answer: st
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("पारस", "पेरिस"), ("동서울", "서울"), ("They won't", "Won"), ("l'Allemande", "Allemagne"), ("I don't", "Don")],
+    [
+        ("11832年です。", "1832"),
+        ("पारस", "पेरिस"),
+        ("동서울", "서울"),
+        ("They won't", "Won"),
+        ("l'Allemande", "Allemagne"),
+        ("I don't", "Don"),
+    ],
 )
 def test_other_words_are_not(text: str, answer: str) -> None:
     assert not contains_answer(text, answer)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.outcomes import four_way, is_hedged, is_unparsable, judge
-from grait.judging.phrases import REFUSAL_PHRASES, REFUSAL_REPLIES
 from grait.judging.refusal import detect_refusal
 from grait.judging.sureness import judge_sureness
+from grait.languages import refusal_words
 from grait.records import Question
 
 CAPITAL = Question("q1", "What is the capital of France?", ("Paris",))
@@ -88,7 +89,7 @@ def test_each_phrase_refuses_in_any_spelling(phrase: str) -> None:
         assert detect_refusal(spelling, CAPITAL) == "refused", spelling
 
 
-@pytest.mark.parametrize("reply", REFUSAL_REPLIES)
+@pytest.mark.parametrize("reply", refusal_words("en").replies)
 def test_each_short_reply_refuses_alone(reply: str) -> None:
     assert detect_refusal(f"{reply.capitalize()}.", CAPITAL) == "refused"
 

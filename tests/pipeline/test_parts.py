@@ -72,7 +72,7 @@ def test_a_damaged_part_is_asked_again_with_a_note(
     if damage == "other questions":
         shutil.copy(tmp_path / "part-00000.parquet", path)
     elif damage == "other columns":
-        write_rows(path, [GroupRecord("m", "d", None, 1, 1, 0, 0, 0, 1, 0, None, None, None)])
+        write_rows(path, [GroupRecord("m", "d", 1, 1, 0, 1, 0, 0, 0, None, None, None, None)])
     else:
         path.write_bytes({"truncated": path.read_bytes()[:-9], "empty": b"", "garbage": b"PAR1" * 50}[damage])
     calls: list[list[str]] = []

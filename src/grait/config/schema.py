@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from grait.judging.phrases import REFUSAL_PHRASES
+from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language, instructions
 from grait.records import FormName, MethodName, Question, SystemName, View

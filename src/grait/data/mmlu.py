@@ -6,16 +6,18 @@ questions have options of equal text, and in some of these one of them is the ke
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import yaml
 
+from grait.config import ColumnsConfig
 from grait.data.catalog import KNOWN_SETS
-from grait.data.rows import checked_text, column_names, csv_cells, named_cells, needed, shown, type_name
+from grait.data.files import Source
+from grait.data.questions import Reader
+from grait.data.rows import Rows, column_names, csv_cells, named_cells, needed, shown
 from grait.data.sources import rows_from_hub, shuffled
 from grait.errors import DataError
 from grait.records import Question
@@ -44,16 +46,24 @@ def topic_of(subject: str) -> str:
 
 
 def _load(split: str, folder: str | None, revision: str | None) -> list[Question]:
+    known = KNOWN_SETS["mmlu"]
     if folder is not None:
-        return _gather(folder, _from_folder(Path(folder) / split, split))
-    questions = _gather("mmlu", _from_hub(split, revision))
-    missing = {topic_of(subject) for subject in SUBJECTS} - {question.topic for question in questions}
+        reader, rows = Reader(ColumnsConfig(answer_letter="target"), known), _from_folder(Path(folder) / split, split)
+    else:
+        reader, rows = Reader(ColumnsConfig(answer_index="answer"), known), _from_hub(split, revision)
+    questions = reader.read(Source("", "", rows), "", None, str).questions
+    missing = {*SUBJECTS} - {question.subject for question in questions}
     if missing:
-        raise DataError(f"mmlu, {split}: {len(missing)} subjects are not there: {column_names(sorted(missing))}")
-    return questions
+        named = column_names(sorted(map(topic_of, missing)))
+        raise DataError(f"mmlu, {split}: {len(missing)} subjects are not there: {named}")
+    return [
+        replace(question, subject=None, topic=topic_of(question.subject), group=GROUP_OF[question.subject])
+        for question in questions
+        if question.subject
+    ]
 
 
-def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, Question]]:
+def _from_folder(folder: Path, split: str) -> Rows:
     if not folder.is_dir():
         raise DataError(
             f"{folder}: no such folder; expected the {split} files of MMLU's {len(SUBJECTS)} subjects in it"
@@ -62,92 +72,45 @@ def _from_folder(folder: Path, split: str) -> Iterator[tuple[str, Question]]:
     expected = {f"{subject}_{split}.csv": subject for subject in SUBJECTS}
     missing, unknown = sorted(expected.keys() - files), sorted(files - expected.keys())
     if missing:
-        raise DataError(
-            f"{folder}: has {len(expected) - len(missing)} of the {len(expected)} subjects; missing "
-            f"{column_names(missing)}"
-        )
+        has = f"has {len(expected) - len(missing)} of the {len(expected)} subjects"
+        raise DataError(f"{folder}: {has}; missing {column_names(missing)}")
     if unknown:
         raise DataError(f"{folder}: {column_names(unknown)} is no subject of MMLU; remove it or correct its name")
     for name, subject in expected.items():
         yield from _from_file(folder / name, subject, split)
 
 
-def _from_file(path: Path, subject: str, split: str) -> Iterator[tuple[str, Question]]:
-    header: list[str] | None = None
+def _from_file(path: Path, subject: str, split: str) -> Rows:
     columns = ["question", *LETTERS, "target"]
+    header: list[str] = []
     number = 0
     for line, cells in csv_cells(str(path)):
-        where = f"{path}, line {line}"
-        if header is None:
-            names = [cell.strip() for cell in cells]
-            if set(columns) <= set(names):
-                header = names
+        where, names = f"{path}, line {line}", [cell.strip() for cell in cells]
+        if not header:
+            header = names if set(columns) <= set(names) else columns
+            if header is names:
                 continue
             if len(cells) != len(columns):
                 raise DataError(
                     f"{where}: expected the header id, {', '.join(columns)}, or no header and {len(columns)} cells; "
                     f"found {column_names(names)}"
                 )
-            header = columns
         row = named_cells(where, header, cells)
-        made_id = f"{subject}/{split}/{number}"
+        own = {name: needed(row, name, where) for name in columns}
+        yield where, {"id": row.get("id") or f"{subject}/{split}/{number}", "subject": subject, **own}
         number += 1
-        letter = checked_text(needed(row, "target", where), "target", where)
-        if letter not in LETTERS:
-            raise DataError(f"{where}: `target` is {shown(letter)}; expected one of {', '.join(LETTERS)}")
-        options = [needed(row, name, where) for name in LETTERS]
-        question_id = made_id if row.get("id") is None else checked_text(row["id"], "id", where)
-        yield (
-            where,
-            _question(question_id, subject, needed(row, "question", where), options, LETTERS.index(letter), where),
-        )
     if number == 0:
         raise DataError(f"{path}: holds no question")
 
 
-def _from_hub(split: str, revision: str | None) -> Iterator[tuple[str, Question]]:
+def _from_hub(split: str, revision: str | None) -> Rows:
     counted: Counter[str] = Counter()
     for where, row in rows_from_hub(KNOWN_SETS["mmlu"], split, revision):
-        subject = checked_text(needed(row, "subject", where), "subject", where)
+        subject, options = str(needed(row, "subject", where)), needed(row, "choices", where)
         if subject not in GROUP_OF:
             raise DataError(f"{where}: `subject` is {shown(subject)}, which is no subject of MMLU")
-        options, place = needed(row, "choices", where), needed(row, "answer", where)
         if not isinstance(options, list) or len(options) != len(LETTERS):
             raise DataError(f"{where}: `choices` has to be a list of {len(LETTERS)} options, found {shown(options)}")
-        if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(LETTERS):
-            raise DataError(f"{where}: `answer` has to be a place from 0 to 3, found {type_name(place)} {shown(place)}")
-        question_id = f"{subject}/{split}/{counted[subject]}"
+        own = {name: needed(row, name, where) for name in ("question", "answer")}
+        yield where, {"id": f"{subject}/{split}/{counted[subject]}", "subject": subject, "choices": options, **own}
         counted[subject] += 1
-        yield where, _question(question_id, subject, needed(row, "question", where), options, place, where)
-
-
-def _gather(source: str, found: Iterable[tuple[str, Question]]) -> list[Question]:
-    """The questions in their order. DataError when there is none, or when an id is used twice."""
-    questions: list[Question] = []
-    places: dict[str, str] = {}
-    for where, question in found:
-        if question.id in places:
-            raise DataError(
-                f"{where}: the id {shown(question.id)} was already used ({places[question.id]}); "
-                "give each question its own id"
-            )
-        places[question.id] = where
-        questions.append(question)
-    if not questions:
-        raise DataError(f"{source}: holds no question")
-    return questions
-
-
-def _question(question_id: str, subject: str, text: Any, options: list[Any], place: int, where: str) -> Question:
-    choices = tuple(
-        checked_text(option, f"option {letter}", where) for letter, option in zip(LETTERS, options, strict=True)
-    )
-    return Question(
-        id=question_id,
-        question=checked_text(text, "question", where),
-        answers=(choices[place],),
-        choices=choices,
-        topic=topic_of(subject),
-        group=GROUP_OF[subject],
-        answer_place=place,
-    )

@@ -6,10 +6,14 @@ do. Rows are never repaired in silence and never left out.
 
 import re
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import resources
 from typing import Any, get_args
+
+import yaml
 
 from grait.config import ColumnsConfig
 from grait.data.catalog import KnownSet
@@ -19,7 +23,7 @@ from grait.data.rows import checked_text, column_names, is_missing, needed, show
 from grait.data.shapes import Roles, fold, roles_of
 from grait.data.values import flag_of, parsed_text, text_of, texts_of
 from grait.errors import DataError
-from grait.judging.packs import may_refuse
+from grait.judging.lists import may_refuse
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language
 from grait.records import Question
@@ -45,6 +49,7 @@ _SEVERAL = re.compile(r"[^|]\|[^|]|\w;\s*\w|^\[.*,.*\]$|^[\"'(\[{]\s*[\[('\"].*[
 _MISSING = ("nan", "none", "null", "<na>")
 _LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
 _INLINE = re.compile(r"(?:^|[\s(])A[).:]\s.+[\s(]B[).:]\s", re.DOTALL)
+_NOTES: dict[str, str] = yaml.safe_load(resources.files("grait.data").joinpath("notes.yaml").read_text("utf-8"))
 _BARE = Question("", "", ("",))
 
 
@@ -131,16 +136,22 @@ class Reader:
     def read(self, source: Source, path: str, limit: int | None, made_id: Any) -> Understood:
         """All questions of a source; ``made_id``: the id of a row by its number, from 1."""
         questions: list[Question] = []
-        places: dict[str, str] = {}
+        ids: set[str] = set()
+        files: dict[str, int] = {}  # with the first question of each
+        numbers = array("Q")  # the line of each question
         for number, (where, row) in enumerate(source.rows, 1):
             question = self.question(row, where, made_id(number), len(questions))
-            if question.id in places:
+            file, _, line = where.rpartition(" ")
+            if question.id in ids:
+                first = next(n for n, other in enumerate(questions) if other.id == question.id)
+                _, there = max((start, name) for name, start in files.items() if start <= first)
                 raise DataError(
-                    f"{where}: the id {shown(question.id)} was already used in "
-                    f"{places[question.id].removeprefix(f'{path}, ')}; give each question its own id, or leave the id "
-                    "out"
+                    f"{where}: the id {shown(question.id)} was already used in {there.removeprefix(f'{path}, ')} "
+                    f"{numbers[first]}; give each question its own id, or leave the id out"
                 )
-            places[question.id] = where
+            files.setdefault(file, len(questions))
+            numbers.append(int(line))
+            ids.add(question.id)
             questions.append(question)
             if len(questions) == limit:
                 break
@@ -352,7 +363,6 @@ class Reader:
 
     def notes(self, n: int) -> list[str]:
         """What was inferred, in sentences; nothing where all is as docs/data.md's first row."""
-        seen, example = self.seen, self.examples
         usual = all(
             roles.question in (None, "question")
             and all(name in ("answer", "answers") for name in (*roles.answers, *roles.further))
@@ -361,38 +371,15 @@ class Reader:
             and not roles.distractors
             for roles in self._roles.values()
         )
-        found = []
-        if not usual:
-            columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
-            found.append("columns: " + "; ".join(f"{role}: {own}" for role, own in columns.items()))
-        if any(roles.passages for roles in self._roles.values()):
-            found.append("questions stand beside a passage, which the model is not shown")
-        by = {
-            "letter": "by their letters",
-            "index": "by their places, counted from 0",
-            "number": "by their places, counted from 1",
-        }
-        found += [
-            f"{self.evidence[how]} answers name options {words}" for how, words in by.items() if self.evidence[how]
+        counted = self.seen + Counter({f"by {how}": self.evidence[how] for how in ("letter", "index", "number")})
+        counted["passages"] = sum(bool(roles.passages) for roles in self._roles.values())
+        columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
+        found = [] if usual else ["columns: " + "; ".join(f"{role}: {own}" for role, own in columns.items())]
+        return found + [
+            words.format(n=f"{counted[what]:,}", of=n, example=shown(self.examples.get(what)))
+            for what, words in _NOTES.items()
+            if counted[what]
         ]
-        counted = {
-            "texts of lists": "{} cells are lists or objects written as text, and read as such",
-            "decimals": f"{{}} answers are whole numbers, too, such as {shown(example.get('decimals'))}",
-            "repeated headers": "{} lines repeat the header, as in joined files, and are left out",
-            "lettered options": "{} lists of options have letters before them, which are left out",
-            "unanswerable": f"{{}} of {n} questions have no answer: they are measured apart",
-            "refusals as references": f"{{}} of {n} questions have a refusal as their reference, such as "
-            f"{shown(example.get('refusals as references'))}: they have no answer, and are measured apart",
-            "refusals among references": "{} questions have a refusal among their references, such as "
-            f"{shown(example.get('refusals among references'))}, which does not count as right",
-            "references of unanswerable ones": "{} of them have references all the same, such as "
-            f"{shown(example.get('references of unanswerable ones'))}, which are not used",
-            "several": f"{{}} references look like several, such as {shown(example.get('several'))}: each is one text; "
-            "write a list if several are meant",
-            "missing": f"{{}} references are words for a missing value, such as {shown(example.get('missing'))}: each "
-            "is taken as the answer; say answerable: false where there is none",
-        }
-        return found + [words.replace("{}", f"{seen[what]:,}", 1) for what, words in counted.items() if seen[what]]
 
 
 def is_refusal(answer: str) -> bool:

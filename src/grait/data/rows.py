@@ -23,6 +23,7 @@ from grait.errors import DataError, reason
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SEP = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
+_BLANKS = re.compile(r"[ \t\r\n]*")
 PARQUET_BATCH = 4096  # rows held as Arrow and Python values at a time
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 
@@ -105,86 +106,49 @@ def jsonl_rows(path: str, encoding: str = "utf-8") -> Rows:
                 raise DataError(f"{path}, line {number}: cannot be read as JSON ({one_line(error)})") from None
 
 
-class _JsonText:
-    """JSON values in a text, one after another."""
-
-    _space = re.compile(r"[ \t\r\n]*")
-
-    def __init__(self, path: str, text: str):
-        self.path, self.text, self.position = path, text, 0
-        self._line, self._counted = 1, 0
-        self._decoder = json.JSONDecoder()
-        self.skip()
-
-    def skip(self, n: int = 0) -> str:
-        """Goes on by n characters and all blanks; the character that stands there, empty at the end."""
-        found = self._space.match(self.text, self.position + n)
-        self.position = found.end() if found else self.position + n
-        return self.text[self.position : self.position + 1]
-
-    def where(self, position: int | None = None) -> str:
-        """Positions have to be asked for in order."""
-        position = self.position if position is None else position
-        self._line += self.text.count("\n", self._counted, position)
-        self._counted = position
-        return f"{self.path}, line {self._line}"
-
-    def value(self) -> tuple[int, Any]:
-        """(where it begins, the next value)"""
-        start = self.position
-        try:
-            value, self.position = self._decoder.raw_decode(self.text, start)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{self.path}, line {error.lineno}: is not valid JSON ({error.msg} at column {error.colno})"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{self.where(start)}: cannot be read as JSON ({one_line(error)})") from None
-        return start, value
-
-
 def json_rows(path: str, split: str | None = None, encoding: str = "utf-8") -> Rows:
     """Elements of a JSON list, or what one object wraps, or objects one after another."""
     with _open_bytes(path) as file:
-        found = _JsonText(path, "".join(_decoded_lines(path, file, encoding)))
-    match found.skip():
-        case "[":
-            yield from _list_rows(found)
-        case "{":
-            start, value = found.value()
-            if found.skip() != "{":
-                if found.position < len(found.text):
-                    raise DataError(f"{found.where()}: is not valid JSON (more text after the end of the object)")
-                yield from wrapped_rows(path, value, split)
-                return
-            yield found.where(start), value
-            while found.skip() == "{":
-                start, value = found.value()
-                yield found.where(start), value
-            if found.position < len(found.text):
-                raise DataError(f"{found.where()}: expected one object after another, found {shown(found.skip())}")
-        case _:
-            raise DataError(f"{found.where()}: expected a JSON list of objects, each with `question` and `answers`")
+        text = "".join(_decoded_lines(path, file, encoding))
+    decoder, line, counted, place = json.JSONDecoder(), 1, 0, _after_blanks(text, 0)
+
+    def fault(what: str) -> DataError:
+        found = shown(text[place]) if place < len(text) else "the end of the file"
+        where = f"{path}, line {1 + text.count(chr(10), 0, place)}"
+        return DataError(f"{where}: is not valid JSON (expected {what}, found {found})")
+
+    is_list = text.startswith("[", place)
+    if not is_list and not text.startswith("{", place):
+        raise fault("a JSON list of objects, each with `question` and `answers`")
+    place = _after_blanks(text, place + is_list)
+    while place < len(text) if not is_list else not text.startswith("]", place):
+        line, counted = line + text.count("\n", counted, place), place
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except json.JSONDecodeError as error:
+            what = f"{error.msg} at column {error.colno}"
+            raise DataError(f"{path}, line {error.lineno}: is not valid JSON ({what})") from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}, line {line}: cannot be read as JSON ({one_line(error)})") from None
+        place = _after_blanks(text, place)
+        if not is_list and place == len(text) and not text[:counted].strip():
+            yield from wrapped_rows(path, value, split)
+            return
+        yield f"{path}, line {line}", value
+        if is_list and text.startswith(",", place):
+            place = _after_blanks(text, place + 1)
+            if text.startswith("]", place):
+                raise fault("an object after the comma")
+        elif not text.startswith("]", place) if is_list else text[place : place + 1] not in ("{", ""):
+            raise fault("a comma or the end of the list" if is_list else "one object after another")
+    place = _after_blanks(text, place + is_list)
+    if place < len(text):
+        raise fault("nothing after the end of the list")
 
 
-def _list_rows(found: _JsonText) -> Rows:
-    following = found.skip(1)
-    while following != "]":
-        start, row = found.value()
-        yield found.where(start), row
-        following = found.skip()
-        if following == ",":
-            if found.skip(1) == "]":
-                raise DataError(f"{found.where()}: is not valid JSON (a comma after the last object)")
-            continue
-        if following != "]":
-            what = shown(following) if following else "the end of the file"
-            raise DataError(
-                f"{found.where()}: is not valid JSON (expected a comma or the end of the list, found {what})"
-            )
-    found.skip(1)
-    if found.position < len(found.text):
-        raise DataError(f"{found.where()}: is not valid JSON (more text after the end of the list)")
+def _after_blanks(text: str, place: int) -> int:
+    found = _BLANKS.match(text, place)
+    return found.end() if found else place
 
 
 def wrapped_rows(path: str, value: dict[str, Any], split: str | None) -> Rows:

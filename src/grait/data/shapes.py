@@ -1,4 +1,4 @@
-"""Which column of a table of questions means what, by the names that people and public sets use.
+"""Which column of a table of questions means what, by the names that people and public sets use (``columns.yaml``).
 
 ``roles_of`` reads names only. What values mean is in ``values.py``, what a whole row means in ``questions.py``.
 """
@@ -7,34 +7,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from string import ascii_lowercase
+
+import yaml
 
 from grait.config import ColumnsConfig
 from grait.data.rows import column_names
 from grait.errors import DataError
 
-QUESTION = ("question", "q", "questiontext", "questionstem", "query", "problem", "stem", "prompt", "ctx", "startphrase")
-ANSWERS = (
-    "bestanswer", "correctanswer", "answer", "a", "answers", "correctanswers", "possibleanswers", "aliases",
-    "answeraliases", "normalizedaliases",
-)  # fmt: skip
-"""References that belong together, the canonical one first. Of ``FURTHER`` ones each is a whole set of references."""
-FURTHER = (
-    "target", "targets", "gold", "goldanswer", "goldanswers", "goldenanswer", "goldenanswers", "reference",
-    "references", "referenceanswer", "referenceanswers", "groundtruth", "groundtruths", "expected", "expectedanswer",
-    "shortanswer", "shortanswers", "ideal", "obj",
-)  # fmt: skip
-CHOICES = ("choices", "options", "endings", "answerchoices", "answeroptions", "mc1targets")
-KEYS = (
-    "answer", "answers", "answerkey", "answerletter", "answerindex", "answeridx", "correct", "correctanswer",
-    "correctoption", "correctindex", "correctidx", "correctletter", "goldindex", "goldidx", "gold", "target", "label",
-    "cop", "key", "rightanswer", "bestanswer",
-)  # fmt: skip
-"""What may name an option, where there are options."""
-ANSWERABLE = ("answerable", "isanswerable", "hasanswer")
-UNANSWERABLE = ("unanswerable", "isunanswerable", "isimpossible", "impossible", "shouldabstain", "abstain")
-PASSAGES = ("context", "passage", "passages", "contexts", "background")
-KEPT = ("id", "match", "relation", "subject", "group", "popularity")
+_NAMES = yaml.safe_load(resources.files("grait.data").joinpath("columns.yaml").read_text("utf-8"))
+QUESTION, ANSWERS, FURTHER, CHOICES, KEYS, ANSWERABLE, UNANSWERABLE, PASSAGES, KEPT = (
+    tuple(names.split()) for names in _NAMES.values()
+)
 
 _FAMILY = re.compile(r"(option|choice|opt|op|ending|sol|candidate|answeroption|answerchoice|)([a-z]|[0-9]{1,2})")
 _ANSWER_LETTER = re.compile(r"(answer)([a-z])")

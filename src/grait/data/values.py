@@ -7,7 +7,7 @@ import json
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from grait.data.rows import checked_text, is_missing, shown, type_name
@@ -44,7 +44,7 @@ def texts_of(value: Any, column: str, where: str, seen: Counter[str]) -> list[st
             return texts_of(parsed, column, where, seen)
         return [checked_text(value, column, where)]
     if isinstance(value, Mapping):
-        return list(_of_object(value, column, where, seen))
+        return _of_object(value, column, where, seen)
     if isinstance(value, list | tuple):
         if all(type(item) is str for item in value):
             return [checked_text(item, column, where) for item in value]
@@ -55,17 +55,15 @@ def texts_of(value: Any, column: str, where: str, seen: Counter[str]) -> list[st
                 f"{where}: `{column}` is a list of lists ({shown(value)}); if all of them count as right, write one "
                 "list; if each is a part of the answer, that cannot be asked"
             )
-        return [text for item in value for text in _of_item(item, column, where, seen)]
+        items = (
+            _of_object(item, column, where, seen) if isinstance(item, Mapping) else [text_of(item, column, where)]
+            for item in value
+        )
+        return [text for item in items for text in item]
     return [text_of(value, column, where)]
 
 
-def _of_item(item: Any, column: str, where: str, seen: Counter[str]) -> list[str]:
-    if isinstance(item, Mapping):
-        return list(_of_object(item, column, where, seen))
-    return [text_of(item, column, where)]
-
-
-def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[str]) -> Iterator[str]:
+def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[str]) -> list[str]:
     """The texts of an object: its canonical one, then its aliases, or the normalised ones where it has no others."""
     known = {fold(str(key)): own for key, own in value.items()}
     first = next((known[key] for key in FIRST if not is_missing(known.get(key))), None)
@@ -75,8 +73,7 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[
             f"{where}: `{column}` has to be text or a list of texts, found an object ({shown(dict(value))}); of "
             f"objects `{FIRST[0]}` or `{FIRST[1]}` and `{MORE[0]}` are read"
         )
-    yield from texts_of(first, column, where, seen)
-    yield from texts_of(more, column, where, seen)
+    return texts_of(first, column, where, seen) + texts_of(more, column, where, seen)
 
 
 def parsed_text(text: str, column: str, where: str) -> Any:

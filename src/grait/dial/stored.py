@@ -58,7 +58,8 @@ class Terse(Section):
 class SavedDial(Section):
     """A calibrated dial of one form.
 
-    ``n_known``: calibration questions that the initial model answers right; ``n_unanswerable``: those that nobody can
+    ``questions``: fingerprint of what was asked, which ``data`` only names; None in files of before. ``n_known``:
+    calibration questions that the initial model answers right; ``n_unanswerable``: those that nobody can
     answer, where any answer is a wrong one, and ``unanswerable_refused`` the shares of these that are refused without
     the dial and with it; no other share counts them. ``hits``, ``trials``, ``upper_bound``: what
     ``choice.Choice`` says. ``guarantee``: the promise in words; None for ``ths``. ``without_dial``, ``achieved``:
@@ -76,6 +77,7 @@ class SavedDial(Section):
     upper_bound: float | None
     guarantee: str | None
     data: DataConfig
+    questions: str | None = None
     n: int
     n_known: int
     n_unanswerable: int = 0

@@ -4,8 +4,8 @@ import re
 from functools import cache
 from typing import get_args
 
+from grait.judging.clauses import fold
 from grait.judging.matching import own_reply, straighten
-from grait.judging.packs import fold
 from grait.languages import Language, refusal_words
 
 _FIRST_SENTENCE = re.compile(r"[^.!?。।؟\n]*")

@@ -49,7 +49,7 @@ PLAIN_LETTERS = str.maketrans(
 )
 
 _ACCENT = re.compile("[\u0300-\u036f\u064b-\u0655\u0670\u0640]")  # also Arabic vowel marks and the hamza on its letters
-_SIGNS = "".join(letter for letter in map(chr, range(0x900, 0xE00)) if unicodedata.category(letter)[0] == "M")
+SIGNS = "".join(letter for letter in map(chr, range(0x900, 0xE00)) if unicodedata.category(letter)[0] == "M")
 """Vowel signs of the scripts of India, which are parts of words."""
 _FORMAT_CHARACTER = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _DIGIT_THEN_FRACTION = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
@@ -64,12 +64,14 @@ _TOKEN = re.compile(
     (?:(?<![\w.])\.(?=[^\W_]))?              # .de, .5; but not the end of a sentence
     (?:[^\W_]|[SIGNS])+(?:(?<=\d)[.:/^](?=\d)[^\W_]+)*   # a word, 3.14, 10:30, 1/2, 10^6
     (?:(?:\+{1,2}|\#)(?![^\W_]))?            # C++, C#, A+
-    """.replace("SIGNS", _SIGNS),
+    """.replace("SIGNS", SIGNS),
     re.VERBOSE,
 )
 
 # Scripts that put no spaces between words: Thai to Tibetan, Myanmar, Khmer, kana, Han.
 _UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_COUNTED = re.compile("(?<=[0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3])")
+"""Between a number and what is counted: 1912年, 1912년."""
 _HANGUL = re.compile("[\uac00-\ud7a3]$")
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|dell|dall|nell|sull|all|quell|un)'(?=\w)", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?<=\w{3})'(?!(?:t|s|re|ve|ll|d|m)\b)[^\W\d_]+")
@@ -170,6 +172,8 @@ def contains_answer(text: str, answer: str) -> bool:
     readings = dict.fromkeys(
         [text, *(ends.sub(" ", plain) for ends in (_POSSESSIVE, _ELISION, _SUFFIX) if "'" in plain)]
     )
+    if not plain.isascii():
+        readings |= {_COUNTED.sub(" ", plain): None}
     return any(
         _holds(normalize(reading), plain_answer) or _holds(normalize(reading, keep_articles=True), answer_with_articles)
         for reading in readings

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.matching import is_correct, parse_choice
-from grait.judging.phrases import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language
 from grait.records import Outcome, Question

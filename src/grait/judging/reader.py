@@ -1,85 +1,111 @@
-"""A clause of an output read in the light of its question: which phrases in it refuse, and whether it answers."""
+"""A clause of an output read in the light of its question: what in it refuses, and whether it answers."""
 
 import re
-from functools import lru_cache
+from typing import Literal
 
-from grait.judging import english
-from grait.judging.clauses import Clause, Word, plain_words, without_fillers
+from grait.judging.clauses import MASK, Clause, Word, clauses_of, words_of
+from grait.judging.lists import Lists, Phrases, Texts, covered, find, found_in
 from grait.judging.matching import contains_answer, is_correct, parse_choice, straighten
 from grait.records import Question
 
-QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'((?:[^']|(?<=\w)'(?=\w))+)'(?!\w)|\*([^*]+)\*")
+Refusal = Literal["none", "refused", "refused_then_answered"]
 
-Texts = tuple[str, ...]
-"""``Word.text`` of some words."""
+_QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'((?:[^']|(?<=\w)'(?=\w))+)'(?!\w)|\*([^*]+)\*")
+_BRACKETS = str.maketrans(dict.fromkeys("「」『』《》〈〉“”„«»", '"'))
+_LONGEST_SHORT = {False: 4, True: 12}
+"""Words, or characters where there are no spaces, of an answer that stands alone."""
 
+_OPEN_CONDITIONS = (("if", "it"), ("if", "that"))
+"""``If it is Paris``: what is not known, no answer."""
 
-def quotation(found: re.Match[str]) -> Texts:
-    """The words within the marks of a ``QUOTED`` text, without fillers."""
-    return without_fillers(plain_words(next(filter(None, found.groups()))))
-
-
-def find(words: Texts, part: Texts) -> list[int]:
-    """Where ``part`` begins in ``words``."""
-    n = len(part)
-    return [i for i in range(len(words) - n + 1) if n and words[i : i + n] == part]
+_SELF_REPORTS = (("this", "is", "something"), ("that", "is", "something"))
+"""``This is something I don't know``"""
 
 
-@lru_cache(maxsize=32)
-def _by_first_word(phrases: tuple[Texts, ...]) -> dict[str, list[Texts]]:
-    found: dict[str, list[Texts]] = {}
-    for phrase in phrases:
-        found.setdefault(phrase[0], []).append(phrase)
-    return found
-
-
-def found_in(words: Texts, phrases: tuple[Texts, ...]) -> list[tuple[int, int]]:
-    """(start, end) of each phrase in the words."""
-    index = _by_first_word(phrases)
-    return [
-        (i, i + len(phrase))
-        for i, word in enumerate(words)
-        for phrase in index.get(word, ())
-        if words[i : i + len(phrase)] == phrase
-    ]
-
-
-def is_talk(text: str) -> bool:
-    """Whether a word adds no answer: ``would``, ``sorry``, ``information``."""
-    return text in english.STOPWORDS or text in english.BOILERPLATE
+def with_plain_quotes(text: str) -> str:
+    """The text straightened, with quotation marks for the brackets of titles."""
+    return straighten(text.translate(_BRACKETS))
 
 
 class Reader:
-    """One question, in whose light clauses are read: its words, and phrases that are titles or answers of its own."""
+    """One question, in whose light outputs are read: its words, and phrases that are titles or answers of its own."""
 
-    def __init__(
-        self,
-        question: Question,
-        phrases: tuple[Texts, ...],
-        replies: tuple[Texts, ...],
-        statements: tuple[Texts, ...] = (),
-    ) -> None:
-        self.question = question
-        self.words = without_fillers(plain_words(question.question))
+    def __init__(self, question: Question, lists: Lists, phrases: Phrases) -> None:
+        self.question, self.lists, self.own, self.phrases = question, lists, lists.own, phrases
+        asked = with_plain_quotes(question.question)
+        self.words = lists.core(question.question)
         self.known = frozenset(self.words)
-        self.titles = {quotation(found) for found in QUOTED.finditer(straighten(question.question))}
-        self.phrases = phrases
-        references = {without_fillers(plain_words(text)) for text in (*question.answers, *question.choices)}
+        quoted = [next(filter(None, found.groups())) for found in _QUOTED.finditer(asked)]
+        self.titles = {lists.core(text) for text in quoted}
+        given = [*question.answers, *question.choices, *(quoted if self.own.inflected else ())]
         # Only references that hold a phrase can be mistaken for a refusal.
-        self.shields = tuple(
-            reference
-            for reference in references
-            if reference in replies or found_in(reference, phrases) or found_in(reference, statements)
-        )
-        self.statements = statements
-        self.replies = replies
+        self.shields = tuple(text for text in map(lists.core, dict.fromkeys(given)) if self._may_refuse(text))
+        self.repeats_phrase = self.own.inflected and bool(found_in(self.words, phrases))
+
+    def _may_refuse(self, texts: Texts) -> bool:
+        whole = any(texts in self.lists.replies.get(word, ()) for word in texts[:1])
+        return whole or bool(found_in(texts, self.phrases) or found_in(texts, self.lists.openings) or self._ends(texts))
+
+    def _ends(self, texts: Texts) -> bool:
+        """Whether the end refuses, or words that stand near each other do."""
+        return any(end == len(texts) for _, end in found_in(texts, self.lists.endings)) or self.lists.matches(texts)
+
+    def read(self, text: str, lettered: bool) -> Refusal:
+        """As ``refusal.detect_refusal``, of a straightened text, by these lists alone."""
+        refused = answered = begun = False
+        introduced = False  # by what would be an answer, were no refusal to follow
+        for clause in clauses_of(self._without_quotations(text), lettered, self.own):
+            words = self._core(clause, lettered)
+            if spans := self.refusal_spans(words):
+                refused, introduced = True, False
+                answered = answered or self.answers_beside(words, spans)
+            else:
+                asserts = self.asserts(clause, begun)
+                answered = answered or introduced or (asserts and not self.may_introduce(clause))
+                introduced = asserts
+            begun = self.own.by_commas and self._guesses(_texts(clause.words)) and not self._new(clause.words)
+        if not refused:
+            return "none"
+        return "refused_then_answered" if answered or introduced else "refused"
+
+    def _without_quotations(self, text: str) -> str:
+        """The text without quoted phrases, where something is said about them: the title of a song, a line of a play.
+
+        A quoted phrase stays where it is all that is said (``The answer is "I don't know".``).
+        """
+        if self._is_talk(self.lists.without_fillers(_texts(words_of(_QUOTED.sub(" ", text), self.own)))):
+            return text
+
+        def keep(found: re.Match[str]) -> str:
+            inner = self.lists.core(next(filter(None, found.groups())))
+            refuses = self._may_refuse(inner) if self.own.inflected else found_in(inner, self.phrases)
+            return f" {'Quotation' if self.own.short_answers else MASK} " if refuses else found.group()
+
+        return _QUOTED.sub(keep, text)
+
+    def _core(self, clause: Clause, lettered: bool) -> tuple[Word, ...]:
+        """The clause's words without fillers, each of which hands its comma on. ``lettered``: ``A`` is an option."""
+        core: list[Word] = []
+        comma = False
+        fillers = covered(_texts(clause.words), self.lists.fillers)
+        for place, word in enumerate(clause.words):
+            comma = comma or word.after_comma
+            if place not in fillers or (word.raw == "A" and lettered):
+                core.append(Word(word.text, word.raw, comma and bool(core), word.capital))
+                comma = False
+        return tuple(core)
 
     # -- refusing ----------------------------------------------------------------------------------------------
 
     def refusal_spans(self, words: tuple[Word, ...]) -> list[tuple[int, int]]:
         """(start, end) of each phrase in a clause (fillers removed) that refuses."""
-        texts = _texts(words)
+        texts, lists = _texts(words), self.lists
         shielded = {i + k for shield in self.shields for i in find(texts, shield) for k in range(len(shield))}
+        if self.own.by_commas and any(find(shield, texts) for shield in self.shields):
+            shielded = set(range(len(texts)))  # a part of a title with a comma in it
+        if self.repeats_phrase:
+            repeated = [span for span in found_in(texts, self.phrases) if find(self.words, texts[slice(*span)])]
+            shielded |= {i for start, end in repeated if end - start < len(texts) for i in range(start, end)}
         spans = [
             (start, end)
             for start, end in found_in(texts, self.phrases)
@@ -87,15 +113,18 @@ class Reader:
         ]
         spans += [
             (start, end)
-            for start, end in found_in(texts, self.statements)
-            if _begins(words, start) and not (self._has_another_object(texts[end:]) or _names(texts, end))
+            for start, end in found_in(texts, lists.openings)
+            if self._begins(words, start) and not (self._has_another_object(texts[end:]) or self._names(texts, end))
         ]
         spans += [
             (start, end)
-            for start, end in found_in(texts, self.replies)
+            for start, end in found_in(texts, lists.replies)
             if _stands_alone(words, start, end) and texts[start:end] not in self.shields
         ]
-        return sorted(span for span in spans if not shielded.intersection(range(*span)))
+        spans = sorted(span for span in spans if not shielded.intersection(range(*span)))
+        if not spans and self._ends(tuple(MASK if i in shielded else text for i, text in enumerate(texts))):
+            return [(0, len(texts))]
+        return spans
 
     def _is_about_something_else(self, texts: Texts, start: int, end: int) -> bool:
         """Whether the phrase from ``start`` to ``end`` does not speak of the answer."""
@@ -103,15 +132,15 @@ class Reader:
         repeats = len(after) > 1 and after[:2] == self.words[:2]  # "I don't know is it a book or a film"
         return (
             (not repeats and self._has_another_object(after))
-            or (not repeats and _is_title(phrase, after))
-            or _is_reported(before, phrase)
+            or (not repeats and self._is_title(phrase, after))
+            or self._is_reported(before, phrase)
             or self._is_quoted_from_question(phrase, after)
         )
 
     def _has_another_object(self, after: Texts) -> bool:
         """``I don't know why you ask``. Where the question asks why, ``I don't know why people do`` is a refusal."""
         asks_why = self.words[:1] == ("why",)
-        return _starts(after, english.OTHER_OBJECTS) and not (asks_why and after[1:2] != ("you",))
+        return _starts(after, self.lists.other_objects) and not (asks_why and after[1:2] != ("you",))
 
     def _is_quoted_from_question(self, phrase: Texts, after: Texts) -> bool:
         """``I Don't Know How to Love Him is from a musical``, when the question holds these words."""
@@ -120,40 +149,72 @@ class Reader:
             same = next((k for k, pair in enumerate(zip(tail, after, strict=False)) if pair[0] != pair[1]), None)
             run = min(len(tail), len(after)) if same is None else same
             title = not tail or phrase in self.titles
-            if run >= 2 or (after and after[0] not in english.OPEN_OBJECT and (title or run == 1)):
+            if run >= 2 or (after and after[0] not in self.own.open_object and (title or run == 1)):
                 return True
         return False
 
+    def _is_title(self, phrase: Texts, after: Texts) -> bool:
+        """``I Don't Know was written by Paul McCartney``"""
+        return phrase[0] in self.own.selves and bool(after) and after[0] in self.own.title_verbs
+
+    def _is_reported(self, before: Texts, phrase: Texts) -> bool:
+        """``a song called I Don't Know``, ``not that I know``; but not ``I said I don't know``."""
+        if not self.own.reported or phrase[0] not in self.own.selves:
+            return False
+        if before[-2:] in (("not", "that"), ("you", "think"), ("me", "say")):
+            return True
+        is_own = before[-2:-1] == ("i",) or before[-3:] in _SELF_REPORTS
+        return bool(before) and before[-1] in self.own.reported and not is_own
+
+    def _begins(self, words: tuple[Word, ...], start: int) -> bool:
+        """At the beginning of a clause, after a comma, or after mere talk: ``Well it is not known ...``."""
+        if start == 0 or words[start].after_comma:
+            return True
+        return self._is_talk(_texts(words[:start]))
+
+    def _is_talk(self, texts: Texts) -> bool:
+        """Whether no word adds anything to an answer: ``would``, ``sorry``, ``information``."""
+        return len(covered(texts, self.lists.no_answer)) == len(texts)
+
+    def _names(self, texts: Texts, end: int) -> bool:
+        """``It is the Unknown Warrior``: a noun follows the word that the statement ends with."""
+        return texts[end - 1] == "unknown" and not self._is_talk(texts[end : end + 1])
+
     # -- answering ---------------------------------------------------------------------------------------------
 
-    def asserts(self, clause: Clause) -> bool:
-        """Whether a clause without refusal phrase gives an answer, right or wrong."""
+    def asserts(self, clause: Clause, begun: bool) -> bool:
+        """Whether a clause that does not refuse gives an answer, right or wrong. ``begun``: the one before guessed."""
         words, texts = clause.words, _texts(clause.words)
         if self.gives_reference(words):
             return True
-        if _starts(texts, english.OPENERS) or self._is_foreign_letter(texts):
+        if _starts(texts, self.lists.openers) or found_in(texts, self.lists.advice) or self._is_foreign_letter(texts):
             return False
         new = self._new(words)
         if not new:
             return False
-        if _holds_strong_cue(texts) or _starts(texts, english.WEAK_CUES):
+        if begun or self._guesses(texts) or _starts(texts, self.lists.leads):
             return True
-        if texts[0] == "i":  # talk about itself
+        if _starts(texts, self.lists.talk) and not (clause.after_turn and self.own.inflected):  # of itself
             return False
-        is_short = len(without_fillers(texts)) <= 4
-        return is_short or clause.after_turn or (self._echoes_question(texts) and _has_capital(new))
+        core = self.lists.without_fillers(texts) if self.own.short_answers else texts
+        is_short = len(core) <= _LONGEST_SHORT[self.own.unspaced]
+        if self.own.short_answers and (is_short or clause.after_turn):
+            return True
+        return _has_capital(new) and (is_short or clause.after_turn or self._echoes_question(texts))
 
     def gives_reference(self, words: tuple[Word, ...]) -> bool:
         """Whether the words hold a reference answer that the question does not, or choose an option."""
         text = " ".join(word.raw for word in words if word.raw)
-        if not text or words[0].text == "whether" or _starts(_texts(words), english.OPEN_CONDITIONS):
+        if not text or words[0].text == "whether" or _starts(_texts(words), _OPEN_CONDITIONS):
             return False
         if self.question.choices:
             return parse_choice(text, self.question.choices) is not None
         if self.question.match == "exact":
             return is_correct(text, self.question)
         return any(
-            contains_answer(text, answer) and not contains_answer(self.question.question, answer)
+            contains_answer(text, answer)
+            and not contains_answer(self.question.question, answer)
+            and not (self.own.inflected and self.lists.core(answer) in self.shields)
             for answer in self.question.answers
         )
 
@@ -167,23 +228,39 @@ class Reader:
         What stands directly after a phrase is what is not known ("the capital of X"), so only what a comma sets apart
         or a word such as "maybe" begins is taken for an answer.
         """
+        if self.own.by_commas:
+            return self.gives_reference(words) or self._guesses_beside(words)
         start, end = spans[0][0], max(end for _, end in spans)
         has_comma = start > 0 and words[start].after_comma
         return (has_comma and self._answers_before(words[:start])) or self._answers_after(words[end:])
+
+    def _guesses_beside(self, words: tuple[Word, ...]) -> bool:
+        """``Ich weiß nicht vielleicht Lyon``: a guess in a part that refuses, after the phrase."""
+        texts, lists = _texts(words), self.lists
+        guesses = found_in(texts, lists.guesses)
+        if not guesses or found_in(texts, lists.advice):
+            return False
+        if self.own.unspaced:  # where the guess may also end the part
+            refusing = (self.phrases, lists.openings, lists.endings, lists.replies)
+            said = set[int]().union(*(covered(texts, phrases) for phrases in refusing))
+            left = tuple(word for place, word in enumerate(words) if place not in said)
+            return any(said.isdisjoint(range(*guess)) for guess in guesses) and bool(self._new(left))
+        after = [words[end:] for _, end in guesses]
+        return any(_has_capital(self._new(rest)) and not self.refusal_spans(rest) for rest in after)
 
     def _answers_before(self, before: tuple[Word, ...]) -> bool:
         """``Probably Paris, I'm not sure``; but not ``As for the capital of France, I don't know``."""
         if self.gives_reference(before):
             return True
         texts, new = _texts(before), self._new(before)
-        if new and _holds_strong_cue(texts):
+        if new and self._guesses(texts):
             return True
-        no_answer = (["as"], ["about"], ["regarding"], ["for"], ["i", "am"], *english.OPENERS)
+        no_answer = (("as",), ("about",), ("regarding",), ("for",), ("i", "am"), *self.lists.openers)
         return _has_capital(new) and not _starts(texts, no_answer)
 
     def _answers_after(self, after: tuple[Word, ...]) -> bool:
         """``I don't know maybe Paris``, ``I don't know, Paris``; but not ``I don't know, please ask someone``."""
-        if _starts(_texts(after), english.BARE_CUES):
+        if _starts(_texts(after), self.lists.bare_guesses):
             return bool(self._new(after)) or self.gives_reference(after)
         comma = next((k for k, word in enumerate(after) if word.after_comma), None)
         if comma is None:
@@ -192,13 +269,34 @@ class Reader:
         if self.gives_reference(tail):
             return True
         texts = _texts(tail)
-        if not self._new(tail) or _starts(texts, english.OPENERS):
+        if not self._new(tail) or _starts(texts, self.lists.openers):
             return False
-        return _starts(texts, (*english.STRONG_CUES, *english.WEAK_CUES)) or (comma == 0 and len(tail) <= 4)
+        guesses = any(start == 0 for start, _ in found_in(texts, self.lists.guesses))
+        return guesses or _starts(texts, self.lists.leads) or (comma == 0 and len(tail) <= 4)
+
+    def _guesses(self, texts: Texts) -> bool:
+        """``the capital is, I think, Lyon``"""
+        return bool(found_in(texts, self.lists.guesses))
 
     def _new(self, words: tuple[Word, ...]) -> list[Word]:
-        """The words that neither the question nor polite talk explains."""
-        return [word for word in words if not is_talk(word.text) and word.text not in self.known]
+        """The words that neither the question nor polite talk explains; runs of characters without spaces."""
+        said = covered(_texts(words), self.lists.no_answer)
+        left: list[Word] = []
+        for place, word in enumerate(words):
+            if place in said or word.text == MASK:
+                continue
+            if self.own.unspaced and left and place - 1 not in said and place:
+                word = Word(left.pop().text + word.text, "", False, True)
+            left.append(word)
+        return [word for word in left if not self._is_asked(word.text)]
+
+    def _is_asked(self, text: str) -> bool:
+        """Whether a word is one of the question, where endings differ also with another ending."""
+        if self.own.unspaced:
+            return text in "".join(self.words)
+        if self.own.inflected and len(text) > 3:
+            return any(text[:4] == own[:4] for own in self.known if len(own) > 2)
+        return text in self.known
 
     def _is_foreign_letter(self, texts: Texts) -> bool:
         """A letter beyond the options: ``F`` where there are four."""
@@ -206,20 +304,19 @@ class Reader:
 
     def _echoes_question(self, texts: Texts) -> bool:
         """Whether a word of the question's subject stands in the clause: ``The capital of France is Lyon``."""
-        return any(text in self.known and text not in english.STOPWORDS for text in texts)
+        if self.own.unspaced:
+            return any(find(self.words, texts[place : place + 2]) for place in range(len(texts) - 1))
+        if self.own.inflected:
+            return any(self._is_asked(text) for text in texts if len(text) > 3)
+        return any(text in self.known and text not in self.lists.stopwords for text in texts)
 
 
 def _texts(words: tuple[Word, ...]) -> Texts:
     return tuple(word.text for word in words)
 
 
-def _starts(words: Texts, openings: tuple[list[str], ...]) -> bool:
-    return any(list(words[: len(opening)]) == opening for opening in openings)
-
-
-def _holds_strong_cue(texts: Texts) -> bool:
-    """``the capital is, I think, Lyon``"""
-    return any(find(texts, tuple(cue)) for cue in english.STRONG_CUES)
+def _starts(words: Texts, openings: tuple[Texts, ...]) -> bool:
+    return any(words[: len(opening)] == opening for opening in openings)
 
 
 def _has_capital(words: list[Word]) -> bool:
@@ -230,28 +327,3 @@ def _has_capital(words: list[Word]) -> bool:
 def _stands_alone(words: tuple[Word, ...], start: int, end: int) -> bool:
     """A whole clause, or a part between commas: ``Unknown, sorry``; not ``an unknown painter``."""
     return (start == 0 or words[start].after_comma) and (end == len(words) or words[end].after_comma)
-
-
-def _begins(words: tuple[Word, ...], start: int) -> bool:
-    """At the beginning of a clause, after a comma, or after mere talk: ``Well it is not known ...``."""
-    return start == 0 or words[start].after_comma or all(is_talk(word.text) for word in words[:start])
-
-
-def _names(texts: Texts, end: int) -> bool:
-    """``It is the Unknown Warrior``: a noun follows the word that the statement ends with."""
-    return texts[end - 1] == "unknown" and end < len(texts) and not is_talk(texts[end])
-
-
-def _is_title(phrase: Texts, after: Texts) -> bool:
-    """``I Don't Know was written by Paul McCartney``"""
-    return phrase[0] == "i" and bool(after) and after[0] in english.TITLE_VERBS
-
-
-def _is_reported(before: Texts, phrase: Texts) -> bool:
-    """``a song called I Don't Know``, ``not that I know``; but not ``I said I don't know``."""
-    if phrase[0] != "i":
-        return False
-    if before[-2:] in (("not", "that"), ("you", "think"), ("me", "say")):
-        return True
-    is_own = before[-2:-1] == ("i",) or before[-3:] in english.SELF_REPORTS
-    return bool(before) and before[-1] in english.REPORTED and not is_own

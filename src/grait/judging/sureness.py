@@ -7,9 +7,9 @@ that one greedy output holds both and is measured like any other.
 
 import re
 
+from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.matching import own_reply, straighten
 from grait.judging.outcomes import judge
-from grait.judging.phrases import REFUSAL_PHRASES
 from grait.languages import Language
 from grait.records import Outcome, Question
 

@@ -4,7 +4,8 @@ docs/languages.md says what each list is for. A language is added by a file besi
 ``Language``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
@@ -36,18 +37,12 @@ class Instructions:
     short: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class RefusalWords:
-    """What refuses in a language, and what tells an answer beside it. ``unspaced``: no spaces between words.
+    """What refuses in a language, and what tells an answer beside it; docs/languages.md says what each list is for.
 
-    ``apologies``: words of one; searched for in all languages at once.
-
-    ``phrases``, ``openings``, ``endings``, ``replies`` refuse: anywhere in a part of a sentence, at its beginning, at
-    its end, as all of it. ``fillers`` are passed over. ``turns`` ("but"), ``guesses`` ("perhaps") come before an
-    answer; a part that begins with ``talk`` or holds ``advice`` is none, and ``words`` add nothing to one.
-
-    A part refuses, too, where a word of ``selves`` ("I") stands beside one of ``negations`` and, near it, a word that
-    begins with one of ``knowing`` ("answer", "inform"). ``verb_last``: the negation ends the part.
+    ``unspaced``: words have no spaces between them. ``by_commas``: commas end what is read at once. ``inflected``: an
+    answer has words of the question with other endings. ``short_answers``: a few new words are one, capitals or not.
     """
 
     phrases: tuple[str, ...]
@@ -57,15 +52,28 @@ class RefusalWords:
     turns: tuple[str, ...]
     guesses: tuple[str, ...]
     talk: tuple[str, ...]
-    advice: tuple[str, ...]
-    words: frozenset[str]
-    apologies: tuple[str, ...]
-    negations: tuple[str, ...]
-    knowing: tuple[str, ...]
+    words: tuple[str, ...]
+    advice: tuple[str, ...] = ()
+    apologies: tuple[str, ...] = ()
+    negations: tuple[str, ...] = ()
+    knowing: tuple[str, ...] = ()
     selves: tuple[str, ...] = ()
     verb_last: bool = False
     endings: tuple[str, ...] = ()
     unspaced: bool = False
+    by_commas: bool = True
+    inflected: bool = True
+    short_answers: bool = False
+    openers: tuple[str, ...] = ()
+    bare_guesses: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
+    boilerplate: tuple[str, ...] = ()
+    other_objects: tuple[str, ...] = ()
+    title_verbs: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    open_object: tuple[str, ...] = ()
+    contractions: Mapping[str, str] = field(default_factory=dict)
+    contracted_endings: Mapping[str, str] = field(default_factory=dict)
 
 
 @cache
@@ -82,13 +90,12 @@ def instructions(language: Language) -> Instructions:
 
 @cache
 def refusal_words(language: Language) -> RefusalWords:
-    """What refuses in this language, which is not English: that has lists of its own (``judging.english``)."""
+    """What refuses in this language."""
     found: dict[str, Any] = {}
     for name, value in _read(language)["refusals"].items():
-        if name == "words":
-            found[name] = frozenset(value.split())
-        elif isinstance(value, str):
-            found[name] = tuple(part.strip() for part in value.split(","))
+        if isinstance(value, str):
+            parts = value.split() if name in ("words", "boilerplate") else value.split(",")
+            found[name] = tuple(part.strip() for part in parts)
         else:
             found[name] = tuple(value) if isinstance(value, list) else value
     return RefusalWords(**found)

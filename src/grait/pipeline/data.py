@@ -246,7 +246,8 @@ class RunData:
     def look_across(self) -> list[Finding]:
         """What stands in several rows or sets; says so. DataError where test questions are trained on, unless
         ``data.allow_overlap``; solved examples that are given are said only."""
-        training = list(self.taught.values()) if self.has_training else []
+        taught = (self.questions, self.unanswerable, self.built_in_unanswerable) if self.has_training else ()
+        training = [question for part in taught for question in part.values()]
         found = look_across(training, self.shots, self.tests, self.config.data.near_duplicates)
         leaks = [finding.text for finding in found if finding.is_leak]
         if leaks and self.has_training and not self.config.data.allow_overlap:

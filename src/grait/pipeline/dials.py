@@ -27,7 +27,7 @@ from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
 from grait.records import MetricRecord, Outcome, Prediction, Question
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import Stage
+from grait.runtime.artifacts import Stage, fingerprint
 
 Refusing = tuple[tuple[str, ...], Language]
 """``PromptConfig.refusing``."""
@@ -63,6 +63,11 @@ class CalibrationSet:
         """What a tuned model makes of the questions."""
         own = system if self.form == data.prompts.forms[0] else replace(system, form=self.form)
         return answer_questions(data, models, stages, own, self.asked, "calibration")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the questions, by whatever name or path their set is called."""
+        return fingerprint([[own.question, own.answers, own.choices, own.answerable] for own in self.asked.questions])
 
     @property
     def why_not(self) -> str | None:
@@ -150,8 +155,8 @@ def _set_dial(data: RunData, models: Models, stages: Stages, calibration: Calibr
     stored = processes.from_main(find_dials(folder, main) if processes.is_main() else None)
     score = default_score(data, calibration.form)
     found = stored.forms.get(form) if stored else None
-    is_as_set = found and (found.target, found.data) == (HIGHEST_THS.metric, calibration.source)
-    if found and not (is_as_set and found.score == score):
+    is_same_set = found and (found.data == calibration.source or found.questions == calibration.fingerprint)
+    if found and not (is_same_set and (found.target, found.score) == (HIGHEST_THS.metric, score)):
         kept = f"{system.name}, form {form}: its dial was set otherwise and is kept"
         progress.note(f"{kept}; to have it set again, delete {folder / FILE_NAME}")
         return
@@ -274,6 +279,7 @@ def choose_dial(
         confidence=None if target.at_most is None else target.confidence,
         guarantee=guarantee(target, len(nobody)),
         data=calibration.source,
+        questions=calibration.fingerprint,
         n=len(rows),
         n_known=sum(outcome == "correct" for outcome in initial.values()),
         n_unanswerable=len(nobody),

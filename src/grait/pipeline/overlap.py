@@ -1,7 +1,10 @@
 """Looks across the rows and sets of a run: questions that stand in several of them, or that contradict each other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from grait.data.near import Near
 from grait.data.rows import shown
@@ -32,11 +35,12 @@ def look_across(
 ) -> list[Finding]:
     """All that stands in several places. ``training``: without the ``shots``. ``near``: also what is alike by this part
     (``data.near``)."""
-    trained, shown = _by_wording(training), _by_wording(shots)
-    worded = {title: _by_wording(own) for title, own in tests.items()}
+    trained, shown = Worded(training), Worded(shots)
+    worded = {title: Worded(own) for title, own in tests.items()}
     found = _within("training", trained)
     if near is not None:
-        found += _near({"training": {**shown, **trained}, **worded}, near)
+        named = {"training": [*shots, *training], **tests}
+        found += _near({title: dict.fromkeys(map(wording, own)) for title, own in named.items()}, near)
     for number, (title, own) in enumerate(worded.items()):
         found += _finding(title, own, trained, "are training questions, too", is_leak=True)
         found += _finding(title, own, shown, "are solved examples, shown with their answers", is_leak=True)
@@ -46,26 +50,36 @@ def look_across(
     return found
 
 
-Worded = dict[Wording, list[Question]]
+class Worded:
+    """Questions, and a hash of what each asks."""
 
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self.questions = questions
+        self.asked = np.fromiter((hash(wording(question)) for question in questions), np.int64, len(questions))
 
-def _by_wording(questions: Iterable[Question]) -> Worded:
-    rows: Worded = {}
-    for question in questions:
-        rows.setdefault(wording(question), []).append(question)
-    return rows
+    def among(self, asked: NDArray[np.int64]) -> list[Question]:
+        """Those that ask what is among ``asked``."""
+        return [self.questions[place] for place in np.flatnonzero(np.isin(self.asked, asked)).tolist()]
+
+    @property
+    def again(self) -> list[list[Question]]:
+        """Those that ask the same, where there are several."""
+        asked, counts = np.unique(self.asked, return_counts=True)
+        same: dict[Wording, list[Question]] = {}
+        for question in self.among(asked[counts > 1]):
+            same.setdefault(wording(question), []).append(question)
+        return list(same.values())
 
 
 def _finding(title: str, own: Worded, other: Worded, what: str, is_leak: bool = False) -> list[Finding]:
-    both = [question for words, same in own.items() if words in other for question in same]
+    both = own.among(other.asked)
     if not both:
         return []
-    of = sum(map(len, own.values()))
     examples = tuple(shown(question.question) for question in both[:4])
-    return [Finding(f"{len(both):,} of {of:,} questions of {title} {what}", examples, is_leak)]
+    return [Finding(f"{len(both):,} of {len(own.questions):,} questions of {title} {what}", examples, is_leak)]
 
 
-def _near(sets: Mapping[str, Worded], at_least: float) -> list[Finding]:
+def _near(sets: Mapping[str, Collection[Wording]], at_least: float) -> list[Finding]:
     """Questions of each set that are nearly one of its own, or of a set before it."""
     found = []
     before: dict[str, Near] = {}
@@ -89,9 +103,8 @@ def _within(title: str, rows: Worded) -> list[Finding]:
     """Questions that return within a set: with other answers, and with the same."""
     against: list[list[Question]] = []
     again: list[list[Question]] = []
-    for same in rows.values():
-        if len(same) > 1:
-            (against if any(_contradict(same[0], other) for other in same[1:]) else again).append(same)
+    for same in rows.again:
+        (against if any(_contradict(same[0], other) for other in same[1:]) else again).append(same)
     counted = (
         (against, f"{{}} rows of {title} ask {len(against):,} questions with answers that contradict each other", 0),
         (again, f"{{}} questions of {title} stand in it once more", 1),
