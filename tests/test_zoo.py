@@ -385,6 +385,17 @@ def test_a_head_that_is_named_decoder_is_no_decoder() -> None:
     assert "decoder" not in targets.adapted
 
 
+@pytest.mark.parametrize("family", ["llama", "opt"])
+def test_whoever_looks_for_a_road_leaves_every_module_in_its_mode(family: str) -> None:
+    """What was left in training mode answered with dropout: a fresh adapter's wrapper trains, the model in it not."""
+    model = add_adapter(zoo_model(family), LoraSection(r=2), 0)
+    modes = [module.training for module in model.modules()]
+    assert model.training and not model.get_base_model().training
+    for looks in (gradient_road, training_road):
+        looks(model, PAD)
+        assert [module.training for module in model.modules()] == modes
+
+
 def test_noise_in_training_is_found_without_a_module_for_it() -> None:
     for family, noisy in (("opt", True), ("biogpt", True), ("llama", False)):
         model = zoo_model(family)

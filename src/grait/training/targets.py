@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from grait.errors import ConfigError, ModelError, reason
+from grait.model.common_prefix import keeping_modes
 from grait.model.roads import name_of
 
 ROWS, TOKENS = 2, 4
@@ -162,10 +163,9 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
         return note
 
     handles = [module.register_forward_hook(hook(name)) for name, module in linears.items()]
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.train()
-        with torch.enable_grad():
+        with keeping_modes(model), torch.enable_grad():
+            model.train()
             token_ids = torch.arange(ROWS * TOKENS, device=model.device).view(ROWS, TOKENS)
             total = model(input_ids=token_ids, use_cache=False).logits.float().sum()
             found = torch.autograd.grad(total, list(zeros.values()), allow_unused=True) if zeros else ()
@@ -174,8 +174,6 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     reached = {name for name, gradient in zip(zeros, found, strict=True) if gradient is not None}
     return {name for name in reached if ran[name]}
 
