@@ -60,7 +60,7 @@ def checkpointed(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def keeping_modes(model: nn.Module) -> Iterator[None]:
-    """Afterwards each module is in the mode that it was in; a fresh adapter's wrapper trains, the model in it does not."""
+    """Afterwards each module is in its own mode: a fresh adapter's wrapper trains, the model in it does not."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield

@@ -5,13 +5,15 @@ experts that are given some tokens only, and layers whose weight is used otherwi
 layers; ``lora.target_parameters`` names them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig
-from peft.tuners.tuners_utils import _check_lora_target_modules_mamba
+from peft import LoraConfig, PeftModel
+from peft.tuners.lora.layer import ParamWrapper
+from peft.tuners.tuners_utils import BaseTunerLayer, _check_lora_target_modules_mamba
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -79,6 +81,16 @@ def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targe
         )
     named = {why: _last_two(names) if why == EXPERTS else _last_parts(names) for why, names in left_out.items()}
     return Targets(adapted, named)
+
+
+def adapted_layers(adapted: PeftModel) -> dict[str, int]:
+    """How many layers, or tensors of experts, the adapter changes, by the last part of their name."""
+    found: Counter[str] = Counter()
+    for name, module in adapted.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            last = name.replace(".base_layer", "").rpartition(".")[2]
+            found[f"{last}.{module.parameter_name}" if isinstance(module, ParamWrapper) else last] += 1
+    return dict(found)
 
 
 def fused_experts(model: PreTrainedModel) -> list[str]:
