@@ -530,10 +530,8 @@ def test_no_config_file_is_needed(command: Call, tmp_path: Path, tiny: tuple[str
     arguments = ("--model", model, "--train", files.train, "--test", files.test, "--out", tmp_path / "run")
     code, out, _ = command("run", *arguments, "--dry-run")
     assert code == 0
-    for asked, last in (
-        ((), ""),
-        (("--set", "lora.target_modules=all-linear"), ", as far as is known without weights"),
-    ):
+    everywhere, suffix = ("--set", "lora.target_modules=all-linear"), ", as far as is known without weights"
+    for asked, last in (((), ""), (everywhere, suffix)):
         said = command("check", "--model", model, *asked)[1].splitlines()
         (line,) = (line for line in said if line.startswith("The adapter changes"))
         assert f"{line}{last}\n" in command("run", *arguments, *asked, "--dry-run")[1]
