@@ -1,28 +1,24 @@
 """Adapters on experts that are one tensor (``lora.target_parameters``): every family that has some."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from families import experts_of
 from peft import PeftModel
 from pydantic import ValidationError
 from test_zoo import BEGINNING, behind_the_beginning
 from tiny import PAD, loop_gradients
-from tiny_folder import tiny_tree, write_half_known
-from transformers import PreTrainedModel
-from zoo import FAMILIES, save_family, zoo_model
+from zoo import FAMILIES, zoo_model
 
-import grait
-from grait.config import LoraSection, ModelConfig
-from grait.errors import ConfigError, GraitError
+from grait.config import LoraSection
+from grait.errors import ConfigError
 from grait.influence.gradients import gradient_factors, trainable_linears
 from grait.influence.prefix import SharedPrefix
 from grait.influence.road import gradient_road
 from grait.model.common_prefix import for_gradients
 from grait.model.completions import collate
-from grait.model.load import load_model
 from grait.model.roads import inference_road
 from grait.training.road import training_road
 from grait.training.sft import add_adapter, randomize
@@ -30,11 +26,6 @@ from grait.training.targets import fused_experts, linear_targets
 
 QUICK = ("qwen3_moe", "gpt_oss", "llama4_text", "nemotron_h")
 """Gated; transposed with biases and sinks; every token to every expert; without a gate, in a hybrid."""
-
-
-def ends(model: PreTrainedModel) -> list[str]:
-    """Weights of its experts, as a user names them."""
-    return sorted({".".join(name.split(".")[-2:]) for name in fused_experts(model)})
 
 
 def families() -> list[Any]:
@@ -46,7 +37,7 @@ def adapted(family: str, dtype: torch.dtype = torch.float64, implementation: str
     """In fp64 both roads are compared without rounding, but for what a family itself computes in fp32."""
     model = zoo_model(family).to(dtype)
     model.set_experts_implementation(implementation)
-    found = add_adapter(model, LoraSection(r=2, target_parameters=ends(model)), 0)
+    found = add_adapter(model, LoraSection(r=2, target_parameters=experts_of(family)), 0)
     randomize(found)
     return found.to(dtype).eval()
 
@@ -108,35 +99,3 @@ def test_a_name_that_peft_would_pass_over_is_refused(name: str) -> None:
 def test_experts_have_no_dropout() -> None:
     with pytest.raises(ValidationError, match="dropout cannot be had with target_parameters"):
         LoraSection(dropout=0.1, target_parameters=["experts.down_proj"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["qwen3_moe", "gpt_oss", "mixtral", "llama4_text", "qwen3_5_moe_text", "lfm2_moe"])
-def test_a_run_with_adapters_on_experts_its_merged_model_and_a_reload(family: str, tmp_path: Path) -> None:
-    name = str(tmp_path / "model")
-    save_family(family, tmp_path / "model")
-    tree = tiny_tree(name, write_half_known(name, tmp_path), tmp_path / "run")
-    tree["training"]["methods"] = ["grait"]
-    tree["lora"]["target_parameters"] = ends(zoo_model(family))
-    result = grait.run(tree)
-    merged = grait.merge(tmp_path / "run", tmp_path / "merged")
-    plain = ModelConfig(name=name, dtype="float32")
-    tokens = torch.tensor([[5, 6, 7, 8, 9, *range(20, 60)]])
-    initial = load_model(plain)(input_ids=tokens, use_cache=False).logits
-    tuned = PeftModel.from_pretrained(load_model(plain), str(tmp_path / "run" / "adapters" / "grait")).eval()
-    expected = tuned(input_ids=tokens, use_cache=False).logits
-    assert float((expected - initial).abs().max()) > 1e-3
-    own = [value for key, value in tuned.named_parameters() if "experts" in key and "lora_B" in key]
-    assert own and all(bool(value.abs().sum() > 0) for value in own)
-    whole = load_model(ModelConfig(name=str(merged.folder), dtype="float32"))
-    torch.testing.assert_close(whole(input_ids=tokens, use_cache=False).logits, expected, rtol=1e-4, atol=1e-4)
-    evaluated = {**tree, "model": tree["model"] | {"name": str(merged.folder)}, "out": str(tmp_path / "eval")}
-    evaluated["lora"] = {"r": 2}
-    rows = grait.evaluate(evaluated, initial=ModelConfig(**tree["model"])).metrics
-    (found,) = (row for row in rows if row.method == "merged")
-    (of_run,) = (row for row in result.metrics if row.method == "grait")
-    assert (found.pc, found.pw, found.pr) == (of_run.pc, of_run.pw, of_run.pr)
-    grait.export(tmp_path / "run", "trl", out=tmp_path / "trl")
-    assert any("experts.down_proj" in path.read_text(encoding="utf-8") for path in (tmp_path / "trl").iterdir())
-    with pytest.raises(GraitError, match=r"lora\.target_parameters: LLaMA-Factory"):
-        grait.export(tmp_path / "run", "llama-factory")

@@ -161,7 +161,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "head_dim": 4,
         "index_head_dim": 8,
         "index_n_heads": 2,
-        "index_topk": 64,
+        "index_topk": 320,
         "mlp_layer_types": ["dense", "sparse"],
     },
     # recurrent, convolutional and hybrid states
