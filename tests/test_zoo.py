@@ -26,7 +26,7 @@ from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, save_family, zoo_m
 
 import grait
 from grait.config import LoraSection, ModelConfig, OptimizerSection
-from grait.errors import GraitError, ModelError
+from grait.errors import ConfigError, GraitError, ModelError
 from grait.influence.batches import gradient_pass
 from grait.influence.road import gradient_road
 from grait.model.adapters import load_adapter
@@ -270,6 +270,14 @@ def test_what_cannot_be_trained_is_said_before_the_first_question(tmp_path: Path
     assert not (tmp_path / "run" / "knowledge").exists()
 
 
+def test_layers_whose_names_peft_changes_when_it_loads_them_are_refused() -> None:
+    """It takes shared experts for those of older checkpoints: before, a run said so after its warm-up."""
+    with pytest.raises(ConfigError, match=r"PEFT loses 6 weights of these .*mlp\.shared_experts\.down_proj\.lora_A"):
+        add_adapter(
+            zoo_model("laguna"), LoraSection(r=2, target_modules=["q_proj", "gate_proj", "up_proj", "down_proj"]), 0
+        )
+
+
 def test_values_that_peft_loses_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names agree, values do not."""
     model = add_adapter(zoo_model("llama"), LoraSection(r=2), 0)
@@ -308,6 +316,7 @@ FUSED = "experts, which lora.target_parameters can name: experts.gate_up_proj, e
         ("llama4_text", f"routers: router; {FUSED}"),
         ("jamba", f"no gradients of single examples: dt_proj; {FUSED}"),
         ("mamba", "no gradients of single examples: dt_proj; PEFT cannot adapt them in this model: out_proj"),
+        ("laguna", f"PEFT cannot adapt them in this model: gate_proj, up_proj, down_proj; {FUSED}"),
     ],
 )
 def test_what_all_linear_leaves_out_is_named(family: str, left_out: str) -> None:

@@ -214,6 +214,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "inkling_text": {},
     "bailing_hybrid": {},
     "lfm3": {},
+    "laguna": {},
 }
 """What each config says beside ``COMMON``, by model type; what follows a hyphen tells two of one type apart."""
 

@@ -14,7 +14,10 @@ import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer, _check_lora_target_modules_mamba
-from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+from peft.utils.transformers_weight_conversion import (
+    convert_peft_adapter_state_dict_for_transformers,
+    convert_peft_config_for_transformers,
+)
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -70,7 +73,7 @@ def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targe
             adapted.append(name)
         else:
             left_out.setdefault(why, []).append(_tower(name, of_decoder) if why == OTHERS else name)
-    taken = _taken_for_experts(model, adapted)
+    taken = _not_for_peft(model, adapted)
     adapted = [name for name in adapted if name not in taken]
     left_out |= {ELSEWHERE: [*left_out.get(ELSEWHERE, []), *taken]} if taken else {}
     if rest := [name for name in fused_experts(model) if not name.endswith(tuple(experts))]:
@@ -134,12 +137,20 @@ def _tower(name: str, of_decoder: str) -> str:
     return next((part for part, other in zip(parts, others, strict=False) if part != other), parts[0])
 
 
-def _taken_for_experts(model: PreTrainedModel, names: list[str]) -> list[str]:
-    """Those that PEFT would take for experts of before transformers 5, and adapt other weights for."""
+def _not_for_peft(model: PreTrainedModel, names: list[str]) -> list[str]:
+    """Those that PEFT would take for experts of before transformers 5, or not find again in a saved adapter."""
     config = LoraConfig(target_modules=names)
     convert_peft_config_for_transformers(config, model, None)
-    kept = set(config.target_modules or ())
+    weights = {f"base_model.model.{name}.lora_A.weight": torch.empty(1, 1) for name in names}
+    lost = [key.removeprefix("base_model.model.").removesuffix(".lora_A.weight") for key in lost_keys(model, weights)]
+    kept = set(config.target_modules or ()) - set(lost)
     return [name for name in names if name not in kept]
+
+
+def lost_keys(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """The names in a saved adapter that PEFT takes for others when it loads them: of checkpoints of before."""
+    found = convert_peft_adapter_state_dict_for_transformers(model, LoraConfig(), weights)
+    return sorted(weights.keys() - found.keys())
 
 
 def _is_router(model: PreTrainedModel, last: str, module: nn.Module) -> bool:
