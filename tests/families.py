@@ -51,7 +51,8 @@ def through_everything(family: str, folder: Path, experts: list[str]) -> str:
         result = grait.run(tree)
     except GraitError as error:
         assert "\n" not in str(error) and not (folder / "run" / "knowledge").exists(), error
-        return f"{REFUSED}: {error}".replace(f"{name}: ", "")
+        said = str(error).replace(f"{name}: ", "").replace("`", "'")
+        return f"{REFUSED}: `{said}`"
     (of_run,) = (row for row in result.metrics if row.method == "grait")
     for form in FORMATS:
         if experts and form == "llama-factory":

@@ -215,6 +215,43 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bailing_hybrid": {},
     "lfm3": {},
     "laguna": {},
+    "gpt_bigcode": GPT2,
+    "dbrx": {
+        "d_model": 32,
+        "n_heads": 4,
+        "n_layers": 2,
+        "max_seq_len": POSITIONS,
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
+        "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+    },
+    "axk1": {**SAME_HEADS, "head_dim": 4},
+    "deepseek_v32": {
+        **SAME_HEADS,
+        "head_dim": 4,
+        "index_head_dim": 8,
+        "index_n_heads": 2,
+        "index_topk": 320,
+        "mlp_layer_types": ["dense", "sparse"],
+    },
+    "longcat_flash": {
+        **SAME_HEADS,
+        "head_dim": 4,
+        "num_layers": 1,
+        "ffn_hidden_size": 48,
+        "expert_ffn_hidden_size": 16,
+        "zero_expert_num": 2,
+        "moe_topk": 2,
+    },
+    "minimax_m3_vl_text": {},
+    "qwen4_exp_text": {
+        "layer_types": ["linear_attention", "indexed_attention"],
+        "hc_lowrank": 4,
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 320,
+        "indexer_compress_ratio": 4,
+    },
 }
 """What each config says beside ``COMMON``, by model type; what follows a hyphen tells two of one type apart."""
 
