@@ -1,6 +1,7 @@
 """A family of the zoo through everything that a user does with it, as small as it goes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from grait.model.adapters import load_adapter
 from grait.model.load import load_model
 from grait.training.targets import fused_experts
 
-WORKS, WITH_EXPERTS, REFUSED = "works", "works, with adapters on its experts, too", "refused"
+WORKS, REFUSED = "works", "refused"
 TOKENS = torch.tensor([[5, 6, 7, 8, 9, *range(20, 60)]])
 N_CALIBRATION = 6
 
@@ -30,20 +31,11 @@ def experts_of(family: str) -> list[str]:
     return sorted({".".join(name.split(".")[-2:]) for name in fused_experts(zoo_model(family))})
 
 
-def end_to_end(family: str, folder: Path) -> str:
-    """What comes of it, and again with adapters on its experts where it has some: ``docs/models.md`` quotes the words.
+def end_to_end(family: str, folder: Path, experts: Sequence[str] = ()) -> str:
+    """A run with all stages, every export, the merged model and its evaluation, the adapter in plain PEFT.
 
-    Of a family that is refused: that, and why. Whatever else goes wrong raises.
+    ``experts``: weights of experts to adapt, too. Of a family that is refused: that, and why. All else raises.
     """
-    found = through_everything(family, folder / "plain", [])
-    if found != WORKS or not (experts := experts_of(family)):
-        return found
-    assert through_everything(family, folder / "experts", experts) == WORKS
-    return WITH_EXPERTS
-
-
-def through_everything(family: str, folder: Path, experts: list[str]) -> str:
-    """A run with all stages, every export, the merged model and its evaluation, the adapter in plain PEFT."""
     name = str(folder / "model")
     save_family(family, folder / "model")
     tree = small_tree(name, folder, experts)
@@ -69,7 +61,7 @@ def through_everything(family: str, folder: Path, experts: list[str]) -> str:
     return WORKS
 
 
-def small_tree(name: str, folder: Path, experts: list[str]) -> dict[str, Any]:
+def small_tree(name: str, folder: Path, experts: Sequence[str]) -> dict[str, Any]:
     """The method that needs every stage, with replay and a dial; any questions for a family without a road."""
     try:
         files = write_half_known(name, folder, n_train=12, n_test=8 + N_CALIBRATION)
@@ -86,7 +78,7 @@ def small_tree(name: str, folder: Path, experts: list[str]) -> dict[str, Any]:
     tree["training"]["methods"] = ["grait"]
     tree["training"]["learning_rate"] = tree["warmup"]["learning_rate"] = 0.01
     if experts:
-        tree["lora"]["target_parameters"] = experts
+        tree["lora"]["target_parameters"] = list(experts)
     return tree
 
 

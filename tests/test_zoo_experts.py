@@ -1,11 +1,12 @@
 """Adapters on experts that are one tensor (``lora.target_parameters``): every family that has some."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from families import experts_of
+from families import WORKS, end_to_end, experts_of
 from peft import PeftModel
 from pydantic import ValidationError
 from test_zoo import BEGINNING, behind_the_beginning
@@ -28,9 +29,14 @@ QUICK = ("qwen3_moe", "gpt_oss", "llama4_text", "nemotron_h")
 """Gated; transposed with biases and sinks; every token to every expert; without a gate, in a hybrid."""
 
 
+KINDS = ("qwen3_moe", "gpt_oss", "mixtral", "llama4_text", "qwen3_5_moe_text", "lfm2_moe")
+"""Those whose whole runs are among the slow tests, too."""
+
+HAVE_SOME = [family for family in FAMILIES if family not in ("minimax", "xlstm") and fused_experts(zoo_model(family))]
+
+
 def families() -> list[Any]:
-    found = [family for family in FAMILIES if family not in ("minimax", "xlstm") and fused_experts(zoo_model(family))]
-    return [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in found]
+    return [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in HAVE_SOME]
 
 
 def adapted(family: str, dtype: torch.dtype = torch.float64, implementation: str = "eager") -> PeftModel:
@@ -99,3 +105,11 @@ def test_a_name_that_peft_would_pass_over_is_refused(name: str) -> None:
 def test_experts_have_no_dropout() -> None:
     with pytest.raises(ValidationError, match="dropout cannot be had with target_parameters"):
         LoraSection(dropout=0.1, target_parameters=["experts.down_proj"])
+
+
+@pytest.mark.families
+@pytest.mark.parametrize(
+    "family", [pytest.param(family, marks=pytest.mark.slow if family in KINDS else ()) for family in HAVE_SOME]
+)
+def test_adapters_on_experts_go_through_everything(family: str, tmp_path: Path) -> None:
+    assert end_to_end(family, tmp_path, experts_of(family)) == WORKS
