@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: install demo tutorial test test-slow docs research-check faults clean
+.PHONY: install demo tutorial test test-slow test-families docs research-check faults clean
 
 install: $(VENV)/.installed
 demo: install
@@ -25,6 +25,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(VENV)/bin/pytest -m slow
+
+# Every family of docs/models.md through run, export, merge, eval and a plain reload: about ten minutes on one core.
+test-families: $(VENV)/.installed-dev
+	$(VENV)/bin/pytest -m families --numprocesses auto --dist worksteal
 
 # Without network. tests/test_docs.py does the same, and looks at what comes out.
 docs: $(VENV)/.installed-dev

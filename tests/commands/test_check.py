@@ -48,7 +48,7 @@ def test_it_prints_tokens_and_marks_the_end(command: Call, tmp_path: Path) -> No
     assert code == 0
     assert "told not to reason (enable_thinking: false" in out
     assert "⟦<|end|>⟧" in out and "</think>" in out
-    assert "The adapter changes 14 layers: q_proj 2" in out
+    assert "The adapter changes 8 layers: q_proj 2" in out
     asked = ["--set", "prompt.template_arguments={enable_thinking: true}"]
     assert "told not to reason" not in command("check", "--model", model, *asked)[1]
 

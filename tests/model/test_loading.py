@@ -13,6 +13,7 @@ from tiny_folder import save_tiny
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    BlipConfig,
     GenerationConfig,
     PreTrainedModel,
     Qwen3_5Config,
@@ -21,7 +22,7 @@ from transformers import (
 
 from grait.config import ModelConfig, PromptConfig
 from grait.errors import ModelError
-from grait.model.load import end_tokens, load_model, load_tokenizer, model_class
+from grait.model.load import check_forward, end_tokens, load_model, load_tokenizer, model_class
 from grait.model.prompts import PromptFormat
 
 
@@ -49,6 +50,14 @@ def test_a_checkpoint_keeps_the_vision_that_it_names() -> None:
     whole = Qwen3_5Config(architectures=["Qwen3_5ForConditionalGeneration"])
     assert model_class(whole) is AutoModelForImageTextToText
     assert model_class(Qwen3_5TextConfig(architectures=["Qwen3_5ForCausalLM"])) is AutoModelForCausalLM
+
+
+def test_a_model_without_output_embeddings_is_one_line() -> None:
+    """BLIP takes logits_to_keep; a dry run ended in a traceback."""
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(BlipConfig())
+    with pytest.raises(ModelError, match=r"BlipForConditionalGeneration is not supported: expected .*output layer"):
+        check_forward("blip", model)
 
 
 def test_weights_that_are_not_there_are_told(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def size_of(**changes: Any) -> ModelSize:
         "activation_bytes": 1000.0,
         "checkpoint_bytes": 8.0,
         "cache_bytes": 16.0,
+        "targets": {"q_proj": 2},
     }
     return ModelSize(**(values | changes))
 
@@ -116,6 +117,7 @@ def test_parameters_are_those_of_the_loaded_model_and_its_adapter(
     adapted = add_adapter(model, lora, 0)
     layers = trainable_linears(adapted).values()
     assert size.adapter == sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+    assert sum(size.targets.values()) == len(layers) / 2  # A and B
     assert size.largest_layer == max(layer.weight.numel() for layer in layers)
     assert size.factor_width == sum(sum(layer.weight.shape) for layer in layers)
 
@@ -528,6 +530,11 @@ def test_no_config_file_is_needed(command: Call, tmp_path: Path, tiny: tuple[str
     arguments = ("--model", model, "--train", files.train, "--test", files.test, "--out", tmp_path / "run")
     code, out, _ = command("run", *arguments, "--dry-run")
     assert code == 0
+    everywhere, suffix = ("--set", "lora.target_modules=all-linear"), ", as far as is known without weights"
+    for asked, last in (((), ""), (everywhere, suffix)):
+        said = command("check", "--model", model, *asked)[1].splitlines()
+        (line,) = (line for line in said if line.startswith("The adapter changes"))
+        assert f"{line}{last}\n" in command("run", *arguments, *asked, "--dry-run")[1]
     assert f"would write to {tmp_path / 'run'}/" in out
     assert not (tmp_path / "run").exists()
 

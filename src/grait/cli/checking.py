@@ -25,6 +25,7 @@ def check(
     same way before it begins. The exit code is 1 where something does not work.
     """
     from grait.commands.check import check as check_model
+    from grait.commands.recipe import with_recipe
     from grait.config import load_config, override, parse_config
     from grait.errors import ConfigError
 
@@ -32,7 +33,7 @@ def check(
         raise ConfigError("grait check: give a config file, or --model")
     changes = assignments(overrides, None)
     tree = {"model": {"name": model}}
-    settings = load_config(config, changes) if config else parse_config(override(tree, changes), "options")
+    settings = load_config(config, changes) if config else parse_config(override(with_recipe(tree), changes), "options")
     found = check_model(settings)
     show(*_about(found))
     for form, tokens in found.forms.items():
@@ -43,15 +44,14 @@ def check(
 
 
 def _about(found: Any) -> list[str]:
-    from grait.cli.plan_text import memory_rows
+    from grait.cli.plan_text import memory_rows, targets_line
 
-    targets = ", ".join(f"{name} {n}" for name, n in found.targets.items())
     return [
         f"Model: {found.model}, loaded as {found.loaded_as}, {found.parameters:,} parameters in {found.dtype} on "
         f"{found.device}",
         f"An answer ends at {', '.join(found.ends)}",
         *(f"Note: {note}" for note in found.notes),
-        f"The adapter changes {sum(found.targets.values())} layers: {targets}",
+        targets_line(found.targets),
         "Memory in GB (10^9 bytes) for short questions, without the framework's own",
         *memory_rows(found.memory),
     ]

@@ -19,6 +19,8 @@ def plan_lines(plan: Any) -> list[str]:
             f"Model: {config.model.name}, {size.parameters:,} parameters; adapter {size.adapter:,} "
             f"({size.adapter / size.parameters:.1%})"
         )
+        is_named = config.lora.target_modules != "all-linear"
+        lines.append(targets_line(size.targets) + ("" if is_named else ", as far as is known without weights"))
     else:
         lines += [f"Model: {plan.size_unknown}", "Memory and time need the size; counts and tokens do not."]
     roles = ["Training", *["Evaluation"] * len(config.evaluation.datasets), "Calibration"]
@@ -28,6 +30,12 @@ def plan_lines(plan: Any) -> list[str]:
     for number, stage in enumerate(plan.stages, 1):
         lines += [f"{number:2} {stage.name}: {stage.does}", "     " + "; ".join(_amounts(stage))]
     return [*lines, *(["", *(f"Note: {note}" for note in plan.notes)] if plan.notes else [])]
+
+
+def targets_line(targets: dict[str, int]) -> str:
+    """Adapted layers by the last part of their name."""
+    named = ", ".join(f"{name} {n}" for name, n in targets.items())
+    return f"The adapter changes {sum(targets.values())} layers: {named}"
 
 
 def _count(count: Any, unit: str = "questions") -> str:

@@ -1,15 +1,14 @@
 """``grait check``: in a minute, what a run would ask and teach a model, and whether it goes through all of a run."""
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 
+from grait.commands.recipe import run_config
 from grait.config import Config, OptimizerSection, as_config
 from grait.config.schema import EvaluationConfig
 from grait.errors import GraitError, reason
@@ -29,6 +28,7 @@ from grait.records import Question
 from grait.runtime import processes
 from grait.training.examples import WeightedExample
 from grait.training.sft import add_adapter, train
+from grait.training.targets import adapted_layers
 
 SHOT = Question("check-0", "Which Sea does the Po flow into?", ("the Adriatic Sea",))
 """The solved example in prompts that show some."""
@@ -87,7 +87,7 @@ def check(config: Config | dict[str, Any] | str | Path) -> Checked:
     chat template that would teach something else, or an adapter that finds no layers. What fails afterwards is told in
     ``Checked.trials``.
     """
-    config = as_config(config)
+    config = run_config(config) if isinstance(config, dict) else as_config(config)
     without_data = config.model_copy(update={"evaluation": EvaluationConfig()})
     data = RunData(without_data, has_training=False, given_shots=(SHOT,) * min(1, config.prompt.n_shots))
     models, prompts = Models(data), data.prompts
@@ -114,7 +114,7 @@ def check(config: Config | dict[str, Any] | str | Path) -> Checked:
             _tried("gradients", lambda: _gradients(models, adapted, examples)),
             _tried("training", lambda: _training(models, adapted, examples)),
         ]
-    return Checked(**about, notes=notes, targets=_targets(adapted), trials=trials)
+    return Checked(**about, notes=notes, targets=adapted_layers(adapted), trials=trials)
 
 
 def _tokens(prompts: PromptFormat, form: Form) -> list[Token]:
@@ -135,11 +135,6 @@ def _examples(prompts: PromptFormat) -> list[TokenizedExample]:
         prompt = prompts.prompt(question, "refuse")
         found.append(TokenizedExample(question.id, prompt.token_ids, prompts.completion(prompt, answer).token_ids))
     return found
-
-
-def _targets(adapted: PeftModel) -> dict[str, int]:
-    names = [name for name, module in adapted.named_modules() if isinstance(module, BaseTunerLayer)]
-    return dict(Counter(name.rpartition(".")[2] for name in names))
 
 
 def _tried(part: str, attempt: Callable[[], str]) -> Trial:

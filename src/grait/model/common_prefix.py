@@ -59,20 +59,27 @@ def checkpointed(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def for_gradients(model: nn.Module) -> Iterator[None]:
-    """The model without dropout, so that an example has one gradient; gradient checkpointing stays on where it is.
-
-    Layers run under checkpointing only in training mode, so their own flag is set, not that of the modules in them.
-    """
+def keeping_modes(model: nn.Module) -> Iterator[None]:
+    """Afterwards each module is in its own mode: a fresh adapter's wrapper trains, the model in it does not."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    for module in checkpointed(model):
-        module.training = True
     try:
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def for_gradients(model: nn.Module) -> Iterator[None]:
+    """The model without dropout, so that an example has one gradient; gradient checkpointing stays on where it is.
+
+    Layers run under checkpointing only in training mode, so their own flag is set, not that of the modules in them.
+    """
+    with keeping_modes(model):
+        model.eval()
+        for module in checkpointed(model):
+            module.training = True
+        yield
 
 
 def keys_and_values(model: nn.Module, token_ids: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:

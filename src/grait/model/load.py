@@ -206,11 +206,11 @@ def packed(own: PretrainedConfig) -> dict[str, Any] | None:
 
 
 def check_forward(name: str, model: PreTrainedModel) -> None:
-    """Raise ModelError where the head cannot be run at some positions alone."""
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+    """Raise ModelError where there is no head, or it cannot be run at some positions alone."""
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters or model.get_output_embeddings() is None:
         raise ModelError(
-            f"{name}: {type(model).__name__} is not supported: expected a causal language model whose forward takes "
-            "logits_to_keep"
+            f"{name}: {type(model).__name__} is not supported: expected a causal language model with an output layer, "
+            "whose forward takes logits_to_keep"
         )
 
 

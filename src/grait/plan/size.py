@@ -20,6 +20,7 @@ from grait.influence.gradients import trainable_linears
 from grait.model import default
 from grait.model.load import check_forward, model_class, not_found, resolve_dtype
 from grait.training.sft import add_adapter
+from grait.training.targets import adapted_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class ModelSize:
     outputs of all trainable layers together; ``on_experts``: trainable parameters of fused experts, which are no such
     layers. ``activation_bytes``: what autograd keeps of one token in training;
     ``checkpoint_bytes``: the same with gradient checkpointing, but for the one layer that is run again.
-    ``cache_bytes``: keys and values of one token.
+    ``cache_bytes``: keys and values of one token. ``targets``: adapted layers by the last part of their name; with
+    all-linear also those that a forward pass would leave out.
     """
 
     parameters: int
@@ -48,6 +50,7 @@ class ModelSize:
     activation_bytes: float
     checkpoint_bytes: float
     cache_bytes: float
+    targets: dict[str, int]
 
 
 class SizeUnknownError(ModelError):
@@ -96,6 +99,7 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
         activation_bytes=_activation_bytes(adapted, dtype.itemsize),
         checkpoint_bytes=text.num_hidden_layers * embeddings.shape[1] * dtype.itemsize,
         cache_bytes=_cache_bytes(built, dtype.itemsize),
+        targets=adapted_layers(adapted),
     )
 
 

@@ -8,7 +8,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from grait.model import shared_prefix
-from grait.model.common_prefix import cache_of, for_gradients, keys_and_values, shared_length
+from grait.model.common_prefix import cache_of, for_gradients, keeping_modes, keys_and_values, shared_length
 from grait.model.completions import collate, completion_losses
 from grait.model.engine import Road
 from grait.model.roads import OF_NORM, Plain, difference, fastest, plain_gradients, plain_logprobs, short_examples
@@ -56,12 +56,9 @@ def training_road(
         with for_gradients(model):
             return fastest(model, "losses", ("no sharing",), difference_on)
     roads: Sequence[Road] = ("shared prefix", "copied prefix", "no sharing")
-    was_training = model.training
-    model.train()
-    try:
+    with keeping_modes(model):
+        model.train()
         return fastest(model, "losses", roads[1:] if is_compiled else roads, difference_on)
-    finally:
-        model.train(was_training)
 
 
 def has_noise(model: nn.Module) -> bool:
@@ -72,12 +69,8 @@ def has_noise(model: nn.Module) -> bool:
     in_attention = getattr(model.config.get_text_config(decoder=True), "attention_dropout", 0.0)  # type: ignore
     if in_attention or any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()):
         return True
-    token_ids, was_training = short_examples(model)[0].completion_ids, model.training
-    device = next(model.parameters()).device
-    model.train()
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-            first, second = (plain_logprobs(model, token_ids) for _ in range(2))
-    finally:
-        model.train(was_training)
+    token_ids, device = short_examples(model)[0].completion_ids, next(model.parameters()).device
+    with keeping_modes(model), torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+        model.train()
+        first, second = (plain_logprobs(model, token_ids) for _ in range(2))
     return not torch.equal(first, second)

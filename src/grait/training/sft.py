@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainingArguments, set_seed
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
@@ -47,7 +47,7 @@ from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.training.examples import NOTHING, WeightedCollator, WeightedExample, digest_of
 from grait.training.gathered import moments, trained_weights
 from grait.training.road import training_road
-from grait.training.targets import check_experts, linear_targets
+from grait.training.targets import check_experts, linear_targets, lost_keys
 from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
 
 
@@ -76,7 +76,7 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
         targets = targets if found.are_all else found.adapted
     check_experts(model, config.target_parameters)
     try:
-        return get_peft_model(
+        adapted = get_peft_model(
             model,
             LoraConfig(
                 r=config.r,
@@ -90,6 +90,12 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
         )
     except ValueError as error:
         raise ConfigError(f"lora.target_modules = {config.target_modules!r}: {' '.join(str(error).split())}") from error
+    if lost := lost_keys(adapted, get_peft_model_state_dict(adapted, save_embedding_layers=False)):
+        raise ConfigError(
+            f"lora.target_modules = {config.target_modules!r}: PEFT loses {len(lost)} weights of these when it loads "
+            f"an adapter, such as {lost[0]}; name other layers, or all-linear"
+        )
+    return adapted
 
 
 def randomize(model: PeftModel) -> None:

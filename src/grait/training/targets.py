@@ -5,19 +5,25 @@ experts that are given some tokens only, and layers whose weight is used otherwi
 layers; ``lora.target_parameters`` names them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig
-from peft.tuners.tuners_utils import _check_lora_target_modules_mamba
-from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+from peft import LoraConfig, PeftModel
+from peft.tuners.lora.layer import ParamWrapper
+from peft.tuners.tuners_utils import BaseTunerLayer, _check_lora_target_modules_mamba
+from peft.utils.transformers_weight_conversion import (
+    convert_peft_adapter_state_dict_for_transformers,
+    convert_peft_config_for_transformers,
+)
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from grait.errors import ConfigError, ModelError, reason
+from grait.model.common_prefix import keeping_modes
 from grait.model.roads import name_of
 
 ROWS, TOKENS = 2, 4
@@ -67,7 +73,7 @@ def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targe
             adapted.append(name)
         else:
             left_out.setdefault(why, []).append(_tower(name, of_decoder) if why == OTHERS else name)
-    taken = _taken_for_experts(model, adapted)
+    taken = _not_for_peft(model, adapted)
     adapted = [name for name in adapted if name not in taken]
     left_out |= {ELSEWHERE: [*left_out.get(ELSEWHERE, []), *taken]} if taken else {}
     if rest := [name for name in fused_experts(model) if not name.endswith(tuple(experts))]:
@@ -78,6 +84,16 @@ def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targe
         )
     named = {why: _last_two(names) if why == EXPERTS else _last_parts(names) for why, names in left_out.items()}
     return Targets(adapted, named)
+
+
+def adapted_layers(adapted: PeftModel) -> dict[str, int]:
+    """How many layers, or tensors of experts, the adapter changes, by the last part of their name."""
+    found: Counter[str] = Counter()
+    for name, module in adapted.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            last = name.replace(".base_layer", "").rpartition(".")[2]
+            found[f"{last}.{module.parameter_name}" if isinstance(module, ParamWrapper) else last] += 1
+    return dict(found)
 
 
 def fused_experts(model: PreTrainedModel) -> list[str]:
@@ -121,12 +137,20 @@ def _tower(name: str, of_decoder: str) -> str:
     return next((part for part, other in zip(parts, others, strict=False) if part != other), parts[0])
 
 
-def _taken_for_experts(model: PreTrainedModel, names: list[str]) -> list[str]:
-    """Those that PEFT would take for experts of before transformers 5, and adapt other weights for."""
+def _not_for_peft(model: PreTrainedModel, names: list[str]) -> list[str]:
+    """Those that PEFT would take for experts of before transformers 5, or not find again in a saved adapter."""
     config = LoraConfig(target_modules=names)
     convert_peft_config_for_transformers(config, model, None)
-    kept = set(config.target_modules or ())
+    weights = {f"base_model.model.{name}.lora_A.weight": torch.empty(1, 1) for name in names}
+    lost = [key.removeprefix("base_model.model.").removesuffix(".lora_A.weight") for key in lost_keys(model, weights)]
+    kept = set(config.target_modules or ()) - set(lost)
     return [name for name in names if name not in kept]
+
+
+def lost_keys(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """The names in a saved adapter that PEFT takes for others when it loads them: of checkpoints of before."""
+    found = convert_peft_adapter_state_dict_for_transformers(model, LoraConfig(), weights)
+    return sorted(weights.keys() - found.keys())
 
 
 def _is_router(model: PreTrainedModel, last: str, module: nn.Module) -> bool:
@@ -162,10 +186,9 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
         return note
 
     handles = [module.register_forward_hook(hook(name)) for name, module in linears.items()]
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.train()
-        with torch.enable_grad():
+        with keeping_modes(model), torch.enable_grad():
+            model.train()
             token_ids = torch.arange(ROWS * TOKENS, device=model.device).view(ROWS, TOKENS)
             total = model(input_ids=token_ids, use_cache=False).logits.float().sum()
             found = torch.autograd.grad(total, list(zeros.values()), allow_unused=True) if zeros else ()
@@ -174,8 +197,6 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     reached = {name for name, gradient in zip(zeros, found, strict=True) if gradient is not None}
     return {name for name in reached if ran[name]}
 
