@@ -77,6 +77,11 @@ Follow = Callable[[Said], bool]
 """Is told of an answer as it grows; whether more is needed."""
 
 
+def to_its_end(_: Said) -> bool:
+    """A ``Follow`` of an answer that is streamed, and needed as a whole."""
+    return True
+
+
 class Server:
     """Requests to a server, from any thread. Close it."""
 
