@@ -18,6 +18,10 @@ from grait.serving.deciding import Deciding
 GATHER_SECONDS = 0.005
 """A batch waits so long for requests that come at the same moment."""
 
+AGAIN_SECONDS = 0.05
+"""So long after a batch of several the next one begins: else the clients that were just answered ask again too late,
+and two groups of clients wait for each other's batches from then on."""
+
 
 class Job(Deciding):
     """One request. The model's thread tells it what it decodes, and it wakes the client's coroutine.
@@ -163,15 +167,17 @@ class Batches:
         self._thread.join()
 
     def _run(self) -> None:
+        not_before = 0.0
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._waiting or self._is_closed)
                 if not self._waiting:
                     return
-            time.sleep(GATHER_SECONDS)
+            time.sleep(max(GATHER_SECONDS, not_before - time.monotonic()))
             if jobs := self._taken():
                 with self._alone:
                     answer_together(self._engine, jobs)
+                not_before = time.monotonic() + (len(jobs) > 1) * AGAIN_SECONDS
 
     def _taken(self) -> list[Job]:
         """The first that waits, and all that can be decoded with it."""
