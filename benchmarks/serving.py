@@ -56,11 +56,10 @@ def main(
         peer = [str(BIN / "transformers"), "serve", merged, "--port", "18102", "--device", "cpu"]
         with started(peer, 18102):
             records += [measured("transformers serve", 18102, merged, questions, own, max_tokens) for own in CLIENTS]
-    with at_once(18103):
+    proxy = [str(BIN / "grait"), "serve", str(run), "--upstream", "http://127.0.0.1:18103/v1"]
+    with at_once(18103), started([*proxy, "--served-model", "m", "--form", "examples", "--port", "18104"], 18104):
         records += [measured("answers at once", 18103, "m", questions * 4, own, max_tokens) for own in CLIENTS]
-        proxy = [str(BIN / "grait"), "serve", str(run), "--upstream", "http://127.0.0.1:18103/v1"]
-        with started([*proxy, "--served-model", "m", "--form", "examples", "--port", "18104"], 18104):
-            records += [measured("proxy before it", 18104, "m", questions * 4, own, max_tokens) for own in CLIENTS]
+        records += [measured("proxy before it", 18104, "m", questions * 4, own, max_tokens) for own in CLIENTS]
     table = markdown("Serving", COLUMNS, [[str(row[name]) for name in COLUMNS] for row in records], NOTE)
     print(table)
     if markdown_file:
@@ -86,6 +85,7 @@ def measured(
         seconds = list(pool.map(ask, questions))
         whole = time.perf_counter() - start
     found = [len(questions) / whole, statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1]]
+    print(server, clients, found, file=sys.stderr, flush=True)
     rounded = [round(value, 4 if value < 1 else 2) for value in found]
     return dict(zip(COLUMNS, [server, clients, len(questions), *rounded], strict=True))
 
@@ -104,6 +104,7 @@ def started(command: list[str], port: int) -> Iterator[None]:
                     break
             except httpx.HTTPError:
                 continue
+        print("ready", port, file=sys.stderr, flush=True)
         yield
     finally:
         process.send_signal(signal.SIGINT)

@@ -1,9 +1,16 @@
 """``grait eval`` and ``calibrate`` with --base-url: what is served is what is measured, and only what was answered."""
 
+import itertools
 import json
 import shutil
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +27,7 @@ from grait.errors import ServerError
 from grait.judging.outcomes import judge
 from grait.model import server as server_module
 from grait.model.server import Address
+from grait.pipeline.models import Models
 from grait.records import Question
 from grait.runtime.journal import Journal
 
@@ -109,25 +117,80 @@ def test_what_is_measured_is_what_was_answered_and_a_failure_counts_as_nothing(
     assert of_served.auroc is None and of_served.n == N
 
 
-@pytest.mark.parametrize("kind", ["full", "bare"])
+def test_a_kill_loses_no_answer_that_was_there(run: Path, model: LiveRun, questions: str, tmp_path: Path) -> None:
+    """Killed after 9 of 24 requests, with more of them on their way; the same command asks what is missing, no more."""
+    tree, may_go_on, order = tree_of(run, questions, tmp_path / "out"), threading.Event(), itertools.count()
+
+    def waiting(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        if next(order) >= 9:
+            may_go_on.wait(60)
+        return reply
+
+    with upstream(model, "bare", waiting) as behind:
+        options = ["--base-url", behind.url, "--served-model", NAME, "--model", tree["model"]["name"]]
+        own = [f"evaluation.{key}={tree['evaluation'][key]}" for key in ("max_new_tokens", "n_bootstrap")]
+        settings = ["prompt.forms=[{name: question}]", *own]
+        sets = [part for one in settings for part in ("--set", one)]
+        command = [sys.executable, "-m", "grait", "eval", *options, "--data", questions, "--out", tree["out"], *sets]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        kept: list[bytes] = []
+        until = time.monotonic() + 300
+        while len(kept) < 9 and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.05)
+            kept = [line for path in tmp_path.glob("out/served/*.jsonl") for line in path.read_bytes().splitlines()]
+        process.kill()
+        assert process.wait() == -9 and len(kept) == 9
+        may_go_on.set()
+        behind.fault, before = None, behind.n_asked
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
+        assert behind.n_asked - before == N - 9
+    assert (tmp_path / "out" / "metrics.json").exists()
+
+
+@contextmanager
+def writing_whole_characters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is tuned here, too."""
+    put_on = Models.adapted
+
+    @contextmanager
+    def adapted(self: Models, adapter: Any) -> Iterator[Any]:
+        ends = sorted(self._data.prompts.end_token_ids(is_chat=True))
+        with put_on(self, adapter) as tuned:
+            like: Any = SimpleNamespace(tokenizer=self.tokenizer, chat_ends=ends, model=tuned)
+            if adapter is None:
+                yield tuned
+                return
+            with whole_characters(like):
+                yield tuned
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Models, "adapted", adapted)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("kind", "score"), [("full", "answer"), ("bare", "answer"), ("full", "twice"), ("bare", "twice")]
+)
 def test_a_dial_that_is_set_on_what_is_served_is_the_one_that_is_set_here(
-    run: Path, model: LiveRun, questions: str, tmp_path: Path, kind: str
+    run: Path, model: LiveRun, questions: str, tmp_path: Path, kind: str, score: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the server does not tell is asked of the model here. A request that fails once is asked once more."""
     shutil.copytree(run, tmp_path / "run")
-    with upstream(model, kind, failing("picture 3 ")) as behind:
+    shutil.copytree(run, tmp_path / "here")
+    wanted: dict[str, Any] = {"max_ths": True, "data": questions, "forms": ["question"], "score": score}
+    with writing_whole_characters(monkeypatch), upstream(model, kind) as behind:
+        here = calibrate(tmp_path / "here", **wanted)
         address = Address(behind.url, NAME)
-        wanted: dict[str, Any] = {"max_ths": True, "data": questions, "forms": ["question"], "score": "answer"}
         if kind == "full":
             behind.fault = lambda _, body, reply: (500, "text/plain", b"died") if len(behind.bodies) == 20 else reply
-        else:
-            behind.fault = None
         first = calibrate(tmp_path / "run", address=Address(behind.url, NAME, attempts=2), **wanted)
         before = behind.n_asked
         second = calibrate(tmp_path / "run", address=address, **wanted)
         assert second.dial == first.dial
         assert behind.n_asked - before <= 4  # what the server can do is found out again, no more
-    assert first.dial.n == N and 0 <= first.dial.threshold <= 1
+    assert first.dial.threshold == pytest.approx(here.dial.threshold, abs=1e-4)
+    assert [row.pr for row in first.metrics] == [row.pr for row in here.metrics[: len(first.metrics)]]
+    assert (first.dial.terse is not None) == (score == "twice") and first.dial.n == N
     assert list((tmp_path / "run" / "served").glob("*/answers.jsonl"))
 
 

@@ -100,6 +100,40 @@ def test_streams_and_plain_text_go_through(model: LiveRun) -> None:
         assert complete(url, "Once upon", model=NAME).json()["grait"]["score"] is None
 
 
+def with_a_letter_of_several_tokens() -> Any:
+    """In place of the first token, told as one."""
+
+    def fault(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        is_first = True
+
+        def of_choice(choice: dict[str, Any]) -> dict[str, Any]:
+            nonlocal is_first
+            if not is_first or not choice["text"]:
+                return choice
+            is_first, rows = False, (choice["logprobs"] or {}).get("content", [])
+            told = {"content": [rows[0] | {"token": "\u017c"}, *rows[1:]]} if rows else None
+            return choice | {"text": "\u017c", "logprobs": told}
+
+        return with_choice(of_choice)(_, __, reply) if reply[1] == "text/event-stream" else reply
+
+    return fault
+
+
+def test_an_answer_is_weighed_by_all_its_tokens_or_not_at_all(model: LiveRun) -> None:
+    """Some servers tell those of a character as one, by the log-probability of the last."""
+    assert len(model.tokenizer("\u017c", add_special_tokens=False)["input_ids"]) > 1
+    found = {}
+    for kind in ("no echo", "bare", "full"):
+        with upstream(model, kind, with_a_letter_of_several_tokens()) as behind, proxied(model, behind) as url:
+            wish = {"form": "instruction", "threshold": 1.0}
+            found[kind] = chat(url, QUESTIONS[0], model=NAME, grait=wish, max_tokens=MAX_NEW_TOKENS)
+    assert found["full"].status_code == 502 and "a character has several tokens" in found["full"].text
+    weighed, by_text = (found[kind].json() for kind in ("no echo", "bare"))
+    assert weighed["choices"][0]["message"]["content"].startswith("\u017c")
+    assert weighed["grait"]["score"] == pytest.approx(by_text["grait"]["score"], abs=1e-6)
+    assert weighed["choices"] == by_text["choices"]
+
+
 # -- faults ------------------------------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,9 @@ from grait.commands.evaluate import ModelEvaluation, about_models, common, finis
 from grait.commands.finished import DialledRun
 from grait.config import Config, as_config
 from grait.errors import ArtifactError
-from grait.judging.outcomes import is_hedged, is_unparsable, judge
+from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC
+from grait.model.answers import BothAnswers
 from grait.model.asking import ask_all
 from grait.model.engine import Engine
 from grait.model.inference import InferenceEngine
@@ -19,6 +20,7 @@ from grait.model.served import ServedEngine, ServedModel, find_out
 from grait.model.server import Address, Server
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
+from grait.pipeline.predict import judged
 from grait.pipeline.results import SideEffects
 from grait.pipeline.stages import Stages, alone
 from grait.records import Prediction, Question
@@ -126,20 +128,7 @@ def _asked(
     keys = [fingerprint([prompts.prompt(question, "refuse").text, n_tokens]) for question in questions]
     with progress.bar(f"{server.address.model}, {title}", len(questions), "questions") as advance:
         texts = ask_all(keys, [question.id for question in questions], ask, journal, advance)
-    return [_judged(question, text, refusing) for question, text in zip(questions, texts, strict=True)]
-
-
-def _judged(question: Question, text: str, refusing: Any) -> Prediction:
-    outcome = judge(text, question, *refusing)
-    return Prediction(
-        id=question.id,
-        output=text,
-        outcome=outcome,
-        suppressed_output=text,
-        suppressed_outcome=outcome,
-        refusal_logprob=nan,
-        suppressed_logprob=nan,
-        first_token_log_odds=nan,
-        is_unparsable=outcome == "wrong" and is_unparsable(text, question, *refusing),
-        is_hedged=outcome != "refused" and is_hedged(text, question, *refusing),
-    )
+    return [
+        judged(question, BothAnswers(text, text, nan, nan, nan), judge, refusing)
+        for question, text in zip(questions, texts, strict=True)
+    ]

@@ -8,14 +8,14 @@ numbers, never others in their place.
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from grait.errors import ServerError
 from grait.model.asking import ask_all
 from grait.model.engine import Advance, BothWays, Engine, Tokens, silent
 from grait.model.prompts import Prompt, PromptFormat
-from grait.model.server import Said, Server, check
+from grait.model.server import Said, Server, check, to_its_end
 from grait.runtime.artifacts import fingerprint
 from grait.runtime.journal import Journal
 
@@ -62,9 +62,10 @@ def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tok
     shown = prompt.token_ids if takes_tokens else _as_text(prompts, prompt, adds_bos)
     stop = None if prompt.is_chat else LINE_BREAK
     try:
-        said = server.complete(shown, n_tokens, stop=stop, logprobs=2)
+        said = server.complete(shown, n_tokens, stop=stop, logprobs=2, follow=to_its_end)
         if takes_tokens and not said.has_ended:  # what a tuned model ends by itself, as likely as not
-            ended = server.complete([*prompt.token_ids, *refusal[:-1]], n_tokens, stop=stop, logprobs=2)
+            begun = [*prompt.token_ids, *refusal[:-1]]
+            ended = server.complete(begun, n_tokens, stop=stop, logprobs=2, follow=to_its_end)
             said = ended if ended.has_ended else said
     except ServerError:
         said = Said()
@@ -87,6 +88,32 @@ def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tok
     return Abilities(takes_tokens, adds_bos, has_logprobs, has_echo, lacks)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Answers to one prompt. ``n_tokens``: most of the answer, as far as it is shown.
+
+    ``n_scored``: log-probabilities are needed, of so many tokens where there are as many; 0 for none.
+    ``needs_refusal``: those of the refusal, too. ``is_alone``: by these, whether it is the free answer without
+    log-probabilities that is wanted.
+    """
+
+    prompt: Prompt
+    refusal: Tokens
+    end_token_ids: frozenset[int]
+    n_tokens: int
+    n_scored: int = 0
+    needs_refusal: bool = False
+    is_alone: Callable[[list[float]], bool] = lambda _: False
+
+    @property
+    def n_decoded(self) -> int:
+        return max(self.n_tokens, self.n_scored)
+
+
+class _LacksTokens(Exception):
+    """An answer whose log-probabilities are not those of all its tokens."""
+
+
 @dataclass
 class ServedModel:
     """A model that a server has. ``local``: the same here, for what the server lacks; ``alone``: held to ask it."""
@@ -97,71 +124,50 @@ class ServedModel:
     local: Engine | None = None
     alone: AbstractContextManager[object] = field(default_factory=nullcontext)
 
-    def answer(
-        self,
-        prompt: Prompt,
-        refusal: Tokens,
-        follower: Follower,
-        *,
-        n_tokens: int,
-        n_scored: int,
-        end_token_ids: frozenset[int],
-        is_weighed: bool,
-        needs_refusal: bool,
-        is_alone: Callable[[list[float]], bool],
-    ) -> None:
-        """Have a follower told of the answers to one prompt.
-
-        ``n_tokens``: most of the answer. ``is_weighed``: log-probabilities are needed, of ``n_scored`` tokens where
-        there are so many; ``needs_refusal``: those of the refusal, too. ``is_alone``: by
-        these, whether it is the free answer without log-probabilities that is wanted.
-        """
-        of_refusal = self.completion_logprobs(prompt, refusal) if needs_refusal else [0.0] * len(refusal)
-        if is_weighed and needs_refusal and is_alone(of_refusal):
-            is_weighed = False
-        if is_weighed:
-            n_tokens = max(n_tokens, n_scored)
-        if is_weighed and not self.abilities.has_logprobs:
-            self._weighed_here(prompt, refusal, follower, of_refusal, n_tokens, end_token_ids)
+    def answer(self, wanted: Wanted, follower: Follower) -> None:
+        """Have a follower told of the answers to one prompt."""
+        prompt, refusal = wanted.prompt, wanted.refusal
+        of_refusal = self.completion_logprobs(prompt, refusal) if wanted.needs_refusal else [0.0] * len(refusal)
+        if wanted.n_scored and wanted.needs_refusal and wanted.is_alone(of_refusal):
+            wanted = replace(wanted, n_scored=0)
+        if wanted.n_scored and not self.abilities.has_logprobs:
+            self._weighed_here(wanted, self._complete(wanted, to_its_end), follower, of_refusal)
             return
         begins = self._texts_of(refusal[0])
         is_both: bool | None = None
 
         def follow(said: Said) -> bool:
             nonlocal is_both
-            if is_weighed:
+            if wanted.n_scored:
                 _check_weighed(said)
-            parts: list[Any] = said.tokens or self._parts(said, n_tokens)
+                if self._lacks_tokens(said.tokens):
+                    raise _LacksTokens
+            parts: list[Any] = said.tokens or self._parts(said, wanted.n_tokens)
             if not parts and not said.has_ended:
                 return True
             if is_both is None:
-                is_both = not is_weighed or not said.tokens or said.tokens[0] not in begins
+                is_both = not wanted.n_scored or not said.tokens or said.tokens[0] not in begins
                 follower.begun(of_refusal, is_both)
             kept = said.tokens[:-1] if said.tokens and said.has_ended else parts
             return follower.goes_on(0, kept, said.logprobs, said.has_ended)
 
-        said = self._complete(prompt, n_tokens, follow, is_weighed)
-        if is_both is None:
-            raise ServerError(f"{self.server.address.url}: the answer is empty, and has no end")
-        if not is_both:
-            self._suppressed(prompt, said, follower, n_tokens, begins)
+        try:
+            said = self._complete(wanted, follow)
+            if is_both is None:
+                raise ServerError(f"{self.server.address.url}: the answer is empty, and has no end")
+            if not is_both:
+                self._suppressed(wanted, said, follower, begins)
+        except _LacksTokens:
+            if self.local is None:
+                raise ServerError(
+                    f"{self.server.address.url}: leaves out log-probabilities where a character has several tokens"
+                ) from None
+            self._weighed_here(wanted, self._complete(wanted, to_its_end), follower, of_refusal)
 
-    def suppressed_logprob(
-        self, prompt: Prompt, refusal: Tokens, n_tokens: int, end_token_ids: frozenset[int]
-    ) -> float:
+    def suppressed_logprob(self, wanted: Wanted) -> float:
         """Of the whole answer that may not begin as the refusal."""
         found = Kept()
-        self.answer(
-            prompt,
-            refusal,
-            found,
-            n_tokens=n_tokens,
-            n_scored=n_tokens,
-            end_token_ids=end_token_ids,
-            is_weighed=True,
-            needs_refusal=False,
-            is_alone=lambda _: False,
-        )
+        self.answer(wanted, found)
         return sum(found.logprobs)
 
     def completion_logprobs(self, prompt: Prompt, completion: Tokens) -> list[float]:
@@ -173,48 +179,41 @@ class ServedModel:
             ((found,),) = self.local.completion_logprobs([prompt.token_ids], [[completion]])
         return found
 
-    def _complete(
-        self, prompt: Prompt, n_tokens: int, follow: Callable[[Said], bool], is_weighed: bool, begin: str = ""
-    ) -> Said:
-        """``begin``: with which the answer begins."""
+    def _complete(self, wanted: Wanted, follow: Callable[[Said], bool], begin: str = "") -> Said:
+        """``begin``: with which the answer begins, in one token."""
+        prompt, n_tokens = wanted.prompt, wanted.n_decoded - bool(begin)
         shown: str | list[int] = _as_text(self.prompts, prompt, self.abilities.adds_bos) + begin
         if self.abilities.takes_tokens:
             shown = [*prompt.token_ids, *self.token_ids(begin)]
-        more = {"logprobs": 2} if is_weighed else {}
+        more = {"logprobs": 2} if wanted.n_scored and self.abilities.has_logprobs else {}
         return self.server.complete(shown, n_tokens, follow=follow, stop=None if prompt.is_chat else LINE_BREAK, **more)
 
-    def _suppressed(self, prompt: Prompt, said: Said, follower: Follower, n_tokens: int, begins: set[str]) -> None:
+    def _suppressed(self, wanted: Wanted, said: Said, follower: Follower, begins: set[str]) -> None:
         """The answer that begins with the most probable other token."""
         others = {token: logprob for token, logprob in said.first.items() if token not in begins}
         if not others:
             raise ServerError(f"{self.server.address.url}: no token but the refusal's where the answer begins")
         token = max(others, key=lambda one: others[one])
         ends = {text for end in self.prompts.end_token_ids(is_chat=True) for text in self._texts_of(end)}
-        if token in ("", *ends) or (LINE_BREAK in token and not prompt.is_chat):
+        if token in ("", *ends) or (LINE_BREAK in token and not wanted.prompt.is_chat):
             follower.goes_on(1, [], [others[token]], True)
             return
-        if not follower.goes_on(1, [token], [others[token]], False) or n_tokens == 1:
+        if not follower.goes_on(1, [token], [others[token]], False) or wanted.n_decoded == 1:
             return
 
         def follow(more: Said) -> bool:
             _check_weighed(more)
+            if self._lacks_tokens([token, *more.tokens]):
+                raise _LacksTokens
             kept = more.tokens[:-1] if more.has_ended else more.tokens
             return follower.goes_on(1, [token, *kept], [others[token], *more.logprobs], more.has_ended)
 
-        self._complete(prompt, n_tokens - 1, follow, True, token)
+        self._complete(wanted, follow, token)
 
-    def _weighed_here(
-        self,
-        prompt: Prompt,
-        refusal: Tokens,
-        follower: Follower,
-        of_refusal: list[float],
-        n_tokens: int,
-        end_token_ids: frozenset[int],
-    ) -> None:
+    def _weighed_here(self, wanted: Wanted, said: Said, follower: Follower, of_refusal: list[float]) -> None:
         """The server's answer with the probabilities that the model has here."""
         assert self.local is not None
-        said = self._complete(prompt, n_tokens, lambda _: True, False)
+        prompt, refusal, n_tokens, ends_at = wanted.prompt, wanted.refusal, wanted.n_decoded, wanted.end_token_ids
         answer = said.text.removeprefix(prompt.blanks)
         token_ids = list(self.prompts.completion(prompt, answer).token_ids[:-1]) if answer else []
         # Than those that the server wrote: of broken characters, or of an answer that was cut where two would merge.
@@ -222,7 +221,7 @@ class ServedModel:
         if token_ids[:1] == [refusal[0]] or has_other_tokens:
             with self.alone:
                 (both,) = self.local.answers_both_ways(
-                    [prompt.token_ids], [refusal], max_new_tokens=n_tokens, end_token_ids=end_token_ids
+                    [prompt.token_ids], [refusal], max_new_tokens=n_tokens, end_token_ids=ends_at
                 )
             is_both = both.answer[:1] != [refusal[0]]
             follower.begun(both.completion_logprobs, is_both)
@@ -231,7 +230,7 @@ class ServedModel:
             has_ended = len(both.suppressed_logprobs) > len(both.suppressed)
             follower.goes_on(int(not is_both), both.suppressed, both.suppressed_logprobs, has_ended)
             return
-        ends = self._likely_ends(end_token_ids) if said.has_ended else [None]
+        ends = self._likely_ends(ends_at) if said.has_ended else [None]
         completions = [[*token_ids, *([] if end is None else [end])] for end in ends]
         with self.alone:
             (found,) = self.local.completion_logprobs([prompt.token_ids], [completions])
@@ -254,6 +253,11 @@ class ServedModel:
         """Tokens of an answer whose server tells none; of broken characters, which would be too many, the pieces."""
         token_ids = self.token_ids(said.text)
         return token_ids if len(token_ids) < n_tokens or said.finish else list(said.pieces)
+
+    def _lacks_tokens(self, tokens: Sequence[str]) -> bool:
+        """Whether a server told fewer tokens than a text has: some tell those of a character as one, by the last."""
+        text = "".join(tokens)
+        return not text.isascii() and "\ufffd" not in text and len(self.token_ids(text)) > len(tokens)
 
     def token_ids(self, text: str) -> list[int]:
         return list(self.prompts.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
@@ -294,18 +298,10 @@ class ServedEngine:
         """As ``Engine`` says."""
 
         def ask(place: int) -> dict[str, Any]:
-            found = Kept()
-            self._model.answer(
-                self._prompt(prompts[place], is_chat=not self._ends_at_breaks(end_token_ids)),
-                completions[place],
-                found,
-                n_tokens=max_new_tokens,
-                n_scored=max_new_tokens,
-                end_token_ids=end_token_ids,
-                is_weighed=True,
-                needs_refusal=True,
-                is_alone=lambda _: False,
-            )
+            found, prompt = Kept(), self._prompt(prompts[place], is_chat=not self._ends_at_breaks(end_token_ids))
+            n_tokens = max_new_tokens
+            wanted = Wanted(prompt, completions[place], end_token_ids, n_tokens, n_tokens, needs_refusal=True)
+            self._model.answer(wanted, found)
             return asdict(found.both_ways(self._model))
 
         ends = sorted(end_token_ids)

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -77,6 +78,11 @@ Follow = Callable[[Said], bool]
 """Is told of an answer as it grows; whether more is needed."""
 
 
+def to_its_end(_: Said) -> bool:
+    """A ``Follow`` of an answer that is streamed, and needed as a whole."""
+    return True
+
+
 class Server:
     """Requests to a server, from any thread. Close it."""
 
@@ -123,6 +129,8 @@ class Server:
                         add(said, reply, has_prompt=bool(body.get("echo")))
                         self._check_model(reply)
                         if follow and not follow(said):
+                            if said.finish:
+                                deque(replies, 0)  # a connection is used again only when all of it was read
                             return said
                 if said.finish is None:
                     raise _Passing("the answer ended in the middle")
@@ -271,16 +279,16 @@ def _number(value: Any) -> float:
 
 
 def _events(response: httpx.Response) -> Iterator[dict[str, Any]]:
-    n_bytes = 0
+    n_bytes, is_done = 0, False
     for line in response.iter_lines():
         n_bytes += len(line)
         if n_bytes > MOST_BYTES:
             raise ServerError(f"the answer has more than {MOST_BYTES} bytes")
-        if line.startswith("data:"):
+        if line.startswith("data:") and not is_done:
             content = line.removeprefix("data:").strip()
-            if content == "[DONE]":
-                return
-            yield _object(content.encode())
+            is_done = content == "[DONE]"
+            if not is_done:
+                yield _object(content.encode())
 
 
 def _read(response: httpx.Response) -> bytes:

@@ -15,13 +15,13 @@ from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, r
 from grait.errors import DataError, DialError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
-from grait.languages import Language
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.model.forms import Form, forms_of, has_sentences
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
 from grait.pipeline.gates import OrdinaryPrompt, gate, ordinary_prompts, plan_gate
 from grait.pipeline.models import Models
+from grait.pipeline.predict import Refusing
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
@@ -29,8 +29,6 @@ from grait.records import MetricRecord, Outcome, Prediction, Question
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint
 
-Refusing = tuple[tuple[str, ...], Language]
-"""``PromptConfig.refusing``."""
 HIGHEST_THS = Target("ths")
 
 

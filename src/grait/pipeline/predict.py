@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from grait.judging.outcomes import is_hedged, is_unparsable
+from grait.languages import Language
 from grait.methods.catalog import Judge
-from grait.model.answers import ask_both_ways
+from grait.model.answers import BothAnswers, ask_both_ways
 from grait.model.engine import Advance, Engine
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
 from grait.records import Asked, Prediction, Question
+
+Refusing = tuple[tuple[str, ...], Language]
+"""``PromptConfig.refusing``."""
 
 
 def predict(
@@ -38,13 +42,18 @@ def predict(
             engine, prompts, part, asked, form=form, terse=terse, max_new_tokens=max_new_tokens, advance=advance
         )
         for question, both in zip(part, answers, strict=True):
-            outcome = judge(both.output, question, *refusing)
-            predictions[question.id] = Prediction(
-                id=question.id,
-                **asdict(both),
-                outcome=outcome,
-                suppressed_outcome=judge(both.suppressed_output, question, *refusing),
-                is_unparsable=outcome == "wrong" and is_unparsable(both.output, question, *refusing),
-                is_hedged=outcome != "refused" and is_hedged(both.output, question, *refusing),
-            )
+            predictions[question.id] = judged(question, both, judge, refusing)
     return [predictions[question.id] for question in questions]
+
+
+def judged(question: Question, both: BothAnswers, judge: Judge, refusing: Refusing) -> Prediction:
+    """What the answers to a question are worth."""
+    outcome = judge(both.output, question, *refusing)
+    return Prediction(
+        id=question.id,
+        **asdict(both),
+        outcome=outcome,
+        suppressed_outcome=judge(both.suppressed_output, question, *refusing),
+        is_unparsable=outcome == "wrong" and is_unparsable(both.output, question, *refusing),
+        is_hedged=outcome != "refused" and is_hedged(both.output, question, *refusing),
+    )

@@ -27,6 +27,9 @@ from grait.serving.requests import BodyT, ChatBody, CompletionBody, read_body
 SECONDS_BETWEEN_LOOKS = 0.5
 """At whether a client that waits for an answer is still there."""
 
+SHORT = 10_000
+"""Bytes of a body that is read faster than a thread takes it."""
+
 MOST_THROWN_AWAY = 64_000_000
 """Bytes of a body that is too long, which are read all the same: a client that still sends reads no answer."""
 
@@ -73,21 +76,20 @@ class Service:
         return JSONResponse(self._model())
 
     async def chat(self, request: Request) -> Response:
-        self._check_key(request)
-        body = read_body(await self._read(request), ChatBody)
-        self._check_name(body.model)
-        return await self._answer(request, body, await self._asked(self.reader.chat, body), is_chat=True)
+        return await self._answer(request, *await self._asked(request, ChatBody, self.reader.chat), is_chat=True)
 
     async def completions(self, request: Request) -> Response:
-        self._check_key(request)
-        body = read_body(await self._read(request), CompletionBody)
-        self._check_name(body.model)
-        return await self._answer(request, body, await self._asked(self.reader.completion, body), is_chat=False)
+        asked = await self._asked(request, CompletionBody, self.reader.completion)
+        return await self._answer(request, *asked, is_chat=False)
 
-    async def _asked(self, read: Callable[[BodyT], Asked], body: BodyT) -> Asked:
-        """One after the other: a tokenizer is not made for several threads."""
+    async def _asked(self, request: Request, kind: type[BodyT], read: Callable[[BodyT], Asked]) -> tuple[BodyT, Asked]:
+        """One after the other: a tokenizer is not made for several threads. What is short is read at once."""
+        self._check_key(request)
+        content = await self._read(request)
+        body = read_body(content, kind)
+        self._check_name(body.model)
         async with self._reading:
-            return await asyncio.to_thread(read, body)
+            return body, read(body) if len(content) < SHORT else await asyncio.to_thread(read, body)
 
     # -- one request -------------------------------------------------------------------------------------------
 

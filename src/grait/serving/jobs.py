@@ -11,12 +11,16 @@ from grait.commands.finished import LiveRun
 from grait.errors import GraitError, ServerError, reason
 from grait.model.engine import Watch
 from grait.model.inference import InferenceEngine
-from grait.model.served import ServedModel, decoder
+from grait.model.served import ServedModel, Wanted, decoder
 from grait.serving.asked import Asked
 from grait.serving.deciding import Deciding
 
 GATHER_SECONDS = 0.005
 """A batch waits so long for requests that come at the same moment."""
+
+AGAIN_SECONDS = 0.05
+"""So long after a batch of several the next one begins: else the clients that were just answered ask again too late,
+and two groups of clients wait for each other's batches from then on."""
 
 
 class Job(Deciding):
@@ -163,15 +167,17 @@ class Batches:
         self._thread.join()
 
     def _run(self) -> None:
+        not_before = 0.0
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._waiting or self._is_closed)
                 if not self._waiting:
                     return
-            time.sleep(GATHER_SECONDS)
+            time.sleep(max(GATHER_SECONDS, not_before - time.monotonic()))
             if jobs := self._taken():
                 with self._alone:
                     answer_together(self._engine, jobs)
+                not_before = time.monotonic() + (len(jobs) > 1) * AGAIN_SECONDS
 
     def _taken(self) -> list[Job]:
         """The first that waits, and all that can be decoded with it."""
@@ -207,21 +213,22 @@ class Singly:
         if not job.is_needed:
             return
         try:
-            if again := job.asked.again:
+            asked, dial = job.asked, job.asked.dial
+            if again := asked.again:
+                ends, n = again.end_token_ids, asked.n_scored
                 job.terse_logprob = self._model.suppressed_logprob(
-                    again.prompt, again.refusal_token_ids, job.asked.n_scored, again.end_token_ids
+                    Wanted(again.prompt, again.refusal_token_ids, ends, n, n)
                 )
-            self._model.answer(
-                job.asked.prompt,
-                job.asked.refusal_token_ids,
-                job,
-                n_tokens=job.asked.n_answer,
-                n_scored=job.asked.n_scored,
-                end_token_ids=job.asked.end_token_ids,
-                is_weighed=job.asked.dial is not None,
-                needs_refusal=job.asked.dial is not None and job.asked.dial.takes_refusal,
+            wanted = Wanted(
+                asked.prompt,
+                asked.refusal_token_ids,
+                asked.end_token_ids,
+                asked.n_answer,
+                asked.n_scored if dial else 0,
+                needs_refusal=dial is not None and dial.takes_refusal,
                 is_alone=job.is_shut,
             )
+            self._model.answer(wanted, job)
             job.end()
         except GraitError as error:
             job.fail(error)

@@ -173,8 +173,11 @@ def notes(model: DialledRun) -> list[str]:
 def listening(place: Place) -> socket.socket:
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:
-        return socket.create_server((place.host, place.port), family=family, backlog=512)
+        listener = socket.create_server((place.host, place.port), family=family, backlog=512)
     except (OSError, OverflowError) as error:
         raise ServerError(
             f"{place.host}:{place.port}: cannot serve there ({reason(error)}); choose another --port or --host"
         ) from error
+    # Else an answer's body, a packet of its own, waits 40 ms for a client's acknowledgement of its head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
