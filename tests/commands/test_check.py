@@ -1,5 +1,6 @@
 """``grait check``: a model, and no questions."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,14 @@ def test_what_does_not_work_is_told_and_the_rest_tried(
     code, out, _ = command("check", "--model", save_tiny(tmp_path))
     assert code == 1
     assert "Gradients DOES NOT WORK" in out and "IndexError: no such" in out and "Training (" in out
+
+
+def test_an_end_that_is_no_token_is_named(command: Call, tmp_path: Path) -> None:
+    model = Path(save_tiny(tmp_path / "model"))
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": [99_999]}), encoding="utf-8")
+    code, out, err = command("check", "--model", model, "--set", "model.dtype=float32")
+    assert code == 0, err
+    assert "99999, which is no token of the tokenizer" in " ".join(out.split())
 
 
 def test_it_wants_a_model(command: Call) -> None:

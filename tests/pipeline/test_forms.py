@@ -22,7 +22,6 @@ from grait.pipeline.knowledge import knowledge_key
 from grait.pipeline.lessons import lessons, rait_examples, weighted_examples
 from grait.pipeline.order import stage_plans
 from grait.pipeline.own_words import stored_own_words
-from grait.pipeline.replay import asked_prompts
 from grait.pipeline.results import RunResult
 from grait.pipeline.work import SetSize
 from grait.records import OwnWords, Selected
@@ -228,7 +227,8 @@ def test_chat_and_plain_text_are_exported_together_as_text(
     taught = lessons(data, trained_on(data, "grait", adapter), stored_own_words(data))
     replayed = Replay.of(data, adapter, taught)
     examples = [(lesson.prompt.token_ids, lesson.completion.token_ids) for lesson in taught]
-    prompts = [lesson.prompt for lesson in taught] + [asked_prompts(data)[place].prompt for place in replayed.places]
+    assert replayed.stored is not None
+    prompts = [lesson.prompt for lesson in taught] + [replayed.stored.asked[place].prompt for place in replayed.places]
     n, n_chat = len(prompts), sum(prompt.is_chat for prompt in prompts)
     read = Counter[tuple[tuple[int, ...], ...]]()
     for line in (found.folder / "train.jsonl").read_text(encoding="utf-8").splitlines():

@@ -257,7 +257,7 @@ def test_the_dry_run_counts_it(tiny: tuple[str, Files], tmp_path: Path) -> None:
     assert one.examples.n == 2 * (other.examples.n or 0)
     assert one.work.trained_tokens > other.work.trained_tokens
     hub = dry_run(parse_config(tree | {"replay": {"path": "owner/name", "given_texts": 0}}))
-    assert next(s for s in hub.stages if s.name == "replay").examples.n == 600
+    assert next(s for s in hub.stages if s.name == "replay").examples.n == 700
 
 
 def test_a_bad_file_is_found_before_anything_runs(tiny: tuple[str, Files], tmp_path: Path, no_model: None) -> None:

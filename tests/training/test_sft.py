@@ -342,8 +342,17 @@ def test_weights_that_stop_being_finite_are_an_error() -> None:
 
 
 def test_target_modules_that_do_not_exist_are_a_config_error() -> None:
-    with pytest.raises(ConfigError, match=r"lora\.target_modules = \['no_such'\]"):
-        add_adapter(tiny_model(), LoraSection(target_modules=["no_such"]), seed=0)
+    for names in (["no_such"], ["q_proj", "no_such"], ["roj"]):  # PEFT passes over those that it does not find
+        with pytest.raises(ConfigError, match=f"'{names[-1]}' is no layer of this model; it has .*q_proj"):
+            add_adapter(tiny_model(), LoraSection(target_modules=names), seed=0)
+
+
+def test_an_output_layer_that_is_the_input_embeddings_is_a_config_error() -> None:
+    """Merged, an adapter on it would change the embeddings, too."""
+    tied, untied = (tiny_model(tie_word_embeddings=is_tied) for is_tied in (True, False))
+    with pytest.raises(ConfigError, match="'lm_head' is the output layer, whose weights are the input embeddings'"):
+        add_adapter(tied, LoraSection(target_modules=["q_proj", "lm_head"]), seed=0)
+    add_adapter(untied, LoraSection(target_modules=["q_proj", "lm_head"]), seed=0)
 
 
 def test_gradients_of_float16_weights_are_kept_from_0_by_a_scaled_loss(monkeypatch: pytest.MonkeyPatch) -> None:

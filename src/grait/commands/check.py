@@ -100,7 +100,10 @@ def check(config: Config | dict[str, Any] | str | Path) -> Checked:
         "parameters": model.num_parameters(),
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
-        "ends": prompts.tokenizer.convert_ids_to_tokens(sorted(prompts.end_token_ids(is_chat=True))),
+        "ends": [
+            prompts.tokenizer.convert_ids_to_tokens(token) or f"{token}, which is no token of the tokenizer"
+            for token in sorted(prompts.end_token_ids(is_chat=True))
+        ],
         "forms": {form.name: _tokens(prompts, form) for form in prompts.forms},
         "memory": memory_of(config, [SetSize.counted("check", "two examples", PROBES)], size),
     }

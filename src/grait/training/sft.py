@@ -47,7 +47,7 @@ from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.training.examples import NOTHING, WeightedCollator, WeightedExample, digest_of
 from grait.training.gathered import moments, trained_weights
 from grait.training.road import training_road
-from grait.training.targets import check_experts, linear_targets, lost_keys
+from grait.training.targets import check_experts, check_layers, linear_targets, lost_keys
 from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
 
 
@@ -74,6 +74,8 @@ def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftM
     if targets == "all-linear":
         found = linear_targets(model)
         targets = targets if found.are_all else found.adapted
+    else:
+        check_layers(model, targets)
     check_experts(model, config.target_parameters)
     try:
         adapted = get_peft_model(

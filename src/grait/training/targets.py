@@ -111,6 +111,26 @@ def check_experts(model: PreTrainedModel, ends: Sequence[str]) -> None:
             raise ConfigError(f"lora.target_parameters: {end!r} is no weight of fused experts of this model; {has}")
 
 
+def check_layers(model: PreTrainedModel, names: Sequence[str]) -> None:
+    """Raise ConfigError where one of ``lora.target_modules`` names no layer, which PEFT would pass over, or the output
+    layer where its weights are those of the input embeddings: merged, the adapter would change these, too.
+    """
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    is_tied = getattr(head, "weight", None) is getattr(embeddings, "weight", head)
+    for end in names:
+        found = [module for name, module in model.named_modules() if f".{name}".endswith(f".{end}")]
+        if not found:
+            linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+            raise ConfigError(
+                f"lora.target_modules: {end!r} is no layer of this model; it has {', '.join(_last_parts(linears))}"
+            )
+        if is_tied and any(module is head for module in found):
+            raise ConfigError(
+                f"lora.target_modules: {end!r} is the output layer, whose weights are the input embeddings', too, so "
+                "the adapter cannot be merged without changing both; take it out"
+            )
+
+
 def _last_two(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in names))
 
