@@ -117,17 +117,17 @@ def check_layers(model: PreTrainedModel, names: Sequence[str]) -> None:
     """
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
     is_tied = getattr(head, "weight", None) is getattr(embeddings, "weight", head)
+    setting = f"lora.target_modules = {list(names)!r}"
     for end in names:
         found = [module for name, module in model.named_modules() if f".{name}".endswith(f".{end}")]
         if not found:
             linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
-            raise ConfigError(
-                f"lora.target_modules: {end!r} is no layer of this model; it has {', '.join(_last_parts(linears))}"
-            )
+            has = ", ".join(_last_parts(linears))
+            raise ConfigError(f"{setting}: {end!r} is no layer of this model; it has {has}")
         if is_tied and any(module is head for module in found):
             raise ConfigError(
-                f"lora.target_modules: {end!r} is the output layer, whose weights are the input embeddings', too, so "
-                "the adapter cannot be merged without changing both; take it out"
+                f"{setting}: {end!r} is the output layer, whose weights are the input embeddings', too, so the adapter "
+                "cannot be merged without changing both; take it out"
             )
 
 
