@@ -217,7 +217,8 @@ class Server:
 
     def _give_up(self, asking: Future[None], seconds: float) -> None:
         """After so many seconds, unless it has ended by then."""
-        self._loop.call_soon_threadsafe(self._loop.call_later, seconds, asking.cancel)
+        if not asking.done():
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, asking.cancel)
 
     async def _ask(self, path: str, body: dict[str, Any], found: "_Found") -> None:
         """Put what comes: one reply for an answer in one piece, several for a stream, then None or what went wrong."""
@@ -236,6 +237,9 @@ class Server:
             found.put(_Passing(f"no answer in time ({seconds:g} s)", 504))
         except httpx.HTTPError as error:
             found.put(_Passing(f"cannot be asked ({reason(error)})"))
+        except asyncio.CancelledError:
+            found.put(ServerError("given up"))
+            raise
         except Exception as error:
             found.put(error)
 
