@@ -154,6 +154,7 @@ def at_once(port: int) -> Iterator[None]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
+    server.socket.listen(max(CLIENTS))  # five at once by default: more clients would be turned away
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield
     server.shutdown()

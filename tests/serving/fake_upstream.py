@@ -1,6 +1,7 @@
 """An upstream whose answers are a tiny model's own, with all that servers tell, less of it, or something wrong."""
 
 import json
+import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,21 +15,22 @@ from grait.commands.finished import LiveRun
 
 NAME = "tuned"
 
-Reply = tuple[int, str, bytes]
-"""Status, kind and content."""
+Reply = tuple[int, str, bytes | Iterator[bytes]]
+"""Status, kind and content; the head is sent with the first piece that is not empty."""
 
 
 @dataclass
 class Upstream:
     """``model``: that it serves. ``kind``: ``full``, ``legacy`` (logprobs in the old shape), ``bare`` (no logprobs, no
     token ids) or ``no end`` (no log-probability of the end token). ``fault``: makes of a right reply what is sent
-    instead; None for a right one. ``n_asked``: requests so far."""
+    instead; None for a right one. ``n_asked``: requests so far; ``n_open``: of these, that are being answered."""
 
     model: LiveRun
     kind: str = "full"
     fault: Callable[["Upstream", dict[str, Any], Reply], Reply | None] | None = None
     url: str = ""
     n_asked: int = 0
+    n_open: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
     @torch.inference_mode()
@@ -119,24 +121,46 @@ class Upstream:
 @contextmanager
 def upstream(model: LiveRun, kind: str = "full", fault: Any = None) -> Iterator[Upstream]:
     """Serving, in a thread."""
-    found = Upstream(model, kind, fault)
+    found, counting = Upstream(model, kind, fault), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            found.n_asked += 1
+            with counting:
+                found.n_asked += 1
+                found.n_open += 1
             found.bodies.append(body)
+            try:
+                self._answer(body)
+            finally:
+                with counting:
+                    found.n_open -= 1
+
+        def _answer(self, body: dict[str, Any]) -> None:
             reply = found.reply(self.path, body)
             changed = found.fault(found, body, reply) if found.fault else reply
             if changed is None:
                 self.connection.close()  # in the middle of everything
                 return
             status, kind, content = changed
+            if isinstance(content, bytes):
+                self._head(status, kind, {"Content-Length": str(len(content))})
+                self.wfile.write(content)
+                return
+            has_head = False
+            for piece in content:
+                if piece and not has_head:
+                    self._head(status, kind, {})
+                    has_head = True
+                self.wfile.write(piece)
+                if select.select([self.connection], [], [], 0.05)[0]:  # whoever asked has hung up
+                    return
+
+        def _head(self, status: int, kind: str, more: dict[str, str]) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
+            for name, value in {"Content-Type": kind, **more}.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -3,20 +3,23 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from conftest import Call
-from served import QUESTIONS, chat, complete, events, serving, with_dials, with_forms
+from served import QUESTIONS, chat, complete, events, quick, serving, with_dials, with_forms
 from serving.fake_upstream import NAME, Reply, Upstream, upstream
 from tiny_folder import MAX_NEW_TOKENS
 
 from grait.commands.finished import LiveRun, live
 from grait.commands.served import served_model
-from grait.errors import ServerError
+from grait.errors import ConfigError, ServerError
 from grait.model import server as server_module
 from grait.model.server import Address, Server
 from grait.serving.jobs import Singly
@@ -36,15 +39,17 @@ def model(run: Path) -> Iterator[LiveRun]:
 
 
 @contextmanager
-def proxied(model: LiveRun, behind: Upstream, attempts: int = 1, seconds: float = 20.0) -> Iterator[str]:
-    """A proxy in front of an upstream; the model itself is lent where it has to help."""
+def proxied(
+    model: LiveRun, behind: Upstream, attempts: int = 1, seconds: float = 20.0, limit: float = 300.0
+) -> Iterator[str]:
+    """A proxy in front of an upstream; the model itself is lent where it has to help. ``limit``: of a request."""
     with ExitStack() as stack:
         server = Server(Address(behind.url, NAME, attempts=attempts, seconds=seconds))
         stack.callback(server.close)
         fault, behind.fault = behind.fault, None
         served = served_model(model, server, lambda: (model.engine(), model.alone))
         behind.fault = fault
-        url, _ = stack.enter_context(serving(model, line=Singly(served, 4), name=NAME))
+        url, _ = stack.enter_context(serving(model, line=Singly(served, 4), limits=quick(seconds=limit), name=NAME))
         yield url
 
 
@@ -252,6 +257,90 @@ def test_an_upstream_that_comes_back_is_asked_again(model: LiveRun, monkeypatch:
         before = behind.n_asked
         assert chat(url, QUESTIONS[0], model=NAME, grait={"form": "instruction"}).status_code == 200
         assert behind.n_asked >= before + 3
+
+
+EMPTY = b'data: {"model": "tuned", "choices": [], "usage": {}}\n\n'
+
+ENDLESS: dict[str, tuple[str, bytes]] = {
+    "comments": ("text/event-stream", b": still here\n\n"),
+    "no choices": ("text/event-stream", EMPTY),
+    "a line without end": ("text/event-stream", b"d"),
+    "a body in drips": ("application/json", b" "),
+    "nothing": ("application/json", b""),
+}
+"""What an upstream sends for good."""
+
+
+def endless(name: str) -> Any:
+    kind, piece = ENDLESS[name]
+    return lambda *_: (200, kind, repeat(piece))
+
+
+def wait_until_idle(behind: Upstream) -> None:
+    end = time.monotonic() + 20
+    while behind.n_open and time.monotonic() < end:
+        time.sleep(0.02)
+    assert behind.n_open == 0
+
+
+@pytest.mark.parametrize("is_left", [False, True], ids=["deadline", "client leaves"])
+@pytest.mark.parametrize("name", ENDLESS)
+def test_an_upstream_that_never_ends_holds_nothing(model: LiveRun, name: str, is_left: bool) -> None:
+    """More requests than threads; each ends upstream, too, long before the upstream's own limit."""
+    fields = {"model": NAME, "max_tokens": MAX_NEW_TOKENS, "grait": {"form": "instruction"}}
+
+    def ask(url: str, stream: bool) -> int:
+        body = {"messages": [{"role": "user", "content": QUESTIONS[0]}], "stream": stream, **fields}
+        try:
+            return httpx.post(f"{url}/chat/completions", json=body, timeout=0.5 if is_left else 60).status_code
+        except httpx.ReadTimeout:
+            return 0
+
+    limit = 300.0 if is_left else 2.0
+    with upstream(model, "no echo", endless(name)) as behind:
+        with proxied(model, behind, attempts=3, seconds=1000, limit=limit) as url, ThreadPoolExecutor(6) as pool:
+            before = behind.n_asked
+            assert set(pool.map(lambda n: ask(url, n % 2 == 0), range(6))) == {0 if is_left else 504}
+            wait_until_idle(behind)
+            assert behind.n_asked >= before + 4
+            behind.fault = None
+            assert chat(url, QUESTIONS[0], **fields).status_code == 200
+            behind.fault = endless(name)
+            ask(url, False)
+        wait_until_idle(behind)
+
+
+def test_what_nobody_waits_for_is_not_asked_again(model: LiveRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "pause", lambda _: 1.5)
+    with upstream(model, "full", sent(500, b"{}")) as behind:
+        with proxied(model, behind, attempts=3, limit=0.5) as url:
+            before = behind.n_asked
+            assert chat(url, QUESTIONS[0], model=NAME, grait={"form": "instruction"}).status_code == 504
+        assert behind.n_asked == before + 1
+
+
+def test_an_answer_that_does_not_end_at_its_end_is_given(model: LiveRun) -> None:
+    """What comes after it is not waited for."""
+
+    def fault(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        def pieces() -> Iterator[bytes]:
+            yield reply[2].replace(b"data: [DONE]\n\n", b"")
+            yield from repeat(b": still here\n\n")
+
+        return (reply[0], reply[1], pieces()) if reply[1] == "text/event-stream" else reply
+
+    with upstream(model, "full", fault) as behind, proxied(model, behind, seconds=1000) as url:
+        for _ in range(5):
+            assert chat(url, QUESTIONS[0], model=NAME, grait={"form": "instruction"}).status_code == 200
+        wait_until_idle(behind)
+
+
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "a\nb", " a"])
+def test_a_key_that_no_header_carries_is_refused_at_the_start(run: Path, command: Call, key: str) -> None:
+    code, _, error = command("serve", run, "--port", 0, "--api-key", key)
+    assert code == 2 and "printable ASCII" in error
+    with pytest.raises(ConfigError, match="printable ASCII"):
+        Address("http://127.0.0.1:9/v1", "x", key)
 
 
 def test_an_upstream_with_a_template_of_its_own_is_not_asked(model: LiveRun) -> None:

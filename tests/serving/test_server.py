@@ -213,6 +213,8 @@ def test_a_key_is_asked_for_where_one_is_set(model: LiveRun) -> None:
                 found = httpx.request(method, f"{url}/{path}", headers=headers)  # type: ignore[arg-type]
                 assert found.status_code == 401 and "secret" not in found.text
         assert httpx.get(url.removesuffix("/v1") + "/health").status_code == 200
+        for scheme in ("Bearer", "bearer", "BEARER"):
+            assert httpx.get(f"{url}/models", headers={"Authorization": f"{scheme} secret"}).status_code == 200
         client = openai.OpenAI(base_url=url, api_key="secret")
         assert client.models.list().data[0].id == "grait"
 
@@ -228,6 +230,9 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "deep": (b"[" * 100_000, 400, "not JSON"),
     "half a surrogate": (b'{"model": "\\ud800"}', 400, "surrogate"),
     "a list": ([], 400, "expected an object"),
+    "n: true": (GOOD | {"n": True}, 400, "n: expected 1, found true"),
+    "logprobs: 0": (GOOD | {"logprobs": 0}, 400, "logprobs: expected false, found 0"),
+    "temperature: false": (GOOD | {"temperature": False}, 400, "temperature: expected 0, found false"),
     "no model": ({"messages": GOOD["messages"]}, 400, "model: is missing"),
     "other model": (GOOD | {"model": "gpt-5"}, 404, "'gpt-5' is not served here"),
     "no messages": ({"model": "grait"}, 400, "messages: is missing"),

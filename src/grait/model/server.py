@@ -4,14 +4,17 @@ Every answer is checked before anyone believes it: that it is of the model that 
 to its text, that its log-probabilities are numbers, that it has an end. All that goes wrong is a ServerError.
 """
 
+import asyncio
+import copy
 import json
 import math
 import random
+import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import httpx
@@ -27,10 +30,19 @@ PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 MOST_BYTES = 10_000_000
 """Of one answer."""
 
+LOOK_SECONDS = 0.2
+"""Between two looks at whether anyone still waits for an answer of which nothing comes."""
+
+REST_SECONDS = 1.0
+"""For what comes after an answer's end: a connection is used again only when all of it was read."""
+
 
 @dataclass(frozen=True)
 class Address:
-    """``url``: up to /v1. ``model``: as the server calls it. ``attempts``: of one request, before it has failed."""
+    """``url``: up to /v1. ``model``: as the server calls it. ``attempts``: of one request, before it has failed.
+
+    ``seconds``: of one attempt, up to the answer's end.
+    """
 
     url: str
     model: str
@@ -47,6 +59,13 @@ class Address:
             ) from error
         if found.scheme not in ("http", "https") or not found.host:
             raise ConfigError(f"{self.url}: expected an address such as http://127.0.0.1:8000/v1")
+        check_key(self.key, "the key of the server that is asked")
+
+
+def check_key(key: str | None, name: str) -> None:
+    """ConfigError with one line for a key that no header can carry."""
+    if key and not (key.isascii() and key.isprintable() and key == key.strip()):
+        raise ConfigError(f"{name}: expected printable ASCII characters without blanks around; choose another key")
 
 
 @dataclass
@@ -84,21 +103,44 @@ def to_its_end(_: Said) -> bool:
 
 
 class Server:
-    """Requests to a server, from any thread. Close it."""
+    """Requests to a server, from any thread. Close it.
+
+    A loop in a thread of its own reads what comes, so that a request can be given up at any time.
+    """
 
     def __init__(self, address: Address) -> None:
         self.address = address
         headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(address.seconds, connect=10),
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=10),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             headers=headers,
             trust_env=False,
         )
         self._answers_as: str | None = None
+        self._is_needed: Callable[[], bool] = lambda: True
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="asking", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        self._client.close()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._client.aclose()
+
+    def asked_while(self, is_needed: Callable[[], bool]) -> "Server":
+        """The same server, whose requests end, with a ServerError, as soon as they are no longer needed."""
+        found = copy.copy(self)
+        found._is_needed = is_needed
+        return found
 
     def complete(
         self,
@@ -124,44 +166,86 @@ class Server:
         for attempt in range(1, self.address.attempts + 1):
             said = Said()
             try:
-                with closing(self._replies(path, body)) as replies:
-                    for reply in replies:
-                        add(said, reply, has_prompt=bool(body.get("echo")))
-                        self._check_model(reply)
-                        if follow and not follow(said):
-                            if said.finish:
-                                deque(replies, 0)  # a connection is used again only when all of it was read
-                            return said
-                if said.finish is None:
-                    raise _Passing("the answer ended in the middle")
-                check(said)
-                return said
+                return self._attempt(path, body, follow, said)
             except ServerError as error:
                 raise ServerError(self._told(str(error)), error.status) from error
             except _Passing as error:
                 if attempt == self.address.attempts or (follow and said.text):
                     raise ServerError(self._told(str(error)), error.status) from error
-                time.sleep(error.wait if error.wait is not None else pause(attempt))
+                self._wait(error.wait if error.wait is not None else pause(attempt))
         raise AssertionError("unreachable")
 
-    def _replies(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
-        """One for an answer in one piece, several for a stream."""
+    def _attempt(self, path: str, body: dict[str, Any], follow: Follow | None, said: Said) -> Said:
+        self._check_needed()
+        found: _Found = SimpleQueue()
+        asking = asyncio.run_coroutine_threadsafe(self._ask(path, body, found), self._loop)
+        is_over = False
         try:
-            with self._client.stream("POST", self.address.url.rstrip("/") + path, json=body) as response:
-                if response.status_code != 200:
-                    raise self._refused(response)
-                if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    yield from _events(response)
-                else:
-                    yield _object(_read(response))
-        except httpx.TimeoutException as error:
-            raise _Passing(f"no answer in time ({type(error).__name__})", 504) from error
-        except httpx.HTTPError as error:
-            raise _Passing(f"cannot be asked ({reason(error)})") from error
+            while (reply := self._next(found)) is not None:
+                add(said, reply, has_prompt=bool(body.get("echo")))
+                self._check_model(reply)
+                if follow and not follow(said):
+                    is_over = said.finish is not None
+                    return said
+        finally:
+            self._give_up(asking, REST_SECONDS if is_over else 0.0)
+        if said.finish is None:
+            raise _Passing("the answer ended in the middle")
+        check(said)
+        return said
 
-    def _refused(self, response: httpx.Response) -> Exception:
+    def _next(self, found: "_Found") -> dict[str, Any] | None:
+        """What comes next of an answer; None at its end."""
+        while True:
+            self._check_needed()
+            try:
+                reply = found.get(timeout=LOOK_SECONDS)
+            except Empty:
+                continue
+            if isinstance(reply, Exception):
+                raise reply
+            return reply
+
+    def _check_needed(self) -> None:
+        if not self._is_needed():
+            raise ServerError("nobody waits for the answer any more", 504)
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._is_needed() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+
+    def _give_up(self, asking: Future[None], seconds: float) -> None:
+        """After so many seconds, unless it has ended by then."""
+        if not asking.done():
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, asking.cancel)
+
+    async def _ask(self, path: str, body: dict[str, Any], found: "_Found") -> None:
+        """Put what comes: one reply for an answer in one piece, several for a stream, then None or what went wrong."""
+        url, seconds = self.address.url.rstrip("/") + path, self.address.seconds
+        try:
+            async with asyncio.timeout(seconds), self._client.stream("POST", url, json=body) as response:
+                if response.status_code != 200:
+                    raise await self._refused(response)
+                if response.headers.get("content-type", "").startswith("text/event-stream"):
+                    async for reply in _events(response):
+                        found.put(reply)
+                else:
+                    found.put(_object(await _read(response)))
+            found.put(None)
+        except (TimeoutError, httpx.TimeoutException):
+            found.put(_Passing(f"no answer in time ({seconds:g} s)", 504))
+        except httpx.HTTPError as error:
+            found.put(_Passing(f"cannot be asked ({reason(error)})"))
+        except asyncio.CancelledError:
+            found.put(ServerError("given up"))
+            raise
+        except Exception as error:
+            found.put(error)
+
+    async def _refused(self, response: httpx.Response) -> Exception:
         status = response.status_code
-        told = f"status {status}: {_error_of(_read(response))}"
+        told = f"status {status}: {_error_of(await _read(response))}"
         if status in PASSING:
             wait = _seconds(response.headers.get("retry-after"))
             return _Passing(told, 429 if status == 429 else 502, wait)
@@ -184,6 +268,9 @@ class _Passing(Exception):
     def __init__(self, message: str, status: int = 502, wait: float | None = None) -> None:
         super().__init__(message)
         self.status, self.wait = status, wait
+
+
+_Found = SimpleQueue[dict[str, Any] | Exception | None]
 
 
 def pause(attempt: int) -> float:
@@ -278,9 +365,9 @@ def _number(value: Any) -> float:
     return min(float(value), 0.0)
 
 
-def _events(response: httpx.Response) -> Iterator[dict[str, Any]]:
+async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
     n_bytes, is_done = 0, False
-    for line in response.iter_lines():
+    async for line in response.aiter_lines():
         n_bytes += len(line)
         if n_bytes > MOST_BYTES:
             raise ServerError(f"the answer has more than {MOST_BYTES} bytes")
@@ -291,9 +378,9 @@ def _events(response: httpx.Response) -> Iterator[dict[str, Any]]:
                 yield _object(content.encode())
 
 
-def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response) -> bytes:
     found = b""
-    for part in response.iter_bytes():
+    async for part in response.aiter_bytes():
         found += part
         if len(found) > MOST_BYTES:
             raise ServerError(f"the answer has more than {MOST_BYTES} bytes")

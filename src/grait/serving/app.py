@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -189,7 +190,7 @@ class Service:
     def _check_key(self, request: Request) -> None:
         if self.key is None:
             return
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        given = re.sub("^bearer +", "", request.headers.get("authorization", ""), flags=re.IGNORECASE)
         if not hmac.compare_digest(given.encode(), self.key.encode()):
             what = "a wrong one" if given else "none"
             raise RequestFault(

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Protocol
 
 from grait.commands.finished import LiveRun
@@ -214,11 +215,10 @@ class Singly:
             return
         try:
             asked, dial = job.asked, job.asked.dial
+            model = replace(self._model, server=self._model.server.asked_while(lambda: job.is_needed))
             if again := asked.again:
                 ends, n = again.end_token_ids, asked.n_scored
-                job.terse_logprob = self._model.suppressed_logprob(
-                    Wanted(again.prompt, again.refusal_token_ids, ends, n, n)
-                )
+                job.terse_logprob = model.suppressed_logprob(Wanted(again.prompt, again.refusal_token_ids, ends, n, n))
             wanted = Wanted(
                 asked.prompt,
                 asked.refusal_token_ids,
@@ -228,7 +228,7 @@ class Singly:
                 needs_refusal=dial is not None and dial.takes_refusal,
                 is_alone=job.is_shut,
             )
-            self._model.answer(wanted, job)
+            model.answer(wanted, job)
             job.end()
         except GraitError as error:
             job.fail(error)

@@ -128,7 +128,8 @@ def read_body(text: bytes, kind: type[BodyT]) -> BodyT:
         raise RequestFault(400, f"the body: expected an object, found a {type(tree).__name__}")
     for name, values in ONLY.items():
         found = tree.pop(name, None)
-        if found is not None and found not in values:
+        is_taken = any(found == value and isinstance(found, bool) == isinstance(value, bool) for value in values)
+        if found is not None and not is_taken:
             taken = " or ".join(json.dumps(value) for value in values)
             raise RequestFault(
                 400,

@@ -15,7 +15,7 @@ from grait.dial.threshold import check_threshold
 from grait.errors import ConfigError, ServerError, reason
 from grait.model.engine import longest_sequence
 from grait.model.load import read_config
-from grait.model.server import Address, Server
+from grait.model.server import Address, Server, check_key
 from grait.runtime import progress
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def serve(
     process. ``ready``: is told the address. Raises a GraitError with one line.
     """
     check_server()
+    check_key(key, "the API key that clients send")
     if threshold is not None:
         check_threshold(threshold)
     from grait.serving.app import Limits, Service
