@@ -362,3 +362,14 @@ def test_an_upstream_that_is_not_there_is_one_line(run: Path, command: Call, mon
     assert code == 2 and "--served-model go together" in error
     code, _, error = command("serve", run, "--upstream", "nonsense", "--served-model", "x")
     assert code == 2 and "expected an address" in error
+
+
+def test_all_that_ask_hold_a_server_to_the_same_model() -> None:
+    server = Server(Address("http://127.0.0.1:9/v1", "tuned"))
+    try:
+        first, second = (server.asked_while(lambda: True) for _ in range(2))
+        first._check_model({"model": "tuned"})
+        with pytest.raises(ServerError, match="of the model 'other', those before were of 'tuned'"):
+            second._check_model({"model": "other"})
+    finally:
+        server.close()

@@ -18,8 +18,11 @@ from grait.errors import DataError
 
 _NAMES = yaml.safe_load(resources.files("grait.data").joinpath("columns.yaml").read_text("utf-8"))
 QUESTION, ANSWERS, FURTHER, CHOICES, KEYS, ANSWERABLE, UNANSWERABLE, PASSAGES, KEPT = (
-    tuple(names.split()) for names in _NAMES.values()
-)
+    tuple(_NAMES[role].split())
+    for role in (
+        "question", "answers", "further", "choices", "keys", "answerable", "unanswerable", "passages", "kept",
+    )
+)  # fmt: skip
 
 _FAMILY = re.compile(r"(option|choice|opt|op|ending|sol|candidate|answeroption|answerchoice|)([a-z]|[0-9]{1,2})")
 _ANSWER_LETTER = re.compile(r"(answer)([a-z])")

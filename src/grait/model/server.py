@@ -117,7 +117,8 @@ class Server:
             headers=headers,
             trust_env=False,
         )
-        self._answers_as: str | None = None
+        self._answers_as: list[Any] = []
+        """The name in the first answer; one list for all that ``asked_while`` gives."""
         self._is_needed: Callable[[], bool] = lambda: True
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="asking", daemon=True)
@@ -253,10 +254,10 @@ class Server:
 
     def _check_model(self, reply: dict[str, Any]) -> None:
         name = reply.get("model")
-        if self._answers_as is None:
-            self._answers_as = name
-        if name != self._answers_as:
-            raise ServerError(f"the answer is of the model {name!r}, those before were of {self._answers_as!r}")
+        if not self._answers_as:
+            self._answers_as.append(name)
+        if name != self._answers_as[0]:
+            raise ServerError(f"the answer is of the model {name!r}, those before were of {self._answers_as[0]!r}")
 
     def _told(self, what: str) -> str:
         return f"{self.address.url}, {self.address.model}: {what}"
