@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from transformers import PreTrainedTokenizerBase
+
 from grait.errors import ModelError
 from grait.model.forms import Form, built_in
-from grait.model.prompts import PromptFormat
+from grait.model.prompts import PromptFormat, without_embedding
 from grait.model.template import ASKED
 from grait.records import Question
 
@@ -22,6 +24,11 @@ def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[
     once and as it is, so does the system message; two questions give two prompts; no prompt ends in an end token; and
     in the chat template prompt, answer and end are the template's own finished turn.
     """
+    if prompts.rows is not None:
+        check_vocabulary(prompts.tokenizer, prompts.rows)
+        ends = {prompts.end_id(is_chat) for is_chat in (False, prompts.has_template)}
+        if beyond := sorted(end for end in ends if end >= prompts.rows):
+            raise ModelError(without_embedding(prompts.tokenizer, beyond, prompts.rows))
     _check(prompts, None)
     bare = built_in("question", prompts.config)
     for form in (*prompts.forms, *untaught, *([bare] if prompts.has_template else [])):
@@ -31,6 +38,18 @@ def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[
         if prompts.is_chat(PROBES[0], form):
             _check_turn(prompts, form)
     return _notes(prompts) if prompts.has_template else []
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+    """Raise ModelError where text may hold tokens that a model of so many embeddings has none for.
+
+    Special tokens alone may be beyond: some models for text keep a token for images, which nobody writes. Where a
+    template or a question does, ``PromptFormat`` says so.
+    """
+    special = {*tokenizer.all_special_ids, *(n for n, token in tokenizer.added_tokens_decoder.items() if token.special)}
+    beyond = sorted(token for token in tokenizer.get_vocab().values() if token >= rows and token not in special)
+    if beyond:
+        raise ModelError(without_embedding(tokenizer, beyond, rows))
 
 
 def _check(prompts: PromptFormat, form: Form | None) -> None:
