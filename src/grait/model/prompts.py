@@ -133,6 +133,11 @@ class PromptFormat:
         """The tokenizer's chat template, with the config's arguments."""
         return ChatTemplate(self.tokenizer, self.config.template_arguments, self.ends, self.moment)
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a question may follow another one and its answer: always in plain text."""
+        return not self.has_template or not self.template.refuses_turns
+
     @cached_property
     def forms(self) -> tuple[Form, ...]:
         """All forms of the config, the main one first."""
@@ -245,8 +250,13 @@ class PromptFormat:
         return self.chat(self._messages(question, family, shots, form))
 
     def conversation(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        """Messages up to the model's turn: in the chat template, or as plain text where there is none."""
+        """Messages up to the model's turn: in the chat template, or as plain text where there is none.
+
+        Raises ModelError for several turns where the template takes one, even if it only leaves the others out.
+        """
         if self.has_template:
+            if not self.takes_turns and any(message["role"] == "assistant" for message in messages):
+                raise ModelError(f"the chat template takes one question: {self.template.refuses_turns}")
             return self.chat(messages)
         text = as_dialogue(messages)
         return Prompt(text, self.tokens(text, is_chat=False), is_chat=False)
