@@ -213,7 +213,9 @@ def asked_prompts(data: RunData) -> list[Asked]:
             refused.append(prompt.where)
             why = why or str(error)
     if refused:
-        progress.note(f"replay: the chat template refuses {len(refused)} prompts: {progress.first_few(refused)} ({why})")
+        progress.note(
+            f"replay: the chat template refuses {len(refused)} prompts: {progress.first_few(refused)} ({why})"
+        )
     if not found:
         raise DataError(f"{data.config.replay.path}: the model's chat template refuses every replay prompt")
     return found

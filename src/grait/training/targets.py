@@ -165,9 +165,7 @@ def _last_two(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in names))
 
 
-def _reason(
-    model: PreTrainedModel, name: str, is_text: bool, routers: set[str], ran: set[str] | None
-) -> str | None:
+def _reason(model: PreTrainedModel, name: str, is_text: bool, routers: set[str], ran: set[str] | None) -> str | None:
     """Why a layer is left out; None for one that is adapted."""
     last = name.rpartition(".")[2]
     if not is_text:
@@ -241,9 +239,7 @@ def _experts_in(config: dict[str, Any]) -> Iterator[int]:
             yield from (n for n in (value if isinstance(value, list | tuple) else [value]) if isinstance(n, int))
 
 
-def _that_run(
-    model: PreTrainedModel, linears: dict[str, nn.Module], experts: dict[str, nn.Module]
-) -> set[str] | None:
+def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module], experts: dict[str, nn.Module]) -> set[str] | None:
     """Those that a forward pass in training mode runs as layers, on all tokens, and that a gradient comes back to; and
     the experts all of whose inputs have a row for each token, or several.
 
