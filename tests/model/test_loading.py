@@ -110,7 +110,7 @@ def test_a_tied_head_may_be_missing_and_another_may_not(tmp_path: Path) -> None:
     load_model(config_of(tmp_path / "tied"))
     save_tiny(tmp_path / "own")
     change_weights(tmp_path / "own", lambda weights: {k: v for k, v in weights.items() if k != "lm_head.weight"})
-    with pytest.raises(ModelError, match="lack 1 weights of LlamaForCausalLM, such as lm_head.weight"):
+    with pytest.raises(ModelError, match=r"lack 1 weights of LlamaForCausalLM, such as lm_head\.weight"):
         load_model(config_of(tmp_path / "own"))
 
 
@@ -130,10 +130,10 @@ def test_a_folder_that_is_no_model_says_what_it_is(tmp_path: Path) -> None:
     tiny_tokenizer(chat=True).save_pretrained(processor)
     (processor / "preprocessor_config.json").write_text("{}")
     for load in (load_model, load_tokenizer):
-        with pytest.raises(ModelError, match="holds an adapter .*name its base model, or merge"):
+        with pytest.raises(ModelError, match=r"holds an adapter .*name its base model, or merge"):
             load(config_of(tmp_path / "adapter"))
     tiny_tokenizer(chat=True).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(ModelError, match="holds an adapter .*name its base model, or merge"):
+    with pytest.raises(ModelError, match=r"holds an adapter .*name its base model, or merge"):
         load_model(config_of(tmp_path / "adapter"))
     with pytest.raises(ModelError, match=r"found a folder without config\.json \(it has .*preprocessor_config"):
         load_model(config_of(processor))

@@ -169,7 +169,7 @@ def test_a_solved_example_that_is_left_out_is_told() -> None:
     prompts = replace(prompts_of("llama3", shots_style="chat", forms=["examples"]), shots=shots)
     kept = "{% if m.content != 'Paris' %}{{ m.content }}{% endif %}"
     prompts.tokenizer.chat_template = TEMPLATES["always_generation_prompt"].replace("{{ m.content }}", kept)
-    with pytest.raises(ModelError, match="leaves a solved example out; take another template, or prompt.shots_style"):
+    with pytest.raises(ModelError, match=r"leaves a solved example out; .* prompt\.shots_style"):
         check_prompts(prompts)
 
 
