@@ -293,7 +293,7 @@ def not_found(name: str, source: str, error: Exception) -> str:
     folder = Path(source)
     if folder.is_dir() and (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
         return (
-            f"{source}: this folder holds an adapter (adapter_config.json), and no model; name its base model, or merge "
+            f"{source}: this folder holds an adapter (adapter_config.json), no model; name its base model, or merge "
             "the two (of a run: grait merge; else merge_and_unload of PEFT) and name the merged model"
         )
     if folder.is_dir() and any(folder.iterdir()) and not list(folder.glob("config.json")) + list(folder.glob("*.gguf")):

@@ -153,8 +153,8 @@ def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Roa
     longest = longest_sequence(model.config.get_text_config(decoder=True))
     if longest < needed:
         raise ModelError(
-            f"{name_of(model)}: it attends to {longest} tokens, and two short examples have up to {needed}: no question "
-            "with its answer would fit; take a model with more positions (max_position_embeddings)"
+            f"{name_of(model)}: it attends to {longest} tokens, and two short examples have up to {needed}: no "
+            "question with its answer would fit; take a model with more positions (max_position_embeddings)"
         )
     with torch.inference_mode():
         try:
