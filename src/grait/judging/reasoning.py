@@ -1,7 +1,7 @@
 """What a model thinks before it answers, in an output: told apart from the answer, and taken off.
 
-It stands between tags that are named for thinking (``<think>``, ``[THINK]``, ``<|START_THINKING|>``), between set phrases
-(Granite), or in channels (Harmony, Gemma 4), of which only the final one is the answer.
+It stands between tags that are named for thinking (``<think>``, ``[THINK]``, ``<|START_THINKING|>``), between set
+phrases (Granite), or in channels (Harmony, Gemma 4), of which only the final one is the answer.
 """
 
 import re
