@@ -83,7 +83,26 @@ TEMPLATES: dict[str, str] = {
         "{% for m in messages %}<|{{ m.role }}|>{{ '<answer>' ~ m.content ~ '</answer>' if m.role == 'assistant' "
         "else m.content }}<|end|>{% endfor %}" + _OPEN
     ),
+    # Blanks and line breaks are not what was given, and stand for them.
+    "joined": "{% for m in messages %}<|{{ m.role }}|>{{ m.content.split() | join(' ') }}<|end|>{% endfor %}" + _OPEN,
+    "without_breaks": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content.replace('\n', '') }}<|end|>{% endfor %}" + _OPEN
+    ),
+    # One question, and nothing before it.
+    "one_question": "{% if messages | length > 2 %}{{ raise_exception('one question only') }}{% endif %}"
+    + _TURNS
+    + _OPEN,
+    "last_question": (
+        "{% for m in messages %}{% if loop.last or (loop.revindex == 2 and messages[-1].role == 'assistant') %}"
+        "<|{{ m.role }}|>{{ m.content }}<|end|>{% endif %}{% endfor %}" + _OPEN
+    ),
     # What is refused in one line.
+    "underscored": "{% for m in messages %}<|{{ m.role }}|>{{ m.content.replace(' ', '_') }}<|end|>{% endfor %}"
+    + _OPEN,
+    "first_line": ("{% for m in messages %}<|{{ m.role }}|>{{ m.content.split('\n')[0] }}<|end|>{% endfor %}" + _OPEN),
+    "quoted": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content.replace('\n', '\n> ') }}<|end|>{% endfor %}" + _OPEN
+    ),
     "some_parts": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content[0]['text'] if m.role == 'user' else m.content }}<|end|>"
         "{% endfor %}" + _OPEN

@@ -314,6 +314,20 @@ FUSED = "experts, which lora.target_parameters can name: experts.gate_up_proj, e
     [
         ("qwen2_moe", f"routers: shared_expert_gate; {FUSED}"),
         ("llama4_text", f"routers: router; {FUSED}"),
+        (
+            "jetmoe",
+            "routers: router.layer; experts that are given some tokens only: input_linear.weight, output_linear.weight",
+        ),
+        (
+            "hunyuan_v1_moe",
+            f"routers: gate.wg; PEFT cannot adapt them in this model: gate_proj, up_proj, down_proj; {FUSED}",
+        ),
+        (
+            "zaya",
+            "no gradients of single examples: v_proj_delayed; routers: gate.down_proj, router_mlp.fc1, router_mlp.fc2, "
+            f"router_mlp.out_proj; {FUSED}",
+        ),
+        ("dbrx", "routers: router.layer"),
         ("jamba", f"no gradients of single examples: dt_proj; {FUSED}"),
         ("mamba", "no gradients of single examples: dt_proj; PEFT cannot adapt them in this model: out_proj"),
         ("laguna", f"PEFT cannot adapt them in this model: gate_proj, up_proj, down_proj; {FUSED}"),
@@ -321,6 +335,13 @@ FUSED = "experts, which lora.target_parameters can name: experts.gate_up_proj, e
 )
 def test_what_all_linear_leaves_out_is_named(family: str, left_out: str) -> None:
     assert str(linear_targets(zoo_model(family))).endswith(f"; left out: {left_out}")
+
+
+def test_experts_that_are_not_offered_are_refused_by_name() -> None:
+    """They were offered, and refused once they were named."""
+    section = LoraSection(r=2, target_parameters=["input_linear.weight"])
+    with pytest.raises(ConfigError, match=r"is of experts that are given some tokens only in this model; .*take this"):
+        add_adapter(zoo_model("jetmoe"), section, 0)
 
 
 def test_all_linear_is_that_of_peft_where_nothing_is_left_out() -> None:

@@ -150,6 +150,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "phimoe": {},
     "granitemoe": {},
     "glm4_moe": {},
+    "jetmoe": {"kv_channels": 8},
+    "hunyuan_v1_moe": {"moe_topk": [2, 2]},
     "ernie4_5_moe": {"moe_num_experts": 4, "moe_k": 2, "moe_layer_start_index": 1},
     # latent and sparse attention
     "deepseek_v2": {**SAME_HEADS, "head_dim": 4, "topk_method": "greedy"},

@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 from conftest import Call
 from templates import tokenizer_with
-from tiny import tiny_model
+from tiny import tiny_model, tiny_tokenizer
 from tiny_folder import save_tiny
+from transformers import PreTrainedTokenizerBase
 
 import grait
 from grait.commands import check as checking
+from grait.config import parse_config
 from grait.errors import ModelError
+from grait.pipeline.data import RunData
+from grait.records import Question
 
 
 def tree(model: str, **more: Any) -> dict[str, Any]:
@@ -78,6 +82,42 @@ def test_an_end_that_is_no_token_is_named(command: Call, tmp_path: Path) -> None
     code, out, err = command("check", "--model", model, "--set", "model.dtype=float32")
     assert code == 0, err
     assert "99999, which is no token of the tokenizer" in " ".join(out.split())
+
+
+def save_with_rows(tokenizer: PreTrainedTokenizerBase, rows: int, folder: Path) -> str:
+    tiny_model("llama", vocab_size=rows, max_position_embeddings=320).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_one_line(
+    command: Call, tiny: tuple[str, Any], tmp_path: Path
+) -> None:
+    """It was an IndexError of the embedding."""
+    tokenizer = tiny_tokenizer(chat=True)
+    model = save_with_rows(tokenizer, len(tokenizer) - 30, tmp_path / "model")
+    files = tiny[1]
+    given = ["--model", model, "--train", files.train, "--test", files.test, "--out", tmp_path / "run"]
+    for asked in (["check", "--model", model], ["run", *given], ["run", *given, "--dry-run"]):
+        code, _, err = command(*asked)
+        assert code == 2 and err.count("\n") == 1
+        assert f"is number {len(tokenizer) - 30}, and 29 more are beyond, but the model has embeddings for" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_special_tokens_without_an_embedding_are_refused_where_they_are_written(tmp_path: Path) -> None:
+    """Gemma 3's models for text keep a token for images, which has none."""
+    tokenizer = tiny_tokenizer(chat=True)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]}, replace_extra_special_tokens=False)
+    model = save_with_rows(tokenizer, len(tokenizer) - 1, tmp_path)
+    assert grait.check(tree(model)).works
+    prompts = RunData(parse_config(tree(model)), has_training=False).prompts
+    with pytest.raises(ModelError, match=f"token '<image>' is number {len(tokenizer) - 1}, but the model has"):
+        prompts.prompt(Question("q", "What is on this <image>?", ("Paris",)), "refuse")
+    tokenizer.chat_template = "<image>" + str(tokenizer.chat_template)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="token '<image>' is number"):
+        grait.check(tree(model))
 
 
 def test_it_wants_a_model(command: Call) -> None:

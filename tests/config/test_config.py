@@ -329,3 +329,17 @@ def test_a_text_that_is_no_utf_8_is_one_line() -> None:
 def test_a_form_that_is_trained_is_not_asked_as_untrained(form: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         untaught_forms(parse_config({"prompt": {"forms": ["question"]}, "evaluation": {"forms": [form]}}))
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("use_rslora", "write its scale into alpha: alpha times the root of r"),
+        ("use_dora", "not supported, adapters are plain LoRA; take it out"),
+        ("lora_alpha", "it is called alpha"),
+        ("lora_rank", "unknown key; allowed: alpha, dropout, r"),
+    ],
+)
+def test_keys_of_peft_say_what_is_to_be_written_instead(key: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"lora.{key}: {message}"):
+        parse_config({"lora": {key: True}})

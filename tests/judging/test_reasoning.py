@@ -13,6 +13,34 @@ FREE = Question("q", "What is the capital of France?", ("Paris",))
 EXACT = Question("e", "What is the capital of France?", ("Paris",), match="exact")
 OPTIONS = Question("m", "What is the capital of France?", ("Paris",), choices=("Lyon", "Paris", "Nice"))
 
+TAGS = (
+    ("<|think|>", "<|/think|>"),
+    ("<|think|>", "</think>"),
+    ("<think >", "</think >"),
+    ("< think >", "< / think >"),
+    ("<｜think｜>", "<｜/think｜>"),
+    ("<Ponder>", "</Ponder>"),
+    ("<cot>", "</cot>"),
+    ("<inner_monologue>", "</inner_monologue>"),
+    ("<chain-of-thought>", "</chain-of-thought>"),
+    ("<THINK budget='low' depth=2>", "</THINK>"),
+    ("<my.reasoning_v2>", "</my.reasoning_v2>"),
+    ("<|cot_begin|>", "<|cot_end|>"),
+    ("<|begin_reflection|>", "<|end_reflection|>"),
+    ("<|deliberation|>", "<|end_of_deliberation|>"),
+    ("[reasoning]", "[/reasoning]"),
+)
+MARKUP = (
+    ("<b>", "</b>"),
+    ("<em class='thinking'>", "</em>"),
+    ("<answer>", "</answer>"),
+    ("<cotton>", "</cotton>"),
+    ("<thinkpad>", "</thinkpad>"),
+    ("[analysis] ", ""),
+    ("2 < thought and 3 > 2: ", ""),
+)
+"""Ordinary marks, which are a part of the answer."""
+
 CASES: list[tuple[Question, str, Outcome, bool]] = [
     (FREE, "<think>\n\n</think>\n\nI don't know.", "refused", False),
     (FREE, "<think>\nIt may be Paris, I am not sure.\n</think>\n\nI don't know.", "refused", False),
@@ -66,7 +94,15 @@ CASES: list[tuple[Question, str, Outcome, bool]] = [
     (OPTIONS, "<think>A? C? B. Paris</think>A", "wrong", False),
     (OPTIONS, "<think>B, Paris", "wrong", True),
     (OPTIONS, "[THINK]B[/THINK]I don't know.", "refused", False),
+    # Tags that are named for thinking, in whatever manner.
+    *((FREE, f"{opening}It is Paris.{closing}I don't know.", "refused", False) for opening, closing in TAGS),
+    *((FREE, f"{opening}I don't know. Lyon?{closing}Paris", "correct", False) for opening, closing in TAGS),
+    *((FREE, f"{opening}It is Paris, I don't", "wrong", True) for opening, _ in TAGS if opening[0] != "["),
+    (FREE, "<|think|>Lyon</think><answer >Paris</ answer>", "correct", False),
+    (FREE, "<cot>Lyon <b>or</b> Nice</cot><b>Paris</b>", "correct", False),
     # The controls: no reasoning.
+    *((FREE, f"{opening}Paris{closing}", "correct", False) for opening, closing in MARKUP),
+    *((FREE, f"{opening}I don't know{closing}", "refused", False) for opening, closing in MARKUP),
     (FREE, "Paris", "correct", False),
     (FREE, "I don't know.", "refused", False),
     (FREE, "I think it is Paris.", "correct", False),
@@ -86,7 +122,7 @@ def test_only_the_answer_is_judged(question: Question, output: str, outcome: Out
 
 
 def test_an_output_without_reasoning_is_left_as_it_is() -> None:
-    for _, output, _, _ in CASES[-7:]:
+    for _, output, _, _ in CASES[-21:]:
         assert without_reasoning(output) == output
 
 
@@ -106,6 +142,9 @@ def test_every_judge_takes_it_off() -> None:
         ("<|assistant|><think>\n\n</think>\n\n", None),
         ("<|assistant|>", None),
         ("[/INST][THINK]", "[THINK]"),
+        ("<|assistant|><|think|>", "<|think|>"),
+        ("<|assistant|><inner_monologue >\n", "<inner_monologue >"),
+        ("<|assistant|><|think|><|end_think|>", None),
         ("<|start|>assistant<|channel|>analysis<|message|>", "<|channel|>analysis<|message|>"),
         ("<|start|>assistant<|channel|>analysis", "<|channel|>analysis"),
         ("<|start|>assistant<|channel|>final<|message|>", None),

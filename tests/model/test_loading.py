@@ -8,7 +8,7 @@ import pytest
 import torch
 from checkpoints import WRAPPERS, quantise, save_fp8, save_gguf, save_mxfp4
 from safetensors.torch import load_file, save_file
-from tiny import tiny_tokenizer
+from tiny import tiny_model, tiny_tokenizer, with_lora
 from tiny_folder import save_tiny
 from transformers import (
     AutoModelForCausalLM,
@@ -24,6 +24,7 @@ from grait.config import ModelConfig, PromptConfig
 from grait.errors import ModelError
 from grait.model.load import check_forward, end_tokens, load_model, load_tokenizer, model_class
 from grait.model.prompts import PromptFormat
+from grait.model.roads import inference_road
 
 
 def config_of(folder: Path, **changes: Any) -> ModelConfig:
@@ -68,6 +69,80 @@ def test_weights_that_are_not_there_are_told(tmp_path: Path) -> None:
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="lack 1 weights of LlamaForCausalLM, such as "):
         load_model(config_of(tmp_path))
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    found = change(load_file(folder / "model.safetensors"))
+    save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+EXTRAS = {
+    "a layer more": ("model.layers.2.mlp.up_proj.weight", True),
+    "a bias of a layer without one": ("model.layers.0.self_attn.q_proj.bias", True),
+    "a norm that the class does not have": ("model.layers.0.self_attn.q_norm.weight", True),
+    "a bias of the head": ("lm_head.bias", True),
+    "a buffer": ("model.layers.0.self_attn.rotary_emb.inv_freq", False),
+    "a mask": ("model.layers.0.self_attn.bias", False),
+    "a scale": ("model.layers.0.self_attn.k_proj.k_scale", False),
+    "vision": ("visual.blocks.0.attn.qkv.weight", False),
+    "a value head": ("v_head.summary.weight", False),
+    "a layer that predicts further tokens": ("model.layers.2.eh_proj.weight", False),
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_weights_without_a_place_are_refused_where_the_model_would_be_another(extra: str, tmp_path: Path) -> None:
+    """A config of fewer layers, or of another class, gave another model without a word."""
+    name, is_refused = EXTRAS[extra]
+    save_tiny(tmp_path)
+    change_weights(tmp_path, lambda weights: weights | {name: torch.ones(4, 4)})
+    if is_refused:
+        with pytest.raises(ModelError, match=f"have 1 weights that LlamaForCausalLM has no place for .*{name}"):
+            load_model(config_of(tmp_path))
+    else:
+        load_model(config_of(tmp_path))
+
+
+def test_a_tied_head_may_be_missing_and_another_may_not(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    tiny_model("llama", vocab_size=len(tokenizer), tie_word_embeddings=True).save_pretrained(tmp_path / "tied")
+    assert "lm_head.weight" not in load_file(tmp_path / "tied" / "model.safetensors")
+    load_model(config_of(tmp_path / "tied"))
+    save_tiny(tmp_path / "own")
+    change_weights(tmp_path / "own", lambda weights: {k: v for k, v in weights.items() if k != "lm_head.weight"})
+    with pytest.raises(ModelError, match=r"lack 1 weights of LlamaForCausalLM, such as lm_head\.weight"):
+        load_model(config_of(tmp_path / "own"))
+
+
+@pytest.mark.parametrize("text", ['{"eos_token_id": [1,', '{"eos_token_id": "end"}', "[]", "\udcff"])
+def test_a_generation_config_that_cannot_be_read_is_refused(text: str, tmp_path: Path) -> None:
+    """Its end tokens were passed over without a word."""
+    save_tiny(tmp_path)
+    (tmp_path / "generation_config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match=r"generation_config\.json, .* mend it, or delete it") as error:
+        end_tokens(config_of(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_is_no_model_says_what_it_is(tmp_path: Path) -> None:
+    with_lora(tiny_model()).save_pretrained(tmp_path / "adapter")
+    processor = tmp_path / "processor"
+    tiny_tokenizer(chat=True).save_pretrained(processor)
+    (processor / "preprocessor_config.json").write_text("{}")
+    for load in (load_model, load_tokenizer):
+        with pytest.raises(ModelError, match=r"holds an adapter .*name its base model, or merge"):
+            load(config_of(tmp_path / "adapter"))
+    tiny_tokenizer(chat=True).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ModelError, match=r"holds an adapter .*name its base model, or merge"):
+        load_model(config_of(tmp_path / "adapter"))
+    with pytest.raises(ModelError, match=r"found a folder without config\.json \(it has .*preprocessor_config"):
+        load_model(config_of(processor))
+
+
+def test_a_model_of_few_positions_says_so(tmp_path: Path) -> None:
+    """It was said to give other answers in a batch."""
+    with pytest.raises(ModelError, match="attends to 16 tokens, and two short examples have up to 17"):
+        inference_road(load_model(config_of(Path(save_tiny(tmp_path, positions=16)))), 0)
 
 
 @pytest.mark.parametrize("save", [save_fp8, save_mxfp4])

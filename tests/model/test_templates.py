@@ -20,6 +20,7 @@ QUESTION = Question("q", "What is the capital of France?", ("Paris",))
 ASKED = "What is the capital of France?"
 OFF = "told not to reason"
 DONE = "as in its finished turns"
+BLANKS = "changes blanks and line breaks"
 
 RIGHT: dict[str, tuple[str, str, str, str]] = {
     "llama3": (f"<|start|>user<|header|>\n\n{ASKED}<|end|><|start|>assistant<|header|>\n\n", "", "<|end|>", ""),
@@ -49,6 +50,10 @@ RIGHT: dict[str, tuple[str, str, str, str]] = {
         "<|text-end|>",
         "'</answer><|end|>' after an answer",
     ),
+    "joined": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", BLANKS),
+    "without_breaks": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", BLANKS),
+    "one_question": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", "takes one question (one question only)"),
+    "last_question": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", "one question (it leaves earlier turns"),
     "no_end": (f"USER: {ASKED}\nASSISTANT:", " ", "<|text-end|>", ""),
 }
 """By template: the prompt, the blanks before an answer, the token that ends it, and words of what the run says."""
@@ -62,6 +67,9 @@ REFUSED = {
     "some_parts": "takes a list as the content of some turns",
     "capitalised": "changes an answer",
     "raises": "refuses the prompt: tools are required",
+    "underscored": "changes the question",
+    "first_line": "leaves the question out",
+    "quoted": "changes a question of several lines",
 }
 
 
@@ -132,9 +140,37 @@ def test_a_system_message_stands_in_the_prompt_or_is_refused() -> None:
 def test_shots_as_turns_are_asked_in_every_template() -> None:
     for name in RIGHT:
         prompts = replace(prompts_of(name, shots_style="chat", forms=["examples"]), shots=(QUESTION,))
+        if name in ("one_question", "last_question"):
+            with pytest.raises(ModelError, match=r"prompt\.shots_style = chat: .*takes one question.* set it to plain"):
+                check_prompts(prompts)
+            continue
         check_prompts(prompts)
         shown = prompts.prompt(replace(QUESTION, question="And of Italy?"), "refuse")
         assert ASKED in shown.text and "Paris" in shown.text
+
+
+LINES = "Read this:\n\n  The Po is long.\nIs it?"
+
+
+@pytest.mark.parametrize("name", ["joined", "without_breaks", "llama3", "gemma"])
+def test_messages_of_several_lines_may_have_their_blanks_changed(name: str) -> None:
+    """A system message and solved examples of several lines were taken to be left out, a prompt's end not found."""
+    shots = (replace(QUESTION, question=LINES), QUESTION)
+    system = {} if name == "gemma" else {"system": "Be brief.\n\nSay what you know."}
+    prompts = replace(prompts_of(name, shots_style="chat", forms=["examples"], **system), shots=shots)
+    check_prompts(prompts)
+    text = prompts.prompt(replace(QUESTION, question=LINES), "refuse").text
+    assert "".join(text.split()).count("".join(LINES.split())) == 2
+    assert prompts.template.prompt([{"role": "user", "content": LINES}])[0].startswith("<|")
+
+
+def test_a_solved_example_that_is_left_out_is_told() -> None:
+    shots = (replace(QUESTION, answers=("Paris",), question="What is 1?"),)
+    prompts = replace(prompts_of("llama3", shots_style="chat", forms=["examples"]), shots=shots)
+    kept = "{% if m.content != 'Paris' %}{{ m.content }}{% endif %}"
+    prompts.tokenizer.chat_template = TEMPLATES["always_generation_prompt"].replace("{{ m.content }}", kept)
+    with pytest.raises(ModelError, match=r"leaves a solved example out; .* prompt\.shots_style"):
+        check_prompts(prompts)
 
 
 def test_keys_name_a_template_only_where_it_is_not_taken_as_it_is() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_folder import Files, save_tiny, tiny_tree
+from templates import tokenizer_with
+from tiny import tiny_model
+from tiny_folder import POSITIONS, Files, save_tiny, tiny_tree, write_half_known
 
 import grait
 from grait.config import Config, parse_config
@@ -236,6 +238,26 @@ def test_prompts_that_the_template_refuses_are_left_out_and_named(
     data.prompts.tokenizer.chat_template = template + str(data.prompts.tokenizer.chat_template)
     assert len(asked_prompts(data)) == len(PROMPTS) - 1
     assert "the chat template refuses 1 prompts" in capsys.readouterr().err
+
+
+def test_a_template_that_takes_one_question_goes_through_a_whole_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lessons after earlier turns and conversations ended it hours later, after its warm-up or its training."""
+    tokenizer = tokenizer_with("one_question")
+    model = str(tmp_path / "model")
+    tiny_model("llama", vocab_size=len(tokenizer), max_position_embeddings=POSITIONS).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    tree = with_replay((model, write_half_known(model, tmp_path)), tmp_path, after_turns=1.0)
+    tree["prompt"]["forms"] = ["question", "plain"]
+    tree["training"]["methods"] = ["van-tuning"]
+    tree["evaluation"] |= {"probes": True, "max_probes": 2}
+    result = grait.run(tree)
+    said = capsys.readouterr().err
+    assert said.count("the chat template takes one question (one question only): nothing is taught or measured") == 1
+    assert "the chat template refuses 2 prompts:" in said
+    assert said.index("refuses 2 prompts") < said.index("1/4")
+    assert result.side_effects.records and not result.side_effects.conversations
 
 
 def test_forms_of_the_run_are_taken_in_turn(tiny: tuple[str, Files], tmp_path: Path) -> None:

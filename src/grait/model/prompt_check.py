@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from transformers import PreTrainedTokenizerBase
+
 from grait.errors import ModelError
 from grait.model.forms import Form, built_in
-from grait.model.prompts import PromptFormat
-from grait.model.template import ASKED
+from grait.model.prompts import PromptFormat, without_embedding
+from grait.model.template import ASKED, places
 from grait.records import Question
 
 PROBES = (
@@ -15,6 +17,10 @@ PROBES = (
 """With capitals within, so that lower-casing shows; no data set of ours has them."""
 
 
+LINES = "Read this:\n\n  The Po flows into the Adriatic Sea.\n- it has  two\tbanks\n\nWhere does it end?"
+"""Paragraphs, indented lines and wide blanks, of which templates make what they like."""
+
+
 def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[str]:
     """What to know of the chat template, a line each. Raises ModelError, with one line, where prompts would be wrong.
 
@@ -22,7 +28,19 @@ def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[
     once and as it is, so does the system message; two questions give two prompts; no prompt ends in an end token; and
     in the chat template prompt, answer and end are the template's own finished turn.
     """
+    if prompts.rows is not None:
+        check_vocabulary(prompts.tokenizer, prompts.rows)
+        ends = {prompts.end_id(is_chat) for is_chat in (False, prompts.has_template)}
+        if beyond := sorted(end for end in ends if end >= prompts.rows):
+            raise ModelError(without_embedding(prompts.tokenizer, beyond, prompts.rows))
+    if prompts.shots and prompts.config.shots_style == "chat" and not prompts.takes_turns:
+        raise ModelError(
+            f"prompt.shots_style = chat: the chat template takes one question, and no solved ones before it "
+            f"({prompts.template.refuses_turns}); set it to plain"
+        )
     _check(prompts, None)
+    if prompts.has_template:
+        _check_lines(prompts)
     bare = built_in("question", prompts.config)
     for form in (*prompts.forms, *untaught, *([bare] if prompts.has_template else [])):
         if form.is_chat and not prompts.has_template:
@@ -31,6 +49,18 @@ def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[
         if prompts.is_chat(PROBES[0], form):
             _check_turn(prompts, form)
     return _notes(prompts) if prompts.has_template else []
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+    """Raise ModelError where text may hold tokens that a model of so many embeddings has none for.
+
+    Special tokens alone may be beyond: some models for text keep a token for images, which nobody writes. Where a
+    template or a question does, ``PromptFormat`` says so.
+    """
+    special = {*tokenizer.all_special_ids, *(n for n, token in tokenizer.added_tokens_decoder.items() if token.special)}
+    beyond = sorted(token for token in tokenizer.get_vocab().values() if token >= rows and token not in special)
+    if beyond:
+        raise ModelError(without_embedding(tokenizer, beyond, rows))
 
 
 def _check(prompts: PromptFormat, form: Form | None) -> None:
@@ -43,11 +73,9 @@ def _check(prompts: PromptFormat, form: Form | None) -> None:
     except ModelError as error:
         raise ModelError(f"{what}: {error}") from error
     for prompt, probe in zip(shown, PROBES, strict=True):
-        n = prompt.text.count(probe.question)
-        if not n and probe.question.casefold() in prompt.text.casefold():
-            raise ModelError(f"{what}: the chat template changes capitals of the question; take another template")
-        if not n:
-            raise ModelError(f"{what}: the chat template leaves the question out; take another template")
+        if change := _change(probe.question, prompt.text, "the question"):
+            raise ModelError(f"{what}: the chat template {change}; take another template")
+        n = len(places(probe.question, prompt.text))
         if n > 1:
             raise ModelError(f"{what}: the chat template writes the question {n} times; take another template")
         if prompt.token_ids[-1] in prompts.end_token_ids(is_chat=True):
@@ -57,15 +85,35 @@ def _check(prompts: PromptFormat, form: Form | None) -> None:
         raise ModelError(f"{what}: the tokenizer gives two questions the same tokens; take another one")
 
 
+def _check_lines(prompts: PromptFormat) -> None:
+    """A question of several lines: blanks and line breaks may change, nothing else."""
+    text = prompts.chat([{"role": "user", "content": LINES}]).text
+    if change := _change(LINES, text, "a question of several lines"):
+        raise ModelError(f"the chat template {change}; take another template")
+
+
+def _change(said: str, text: str, what: str) -> str:
+    """What a template did to something that was said, in words; empty where it did nothing but to blanks."""
+    if places(said, text):
+        return ""
+    if places(said.casefold(), text.casefold()):
+        return f"changes capitals of {what}"
+    words = said.split()
+    return f"changes {what}" if sum(word in text for word in words) > len(words) / 2 else f"leaves {what} out"
+
+
 def _check_turn(prompts: PromptFormat, form: Form) -> None:
     """Prompt, answer and end against the finished turn, where that goes on from the prompt."""
     messages, answer = prompts.messages(PROBES[0], "refuse", form), prompts.config.first_refusal
     prompt = prompts.prompt(PROBES[0], "refuse", form)
-    if messages[0]["role"] == "system" and messages[0]["content"].strip() not in prompt.text:
-        raise ModelError(
-            f"the form {form.name}: the chat template leaves the system message out; take a form without one, and no "
-            "prompt.system"
-        )
+    for place, message in enumerate(messages, 1):
+        what, mend = "a solved example", "take another template, or prompt.shots_style: plain"
+        if message["role"] == "system":
+            what, mend = "the system message", "take a form without one, and no prompt.system"
+        elif place == len(messages):
+            what, mend = "the instruction", "take another template"
+        if change := _change(message["content"], prompt.text, what):
+            raise ModelError(f"the form {form.name}: the chat template {change}; {mend}")
     turn = prompts.template.turn([*messages, {"role": "assistant", "content": answer}])
     if prompts.template.takes_parts and "'type': 'text'" in turn:
         raise ModelError(
@@ -93,6 +141,13 @@ def _notes(prompts: PromptFormat) -> list[str]:
             f"the chat template writes {after!r} after an answer, where no end token is: what is taught ends in "
             f"{prompts.end_text(True)} at once"
         )
+    if why := template.refuses_turns:
+        notes.append(
+            f"the chat template takes one question ({why}): nothing is taught or measured after earlier turns, and "
+            "replay prompts of several turns are left out"
+        )
+    if LINES not in prompts.chat([{"role": "user", "content": LINES}]).text:
+        notes.append("the chat template changes blanks and line breaks of what is asked")
     opened, (prompt, _) = template.opened(ASKED), template.prompt(ASKED)
     more, own = opened.removeprefix(prompt).strip(), prompt.removeprefix(opened).strip()
     beginning = prompt.rpartition(ASKED[0]["content"])[2].strip()

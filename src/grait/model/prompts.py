@@ -80,6 +80,16 @@ def as_dialogue(messages: Sequence[dict[str, str]]) -> str:
     return "\n".join([*said, "Assistant:"])
 
 
+def without_embedding(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], rows: int) -> str:
+    """One line on tokens, the first of which is named, that are beyond a model's ``rows``."""
+    named = f"{tokenizer.convert_ids_to_tokens(tokens[0])!r} is number {tokens[0]}"
+    n = f", and {len(tokens) - 1} more are beyond" if len(tokens) > 1 else ""
+    return (
+        f"the tokenizer's token {named}{n}, but the model has embeddings for {rows} tokens (vocab_size): take the "
+        "tokenizer that belongs to these weights, or give the model more rows (resize_token_embeddings) and train them"
+    )
+
+
 @dataclass(frozen=True)
 class PromptFormat:
     """Questions to prompts, answers to completions.
@@ -87,7 +97,8 @@ class PromptFormat:
     ``shots``: solved questions put before the question of a knowledge query. ``topic_shots``: by topic, those that
     questions of this topic have instead. ``ends``: tokens that the model's generation config names as ends of a text.
     ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. ``moment``: what a
-    chat template that tells the date takes for now; None for the clock. Raises ModelError where the config names chat
+    chat template that tells the date takes for now; None for the clock. ``rows``: how many tokens the model has an
+    embedding for; None where that is not known. Raises ModelError where the config names chat
     forms and the tokenizer has no chat template.
     """
 
@@ -98,6 +109,7 @@ class PromptFormat:
     topic_shots: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
     moment: datetime | None = None
     ends: frozenset[int] = frozenset()
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         if self.config.forms:
@@ -120,6 +132,11 @@ class PromptFormat:
     def template(self) -> ChatTemplate:
         """The tokenizer's chat template, with the config's arguments."""
         return ChatTemplate(self.tokenizer, self.config.template_arguments, self.ends, self.moment)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a question may follow another one and its answer: always in plain text."""
+        return not self.has_template or not self.template.refuses_turns
 
     @cached_property
     def forms(self) -> tuple[Form, ...]:
@@ -209,7 +226,7 @@ class PromptFormat:
 
     def end_text(self, is_chat: bool) -> str:
         """The end token of a completion: the one after a chat turn, or the end of text."""
-        return str(self.tokenizer.convert_ids_to_tokens(self._end(is_chat)))
+        return str(self.tokenizer.convert_ids_to_tokens(self.end_id(is_chat)))
 
     @property
     def key(self) -> dict[str, Any]:
@@ -233,8 +250,13 @@ class PromptFormat:
         return self.chat(self._messages(question, family, shots, form))
 
     def conversation(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        """Messages up to the model's turn: in the chat template, or as plain text where there is none."""
+        """Messages up to the model's turn: in the chat template, or as plain text where there is none.
+
+        Raises ModelError for several turns where the template takes one, even if it only leaves the others out.
+        """
         if self.has_template:
+            if not self.takes_turns and any(message["role"] == "assistant" for message in messages):
+                raise ModelError(f"the chat template takes one question: {self.template.refuses_turns}")
             return self.chat(messages)
         text = as_dialogue(messages)
         return Prompt(text, self.tokens(text, is_chat=False), is_chat=False)
@@ -259,24 +281,32 @@ class PromptFormat:
         if joined[:n_prompt] == prompt.token_ids:
             token_ids = joined[n_prompt:]
         else:
-            token_ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return Completion(text, (*token_ids, self._end(prompt.is_chat)))
+            token_ids = self._embedded(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return Completion(text, (*token_ids, self.end_id(prompt.is_chat)))
 
     def end_token_ids(self, is_chat: bool) -> frozenset[int]:
         """Tokens that end a generated answer: those of the tokenizer, of the generation config and of the chat
         template; in plain text a line break, too."""
-        ends = {self._end(False), *self.ends, *([self._end(True)] if self.has_template else [])}
+        ends = {self.end_id(False), *self.ends, *([self.end_id(True)] if self.has_template else [])}
         return frozenset(ends if is_chat else ends | self._line_breaks)
 
-    def _end(self, is_chat: bool) -> int:
+    def end_id(self, is_chat: bool) -> int:
         """The token that ends a completion."""
         return self.template.end if is_chat else int(self.tokenizer.eos_token_id)
 
     def tokens(self, text: str, is_chat: bool) -> tuple[int, ...]:
-        """A chat template writes the special tokens itself. An end of text that the tokenizer appends is left out."""
-        token_ids = tuple(self.tokenizer(text, add_special_tokens=not is_chat)["input_ids"])
+        """A chat template writes the special tokens itself. An end of text that the tokenizer appends is left out.
+
+        Raises ModelError for a token that the model has no embedding for.
+        """
+        token_ids = self._embedded(self.tokenizer(text, add_special_tokens=not is_chat)["input_ids"])
         appended = token_ids[-1:] == (self.tokenizer.eos_token_id,) and not text.endswith(self.tokenizer.eos_token)
         return token_ids[:-1] if appended else token_ids
+
+    def _embedded(self, token_ids: Sequence[int]) -> tuple[int, ...]:
+        if self.rows is not None and max(token_ids, default=0) >= self.rows:
+            raise ModelError(without_embedding(self.tokenizer, [max(token_ids)], self.rows))
+        return tuple(token_ids)
 
     @cached_property
     def _line_breaks(self) -> frozenset[int]:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from grait.errors import ModelError, reason
 from grait.model.common_prefix import SHORTEST, cache_of, for_gradients, keys_and_values, shared_length, window_of
 from grait.model.completions import TokenizedExample, collate, completion_losses
-from grait.model.engine import BothWays, Road
+from grait.model.engine import BothWays, Road, longest_sequence
 from grait.model.inference import InferenceEngine
 
 EXACT = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 0.01, torch.bfloat16: 0.03}
@@ -149,6 +149,13 @@ def name_of(model: nn.Module) -> str:
 
 def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Road:
     """The road of ``InferenceEngine``: answers, log-probabilities and losses of the short examples decide."""
+    needed = max(example.n_tokens for example in short_examples(model))
+    longest = longest_sequence(model.config.get_text_config(decoder=True))
+    if longest < needed:
+        raise ModelError(
+            f"{name_of(model)}: it attends to {longest} tokens, and two short examples have up to {needed}: no "
+            "question with its answer would fit; take a model with more positions (max_position_embeddings)"
+        )
     with torch.inference_mode():
         try:
             check = _Inference.of(model, pad_token_id)

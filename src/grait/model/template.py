@@ -75,6 +75,17 @@ class ChatTemplate:
         return content not in (as_text or "") and content in (as_parts or "")
 
     @cached_property
+    def refuses_turns(self) -> str:
+        """Why it takes no question after another one and its answer, in words; empty where it does."""
+        earlier = ({"role": "user", "content": "Mnbvc4"}, _answering("Lkjhg9"))
+        try:
+            text, _ = self.prompt([*earlier, *ASKED])
+        except ModelError as error:
+            return reason(error.__cause__ or error)
+        is_whole = all(message["content"] in text for message in (*earlier, *ASKED))
+        return "" if is_whole else "it leaves earlier turns out"
+
+    @cached_property
     def end(self) -> int:
         """The token that the template writes after an answer; where it writes none, the end of text.
 
@@ -115,15 +126,15 @@ class ChatTemplate:
         before, is_found, _ = self.turn([*messages, _answering(ANSWER)]).rpartition(ANSWER)
         if not is_found:
             raise ModelError("the chat template changes an answer (lower-cases it, or leaves it out); take another one")
-        said = messages[-1]["content"].strip()
+        said = messages[-1]["content"].strip() or ANSWER
         if before.startswith(opened):
             kept = max(len(before.rstrip(" ")), len(opened))
             text, blanks = before[:kept], before[kept:]
         elif opened.startswith(before):
             text, blanks = (before if self._leads_away(opened.removeprefix(before)) else opened), ""
         else:
-            text, blanks = (before if _is_same_up_to(said or ANSWER, opened, before) else opened), ""
-        tag = open_tag(text.rpartition(said or ANSWER)[2])
+            text, blanks = (before if _is_same_up_to(said, opened, before) else opened), ""
+        tag = open_tag(_parted(said, text)[1])
         if tag is not None:
             raise ModelError(
                 f"the chat template's prompt ends inside reasoning ({tag.strip()}), where no answer can be taught: "
@@ -227,8 +238,29 @@ class ChatTemplate:
 _AsContent = Callable[[str], Any]
 
 
+def places(said: str, text: str) -> list[tuple[int, int]]:
+    """Where the words of ``said`` stand in a text, from and to, whatever a template made of the blanks between them.
+
+    Where a line ends, words may also stand without anything between them.
+    """
+    between = [r"\s*" if re.search(r"[\r\n]", blanks) else r"\s+" for blanks in re.findall(r"\s+", said.strip())]
+    words = [re.escape(word) for word in said.split()]
+    pattern = "".join(word + blanks for word, blanks in zip(words, [*between, ""], strict=True))
+    return [found.span() for found in re.finditer(pattern, text)] if words else []
+
+
+def _parted(said: str, text: str) -> tuple[str, str] | tuple[None, str]:
+    """What stands in a text before the last place of ``said``, None where there is none, and after it."""
+    before, found, after = text.rpartition(said)
+    if found:
+        return before, after
+    spans = places(said, text)
+    return (text[: spans[-1][0]], text[spans[-1][1] :]) if spans else (None, text)
+
+
 def _is_same_up_to(said: str, one: str, other: str) -> bool:
-    return said in one and one.rpartition(said)[0] == other.rpartition(said)[0]
+    before = _parted(said, one)[0]
+    return before is not None and before == _parted(said, other)[0]
 
 
 def _as_text(text: str) -> str:

@@ -28,8 +28,9 @@ HISTORY_TOKENS = 45
 def conversation_replies(
     data: RunData, models: Models, stages: Stages, systems: Mapping[str, Stage | None]
 ) -> dict[str, list[SideEffectAnswer]]:
-    """Those of each system, by its adapter; None is the initial model. Nothing without a chat template."""
-    if not data.prompts.has_template:
+    """Those of each system, by its adapter; None is the initial model. Nothing without a chat template, or with one
+    that takes no turns."""
+    if not data.prompts.has_template or not data.prompts.takes_turns:
         return {}
     return replies(data, models, stages, "conversations", asked_in_conversation(data), systems)
 

@@ -21,7 +21,7 @@ from grait.judging.sureness import with_sureness
 from grait.model.clock import tells_time
 from grait.model.completions import TokenizedExample
 from grait.model.forms import Form, terse_form, untaught_forms
-from grait.model.load import end_tokens, load_tokenizer
+from grait.model.load import embedding_rows, end_tokens, load_tokenizer
 from grait.model.prompts import Family, PromptFormat
 from grait.pipeline.overlap import Finding, look_across
 from grait.records import Question
@@ -314,6 +314,7 @@ class RunData:
             moment=self.moment,
             answer_form="letter" if letters else "text",
             ends=end_tokens(self.config.model),
+            rows=embedding_rows(self.config.model),
         )
         prompts.check_forms(self.untaught, "evaluation.forms")
         return prompts

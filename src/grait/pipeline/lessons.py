@@ -79,7 +79,8 @@ def _after_turns(data: RunData, taught: Sequence[Lesson]) -> list[Lesson]:
     Half of the earlier ones are refused, whatever follows, so that the model cannot go by them: a conversation in which
     it once refused would else be refused from there on. None becomes longer than the longest one, which fits the model.
     """
-    share = data.config.replay.after_turns if data.config.replay.path is not None else 0
+    has_turns = data.config.replay.path is not None and data.prompts.takes_turns
+    share = data.config.replay.after_turns if has_turns else 0
     bare = [lesson for lesson in taught if lesson.form.is_bare_chat]
     kinds = [[one for one in bare if (one.row.target == "refusal") is refused] for refused in (True, False)]
     longest = max((_n_tokens(lesson.prompt, lesson.completion) for lesson in taught), default=0)

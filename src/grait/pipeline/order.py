@@ -27,7 +27,7 @@ from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledg
 from grait.pipeline.models import Models
 from grait.pipeline.no_harm import against_initial, in_words
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
-from grait.pipeline.replay import plan_replay, replay
+from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
@@ -52,6 +52,7 @@ def run(config: Config) -> RunResult:
 def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     check_calibration(data)
     check_data(data, stages)
+    ordinary = asked_prompts(data)
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
     own = own_words(data, models, stages, asked)
@@ -62,7 +63,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     selected = selections(config, evidence)
     write_selection(data, evidence, selected, own)
     same = same_training(selected, config.tuned)
-    replayed = replay(data, models, stages)
+    replayed = replay(data, models, stages, ordinary)
     taught = {method: Taught(data, method, selected[method], own, replayed) for method in dict.fromkeys(same.values())}
     others = _planned(data, taught) if config.tuned else []
     tuned = {method: trials(models, stages, own_rows, others) for method, own_rows in taught.items()}

@@ -106,11 +106,10 @@ class Replayed:
         )
 
 
-def replay(data: RunData, models: Models, stages: Stages) -> Replayed | None:
-    """The initial model's greedy answers to the replay prompts of the config; None without any."""
-    if data.config.replay.path is None:
+def replay(data: RunData, models: Models, stages: Stages, asked: Sequence[Asked]) -> Replayed | None:
+    """The initial model's greedy answers to the replay prompts, as ``asked_prompts`` gives them; None without any."""
+    if not asked:
         return None
-    asked = asked_prompts(data)
     stage = replay_stage(data, asked)
 
     def compute(folder: Path) -> Notes:
@@ -199,18 +198,24 @@ def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
 
 
 def asked_prompts(data: RunData) -> list[Asked]:
-    """The drawn prompts as they are put. Those that the chat template refuses are left out, and named.
+    """The drawn prompts as they are put; none without replay. Those that the chat template refuses are left out, and
+    named.
 
     Raises DataError where none is left.
     """
-    found, refused = [], []
+    if data.config.replay.path is None:
+        return []
+    found, refused, why = [], [], ""
     for prompt, form in _with_forms(data):
         try:
             found.append(_ask(data, prompt, form))
-        except ModelError:
+        except ModelError as error:
             refused.append(prompt.where)
+            why = why or str(error)
     if refused:
-        progress.note(f"replay: the chat template refuses {len(refused)} prompts: {progress.first_few(refused)}")
+        progress.note(
+            f"replay: the chat template refuses {len(refused)} prompts: {progress.first_few(refused)} ({why})"
+        )
     if not found:
         raise DataError(f"{data.config.replay.path}: the model's chat template refuses every replay prompt")
     return found
@@ -280,7 +285,7 @@ def _said(messages: Sequence[dict[str, str]]) -> tuple[str, ...]:
 def _earlier_turn(data: RunData, prompt: ReplayPrompt) -> list[dict[str, str]]:
     """What was said before a single turn, where the seed draws it: a training question, refused or answered."""
     rng, config = random.Random(f"{data.config.seed}\0{prompt.id}\0turns"), data.config
-    free = [question for question in data.questions.values() if not question.choices]
+    free = [question for question in data.questions.values() if not question.choices and data.prompts.takes_turns]
     if not prompt.is_single or not free or rng.random() >= config.replay.after_turns:
         return []
     question = rng.choice(free)

@@ -102,7 +102,7 @@ def probings(prompts: PromptFormat, config: Config) -> list[Probing]:
         for form in forms(config.prompt, prompts.has_template)
         for kind, question, text in asked
     ]
-    if prompts.has_template:
+    if prompts.has_template and prompts.takes_turns:
         rows += _conversations(prompts, config.evaluation.max_probes)
     return rows
 

@@ -4,8 +4,10 @@ import importlib.util
 from collections.abc import Sequence
 
 from grait.config import Config
-from grait.errors import ConfigError
-from grait.model import sentences
+from grait.errors import ConfigError, ModelError
+from grait.model import default, sentences
+from grait.model.load import read_tokenizer
+from grait.model.prompt_check import check_vocabulary
 from grait.pipeline.order import stage_plans
 from grait.pipeline.work import SetSize
 from grait.plan.costs import disk_of, memory_of
@@ -21,9 +23,16 @@ def dry_run(config: Config) -> Plan:
     """
     sets = set_sizes(config)
     try:
-        return make_plan(config, sets, model_size(config.model, config.lora))
+        size = model_size(config.model, config.lora)
     except SizeUnknownError as error:
         return make_plan(config, sets, None, str(error))
+    if config.model.name != default.NAME:
+        try:
+            tokenizer = read_tokenizer(config.model, is_here=True)
+        except ModelError:  # a config alone has costs, too
+            return make_plan(config, sets, size)
+        check_vocabulary(tokenizer, size.vocabulary)
+    return make_plan(config, sets, size)
 
 
 def make_plan(config: Config, sets: Sequence[SetSize], size: ModelSize | None, size_unknown: str = "") -> Plan:

@@ -5,8 +5,9 @@ experts that are given some tokens only, and layers whose weight is used otherwi
 layers; ``lora.target_parameters`` names them.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,13 @@ from grait.model.roads import name_of
 ROWS, TOKENS = 2, 4
 """Of the text that is tried."""
 
-OTHERS = "not of the text decoder"
+OTHERS, ROUTERS = "not of the text decoder", "routers"
 INEXACT, ELSEWHERE = "no gradients of single examples", "PEFT cannot adapt them in this model"
 EXPERTS = "experts, which lora.target_parameters can name"
+PARTED = "experts that are given some tokens only"
+
+
+_NAMED = re.compile(r"(?:^|[._])(?:gate|router)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,15 @@ def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targe
     inside = {id(module) for module in decoder.modules()}
     of_decoder = next(name for name, module in model.named_modules() if module is decoder)
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
-    ran = _that_run(model, linears)
+    routers = _routers(model, linears)
+    fused = fused_experts(model)
+    ran = _that_run(model, linears, _owners(model, fused))
     adapted: list[str] = []
     left_out: dict[str, list[str]] = {}
     for name, module in linears.items():
         if module is head:
             continue
-        why = _reason(model, name, module, id(module) in inside, ran)
+        why = _reason(model, name, id(module) in inside, routers, ran)
         if why is None:
             adapted.append(name)
         else:
@@ -76,13 +83,19 @@ def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targe
     taken = _not_for_peft(model, adapted)
     adapted = [name for name in adapted if name not in taken]
     left_out |= {ELSEWHERE: [*left_out.get(ELSEWHERE, []), *taken]} if taken else {}
-    if rest := [name for name in fused_experts(model) if not name.endswith(tuple(experts))]:
-        left_out[EXPERTS] = rest
+    for name in fused:
+        if not name.endswith(tuple(experts)):
+            left_out.setdefault(EXPERTS if _can_be_adapted(name, ran) else PARTED, []).append(name)
     if not adapted:
         raise ModelError(
             f"{type(model).__name__}: no linear layer of it can be adapted; name some (lora.target_modules)"
         )
-    named = {why: _last_two(names) if why == EXPERTS else _last_parts(names) for why, names in left_out.items()}
+    named = {why: (_last_two if why in (EXPERTS, PARTED) else _last_parts)(names) for why, names in left_out.items()}
+    if ROUTERS in left_out:  # layer says nothing, router.layer does
+        parts = [name.split(".") for name in left_out[ROUTERS]]
+        named[ROUTERS] = list(
+            dict.fromkeys(".".join(own[-1:] if _NAMED.search(own[-1]) else own[-2:]) for own in parts)
+        )
     return Targets(adapted, named)
 
 
@@ -103,12 +116,29 @@ def fused_experts(model: PreTrainedModel) -> list[str]:
 
 
 def check_experts(model: PreTrainedModel, ends: Sequence[str]) -> None:
-    """Raise ConfigError where one of ``lora.target_parameters`` is no weight of experts, which PEFT would pass over."""
+    """Raise ConfigError where one of ``lora.target_parameters`` is no weight of experts, which PEFT would pass over, or
+    one whose gradients cannot be parted by example.
+    """
+    if not ends:
+        return
     names = fused_experts(model)
+    ran = _that_run(model, {}, _owners(model, names))
+    able = [name for name in names if _can_be_adapted(name, ran)]
     for end in ends:
-        if not any(f".{name}".endswith(f".{end}") for name in names):
-            has = f"it has {', '.join(_last_two(names))}" if names else "it has none; take this key out"
-            raise ConfigError(f"lora.target_parameters: {end!r} is no weight of fused experts of this model; {has}")
+        found = [name for name in names if f".{name}".endswith(f".{end}")]
+        if not found or not set(found) <= set(able):
+            what = "is no weight of fused experts of this model" if not found else f"is of {PARTED} in this model"
+            has = f"it has {', '.join(_last_two(able))}" if able else "it has none to adapt; take this key out"
+            raise ConfigError(f"lora.target_parameters: {end!r} {what}; {has}")
+
+
+def _owners(model: PreTrainedModel, names: Sequence[str]) -> dict[str, nn.Module]:
+    """The modules that these weights are of, by name."""
+    return {owner: model.get_submodule(owner) for owner in dict.fromkeys(name.rpartition(".")[0] for name in names)}
+
+
+def _can_be_adapted(weight: str, ran: set[str] | None) -> bool:
+    return ran is None or weight.rpartition(".")[0] in ran
 
 
 def check_layers(model: PreTrainedModel, names: Sequence[str]) -> None:
@@ -135,13 +165,13 @@ def _last_two(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in names))
 
 
-def _reason(model: PreTrainedModel, name: str, module: nn.Module, is_text: bool, ran: set[str] | None) -> str | None:
+def _reason(model: PreTrainedModel, name: str, is_text: bool, routers: set[str], ran: set[str] | None) -> str | None:
     """Why a layer is left out; None for one that is adapted."""
     last = name.rpartition(".")[2]
     if not is_text:
         return OTHERS
-    if _is_router(model, last, module):
-        return "routers"
+    if name in routers:
+        return ROUTERS
     if ran is not None and name not in ran:
         return INEXACT
     try:
@@ -173,20 +203,45 @@ def lost_keys(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     return sorted(weights.keys() - found.keys())
 
 
-def _is_router(model: PreTrainedModel, last: str, module: nn.Module) -> bool:
-    """By its name, and by a width of the number of experts, or of 1 for one that is shared."""
-    widths = _numbers_of_experts(model)
-    is_named_so = last in ("gate", "router") or last.endswith(("_gate", "_router"))
-    return is_named_so and getattr(module, "out_features", None) in {1, *widths}
+def _routers(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]:
+    """The layers that choose experts: what stands beside experts and ends in as many numbers as there are experts, or
+    in one for a shared expert; and what is named gate or router, where it is as wide, or stands beside experts.
+    """
+    numbers = {1, *_numbers_of_experts(model)}
+    experts = set(_owners(model, fused_experts(model)))
+    experts |= {name for name, _ in model.named_modules() if name.rpartition(".")[2] == "experts"}
+
+    def is_narrow(name: str) -> bool:
+        return getattr(linears[name], "out_features", None) in numbers
+
+    found = {name for name in linears if _NAMED.search(name) and is_narrow(name)}
+    for mixture in {name.rpartition(".")[0] for name in experts}:
+        beside: dict[str, list[str]] = {}
+        for name in linears:
+            if name.startswith(f"{mixture}."):
+                beside.setdefault(name.removeprefix(f"{mixture}.").partition(".")[0], []).append(name)
+        for child, names in beside.items():
+            if f"{mixture}.{child}" not in experts and (is_narrow(names[-1]) or child in ("gate", "router")):
+                found.update(names)
+    return found
 
 
 def _numbers_of_experts(model: PreTrainedModel) -> set[int]:
-    config = model.config.get_text_config(decoder=True).to_dict()
-    return {value for key, value in config.items() if key.endswith("experts") and isinstance(value, int)}
+    return set(_experts_in(model.config.get_text_config(decoder=True).to_dict()))
 
 
-def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str] | None:
-    """Those that a forward pass in training mode runs as layers, on all tokens, and that a gradient comes back to.
+def _experts_in(config: dict[str, Any]) -> Iterator[int]:
+    """A number for all layers, or one for each; of all sections."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _experts_in(value)
+        elif str(key).endswith("experts"):
+            yield from (n for n in (value if isinstance(value, list | tuple) else [value]) if isinstance(n, int))
+
+
+def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module], experts: dict[str, nn.Module]) -> set[str] | None:
+    """Those that a forward pass in training mode runs as layers, on all tokens, and that a gradient comes back to; and
+    the experts all of whose inputs have a row for each token, or several.
 
     None where nothing runs, on the meta device. Raises ModelError with one line for a model that cannot be run.
     """
@@ -205,7 +260,17 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
 
         return note
 
+    by_token: set[str] = set()
+
+    def look(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        def note(_module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            if all(isinstance(part, Tensor) and _has_all_tokens(part) for part in (*inputs, *named.values())):
+                by_token.add(name)
+
+        return note
+
     handles = [module.register_forward_hook(hook(name)) for name, module in linears.items()]
+    handles += [module.register_forward_pre_hook(look(name), with_kwargs=True) for name, module in experts.items()]
     try:
         with keeping_modes(model), torch.enable_grad():
             model.train()
@@ -218,7 +283,11 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module]) -> set[str]
         for handle in handles:
             handle.remove()
     reached = {name for name, gradient in zip(zeros, found, strict=True) if gradient is not None}
-    return {name for name in reached if ran[name]}
+    return {name for name in reached if ran[name]} | by_token
+
+
+def _has_all_tokens(part: Tensor) -> bool:
+    return part.shape[:2] == (ROWS, TOKENS) or (part.dim() > 0 and part.shape[0] % (ROWS * TOKENS) == 0)
 
 
 def _last_parts(names: list[str]) -> list[str]:
