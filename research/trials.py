@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from grait.config import Config, DataConfig, load_config, override, parse_config
+from grait.config import Config, DataConfig, override, parse_config, parse_file
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
 from grait.judging.outcomes import judge
@@ -132,7 +132,7 @@ def main(variants: Mapping[str, Variant]) -> None:
     parser.add_argument("--set", action="append", default=[], help="for the training only, as in grait run")
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
-    config = load_config(arguments.config, [f"seed={arguments.seed}"])
+    config = parse_file(arguments.config, [f"seed={arguments.seed}"])
     own = config.evaluation.model_copy(update={"datasets": [VALIDATION]})
     folder = f"{config.out}/seed-{arguments.seed}"
     run_trials(

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from grait.commands.export import export as export
     from grait.commands.merge import merge as merge
     from grait.commands.push import push as push
+    from grait.commands.recipe import load_config as load_config
     from grait.commands.report import report as report
     from grait.commands.run import run as run
     from grait.commands.show_data import show_data as show_data
     from grait.config import Config as Config
-    from grait.config import load_config as load_config
     from grait.dial import RefusalDial as RefusalDial
     from grait.errors import GraitError as GraitError
     from grait.pipeline.results import Comparison as Comparison
@@ -38,7 +38,7 @@ _HOMES = {
     "GraitError": "grait.errors",
     "RefusalDial": "grait.dial",
     "RunResult": "grait.pipeline.results",
-    "load_config": "grait.config",
+    "load_config": "grait.commands.recipe",
     **{name: f"grait.commands.{name}" for name in _COMMANDS},
 }
 """The module of each public name."""

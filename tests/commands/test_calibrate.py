@@ -78,7 +78,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Done:
     rows = [json.loads(line) for line in Path(files.test).read_text(encoding="utf-8").splitlines()]
     test, unseen = write_jsonl(folder / "test.jsonl", rows[:8]), write_jsonl(folder / "unseen.jsonl", rows[8:])
     tree = tiny_tree(model, files, folder / "run")
-    tree["lora"] = {"r": 8, "alpha": 16}
+    tree["lora"] |= {"r": 8, "alpha": 16}
     tree["selection"] = {"n_ik": 4, "n_idk": 8}
     tree["training"] |= {"methods": ["grait"], "epochs": 30, "learning_rate": 0.03}  # enough to learn to refuse
     tree["evaluation"] |= {"max_new_tokens": 16, "datasets": [{"path": test, "name": "own"}]}

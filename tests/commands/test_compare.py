@@ -52,7 +52,7 @@ def done(tiny: tuple[str, Files], tmp_path_factory: pytest.TempPathFactory) -> D
     tree = tiny_tree(model, files, tmp_path_factory.mktemp("done") / "compared")
     tree["compare"] = {"seeds": [0, 1], "methods": METHODS_HERE}
     # Enough to learn to refuse, and to tell methods and seeds apart.
-    tree["lora"] = {"r": 8, "alpha": 16}
+    tree["lora"] |= {"r": 8, "alpha": 16}
     tree["training"] |= {"epochs": 12, "learning_rate": 0.03}
     tree["evaluation"]["max_new_tokens"] = 16
     tree["evaluation"]["datasets"].append({"path": files.train, "name": "trained on"})
@@ -446,11 +446,11 @@ def test_options_take_the_place_of_the_config(done: Done, tmp_path: Path, comman
 
 @pytest.mark.parametrize("name", ["worldfacts", "worldfacts-quick"])
 def test_the_configs_of_the_repository_can_be_read(name: str) -> None:
-    from grait.config import load_config
+    from grait.config import parse_file
     from grait.data.load import load_questions
 
     path = Path(__file__).parents[2] / "configs" / "compare" / f"{name}.yaml"
-    config = load_config(path)
+    config = parse_file(path)
     assert config.compare.seeds
     assert config.compare.methods is None
     for dataset in (config.data, *config.evaluation.datasets):

@@ -99,7 +99,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     tree = tiny_tree(model, files, folder / "run")
     tree["prompt"] |= {"forms": list(FORMS)}
     tree["knowledge"] |= {"own_max_new_tokens": 8, "own_samples": 2}
-    tree["lora"] = {"r": 8, "alpha": 16}
+    tree["lora"] |= {"r": 8, "alpha": 16}
     tree["selection"] = {"n_ik": 4, "n_idk": 8}
     tree["replay"] = {"path": "builtin", "n": 60, "max_new_tokens": 4, "after_turns": 0.0, "forms_share": 0.3}
     tree["training"] |= {"methods": ["grait"], "epochs": 20, "learning_rate": 0.03}  # enough to learn to refuse

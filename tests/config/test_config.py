@@ -7,8 +7,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from grait.commands.recipe import METHOD, demo_config, run_config
-from grait.config import Config, Section, load_config, override, parse_config
+from grait.commands.recipe import demo_config, run_config
+from grait.config import Config, Section, override, parse_config, parse_file
 from grait.errors import ConfigError
 from grait.model.forms import untaught_forms
 
@@ -24,7 +24,7 @@ def error_of(tree: dict[str, Any]) -> str:
 
 def file_error(path: Path, overrides: list[str] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
-        load_config(path, overrides)
+        parse_file(path, overrides)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -53,6 +53,10 @@ def test_every_field_is_described() -> None:
         for name, field in section.model_fields.items():
             is_section = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
             assert field.description or is_section, f"{section.__name__}.{name}"
+
+
+METHOD = ("prompt", "knowledge", "lora", "warmup", "influence", "selection", "training", "tune", "replay", "compare")
+"""Sections that say how a model is tuned."""
 
 
 @pytest.mark.parametrize("name", ["demo.yaml", "demo-quick.yaml"])
@@ -191,7 +195,7 @@ def test_a_file_with_overrides(tmp_path: Path) -> None:
     path.write_text(
         "seed: 3\ntraining: {epochs: 2}\nevaluation:\n  datasets:\n    - {path: a.jsonl}\n    - {path: b.jsonl}\n"
     )
-    config = load_config(
+    config = parse_file(
         path,
         [
             "training.learning_rate=1e-5",  # a text in YAML 1.1
@@ -248,7 +252,7 @@ def test_an_override_that_cannot_be_read_is_shown(assignment: str, expected: str
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     path.write_text("# nothing\n")
-    assert load_config(path) == parse_config({})
+    assert parse_file(path) == parse_config({})
 
 
 @pytest.mark.parametrize(

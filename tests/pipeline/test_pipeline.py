@@ -19,7 +19,7 @@ from tiny_folder import N_SHOTS, UNKNOWN, Files, save_tiny, tiny_tree, write_jso
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait
-from grait.config import ModelConfig, PromptConfig, WarmupConfig, load_config
+from grait.config import ModelConfig, PromptConfig, WarmupConfig, parse_file
 from grait.data.questions import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
 from grait.influence import GradientDatastore, batches, datastore, resume
@@ -246,7 +246,7 @@ def test_every_adapter_has_its_examples_beside_it(done: Done) -> None:
 def test_a_run_of_the_papers_methods_tells_of_the_paper_s(done: Done, tmp_path: Path, name: str) -> None:
     """It left neither examples nor scores: these were of the default method alone."""
     path = Path(__file__).parents[2] / "configs" / "paper" / f"{name}.yaml"
-    methods = load_config(path).training.methods
+    methods = parse_file(path).training.methods
     assert "grait" not in methods
     folder = grait.run(done.tree_at(done.copied_to(tmp_path), training__methods=methods)).folder
     assert rows_of(folder / "rait.jsonl") == rows_of(folder / "adapters" / "grait-paper" / "rait.jsonl")

@@ -42,7 +42,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def tree_of(tiny: tuple[str, Files], out: Path, budget: float = 0.4) -> dict[str, Any]:
     tree = tiny_tree(*tiny, out)
     tree["evaluation"]["calibration"] = None
-    tree["training"] = {"epochs": 2, "batch_size": 8, "micro_batch_size": 8, "methods": ["cor-rait", "grait"]}
+    tree["training"] |= {"epochs": 2, "batch_size": 8, "micro_batch_size": 8, "methods": ["cor-rait", "grait"]}
     tree["replay"] = {"path": "builtin", "n": 8, "given_texts": 30, "unanswerable": 4}
     return tree | {"tune": {"budget": budget}}
 

@@ -17,7 +17,7 @@ from tiny_folder import Files, tiny_tree, write_jsonl
 from torch.utils.flop_counter import FlopCounterMode
 
 from grait.commands.recipe import demo_config
-from grait.config import Config, LoraSection, ModelConfig, TrainingConfig, load_config, parse_config
+from grait.config import Config, LoraSection, ModelConfig, TrainingConfig, parse_config, parse_file
 from grait.errors import ConfigError, DataError, ModelError
 from grait.influence.gradients import trainable_linears
 from grait.model.completions import collate, completion_losses
@@ -488,7 +488,7 @@ def test_a_dry_run_explains_and_writes_nothing(
     before = sorted((entry, entry.stat().st_mtime_ns) for entry in [*tmp_path.rglob("*"), *Path(tiny[0]).rglob("*")])
     code, out, err = command("run", path, "--dry-run")
     assert (code, err) == (0, "")
-    plan = dry_run(load_config(path))
+    plan = dry_run(parse_file(path))
     assert plan.size is not None
     assert f"{plan.size.parameters:,} parameters; adapter {plan.size.adapter:,}" in out
     for number, planned in enumerate(plan.stages, 1):
@@ -569,7 +569,7 @@ def test_a_reference_config_explains_itself_offline(command: Call, name: str) ->
     assert "hf download meta-llama/Meta-Llama-3-8B-Instruct config.json" in out
     assert "number of questions unknown until the data is read" in out
     assert "Memory in GB" not in out
-    config = load_config(PAPER / name)
+    config = parse_file(PAPER / name)
     n_ik, n_idk = config.selection.n_ik, config.selection.n_idk
     assert n_ik == 4 * (n_idk or 0)
     steps = n_steps(5 * (n_idk or 0), config.training)

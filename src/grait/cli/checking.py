@@ -25,16 +25,15 @@ def check(
     same way before it begins. The exit code is 1 where something does not work.
     """
     from grait.commands.check import check as check_model
-    from grait.commands.recipe import with_recipe
-    from grait.config import load_config, override, parse_config
+    from grait.commands.recipe import load_config, with_recipe
+    from grait.config import override
     from grait.errors import ConfigError
 
     if (config is None) == (model is None):
         raise ConfigError("grait check: give a config file, or --model")
     changes = assignments(overrides, None)
-    tree = {"model": {"name": model}}
-    settings = load_config(config, changes) if config else parse_config(override(with_recipe(tree), changes), "options")
-    found = check_model(settings)
+    options = override({"model": {"name": model}}, changes)
+    found = check_model(load_config(config, changes) if config else with_recipe(options, "options"))
     show(*_about(found))
     for form, tokens in found.forms.items():
         show(f"\nThe form {form}, with the refusal as its answer:", token_line(tokens))

@@ -41,8 +41,8 @@ def run(
     --model, --train and --test no config file is needed. Run the same command again to continue after an
     interruption; a changed config re-runs only what it affects.
     """
-    from grait.commands.recipe import with_recipe
-    from grait.config import check_given, load_config, override, parse_config
+    from grait.commands.recipe import load_config, with_recipe
+    from grait.config import override
 
     tree: dict[str, Any] = {}
     if model:
@@ -60,12 +60,7 @@ def run(
             "give either a config file or --model/--train/--test/--calibration; with a file, use --set key=value"
         )
     changes = [*assignments(overrides, out), *(["data.allow_overlap=true"] if allow_overlap else [])]
-    if config:
-        settings = load_config(config, changes)
-    else:
-        check_given(parse_config(override(tree, changes), "options"), "options")
-        settings = parse_config(override(with_recipe(tree), changes), "options")
-    check_given(settings, str(config or "options"))
+    settings = load_config(config, changes) if config else with_recipe(override(tree, changes), "options")
     (_explain if dry_run else _run)(settings)
 
 
@@ -100,14 +95,14 @@ def compare(
     seed, compare.json and compare.md. Run the same command again to continue after an interruption, or to see the
     table again.
     """
-    from grait.config import check_given, load_config
+    from grait.commands.recipe import load_config
 
     changes = [
         *assignments(overrides, out),
         *([f"compare.methods=[{', '.join(_method_names(methods))}]"] if methods is not None else []),
         *([f"compare.seeds={_seed_numbers(seeds)}"] if seeds is not None else []),
     ]
-    _compare(check_given(load_config(config, changes), str(config)))
+    _compare(load_config(config, changes))
 
 
 def _method_names(text: str) -> list[str]:

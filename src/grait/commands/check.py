@@ -9,7 +9,7 @@ from typing import Any, Literal
 from peft import PeftModel
 
 from grait.commands.recipe import run_config
-from grait.config import Config, OptimizerSection, as_config
+from grait.config import Config, OptimizerSection
 from grait.config.schema import EvaluationConfig
 from grait.errors import GraitError, reason
 from grait.influence import influence
@@ -87,7 +87,7 @@ def check(config: Config | dict[str, Any] | str | Path) -> Checked:
     chat template that would teach something else, or an adapter that finds no layers. What fails afterwards is told in
     ``Checked.trials``.
     """
-    config = run_config(config) if isinstance(config, dict) else as_config(config)
+    config = run_config(config)
     without_data = config.model_copy(update={"evaluation": EvaluationConfig()})
     data = RunData(without_data, has_training=False, given_shots=(SHOT,) * min(1, config.prompt.n_shots))
     models, prompts = Models(data), data.prompts

@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from grait.config import Config, as_config
+from grait.commands.recipe import run_config
+from grait.config import Config
 from grait.data.load import load_questions
 from grait.dial.stored import with_dial
 from grait.display.tables import comparison_markdown
@@ -42,7 +43,7 @@ def compare(config: Config | dict[str, Any] | str | Path) -> Comparison:
     ``config``: as of ``run``. A folder that holds the finished comparison of this very config and these questions is
     only read: no model loads. Raises a GraitError for what the user has to mend.
     """
-    config = as_config(config)
+    config = run_config(config)
     folder = Path(config.out)
     if (folder / "config.json").exists():
         raise ArtifactError(f"{folder}: holds a run of its own; name another folder (out)")
@@ -163,12 +164,13 @@ def _share_initial(config: Config, done: int, seed: int) -> None:
 
 
 def _of_seed(config: Config, seed: int) -> Config:
-    """The config of one seed's run."""
+    """The config of one seed's run. No trials: all methods have the same learning rate and passes."""
     return config.model_copy(
         update={
             "seed": seed,
             "out": str(Path(config.out) / f"seed-{seed}"),
             "training": config.training.model_copy(update={"methods": _trained(config)}),
+            "tune": config.tune.model_copy(update={"budget": 0.0}),
             "evaluation": config.evaluation.model_copy(update={"probes": False}),
         }
     )

@@ -1,13 +1,18 @@
-"""What a run takes where no config file is given: the settings that a person who tries their own questions wants."""
+"""What a run takes where its config leaves it out: the settings that a person who tries their own questions wants.
+
+They depend on the model, so they are no defaults of the schema. A config that names a key has its own value, one that
+wants the papers' single form without replay says so: ``prompt: {forms: []}``, ``replay: {path: null}``.
+"""
 
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from grait.config import Config, ModelConfig, override, parse_config, read_tree
+from grait.config import Config, ModelConfig, as_config, check_given, override, parse_config, read_tree
 from grait.errors import ModelError
 from grait.model.load import model_class, read_config, read_tokenizer
 
@@ -24,29 +29,44 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 """The linear layers that are adapted, where every layer of a model has them: on all linear layers the same training
 learns which kinds of questions to refuse, and does worse on other kinds (research/LOG.md)."""
 
-METHOD = frozenset(
-    ("prompt", "knowledge", "lora", "warmup", "influence", "selection", "training", "tune", "replay", "compare")
-)
-"""Sections of a config that say how a model is tuned."""
-
 BUDGET = 0.2
 """``tune.budget``: of the run's work."""
 
 
-def run_config(tree: dict[str, Any]) -> Config:
-    """The config of a plain tree: with the recipe where it names a model and data, and says nothing of how to tune."""
-    return parse_config(tree if METHOD & set(tree) else with_recipe(tree))
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """The config that ``grait run`` makes of a YAML file and ``section.key=value`` overrides, whose values are YAML,
+    too: with the recipe for what they leave out. ConfigError: one line.
+    """
+    return with_recipe(override(read_tree(path), overrides or []), str(path))
+
+
+def run_config(config: Config | dict[str, Any] | str | Path) -> Config:
+    """The config of a run or a comparison: a plain tree or a YAML file with the recipe, a ``Config`` as it stands."""
+    if isinstance(config, dict):
+        return with_recipe(config)
+    return load_config(config) if isinstance(config, str | Path) else as_config(config)
 
 
 def demo_config(name: str, overrides: list[str]) -> Config:
     """The recipe on the embedded model and questions, in the sizes of a file in ``configs``."""
     with resources.as_file(resources.files("grait").joinpath("configs", name)) as path:
-        return parse_config(override(with_recipe(read_tree(path)), overrides), name)
+        return with_recipe(override(read_tree(path), overrides), name)
 
 
-def with_recipe(tree: dict[str, Any]) -> dict[str, Any]:
-    """A config tree with the recipe, but for the keys that it sets itself."""
-    return tree | {name: keys | tree.get(name, {}) for name, keys in recipe(parse_config(tree).model).items()}
+def with_recipe(tree: dict[str, Any], source: str = "config") -> Config:
+    """The checked config of a plain tree, with the recipe but for the keys that it sets itself.
+
+    Forms are also left as they are where ``prompt.shots_in`` says how the single form is put. ConfigError as of
+    ``parse_config`` and ``check_given``.
+    """
+    config = check_given(parse_config(tree, source), source)
+    added = recipe(config.model)
+    if "shots_in" in config.prompt.model_fields_set:
+        del added["prompt"]
+    else:
+        out = {form.name for form in config.evaluation.forms} | (set() if config.prompt.n_shots else {"examples"})
+        added["prompt"]["forms"] = [form for form in added["prompt"]["forms"] if form not in out]
+    return parse_config(tree | {name: keys | tree.get(name, {}) for name, keys in added.items()}, source)
 
 
 def recipe(model: ModelConfig) -> dict[str, Any]:

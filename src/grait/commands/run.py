@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.commands.recipe import run_config
-from grait.config import Config, as_config
+from grait.config import Config
 from grait.pipeline.order import run as run_pipeline
 from grait.pipeline.results import RunResult
 
@@ -12,9 +12,8 @@ from grait.pipeline.results import RunResult
 def run(config: Config | dict[str, Any] | str | Path) -> RunResult:
     """Run, or continue, the pipeline: what it found, all of which is in the folder ``config.out``, too.
 
-    ``config``: a ``Config``, the same as a plain tree, or a YAML file. A tree that names no more than model, data and
-    evaluation is run as the command without a config file is. Stages that are finished in the folder with the same
+    ``config``: a ``Config``, the same as a plain tree, or a YAML file. What a tree or file leaves out is what the
+    command takes without a config file (docs/defaults.md). Stages that are finished in the folder with the same
     settings are reused. Raises a GraitError with one line for what the user has to mend.
     """
-    given = as_config(config)
-    return run_pipeline(run_config(config) if isinstance(config, dict) else given)
+    return run_pipeline(run_config(config))

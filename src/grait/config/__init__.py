@@ -5,9 +5,9 @@
 
 from grait.config.loading import as_config as as_config
 from grait.config.loading import check_given as check_given
-from grait.config.loading import load_config as load_config
 from grait.config.loading import override as override
 from grait.config.loading import parse_config as parse_config
+from grait.config.loading import parse_file as parse_file
 from grait.config.loading import read_tree as read_tree
 from grait.config.schema import ColumnsConfig as ColumnsConfig
 from grait.config.schema import Config as Config

@@ -3,7 +3,6 @@
 import copy
 import reprlib
 from pathlib import Path
-from types import NoneType
 from typing import Any, get_args
 
 import yaml
@@ -29,12 +28,12 @@ def parse_config(tree: dict[str, Any], source: str = "config") -> Config:
 
 
 def as_config(config: Config | dict[str, Any] | str | Path) -> Config:
-    """The config that a run, comparison or evaluation is given: a ``Config``, a plain tree, or a YAML file.
+    """A ``Config``, a plain tree, or a YAML file, as it stands: what is left out has the schema's default.
 
-    ConfigError as of ``parse_config``, ``load_config`` and ``check_given``.
+    ConfigError as of ``parse_config`` and ``check_given``.
     """
     if isinstance(config, str | Path):
-        return check_given(load_config(config), str(config))
+        return check_given(parse_file(config), str(config))
     if isinstance(config, dict):
         return check_given(parse_config(config))
     if isinstance(config, Config):
@@ -138,16 +137,14 @@ def _read_yaml(text: str) -> Any:
         raise yaml.YAMLError(f"a value that cannot be read ({error})") from error
 
 
-def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Read a YAML file and apply ``section.key=value`` overrides, whose values are YAML, too."""
-    path = as_path(path, "path")
-    if not isinstance(overrides, list | tuple | NoneType):
-        raise ConfigError(f"overrides: expected a list of texts, found {described(overrides)}; give ['key=value']")
+def parse_file(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """The checked config of a YAML file with overrides, as it stands: what is left out has the schema's default."""
     return parse_config(override(read_tree(path), overrides or []), str(path))
 
 
-def read_tree(path: Path) -> dict[str, Any]:
+def read_tree(path: str | Path) -> dict[str, Any]:
     """The keys and values of a YAML file, as they stand there. Raises ConfigError."""
+    path = as_path(path, "path")
     try:
         tree = _read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -170,7 +167,11 @@ def read_tree(path: Path) -> dict[str, Any]:
 
 
 def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """A copy of the tree with each ``section.key=value`` set; a part that is a number is a place in a list, from 0."""
+    """A copy of the tree with each ``section.key=value`` set, the value in YAML; a part that is a number is a place in
+    a list, from 0.
+    """
+    if not isinstance(overrides, list | tuple):
+        raise ConfigError(f"overrides: expected a list of texts, found {described(overrides)}; give ['key=value']")
     tree = copy.deepcopy(tree)
     for assignment in overrides:
         if not isinstance(assignment, str):

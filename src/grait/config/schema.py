@@ -327,8 +327,8 @@ class PromptConfig(Section):
         [],
         description="Forms in which questions are put, the main one first: names of built-in forms (examples, "
         "instruction, question, assistant, plain, short), or name, template, chat and system of your own. Every "
-        "question is taught and tested in each. Default: one form, that of shots_in, which has no effect where forms "
-        "are given.",
+        "question is taught and tested in each. []: one form, that of shots_in, which has no effect where forms are "
+        "given. What a run takes, unless shots_in is set: the forms of docs/defaults.md.",
     )
     own_words: bool = Field(
         True,
@@ -639,7 +639,7 @@ class TuneConfig(Section):
         ge=0,
         le=0.5,
         description="Share of the run's work that trials may take, counted in tokens, not timed (docs/defaults.md); 0: "
-        "no trials. Without a config file: 0.2.",
+        "no trials. What a run takes: 0.2. A comparison makes none.",
     )
     methods: list[MethodName] = Field(
         ["grait"],
@@ -658,7 +658,7 @@ class ReplayConfig(Section):
         None,
         min_length=1,
         description="builtin (prompts that ship with this package), a .jsonl/.json/.parquet file, or a hub id, with "
-        "`messages` or `prompt` in TRL's formats; default: no replay.",
+        "`messages` or `prompt` in TRL's formats; null: no replay. What a run takes: builtin.",
     )
     n: int = Field(700, ge=1, description="Prompts, drawn by the seed; fewer if there are fewer.")
     given_texts: int = Field(
