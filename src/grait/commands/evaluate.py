@@ -83,10 +83,11 @@ def evaluate(
     """Ask, or go on asking, the model of ``config`` its ``evaluation.datasets``, and hold it against the initial one.
 
     ``config``: a ``Config``, a plain tree or a YAML file, as it stands: without ``prompt.forms`` one form is asked.
-    Model, prompt, evaluation, seed, out and tokens_per_batch count; nothing is trained, ``data`` is not read. ``adapter``: folder or hub id in PEFT's format. ``initial``: the base of THS; default: the
-    same model without the adapter. ``asked``: how the model is asked; without adapter and initial model, ``query`` is
-    the initial model itself. ``shots``: shown where the question set keeps none of its own (``asked_as`` has those of a
-    run). Stages that are finished in ``config.out`` are reused. Raises a GraitError with one line.
+    Model, prompt, evaluation, seed, out and tokens_per_batch count; nothing is trained, ``data`` is not read.
+    ``adapter``: folder or hub id in PEFT's format. ``initial``: the base of THS; default: the same model without
+    the adapter. ``asked``: how the model is asked; without adapter and initial model, ``query`` is the initial
+    model itself. ``shots``: shown where the question set keeps none of its own (``asked_as`` has those of a run).
+    Stages that are finished in ``config.out`` are reused. Raises a GraitError with one line.
     """
     config = as_config(config)
     _check_arguments(adapter, initial, asked, harness)
