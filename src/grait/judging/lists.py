@@ -127,7 +127,12 @@ class Lists:
         between = r"(?:\S+ ){0,6}"
         if not own.by_commas:  # "I know that it is not Paris"
             return re.compile(rf" {negations} {between}{knowing}\S* ")
-        return re.compile(rf" (?:{knowing}\S* {between}{negations}|{negations}\w* {between}{knowing}\S*) ")
+        whole = "|".join(re.escape(fold(text)) + (r"\w*" if len(text) > 3 else "") for text in own.negations)
+        own_words = "|".join(re.escape(text.strip()) for text in self._selves)
+        said_of_itself = rf"(?:{own_words}) (?:\S+ ){{0,3}}(?:{whole})|(?:{whole}) (?:\S+ ){{0,3}}(?:{own_words})"
+        return re.compile(
+            rf" (?:{knowing}\S* {between}{negations}|{negations}\w* {between}{knowing}\S*|{said_of_itself}) "
+        )
 
 
 @cache

@@ -16,6 +16,9 @@ _BRACKETS = str.maketrans(dict.fromkeys("「」『』《》〈〉“”„«»",
 _LONGEST_SHORT = {False: 4, True: 12}
 """Words, or characters where there are no spaces, of an answer that stands alone."""
 
+_NEAR = 16
+"""Words before or after a phrase that are looked at, so that long outputs take no longer for each."""
+
 _OPEN_CONDITIONS = (("if", "it"), ("if", "that"))
 """``If it is Paris``: what is not known, no answer."""
 
@@ -117,7 +120,7 @@ class Reader:
             for start, end in found_in(texts, lists.openings)
             if self._begins(words, start)
             and not (self._has_another_object(texts[end:]) or self._names(texts, end))
-            and not (words[end:] and self.own.short_answers and self.gives_reference(words[end:]))
+            and not (words[end:] and self.own.short_answers and self.gives_reference(words[end : end + _NEAR]))
         ]
         spans += [
             (start, end)
@@ -167,7 +170,7 @@ class Reader:
         """``Il s'ouvre sur Aucune idée``: a capital within a sentence begins a title, but for ``I`` and after talk."""
         word = words[start]
         is_title = word.capital and not self.own.capital_nouns and word.raw[:1].isupper() and word.raw != word.raw.upper()
-        return is_title and start > 0 and not word.after_comma and not self._is_talk(_texts(words[:start]))
+        return is_title and start > 0 and not word.after_comma and not self._is_talk(_texts(words[max(0, start - _NEAR) : start]))
 
     def _is_reported(self, before: Texts, phrase: Texts) -> bool:
         """``a song called I Don't Know``, ``not that I know``; but not ``I said I don't know``."""
@@ -214,7 +217,10 @@ class Reader:
         is_short = len(core) <= _LONGEST_SHORT[self.own.unspaced]
         if self.own.short_answers and (is_short or clause.after_turn):
             return True
-        return _has_capital(new) and (is_short or clause.after_turn or self._echoes_question(texts))
+        echoes = self._echoes_question(texts)
+        if len(words) > 2 and not (self.own.unspaced or echoes):  # a sentence begins with a capital, too
+            new = [word for word in new if word is not words[0]]
+        return _has_capital(new) and (is_short or clause.after_turn or echoes)
 
     def gives_reference(self, words: tuple[Word, ...]) -> bool:
         """Whether the words hold a reference answer that the question does not, or choose an option."""
