@@ -142,7 +142,7 @@ class Reader:
             (not repeats and self._has_another_object(after))
             or (not repeats and self._is_title(phrase, after))
             or self._is_reported(before, phrase)
-            or (self.own.verb_last and bool(found_in(after, self.lists.reported)))
+            or (self.own.verb_last and bool(found_in(after[:_NEAR], self.lists.reported)))
             or self._is_quoted_from_question(phrase, after)
         )
 
@@ -169,8 +169,15 @@ class Reader:
     def _is_named(self, words: tuple[Word, ...], start: int) -> bool:
         """``Il s'ouvre sur Aucune idée``: a capital within a sentence begins a title, but for ``I`` and after talk."""
         word = words[start]
-        is_title = word.capital and not self.own.capital_nouns and word.raw[:1].isupper() and word.raw != word.raw.upper()
-        return is_title and start > 0 and not word.after_comma and not self._is_talk(_texts(words[max(0, start - _NEAR) : start]))
+        is_title = (
+            word.capital and not self.own.capital_nouns and word.raw[:1].isupper() and word.raw != word.raw.upper()
+        )
+        return (
+            is_title
+            and start > 0
+            and not word.after_comma
+            and not self._is_talk(_texts(words[max(0, start - _NEAR) : start]))
+        )
 
     def _is_reported(self, before: Texts, phrase: Texts) -> bool:
         """``a song called I Don't Know``, ``not that I know``; but not ``I said I don't know``."""
