@@ -304,6 +304,38 @@ def test_characters_that_are_not_seen_make_no_other_question(sign: str) -> None:
 
 # -- what is not clear is one line that asks, and the option that it names goes on ----------------------------------
 
+
+@pytest.mark.parametrize(
+    "columns", [{"distractors": ["4", "6"]}, {"resp1": "4", "resp2": "6"}], ids=["list", "columns"]
+)
+@pytest.mark.parametrize("place", [0, 11])
+def test_a_digit_beside_what_looks_like_options_is_a_text_where_the_other_answers_are(
+    tmp_path: Path, columns: Row, place: int
+) -> None:
+    rows = [{"question": f"q{i}", "answers": [f"Town {i}"], **columns} for i in range(12)]
+    rows[place]["answers"] = ["8"]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines(rows))
+    assert [question.answers[0] for question in read(path)] == ["8" if i == place else f"Town {i}" for i in range(12)]
+    assert "1 answers are a lone letter or digit beside what looks like options, such as '8'" in "\n".join(
+        show_data(path).notes
+    )
+
+
+@pytest.mark.parametrize(
+    "others",
+    [["Town"] * 3, ["B"] * 11, ["Town"] * 10 + ["6"], ["Town"] * 10 + ["iron"]],
+    ids=["few", "keys", "lone", "option"],
+)
+def test_where_the_other_answers_do_not_decide_the_first_such_line_asks(tmp_path: Path, others: list[str]) -> None:
+    """Also a row that comes later and has an option's text."""
+    rows = [{"question": f"q{i}", "answer": text, "resp": ["iron", "tin"]} for i, text in enumerate(["1", *others])]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines(rows))
+    with pytest.raises(DataError, match=r"line 1: the answer is '1' and `resp` looks like options"):
+        read(path)
+
+
 BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
 
 

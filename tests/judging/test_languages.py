@@ -1,5 +1,6 @@
 """Refusals in fourteen languages besides English, against labelled outputs; what every language's file has to hold."""
 
+import time
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -46,6 +47,27 @@ def test_precision_and_recall_in_every_language(language: Language, folder: Path
     wrong = [row[0] for one, row in zip(found, rows, strict=True) if one != row[2]]
     assert hits / sum(found) >= 0.97, wrong
     assert hits / sum(refuses for *_, refuses in rows) >= 0.97, wrong
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_precision_and_recall_on_rounds_that_were_measured_before_the_lists_were_mended(language: Language) -> None:
+    rows = rows_of(language, FIXTURES / "rounds")
+    assert sum(refuses for *_, refuses in rows) >= 90 and sum(not refuses for *_, refuses in rows) >= 70
+    found = [detect_refusal(output, question, language=language) == "refused" for output, question, _ in rows]
+    wrong = [row[0] for one, row in zip(found, rows, strict=True) if one != row[2]]
+    hits = sum(one and refuses for one, (*_, refuses) in zip(found, rows, strict=True))
+    assert hits / sum(found) >= (0.99 if language == "en" else 0.97), wrong
+    assert hits / sum(refuses for *_, refuses in rows) >= 0.95, wrong
+
+
+@pytest.mark.parametrize("language", [name for name in get_args(Language) if not refusal_words(name).unspaced])
+def test_long_outputs_are_read_in_seconds(language: Language) -> None:
+    refusal = instructions(language).refusal.rstrip(".。।")
+    asked = Question("q", "?", ("§",))
+    for part in (f"{refusal}, ", f"{refusal} ", f"{refusal.capitalize()} Xyz ", "".join(refusal.split()), "n" * 50):
+        start = time.process_time()
+        detect_refusal(part * (100_000 // len(part)), asked, language=language)
+        assert time.process_time() - start < 10, part
 
 
 @pytest.mark.parametrize("language", OTHERS)

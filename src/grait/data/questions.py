@@ -10,6 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 from typing import Any, get_args
 
@@ -48,6 +49,9 @@ _SEVERAL = re.compile(r"[^|]\|[^|]|\w;\s*\w|^\[.*,.*\]$|^[\"'(\[{]\s*[\[('\"].*[
 
 _MISSING = ("nan", "none", "null", "<na>")
 _LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
+_FEW = 9
+"""Texts among answers to each lone letter or digit, at least, where these are texts, too."""
+
 _INLINE = re.compile(r"(?:^|[\s(])A[).:]\s.+[\s(]B[).:]\s", re.DOTALL)
 _NOTES: dict[str, str] = yaml.safe_load(resources.files("grait.data").joinpath("notes.yaml").read_text("utf-8"))
 _BARE = Question("", "", ("",))
@@ -112,6 +116,7 @@ class Reader:
         self.examples: dict[str, str] = {}
         self.evidence: Counter[str] = Counter()
         self._deferred: list[Deferred] = []
+        self._lone: DataError | None = None
         self._roles: dict[tuple[str, ...], Roles] = {}
         self._unused: dict[str, None] = {}
 
@@ -125,7 +130,7 @@ class Reader:
             raise DataError(
                 f"{where}: has no column `answers` or `answer`; found {found}; if another one is meant: columns"
             )
-        return [name for name in names if name in roles.used or _may_be_options(name, names)]
+        return [name for name in names if name in roles.used or name in _siblings(tuple(names))]
 
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
         if names not in self._roles:
@@ -155,6 +160,7 @@ class Reader:
             questions.append(question)
             if len(questions) == limit:
                 break
+        self._check_lone()
         for row in self._deferred:
             place, _ = resolved(row.key, row.options, row.where, self.evidence)
             assert place is not None
@@ -319,25 +325,43 @@ class Reader:
         return answers
 
     def _check_no_key(self, question: str, answer: str, row: Mapping[str, Any], roles: Roles, where: str) -> None:
-        """DataError for a lone letter or digit beside what looks like options: it may name one of them."""
-        if not _LONE.fullmatch(answer):
-            return
-        names = [name for name in row if name not in roles.used]
-        lists = [name for name in names if _holds_texts(row[name], name, where)]
-        siblings = [name for name in names if _may_be_options(name, names) and not is_missing(row[name])]
+        """Looks whether an answer beside what looks like options may name one of them, as a lone letter or digit may.
+
+        The other rows decide (``_check_lone``). DataError where the question itself holds the options.
+        """
+        is_lone = _LONE.fullmatch(answer)
+        names = tuple(name for name in row if name not in roles.used)
+        lists = {name: texts for name in names if (texts := _listed(row[name], name, where if is_lone else None))}
+        siblings = [name for name in _siblings(names) if not is_missing(row[name])]
         if lists or len(siblings) > 1:
+            options = [text for texts in lists.values() for text in texts] or [row[name] for name in siblings]
             what, named = (
                 f"`{', '.join(lists or siblings)}` looks like options",
-                f"columns: {{choices: {lists[0] if lists else siblings}}}",
+                f"columns: {{choices: {next(iter(lists), None) or siblings}}}",
             )
-        elif _INLINE.search(question):
+            if not is_lone:
+                same = answer.casefold() in (str(option).strip().casefold() for option in options)
+                self.evidence["answers among options" if same else "answers beside options"] += 1
+                return
+        elif is_lone and _INLINE.search(question):
             what, named = "the question holds options", "a list of them in the column `choices`"
         else:
             return
-        raise DataError(
+        found = DataError(
             f"{where}: the answer is {shown(answer)} and {what}: name them ({named}), or say that this is the answer's "
             f"text (columns: {{answers: {(roles.answers or roles.further)[0]}}})"
         )
+        if not (lists or len(siblings) > 1):
+            raise found
+        self._count("lone answers", answer)
+        self._lone = self._lone or found
+
+    def _check_lone(self) -> None:
+        """DataError for the first lone letter or digit beside options, unless nearly all other answers beside such are
+        texts, none of them an option's."""
+        texts = 0 if self.evidence["answers among options"] else self.evidence["answers beside options"]
+        if self._lone and texts < _FEW * self.seen["lone answers"]:
+            raise self._lone
 
     def _of_options(
         self, question: Question, row: Mapping[str, Any], roles: Roles, options: Options, where: str, place: int
@@ -411,20 +435,33 @@ def _is_squad_empty(value: Any) -> bool:
     return isinstance(value, Mapping) and "answer_start" in value and not any(value.values())
 
 
-def _holds_texts(value: Any, name: str, where: str) -> bool:
-    """Whether a cell of no known meaning is a list of two texts or more, or an object of such."""
+def _listed(value: Any, name: str, where: str | None) -> list[Any]:
+    """The texts of a cell of no known meaning that is a list of two or more, or an object of such; else none.
+
+    DataError for a list that cannot be read, where it is told where it stands.
+    """
     if isinstance(value, str):
-        value = parsed_text(value, f"{name}s", where)
+        try:
+            value = parsed_text(value, f"{name}s", where or "")
+        except DataError:
+            if where:
+                raise
     if isinstance(value, Mapping):
         value = list(value.values())
-    return isinstance(value, list) and len(value) > 1 and all(isinstance(item, str | int | float) for item in value)
+    is_list = isinstance(value, list) and len(value) > 1 and all(isinstance(item, str | int | float) for item in value)
+    return value if is_list else []
 
 
-def _may_be_options(name: str, names: Sequence[str]) -> bool:
-    """Whether other columns have this name but for a letter or digit at its end."""
-    stem = re.sub(r"(?<=.)([A-Za-z]|[0-9]{1,2})$", "", name)
-    same = [other for other in names if re.fullmatch(re.escape(stem) + "([A-Za-z]|[0-9]{1,2})", other)]
-    return stem != name and len(same) > 1
+@cache
+def _siblings(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns whose names others have, too, but for a letter or digit at the end."""
+    ending = "([A-Za-z]|[0-9]{1,2})"
+    stems = {name: re.sub(f"(?<=.){ending}$", "", name) for name in names}
+    return tuple(
+        name
+        for name, stem in stems.items()
+        if stem != name and sum(bool(re.fullmatch(re.escape(stem) + ending, other)) for other in names) > 1
+    )
 
 
 def _number(value: Any, column: str, where: str, most: float, what: str) -> float:

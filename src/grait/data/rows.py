@@ -24,7 +24,7 @@ from grait.errors import DataError, reason
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SEP = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]*")
-PARQUET_BATCH = 4096  # rows held as Arrow and Python values at a time
+PARQUET_BATCH = 1024  # rows held as Arrow and Python values at a time
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 Rows = Iterator[tuple[str, object]]
@@ -261,7 +261,7 @@ def parquet_rows(path: str, wanted: Wanted) -> Rows:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is not a readable parquet file ({one_line(error)})") from None
     with file:
@@ -269,7 +269,7 @@ def parquet_rows(path: str, wanted: Wanted) -> Rows:
         columns |= {column.name for column in file.schema_arrow if pa.types.is_nested(column.type)}  # maybe options
         number = 0
         try:
-            batches = file.iter_batches(PARQUET_BATCH, columns=sorted(columns))
+            batches = file.iter_batches(PARQUET_BATCH, columns=sorted(columns), use_threads=False)
             for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
                 yield f"{path}, row {number}", row
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # UTF-8, and dates out of range

@@ -38,6 +38,7 @@ class Clause:
     words: tuple[Word, ...]
     after_turn: bool  # begins after "but" or its like
     before_colon: bool
+    asks: bool  # ends with a question mark
 
 
 @lru_cache(maxsize=4096)
@@ -104,10 +105,11 @@ def clauses_of(text: str, lettered: bool, own: RefusalWords) -> list[Clause]:
     clauses = []
     pieces = _SENTENCE.split(text)  # sentence, what ends it, sentence, ...
     for sentence, end in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+        asks = sentence.rstrip("\"')] ").endswith("?") or end.startswith("?")
         for i, part in enumerate(_turn(own).split(sentence)):
             words = words_of(part, own)
             cuts = [k for k, word in enumerate(words) if k and word.after_comma] if own.by_commas else []
             for first, last in zip([0, *cuts], [*cuts, len(words)], strict=True):
                 if words[first:last]:
-                    clauses.append(Clause(words[first:last], i > 0 and first == 0, end.startswith(":")))
+                    clauses.append(Clause(words[first:last], i > 0 and first == 0, end.startswith(":"), asks))
     return clauses

@@ -62,7 +62,9 @@ class Lists:
         self.own = own = refusal_words(language)
         self.fillers = _by_first_word(map(self.texts, own.fillers))
         self.openings, self.replies, self.endings = map(self.cores, (own.openings, own.replies, own.endings))
-        self.guesses, self.advice = (_by_first_word(map(self.texts, texts)) for texts in (own.guesses, own.advice))
+        self.guesses, self.advice, self.reported = (
+            _by_first_word(map(self.texts, texts)) for texts in (own.guesses, own.advice, own.reported)
+        )
         self.openers, self.talk, self.leads, self.bare_guesses, self.other_objects = (
             tuple(map(self.texts, texts))
             for texts in (own.openers, own.talk, own.leads, own.bare_guesses, own.other_objects)
@@ -122,8 +124,15 @@ class Lists:
             return re.compile(f"{knowing}.{{0,{12 if own.unspaced else 24}}}{negations} ?$")
         if own.unspaced:
             return re.compile(f"{knowing}.{{0,8}}{negations}|{negations}.{{0,8}}{knowing}")
-        between = r"(?:\S+ ){0,4}"
-        return re.compile(rf" (?:{knowing}\S* {between}{negations}|{negations}\w* {between}{knowing}\S*) ")
+        between = r"(?:\S+ ){0,6}"
+        if not own.by_commas:  # "I know that it is not Paris"
+            return re.compile(rf" {negations} {between}{knowing}\S* ")
+        whole = "|".join(re.escape(fold(text)) + (r"\w*" if len(text) > 3 else "") for text in own.negations)
+        own_words = "|".join(re.escape(text.strip()) for text in self._selves)
+        said_of_itself = rf"(?:{own_words}) (?:\S+ ){{0,3}}(?:{whole})|(?:{whole}) (?:\S+ ){{0,3}}(?:{own_words})"
+        return re.compile(
+            rf" (?:{knowing}\S* {between}{negations}|{negations}\w* {between}{knowing}\S*|{said_of_itself}) "
+        )
 
 
 @cache

@@ -1,5 +1,6 @@
 """A clause of an output read in the light of its question: what in it refuses, and whether it answers."""
 
+import itertools
 import re
 from typing import Literal
 
@@ -14,6 +15,9 @@ _QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'((?:[^']|(?<=\w)'(?=\w))+)'(?!\w)|\*
 _BRACKETS = str.maketrans(dict.fromkeys("「」『』《》〈〉“”„«»", '"'))
 _LONGEST_SHORT = {False: 4, True: 12}
 """Words, or characters where there are no spaces, of an answer that stands alone."""
+
+_NEAR = 16
+"""Words before or after a phrase that are looked at, so that long outputs take no longer for each."""
 
 _OPEN_CONDITIONS = (("if", "it"), ("if", "that"))
 """``If it is Paris``: what is not known, no answer."""
@@ -73,7 +77,8 @@ class Reader:
 
         A quoted phrase stays where it is all that is said (``The answer is "I don't know".``).
         """
-        if self._is_talk(self.lists.without_fillers(_texts(words_of(_QUOTED.sub(" ", text), self.own)))):
+        rest = self.lists.without_fillers(_texts(words_of(_QUOTED.sub(" ", text), self.own)))
+        if self._is_talk(rest) and not found_in(rest, self.lists.reported):
             return text
 
         def keep(found: re.Match[str]) -> str:
@@ -106,15 +111,16 @@ class Reader:
         if self.repeats_phrase:
             repeated = [span for span in found_in(texts, self.phrases) if find(self.words, texts[slice(*span)])]
             shielded |= {i for start, end in repeated if end - start < len(texts) for i in range(start, end)}
-        spans = [
-            (start, end)
-            for start, end in found_in(texts, self.phrases)
-            if not self._is_about_something_else(texts, start, end)
-        ]
+        for start, end in found_in(texts, self.phrases):
+            if self._is_about_something_else(texts, start, end) or self._is_named(words, start):
+                shielded |= set(range(start, end))
+        spans = found_in(texts, self.phrases)
         spans += [
             (start, end)
             for start, end in found_in(texts, lists.openings)
-            if self._begins(words, start) and not (self._has_another_object(texts[end:]) or self._names(texts, end))
+            if self._begins(words, start)
+            and not (self._has_another_object(texts[end:]) or self._names(texts, end))
+            and not (words[end:] and self.own.short_answers and self.gives_reference(words[end : end + _NEAR]))
         ]
         spans += [
             (start, end)
@@ -122,9 +128,11 @@ class Reader:
             if _stands_alone(words, start, end) and texts[start:end] not in self.shields
         ]
         spans = sorted(span for span in spans if not shielded.intersection(range(*span)))
-        if not spans and self._ends(tuple(MASK if i in shielded else text for i, text in enumerate(texts))):
-            return [(0, len(texts))]
-        return spans
+        if spans:
+            return spans
+        masked = tuple(MASK if i in shielded else text for i, text in enumerate(texts))
+        cuts = [0, *(i for i, word in enumerate(words) if i and word.after_comma), len(words)]
+        return [part for part in itertools.pairwise(cuts) if self._ends(masked[slice(*part)])]
 
     def _is_about_something_else(self, texts: Texts, start: int, end: int) -> bool:
         """Whether the phrase from ``start`` to ``end`` does not speak of the answer."""
@@ -134,6 +142,7 @@ class Reader:
             (not repeats and self._has_another_object(after))
             or (not repeats and self._is_title(phrase, after))
             or self._is_reported(before, phrase)
+            or (self.own.verb_last and bool(found_in(after[:_NEAR], self.lists.reported)))
             or self._is_quoted_from_question(phrase, after)
         )
 
@@ -156,6 +165,19 @@ class Reader:
     def _is_title(self, phrase: Texts, after: Texts) -> bool:
         """``I Don't Know was written by Paul McCartney``"""
         return phrase[0] in self.own.selves and bool(after) and after[0] in self.own.title_verbs
+
+    def _is_named(self, words: tuple[Word, ...], start: int) -> bool:
+        """``Il s'ouvre sur Aucune idée``: a capital within a sentence begins a title, but for ``I`` and after talk."""
+        word = words[start]
+        is_title = (
+            word.capital and not self.own.capital_nouns and word.raw[:1].isupper() and word.raw != word.raw.upper()
+        )
+        return (
+            is_title
+            and start > 0
+            and not word.after_comma
+            and not self._is_talk(_texts(words[max(0, start - _NEAR) : start]))
+        )
 
     def _is_reported(self, before: Texts, phrase: Texts) -> bool:
         """``a song called I Don't Know``, ``not that I know``; but not ``I said I don't know``."""
@@ -189,6 +211,8 @@ class Reader:
             return True
         if _starts(texts, self.lists.openers) or found_in(texts, self.lists.advice) or self._is_foreign_letter(texts):
             return False
+        if clause.asks and self._echoes_question(texts):  # "Who that was? I cannot say."
+            return False
         new = self._new(words)
         if not new:
             return False
@@ -200,7 +224,10 @@ class Reader:
         is_short = len(core) <= _LONGEST_SHORT[self.own.unspaced]
         if self.own.short_answers and (is_short or clause.after_turn):
             return True
-        return _has_capital(new) and (is_short or clause.after_turn or self._echoes_question(texts))
+        echoes = self._echoes_question(texts)
+        if len(words) > 2 and not (self.own.unspaced or echoes):  # a sentence begins with a capital, too
+            new = [word for word in new if word is not words[0]]
+        return _has_capital(new) and (is_short or clause.after_turn or echoes)
 
     def gives_reference(self, words: tuple[Word, ...]) -> bool:
         """Whether the words hold a reference answer that the question does not, or choose an option."""

@@ -43,6 +43,7 @@ class RefusalWords:
 
     ``unspaced``: words have no spaces between them. ``by_commas``: commas end what is read at once. ``inflected``: an
     answer has words of the question with other endings. ``short_answers``: a few new words are one, capitals or not.
+    ``capital_nouns``: a capital within a sentence is no sign of a title.
     """
 
     phrases: tuple[str, ...]
@@ -64,6 +65,7 @@ class RefusalWords:
     by_commas: bool = True
     inflected: bool = True
     short_answers: bool = False
+    capital_nouns: bool = False
     openers: tuple[str, ...] = ()
     bare_guesses: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()
