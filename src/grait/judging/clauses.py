@@ -57,13 +57,13 @@ def words_of(text: str, own: RefusalWords) -> tuple[Word, ...]:
     for found in _WORD.finditer(text):
         comma = any(mark in text[end : found.start()] for mark in _COMMAS)
         end = found.end()
+        has_capital = _has_capital(found.group(), own)
         for i, part in enumerate(_parts(found.group(), own)):
             raw = found.group() if i == 0 else ""
             if part == "not" and words and words[-1].text == "can":
                 words[-1] = Word("cannot", words[-1].raw, words[-1].after_comma, words[-1].capital)
                 continue
-            capital = _has_capital(found.group(), own) and (i == 0 or own.inflected)
-            words.append(Word(part, raw, comma and i == 0, capital))
+            words.append(Word(part, raw, comma and i == 0, has_capital and (i == 0 or own.inflected)))
     return tuple(words)
 
 
