@@ -91,6 +91,10 @@ def test_the_dial_decides_in_front_of_a_server_as_it_does_here(
                     score = here["grait"].pop("score")
                     assert there["grait"].pop("score") == pytest.approx(score, abs=1e-4)
                     assert there["grait"] == here["grait"] and there["usage"] == here["usage"]
+                    if threshold and (text := here["choices"][0]["message"]["content"]):
+                        more["stop"] = text[len(text) // 2 :][:2]
+                        here, there = (chat(address, question, **more).json() for address in (own, url))
+                        assert there["choices"] == here["choices"] and there["usage"] == here["usage"]
         assert "loaded here" not in capsys.readouterr().err
 
 
@@ -137,6 +141,51 @@ def test_an_answer_is_weighed_by_all_its_tokens_or_not_at_all(model: LiveRun) ->
     assert weighed["choices"][0]["message"]["content"].startswith("\u017c")
     assert weighed["grait"]["score"] == pytest.approx(by_text["grait"]["score"], abs=1e-6)
     assert weighed["choices"] == by_text["choices"]
+
+
+def test_token_ids_are_asked_as_such_or_not_at_all(model: LiveRun) -> None:
+    """A server that takes text alone is not asked with other tokens."""
+    written = model.data.prompts.as_text("Once upon", is_chat=False).token_ids
+    spelled = [token for letter in "Once" for token in model.tokenizer(letter)["input_ids"]]
+    assert spelled != model.tokenizer("Once")["input_ids"]
+    for kind in ("full", "bare"):
+        with serving(model, name=NAME) as (own, _), upstream(model, kind) as behind, proxied(model, behind) as url:
+            for prompt in (list(written), spelled, [list(written), list(written)]):
+                here, there = (complete(address, prompt, model=NAME) for address in (own, url))
+                if kind == "bare" and prompt == spelled:
+                    assert there.status_code == 400 and "send text" in there.text
+                else:
+                    assert there.json()["choices"] == here.json()["choices"]
+
+
+def test_characters_of_which_a_server_tells_halves_are_whole(model: LiveRun) -> None:
+    """Some servers tell each token by itself, and of its text what is certain."""
+    (first, *_), n = model.tokenizer("\u017c", add_special_tokens=False)["input_ids"], 2
+    assert model.tokenizer.decode([first]) == "\ufffd"
+
+    def fault(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        if reply[1] != "text/event-stream":
+            return reply
+        lines = [line.removeprefix("data: ") for line in reply[2].decode().split("\n\n")]
+        rows = [json.loads(line) for line in lines if line.startswith("{")]
+        for row, text in zip(rows[:n], ("", "\u017c"), strict=False):
+            (choice,) = row["choices"]
+            choice["text"] = text
+            if choice["logprobs"]:
+                choice["logprobs"]["content"][0]["token"] = "\ufffd"
+        told = "".join(f"data: {json.dumps(row)}\n\n" for row in rows)
+        return reply[0], reply[1], f"{told}data: [DONE]\n\n".encode()
+
+    wish = {"form": "instruction", "threshold": 1.0}
+    with upstream(model, "full", fault) as behind, proxied(model, behind) as url:
+        for n_tokens in (n, MAX_NEW_TOKENS):
+            fields = {"model": NAME, "grait": wish, "max_tokens": n_tokens}
+            whole = chat(url, QUESTIONS[0], **fields)
+            assert whole.status_code == 200, whole.text
+            text = whole.json()["choices"][0]["message"]["content"]
+            assert text.startswith("\u017c") and "\ufffd" not in text
+            streamed = events(chat(url, QUESTIONS[0], stream=True, **fields).text)
+            assert "".join(event["choices"][0]["delta"].get("content", "") for event in streamed) == text
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
@@ -244,6 +293,29 @@ def test_a_fault_of_the_upstream_is_one_line_with_its_status(model: LiveRun, nam
         assert '"grait"' not in streamed.text
         behind.fault = None
         assert chat(url, QUESTIONS[0], **fields).status_code == 200
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("to", "shown"),
+    [
+        ("{other}/completions", "'{other}'"),
+        ("/other/v1/completions", "/other/v1'"),
+        ("https://x.test/login?to=1", "'https://x.test/login?to=1'"),
+        ("https://x.test:port/", "Invalid port: 'port'"),
+    ],
+)
+def test_a_redirect_is_told_and_not_followed(model: LiveRun, status: int, to: str, shown: str) -> None:
+    """The key is for one address."""
+    with upstream(model) as other, upstream(model, "full", sent(status, b"")) as behind:
+        shown, behind.location = shown.format(other=other.url), to.format(other=other.url)
+        server = Server(Address(behind.url, NAME, "secret", attempts=1))
+        with pytest.raises(ServerError) as error:
+            server.complete("Once", 1)
+        server.close()
+        message = str(error.value)
+        assert shown in message and (f"status {status}: it points to " in message or "Invalid port" in shown)
+        assert (other.n_asked, behind.n_asked) == (0, 1)
 
 
 def test_an_upstream_that_comes_back_is_asked_again(model: LiveRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tok
             said = ended if ended.has_ended else said
     except ServerError:
         said = Said()
-    has_end = said.has_ended and "".join(said.tokens[:-1]).strip() == said.text.strip()
+    has_end = said.has_ended and "".join(said.shown[:-1]).strip() == said.text.strip()
     has_logprobs = has_end and len(said.first) >= 2
     has_echo = has_logprobs and takes_tokens and _works(lambda: _echoed(server, prompt, refusal))
     lacks = (
@@ -142,13 +142,13 @@ class ServedModel:
                 _check_weighed(said)
                 if self._lacks_tokens(said.tokens):
                     raise _LacksTokens
-            parts: list[Any] = said.tokens or self._parts(said, wanted.n_tokens)
+            parts: list[Any] = said.shown or self._parts(said, wanted.n_tokens)
             if not parts and not said.has_ended:
                 return True
             if is_both is None:
                 is_both = not wanted.n_scored or not said.tokens or said.tokens[0] not in begins
                 follower.begun(of_refusal, is_both)
-            kept = said.tokens[:-1] if said.tokens and said.has_ended else parts
+            kept = said.shown[:-1] if said.tokens and said.has_ended else parts
             return follower.goes_on(0, kept, said.logprobs, said.has_ended)
 
         try:
@@ -205,7 +205,7 @@ class ServedModel:
             _check_weighed(more)
             if self._lacks_tokens([token, *more.tokens]):
                 raise _LacksTokens
-            kept = more.tokens[:-1] if more.has_ended else more.tokens
+            kept = more.shown[:-1] if more.has_ended else more.shown
             return follower.goes_on(1, [token, *kept], [others[token], *more.logprobs], more.has_ended)
 
         self._complete(wanted, follow, token)
@@ -381,5 +381,5 @@ def _check_weighed(said: Said) -> None:
         raise ServerError("the answer has no log-probabilities, though there were some before")
     if said.has_ended:
         check(said)
-        if not said.tokens or "".join(said.tokens[:-1]).strip() != said.text.strip():
+        if not said.tokens or "".join(said.shown[:-1]).strip() != said.text.strip():
             raise ServerError("the end token has no log-probability, though it had one before")
