@@ -93,10 +93,14 @@ class Service:
         """One after the other: a tokenizer is not made for several threads. What is short is read at once."""
         self._check_key(request)
         content = await self._read(request)
-        body = read_body(content, kind)
-        self._check_name(body.model)
+
+        def found() -> tuple[BodyT, AskedT]:
+            body = read_body(content, kind)
+            self._check_name(body.model)
+            return body, read(body)
+
         async with self._reading:
-            return body, read(body) if len(content) < SHORT else await asyncio.to_thread(read, body)
+            return found() if len(content) < SHORT else await asyncio.to_thread(found)
 
     # -- one request -------------------------------------------------------------------------------------------
 

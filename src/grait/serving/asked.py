@@ -7,6 +7,7 @@ question in the chat template, as in ``grait chat``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from grait.commands.finished import DialledRun
 from grait.dial.stored import SavedDial
@@ -109,8 +110,7 @@ class Reader:
         if name is not None:
             form = self._named(name)
             return self._asked(self._put([{"role": "user", "content": text}], form), text, form, body)
-        shapes = [(form, self._text(form)) for form in prompts.forms]
-        fitting = [(shape, form, one) for one in [text, *others] for form, shape in shapes if _within(one, shape)]
+        fitting = [(shape, form, one) for one in [text, *others] for form, shape in self._shapes if _within(one, shape)]
         # The longest: a bare question fits any words.
         shape, found, text = max(fitting, key=lambda row: len(row[0]), default=("", None, text))
         prompt = prompts.as_text(text, is_chat=found is not None and prompts.is_chat(_placeholder(), found))
@@ -177,8 +177,11 @@ class Reader:
         found = self.run.chat_dial(system)
         return self._named(found[0]) if found else None, messages[-1]["content"]
 
-    def _text(self, form: Form) -> str:
-        return self.run.data.prompts.prompt(_placeholder(), "refuse", form).text
+    @cached_property
+    def _shapes(self) -> list[tuple[Form, str]]:
+        """Each form with its whole prompt."""
+        prompts = self.run.data.prompts
+        return [(form, prompts.prompt(_placeholder(), "refuse", form).text) for form in prompts.forms]
 
     def _asked(self, prompt: Prompt, question: str, form: Form | None, body: ChatBody | CompletionBody) -> Asked:
         dials = self.run.dials.forms if self.run.dials else {}

@@ -9,13 +9,26 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from grait.errors import reason
 from grait.serving.faults import RequestFault
 
 UNSUPPORTED = "unsupported"
+
+MOST_PROMPTS = 256
+"""Of one request."""
 
 MOST_DIGITS = 400
 """Of a whole number."""
@@ -44,8 +57,10 @@ def only(*values: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
+Item = TypeVar("Item")
 Penalty = Annotated[float, Field(ge=-2, le=2), only(0)]
 TokenId = Annotated[int, Field(ge=0, le=2**31)]
+Several = Annotated[list[Item], Field(min_length=1, max_length=MOST_PROMPTS)]
 MostTokens = Annotated[int, Field(ge=1, le=2**31)]
 
 
@@ -163,8 +178,22 @@ class ChatBody(_Asking):
         return self.max_completion_tokens or self.max_tokens
 
 
+def _kind_of_prompt(found: Any) -> str:
+    """By what comes first."""
+    if not isinstance(found, list):
+        return "text"
+    first = found[0] if found else ""
+    return "lists of tokens" if isinstance(first, list) else "tokens" if isinstance(first, int | float) else "texts"
+
+
 class CompletionBody(_Asking):
-    prompt: str | Annotated[list[str] | list[TokenId] | list[list[TokenId]], Field(min_length=1)]
+    prompt: Annotated[
+        Annotated[str, Tag("text")]
+        | Annotated[Several[str], Tag("texts")]
+        | Annotated[list[TokenId], Tag("tokens")]
+        | Annotated[Several[list[TokenId]], Tag("lists of tokens")],
+        Discriminator(_kind_of_prompt),
+    ]
     # These would change the answer.
     best_of: Annotated[int, Field(ge=1, le=20), only(1)] | None = None
     echo: Annotated[bool, only(False)] | None = None
