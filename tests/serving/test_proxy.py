@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -422,6 +423,17 @@ def test_an_upstream_with_a_template_of_its_own_is_not_asked(model: LiveRun) -> 
         server = Server(Address(behind.url, NAME, attempts=1))
         with pytest.raises(ServerError, match="makes 999 tokens of a prompt of"):
             served_model(model, server, lambda: (model.engine(), model.alone))
+        server.close()
+
+
+def test_an_upstream_that_decides_by_itself_is_not_asked(model: LiveRun) -> None:
+    """Its answers would be taken for the model's own."""
+    with serving(model, name=NAME) as (url, service):
+        server = Server(Address(url, NAME, attempts=1))
+        with pytest.raises(ServerError, match=r"has a refusal dial, .* --threshold 1, or name the server behind it"):
+            served_model(model, server, lambda: (model.engine(), model.alone))
+        service.reader = replace(service.reader, threshold=1.0)
+        assert served_model(model, server, lambda: (model.engine(), model.alone)).abilities.takes_tokens
         server.close()
 
 

@@ -74,7 +74,8 @@ class Said:
 
     ``shown``: the pieces of the text that are its tokens'; where a character has several, the first has it.
     ``tokens``, ``logprobs``: empty where the server gives none; once it has ended with the end token's. ``first``:
-    log-probabilities of the best tokens where the answer begins, by their text.
+    log-probabilities of the best tokens where the answer begins, by their text. ``threshold``: of a refusal dial, where
+    the server has one of ours.
     """
 
     pieces: list[str] = field(default_factory=list)
@@ -84,6 +85,7 @@ class Said:
     first: dict[str, float] = field(default_factory=dict)
     finish: str | None = None
     n_prompt: int | None = None
+    threshold: float | None = None
 
     @property
     def text(self) -> str:
@@ -293,6 +295,8 @@ def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
     usage = reply.get("usage")
     if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
         said.n_prompt = usage["prompt_tokens"]
+    if isinstance(dial := reply.get("grait"), dict) and isinstance(dial.get("threshold"), int | float):
+        said.threshold = dial["threshold"]
     if "error" in reply:
         raise _Passing(f"broke off: {_error_of(json.dumps(reply).encode())}")
     choices = reply.get("choices")
