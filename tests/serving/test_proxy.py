@@ -22,7 +22,10 @@ from grait.commands.finished import LiveRun, live
 from grait.commands.served import served_model
 from grait.errors import ConfigError, ServerError
 from grait.model import server as server_module
+from grait.model.served import ServedEngine
 from grait.model.server import Address, Server
+from grait.records import Question
+from grait.runtime.journal import Journal
 from grait.serving.jobs import Singly
 
 
@@ -142,6 +145,20 @@ def test_an_answer_is_weighed_by_all_its_tokens_or_not_at_all(model: LiveRun) ->
     assert weighed["choices"][0]["message"]["content"].startswith("\u017c")
     assert weighed["grait"]["score"] == pytest.approx(by_text["grait"]["score"], abs=1e-6)
     assert weighed["choices"] == by_text["choices"]
+
+
+def test_a_prompt_that_comes_as_text_or_tokens_is_the_same_prompt(model: LiveRun, tmp_path: Path) -> None:
+    """Its answer begins with the same token: without the blank that plain text has."""
+    prompts, question = model.data.prompts, Question("", QUESTIONS[0], ("",))
+    with upstream(model, "bare") as behind:
+        server = Server(Address(behind.url, NAME))
+        served = served_model(model, server, lambda: (model.engine(), model.alone))
+        engine = ServedEngine(served, 100, Journal(tmp_path / "answers.jsonl"))
+        for form in prompts.forms:
+            own = prompts.prompt(question, "refuse", form)
+            assert prompts.as_text(own.text, is_chat=own.is_chat) == own
+            assert engine._prompt(own.token_ids, own.is_chat) == own
+        server.close()
 
 
 def test_token_ids_are_asked_as_such_or_not_at_all(model: LiveRun) -> None:

@@ -322,7 +322,7 @@ class ServedEngine:
 
     def _prompt(self, token_ids: Tokens, is_chat: bool = True) -> Prompt:
         text = str(self._model.prompts.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
-        return Prompt(text, tuple(token_ids), is_chat)
+        return replace(self._model.prompts.as_text(text, is_chat=is_chat), token_ids=tuple(token_ids))
 
     def _ends_at_breaks(self, end_token_ids: frozenset[int]) -> bool:
         return end_token_ids == self._model.prompts.end_token_ids(is_chat=False)
