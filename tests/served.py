@@ -124,7 +124,7 @@ def chat(url: str, *messages: str, **fields: Any) -> httpx.Response:
     return httpx.post(f"{url}/chat/completions", json=body, timeout=60)
 
 
-def complete(url: str, prompt: str, **fields: Any) -> httpx.Response:
+def complete(url: str, prompt: Any, **fields: Any) -> httpx.Response:
     body = {"model": "grait", "prompt": prompt, "max_tokens": 8, **fields}
     return httpx.post(f"{url}/completions", json=body, timeout=60)
 

@@ -23,12 +23,14 @@ Reply = tuple[int, str, bytes | Iterator[bytes]]
 class Upstream:
     """``model``: that it serves. ``kind``: ``full``, ``legacy`` (logprobs in the old shape), ``bare`` (no logprobs, no
     token ids) or ``no end`` (no log-probability of the end token). ``fault``: makes of a right reply what is sent
-    instead; None for a right one. ``n_asked``: requests so far; ``n_open``: of these, that are being answered."""
+    instead; None for a right one. ``location``: to which it points. ``n_asked``: requests so far; ``n_open``: of these,
+    that are being answered."""
 
     model: LiveRun
     kind: str = "full"
     fault: Callable[["Upstream", dict[str, Any], Reply], Reply | None] | None = None
     url: str = ""
+    location: str | None = None
     n_asked: int = 0
     n_open: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -158,7 +160,8 @@ def upstream(model: LiveRun, kind: str = "full", fault: Any = None) -> Iterator[
 
         def _head(self, status: int, kind: str, more: dict[str, str]) -> None:
             self.send_response(status)
-            for name, value in {"Content-Type": kind, **more}.items():
+            to = {"Location": found.location} if found.location else {}
+            for name, value in {"Content-Type": kind, **to, **more}.items():
                 self.send_header(name, value)
             self.end_headers()
 

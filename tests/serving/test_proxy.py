@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from grait.commands.finished import LiveRun, live
 from grait.commands.served import served_model
 from grait.errors import ConfigError, ServerError
 from grait.model import server as server_module
+from grait.model.served import ServedEngine
 from grait.model.server import Address, Server
+from grait.records import Question
+from grait.runtime.journal import Journal
 from grait.serving.jobs import Singly
 
 
@@ -91,6 +95,10 @@ def test_the_dial_decides_in_front_of_a_server_as_it_does_here(
                     score = here["grait"].pop("score")
                     assert there["grait"].pop("score") == pytest.approx(score, abs=1e-4)
                     assert there["grait"] == here["grait"] and there["usage"] == here["usage"]
+                    if threshold and (text := here["choices"][0]["message"]["content"]):
+                        more["stop"] = text[len(text) // 2 :][:2]
+                        here, there = (chat(address, question, **more).json() for address in (own, url))
+                        assert there["choices"] == here["choices"] and there["usage"] == here["usage"]
         assert "loaded here" not in capsys.readouterr().err
 
 
@@ -137,6 +145,65 @@ def test_an_answer_is_weighed_by_all_its_tokens_or_not_at_all(model: LiveRun) ->
     assert weighed["choices"][0]["message"]["content"].startswith("\u017c")
     assert weighed["grait"]["score"] == pytest.approx(by_text["grait"]["score"], abs=1e-6)
     assert weighed["choices"] == by_text["choices"]
+
+
+def test_a_prompt_that_comes_as_text_or_tokens_is_the_same_prompt(model: LiveRun, tmp_path: Path) -> None:
+    """Its answer begins with the same token: without the blank that plain text has."""
+    prompts, question = model.data.prompts, Question("", QUESTIONS[0], ("",))
+    with upstream(model, "bare") as behind:
+        server = Server(Address(behind.url, NAME))
+        served = served_model(model, server, lambda: (model.engine(), model.alone))
+        engine = ServedEngine(served, 100, Journal(tmp_path / "answers.jsonl"))
+        for form in prompts.forms:
+            own = prompts.prompt(question, "refuse", form)
+            assert prompts.as_text(own.text, is_chat=own.is_chat) == own
+            assert engine._prompt(own.token_ids, own.is_chat) == own
+        server.close()
+
+
+def test_token_ids_are_asked_as_such_or_not_at_all(model: LiveRun) -> None:
+    """A server that takes text alone is not asked with other tokens."""
+    written = model.data.prompts.as_text("Once upon", is_chat=False).token_ids
+    spelled = [token for letter in "Once" for token in model.tokenizer(letter)["input_ids"]]
+    assert spelled != model.tokenizer("Once")["input_ids"]
+    for kind in ("full", "bare"):
+        with serving(model, name=NAME) as (own, _), upstream(model, kind) as behind, proxied(model, behind) as url:
+            for prompt in (list(written), spelled, [list(written), list(written)]):
+                here, there = (complete(address, prompt, model=NAME) for address in (own, url))
+                if kind == "bare" and prompt == spelled:
+                    assert there.status_code == 400 and "send text" in there.text
+                else:
+                    assert there.json()["choices"] == here.json()["choices"]
+
+
+def test_characters_of_which_a_server_tells_halves_are_whole(model: LiveRun) -> None:
+    """Some servers tell each token by itself, and of its text what is certain."""
+    (first, *_), n = model.tokenizer("\u017c", add_special_tokens=False)["input_ids"], 2
+    assert model.tokenizer.decode([first]) == "\ufffd"
+
+    def fault(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        if reply[1] != "text/event-stream":
+            return reply
+        lines = [line.removeprefix("data: ") for line in reply[2].decode().split("\n\n")]
+        rows = [json.loads(line) for line in lines if line.startswith("{")]
+        for row, text in zip(rows[:n], ("", "\u017c"), strict=False):
+            (choice,) = row["choices"]
+            choice["text"] = text
+            if choice["logprobs"]:
+                choice["logprobs"]["content"][0]["token"] = "\ufffd"
+        told = "".join(f"data: {json.dumps(row)}\n\n" for row in rows)
+        return reply[0], reply[1], f"{told}data: [DONE]\n\n".encode()
+
+    wish = {"form": "instruction", "threshold": 1.0}
+    with upstream(model, "full", fault) as behind, proxied(model, behind) as url:
+        for n_tokens in (n, MAX_NEW_TOKENS):
+            fields = {"model": NAME, "grait": wish, "max_tokens": n_tokens}
+            whole = chat(url, QUESTIONS[0], **fields)
+            assert whole.status_code == 200, whole.text
+            text = whole.json()["choices"][0]["message"]["content"]
+            assert text.startswith("\u017c") and "\ufffd" not in text
+            streamed = events(chat(url, QUESTIONS[0], stream=True, **fields).text)
+            assert "".join(event["choices"][0]["delta"].get("content", "") for event in streamed) == text
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
@@ -246,6 +313,29 @@ def test_a_fault_of_the_upstream_is_one_line_with_its_status(model: LiveRun, nam
         assert chat(url, QUESTIONS[0], **fields).status_code == 200
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("to", "shown"),
+    [
+        ("{other}/completions", "'{other}'"),
+        ("/other/v1/completions", "/other/v1'"),
+        ("https://x.test/login?to=1", "'https://x.test/login?to=1'"),
+        ("https://x.test:port/", "Invalid port: 'port'"),
+    ],
+)
+def test_a_redirect_is_told_and_not_followed(model: LiveRun, status: int, to: str, shown: str) -> None:
+    """The key is for one address."""
+    with upstream(model) as other, upstream(model, "full", sent(status, b"")) as behind:
+        shown, behind.location = shown.format(other=other.url), to.format(other=other.url)
+        server = Server(Address(behind.url, NAME, "secret", attempts=1))
+        with pytest.raises(ServerError) as error:
+            server.complete("Once", 1)
+        server.close()
+        message = str(error.value)
+        assert shown in message and (f"status {status}: it points to " in message or "Invalid port" in shown)
+        assert (other.n_asked, behind.n_asked) == (0, 1)
+
+
 def test_an_upstream_that_comes_back_is_asked_again(model: LiveRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "pause", lambda _: 0.01)
     failing = iter([True, True])
@@ -350,6 +440,17 @@ def test_an_upstream_with_a_template_of_its_own_is_not_asked(model: LiveRun) -> 
         server = Server(Address(behind.url, NAME, attempts=1))
         with pytest.raises(ServerError, match="makes 999 tokens of a prompt of"):
             served_model(model, server, lambda: (model.engine(), model.alone))
+        server.close()
+
+
+def test_an_upstream_that_decides_by_itself_is_not_asked(model: LiveRun) -> None:
+    """Its answers would be taken for the model's own."""
+    with serving(model, name=NAME) as (url, service):
+        server = Server(Address(url, NAME, attempts=1))
+        with pytest.raises(ServerError, match=r"has a refusal dial, .* --threshold 1, or name the server behind it"):
+            served_model(model, server, lambda: (model.engine(), model.alone))
+        service.reader = replace(service.reader, threshold=1.0)
+        assert served_model(model, server, lambda: (model.engine(), model.alone)).abilities.takes_tokens
         server.close()
 
 

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import httpx
 import openai
 import pytest
 from conftest import Call
+from openai.types import completion_create_params
 from served import (
     QUESTIONS,
     REFUSAL,
@@ -96,7 +97,12 @@ def test_neither_limit_nor_stop_text_nor_stream_changes_who_is_refused(url: str)
     for question in QUESTIONS[:6]:
         whole = chat(url, question, max_tokens=20).json()
         text = whole["choices"][0]["message"]["content"]
-        for fields in ({"max_tokens": 1}, {"max_completion_tokens": 2}, {"stop": text[2:3] or "x"}, {"stream": True}):
+        for fields in (
+            {"max_tokens": 1},
+            {"max_tokens": None, "max_completion_tokens": 2},
+            {"stop": text[2:3] or "x"},
+            {"stream": True},
+        ):
             found = chat(url, question, **({"max_tokens": 20} | fields))
             decision = events(found.text)[-1]["grait"] if "stream" in fields else found.json()["grait"]
             assert decision == whole["grait"]
@@ -205,6 +211,94 @@ def test_the_official_client_works_unchanged(url: str) -> None:
         client.chat.completions.create(model="other", messages=messages)
 
 
+def test_one_limit_by_two_names_is_one_limit(url: str) -> None:
+    found = chat(url, QUESTIONS[0], max_tokens=3, max_completion_tokens=3, grait={"threshold": 1.0})
+    assert found.json()["usage"]["completion_tokens"] == 3
+
+
+def test_prompts_may_be_several_and_token_ids(model: LiveRun, url: str) -> None:
+    """Each has the answer and the decision that it has alone, as text."""
+    prompts, question = model.data.prompts, Question("", QUESTIONS[3], ("",))
+    asked = [
+        *(prompts.prompt(question, "refuse", form_of(model, name)) for name in ("instruction", "examples", "plain")),
+        prompts.as_text("Once upon", is_chat=False),
+    ]
+    alone = [complete(url, one.text, max_tokens=MAX_NEW_TOKENS).json() for one in asked]
+    assert [reply["grait"]["form"] for reply in alone] == ["instruction", "examples", "plain", None]
+    for one, reply in zip(asked, alone, strict=True):
+        by_tokens = complete(url, list(one.token_ids), max_tokens=MAX_NEW_TOKENS).json()
+        assert {**by_tokens, "id": "", "created": 0} == {**reply, "id": "", "created": 0}
+    for several in ([one.text for one in asked], [list(one.token_ids) for one in asked]):
+        whole = complete(url, several, max_tokens=MAX_NEW_TOKENS).json()
+        assert "grait" not in whole and [choice["index"] for choice in whole["choices"]] == [0, 1, 2, 3]
+        for choice, reply in zip(whole["choices"], alone, strict=True):
+            assert choice["text"] == reply["choices"][0]["text"]
+            assert choice["finish_reason"] == reply["choices"][0]["finish_reason"]
+            assert choice["grait"].pop("score") == pytest.approx(reply["grait"]["score"], abs=1e-5)
+            assert choice["grait"] == {name: reply["grait"][name] for name in choice["grait"]}
+        assert whole["usage"] == {name: sum(reply["usage"][name] for reply in alone) for name in whole["usage"]}
+        more = {"stream": True, "stream_options": {"include_usage": True}}
+        *streamed, usage = events(complete(url, several, max_tokens=MAX_NEW_TOKENS, **more).text)
+        assert usage["usage"] == whole["usage"]
+        rows = [event["choices"][0] for event in streamed]
+        for place, reply in enumerate(alone):
+            own = [row for row in rows if row["index"] == place]
+            assert "".join(row["text"] for row in own) == reply["choices"][0]["text"]
+            assert own[-1]["grait"]["refused"] == reply["grait"]["refused"]
+
+
+def test_prompts_that_cannot_be_asked_are_named(model: LiveRun, url: str) -> None:
+    n = len(model.tokenizer)
+    for prompt, words in {
+        "none": ([], "prompt: expected at least 1 item, found []"),
+        "mixed": ([1, "a"], 'prompt.1: expected an integer, found "a"'),
+        "below": ([-1], "prompt.0: expected at least 0, found -1"),
+        "unknown": ([n], f"prompt: expected token ids below {n}, found {n}"),
+        "an empty one": (["a", ""], "prompt.1: the prompt is empty"),
+        "an empty list": ([[1], []], "prompt.1: the prompt is empty"),
+        "a long one": (["a", "word " * POSITIONS], "prompt.1: the prompt has"),
+        "many": (["a"] * 200_000, "prompt: expected at most 256 items"),
+        "many of tokens": ([[1]] * 200_000, "prompt: expected at most 256 items"),
+    }.values():
+        found = complete(url, prompt)
+        assert found.status_code == 400 and words in found.json()["error"]["message"], found.text
+
+
+def test_what_was_generated_is_counted_up_to_a_stop_text(model: LiveRun, url: str) -> None:
+    """Whether the score took more tokens or not, streamed or not."""
+    for question in QUESTIONS[:3]:
+        prompt = model.data.prompts.prompt(Question("", question, ("",)), "refuse", form_of(model, "instruction"))
+        free = complete(url, prompt.text, max_tokens=MAX_NEW_TOKENS, grait={"threshold": 1.0}).json()
+        text = free["choices"][0]["text"]
+        stop = text[len(text) // 2 :][:2]
+        n = next(n for n in range(1, 99) if stop in complete_text(url, prompt.text, n))
+        fields = {"max_tokens": MAX_NEW_TOKENS, "grait": {"threshold": 1.0}, "stop": [stop, "never"]}
+        whole = complete(url, prompt.text, **fields).json()
+        assert whole["usage"]["completion_tokens"] == n and whole["choices"][0]["finish_reason"] == "stop"
+        streamed = events(
+            complete(url, prompt.text, **fields, stream=True, stream_options={"include_usage": True}).text
+        )
+        assert streamed[-1]["usage"] == whole["usage"]
+
+
+def complete_text(url: str, prompt: str, n: int) -> str:
+    return str(complete(url, prompt, max_tokens=n, grait={"threshold": 1.0}).json()["choices"][0]["text"])
+
+
+def test_half_a_character_is_no_part_of_a_stream(model: LiveRun, url: str) -> None:
+    """The tiny model writes many; at the limit they are what the whole answer has."""
+    n_broken = 0
+    for question in QUESTIONS[:4]:
+        for n in range(1, MAX_NEW_TOKENS + 3):
+            fields = {"max_tokens": n, "grait": {"threshold": 1.0}}
+            whole = chat(url, question, **fields).json()["choices"][0]["message"]["content"]
+            streamed = events(chat(url, question, stream=True, **fields).text)
+            pieces = [event["choices"][0]["delta"].get("content", "") for event in streamed]
+            assert "".join(pieces) == whole
+            n_broken += whole.endswith("\ufffd")
+    assert n_broken > 0
+
+
 def test_a_key_is_asked_for_where_one_is_set(model: LiveRun) -> None:
     with serving(model, key="secret") as (url, _):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer sécret".encode("latin1")}):
@@ -230,9 +324,9 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "deep": (b"[" * 100_000, 400, "not JSON"),
     "half a surrogate": (b'{"model": "\\ud800"}', 400, "surrogate"),
     "a list": ([], 400, "expected an object"),
-    "n: true": (GOOD | {"n": True}, 400, "n: expected 1, found true"),
-    "logprobs: 0": (GOOD | {"logprobs": 0}, 400, "logprobs: expected false, found 0"),
-    "temperature: false": (GOOD | {"temperature": False}, 400, "temperature: expected 0, found false"),
+    "n: true": (GOOD | {"n": True}, 400, "n: expected an integer, found true"),
+    "logprobs: 0": (GOOD | {"logprobs": 0}, 400, "logprobs: expected a boolean, found 0"),
+    "temperature: false": (GOOD | {"temperature": False}, 400, "temperature: expected a number, found false"),
     "no model": ({"messages": GOOD["messages"]}, 400, "model: is missing"),
     "other model": (GOOD | {"model": "gpt-5"}, 404, "'gpt-5' is not served here"),
     "no messages": ({"model": "grait"}, 400, "messages: is missing"),
@@ -244,11 +338,17 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "an image": (
         GOOD | {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
         400,
-        "messages.0.content",
+        'messages.0.content.0.type: expected "text", found "image_url"',
+    ),
+    "tool calls": (
+        GOOD | {"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}, *GOOD["messages"]]},
+        400,
+        "messages.0.tool_calls: expected [], found [{}]",
     ),
     "assistant last": (GOOD | {"messages": [{"role": "assistant", "content": "x"}]}, 400, "a user message last"),
     "unknown field": (GOOD | {"max_tokns": 3}, 400, "max_tokns: unknown field"),
     "unknown wish": (GOOD | {"grait": {"treshold": 0.3}}, 400, "grait.treshold: unknown field"),
+    "a long form": (GOOD | {"grait": {"form": "x" * 900_000}}, 400, "it has question, instruction"),
     "unknown form": (GOOD | {"grait": {"form": "essay"}}, 400, "'essay'; it has question, instruction"),
     "threshold 2": (GOOD | {"grait": {"threshold": 2}}, 400, "grait.threshold"),
     "threshold as text": (GOOD | {"grait": {"threshold": "0.5"}}, 400, "grait.threshold"),
@@ -266,7 +366,23 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "tools": (GOOD | {"tools": [{"type": "function"}]}, 400, "tools"),
     "response_format": (GOOD | {"response_format": {"type": "json_object"}}, 400, "response_format"),
     "stream as text": (GOOD | {"stream": "yes"}, 400, "stream"),
-    "stop as number": (GOOD | {"stop": 5}, 400, "stop"),
+    "stop as number": (GOOD | {"stop": 5}, 400, "stop: expected a string or a list, found 5"),
+    "stop of a number": (GOOD | {"stop": ["x", 5]}, 400, "stop.1: expected a string, found 5"),
+    "many stops": (GOOD | {"stop": ["x"] * 17}, 400, "stop: expected at most 16 items, found"),
+    "top_p": (GOOD | {"top_p": "abc"}, 400, 'top_p: expected a number, found "abc"'),
+    "top_p above 1": (GOOD | {"top_p": 1.5}, 400, "top_p: expected at most 1, found 1.5"),
+    "top_p infinite": (b'{"model": "grait", "messages": [], "top_p": 1e999}', 400, "top_p: expected at most 1"),
+    "n below 1": (GOOD | {"n": -1}, 400, "n: expected at least 1, found -1"),
+    "seed": (GOOD | {"seed": "x"}, 400, 'seed: expected an integer, found "x"'),
+    "penalty": (GOOD | {"frequency_penalty": "high"}, 400, 'frequency_penalty: expected a number, found "high"'),
+    "penalty out of range": (GOOD | {"presence_penalty": -3}, 400, "presence_penalty: expected at least -2, found -3"),
+    "two limits": (GOOD | {"max_completion_tokens": 3}, 400, "max_completion_tokens: expected 2, as in max_tokens, fo"),
+    "a key twice": (b'{"model": "grait", "model": "grait"}', 400, '"model" is there twice'),
+    "many digits": (b'{"n": ' + b"1" * 5000 + b"}", 400, "of 5000 digits"),
+    "nested": (b'{"n": ' + b"[" * 990 + b"]" * 990 + b"}", 400, "nested too deeply"),
+    "a long key": (GOOD | {"x" * 900_000: 1}, 400, "unknown field"),
+    "a long model": (GOOD | {"model": "x" * 900_000}, 404, "'grait' is"),
+    "lines in a key": (GOOD | {"a\nb\u2028c": 1}, 400, "unknown field"),
     "10 MB": (GOOD | {"messages": [{"role": "user", "content": "x" * 10_000_000}]}, 413, "1000000 bytes"),
     "question in a history": (
         GOOD | {"grait": {"form": "instruction"}, "messages": [*GOOD["messages"] * 2]},
@@ -306,6 +422,21 @@ def test_fields_without_an_effect_on_greedy_answers_are_taken(url: str) -> None:
     assert chat(url, QUESTIONS[0], **more).json()["choices"] == chat(url, QUESTIONS[0]).json()["choices"]
 
 
+@pytest.mark.parametrize("kind", ["chat/completions", "completions"])
+def test_every_field_that_the_official_client_sends_is_known_and_checked(url: str, kind: str) -> None:
+    sent = {"chat/completions": openai.types.chat.completion_create_params, "completions": completion_create_params}
+    names = set(get_type_hints(sent[kind].CompletionCreateParamsNonStreaming))
+    assert len(names) > 15
+    good = GOOD if kind == "chat/completions" else {"model": "grait", "prompt": "Once"}
+    for name in names:
+        found = httpx.post(f"{url}/{kind}", json=good | {name: [[None]]}, timeout=20)
+        error = found.json()["error"]
+        assert found.status_code == 400 and error["code"] != "unknown_parameter", (name, error)
+        assert error["message"].startswith(name) and ": expected " in error["message"], error
+    both = httpx.post(f"{url}/{kind}", json=good | dict.fromkeys(names - set(good)), timeout=20)
+    assert both.status_code == 200, both.text  # null is the same as nothing
+
+
 def test_other_paths_methods_and_kinds_of_body_have_their_status(url: str) -> None:
     assert httpx.get(f"{url}/nothing").status_code == 404
     assert httpx.get(f"{url}/chat/completions").status_code == 405
@@ -314,7 +445,6 @@ def test_other_paths_methods_and_kinds_of_body_have_their_status(url: str) -> No
     as_form = httpx.post(f"{url}/chat/completions", content=json.dumps(GOOD), headers={"Content-Type": "text/plain"})
     assert as_form.status_code == 415  # what a page of another site could send without being asked
     assert httpx.post(f"{url}/completions", json={"model": "grait", "prompt": ""}).status_code == 400
-    assert httpx.post(f"{url}/completions", json={"model": "grait", "prompt": ["a", "b"]}).status_code == 400
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from grait.errors import ModelError
 from grait.judging.reasoning import has_reasoning
 from grait.languages import Language, instructions
 from grait.model.forms import Form, forms_of
-from grait.model.template import ChatTemplate
+from grait.model.template import ASKED, ChatTemplate
 from grait.records import Asked, Question
 
 Family = Literal["basic", "refuse"]
@@ -268,7 +268,11 @@ class PromptFormat:
 
     def as_text(self, text: str, *, is_chat: bool) -> Prompt:
         """A text as it is. ``is_chat``: the chat template wrote it, special tokens and all."""
-        return Prompt(text, self.tokens(text, is_chat), is_chat)
+        return Prompt(text, self.tokens(text, is_chat), is_chat, self._chat_blanks if is_chat else " ")
+
+    @cached_property
+    def _chat_blanks(self) -> str:
+        return self.template.prompt(ASKED)[1]
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from grait.errors import ServerError
 from grait.model.asking import ask_all
@@ -18,6 +18,8 @@ from grait.model.prompts import Prompt, PromptFormat
 from grait.model.server import Said, Server, check, to_its_end
 from grait.runtime.artifacts import fingerprint
 from grait.runtime.journal import Journal
+
+FoundT = TypeVar("FoundT")
 
 LINE_BREAK = "\n"
 """Ends an answer in plain text."""
@@ -48,10 +50,16 @@ class Follower(Protocol):
 
 def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tokens, n_tokens: int) -> Abilities:
     """Ask for one answer in the ways that matter. ServerError where the server cannot be asked with our prompts."""
-    takes_tokens = _works(lambda: server.complete(prompt.token_ids, 1))
-    adds_bos = False
+    first = _tried(lambda: server.complete(prompt.token_ids, 1))
+    takes_tokens, adds_bos = first is not None, False
+    first = first or server.complete(prompt.text, 1)
+    if first.threshold is not None and first.threshold < 1:
+        raise ServerError(
+            f"{server.address.url}: has a refusal dial, and its answers are not the model's own; start it with "
+            "--threshold 1, or name the server behind it"
+        )
     if not takes_tokens:
-        n_prompt, bos = server.complete(prompt.text, 1).n_prompt, prompts.tokenizer.bos_token
+        n_prompt, bos = first.n_prompt, prompts.tokenizer.bos_token
         if n_prompt == len(prompt.token_ids) + 1 and bos and prompt.text.startswith(bos):
             adds_bos = True
         elif n_prompt not in (None, len(prompt.token_ids)):
@@ -69,9 +77,9 @@ def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tok
             said = ended if ended.has_ended else said
     except ServerError:
         said = Said()
-    has_end = said.has_ended and "".join(said.tokens[:-1]).strip() == said.text.strip()
+    has_end = said.has_ended and "".join(said.shown[:-1]).strip() == said.text.strip()
     has_logprobs = has_end and len(said.first) >= 2
-    has_echo = has_logprobs and takes_tokens and _works(lambda: _echoed(server, prompt, refusal))
+    has_echo = has_logprobs and takes_tokens and _tried(lambda: _echoed(server, prompt, refusal)) is not None
     lacks = (
         "gives no log-probabilities"
         if not said.tokens
@@ -142,13 +150,13 @@ class ServedModel:
                 _check_weighed(said)
                 if self._lacks_tokens(said.tokens):
                     raise _LacksTokens
-            parts: list[Any] = said.tokens or self._parts(said, wanted.n_tokens)
+            parts: list[Any] = said.shown or self._parts(said, wanted.n_tokens)
             if not parts and not said.has_ended:
                 return True
             if is_both is None:
                 is_both = not wanted.n_scored or not said.tokens or said.tokens[0] not in begins
                 follower.begun(of_refusal, is_both)
-            kept = said.tokens[:-1] if said.tokens and said.has_ended else parts
+            kept = said.shown[:-1] if said.tokens and said.has_ended else parts
             return follower.goes_on(0, kept, said.logprobs, said.has_ended)
 
         try:
@@ -205,7 +213,7 @@ class ServedModel:
             _check_weighed(more)
             if self._lacks_tokens([token, *more.tokens]):
                 raise _LacksTokens
-            kept = more.tokens[:-1] if more.has_ended else more.tokens
+            kept = more.shown[:-1] if more.has_ended else more.shown
             return follower.goes_on(1, [token, *kept], [others[token], *more.logprobs], more.has_ended)
 
         self._complete(wanted, follow, token)
@@ -314,7 +322,7 @@ class ServedEngine:
 
     def _prompt(self, token_ids: Tokens, is_chat: bool = True) -> Prompt:
         text = str(self._model.prompts.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
-        return Prompt(text, tuple(token_ids), is_chat)
+        return replace(self._model.prompts.as_text(text, is_chat=is_chat), token_ids=tuple(token_ids))
 
     def _ends_at_breaks(self, end_token_ids: frozenset[int]) -> bool:
         return end_token_ids == self._model.prompts.end_token_ids(is_chat=False)
@@ -353,12 +361,12 @@ def decoder(prompts: PromptFormat) -> Callable[[list[Any]], str]:
     return lambda parts: "".join(parts).strip() if parts and isinstance(parts[0], str) else prompts.decode(parts)
 
 
-def _works(ask: Callable[[], object]) -> bool:
+def _tried(ask: Callable[[], FoundT]) -> FoundT | None:
+    """What is found; None where it fails."""
     try:
-        ask()
+        return ask()
     except ServerError:
-        return False
-    return True
+        return None
 
 
 def _as_text(prompts: PromptFormat, prompt: Prompt, adds_bos: bool) -> str:
@@ -381,5 +389,5 @@ def _check_weighed(said: Said) -> None:
         raise ServerError("the answer has no log-probabilities, though there were some before")
     if said.has_ended:
         check(said)
-        if not said.tokens or "".join(said.tokens[:-1]).strip() != said.text.strip():
+        if not said.tokens or "".join(said.shown[:-1]).strip() != said.text.strip():
             raise ServerError("the end token has no log-probability, though it had one before")

@@ -72,16 +72,20 @@ def check_key(key: str | None, name: str) -> None:
 class Said:
     """An answer, as far as it has come. ``pieces``: of its text, as they came.
 
+    ``shown``: the pieces of the text that are its tokens'; where a character has several, the first has it.
     ``tokens``, ``logprobs``: empty where the server gives none; once it has ended with the end token's. ``first``:
-    log-probabilities of the best tokens where the answer begins, by their text.
+    log-probabilities of the best tokens where the answer begins, by their text. ``threshold``: of a refusal dial, where
+    the server has one of ours.
     """
 
     pieces: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     first: dict[str, float] = field(default_factory=dict)
     finish: str | None = None
     n_prompt: int | None = None
+    threshold: float | None = None
 
     @property
     def text(self) -> str:
@@ -227,7 +231,7 @@ class Server:
         try:
             async with asyncio.timeout(seconds), self._client.stream("POST", url, json=body) as response:
                 if response.status_code != 200:
-                    raise await self._refused(response)
+                    raise await self._refused(response, path)
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
                     async for reply in _events(response):
                         found.put(reply)
@@ -244,8 +248,11 @@ class Server:
         except Exception as error:
             found.put(error)
 
-    async def _refused(self, response: httpx.Response) -> Exception:
+    async def _refused(self, response: httpx.Response, path: str) -> Exception:
         status = response.status_code
+        if response.has_redirect_location:  # not followed: the key is for this address
+            url = str(response.url.join(response.headers["location"])).removesuffix(path)
+            return ServerError(f"status {status}: it points to {_short(url)}; give that address, if you trust it")
         told = f"status {status}: {_error_of(await _read(response))}"
         if status in PASSING:
             wait = _seconds(response.headers.get("retry-after"))
@@ -288,6 +295,8 @@ def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
     usage = reply.get("usage")
     if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
         said.n_prompt = usage["prompt_tokens"]
+    if isinstance(dial := reply.get("grait"), dict) and isinstance(dial.get("threshold"), int | float):
+        said.threshold = dial["threshold"]
     if "error" in reply:
         raise _Passing(f"broke off: {_error_of(json.dumps(reply).encode())}")
     choices = reply.get("choices")
@@ -300,7 +309,10 @@ def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
     (choice,) = choices
     if piece := _text_of(choice):
         said.pieces.append(piece)
-    for token, logprob, best in _logprobs_of(choice.get("logprobs")):
+    rows = list(_logprobs_of(choice.get("logprobs")))
+    is_broken = "\ufffd" in "".join(token for token, _, _ in rows) and "\ufffd" not in piece
+    said.shown += [piece, *[""] * (len(rows) - 1)] if is_broken else [token for token, _, _ in rows]
+    for token, logprob, best in rows:
         if math.isnan(logprob) and not (has_prompt and not said.tokens):
             raise ServerError("a log-probability of null; expected a number of at most 0")
         if not said.tokens:
@@ -317,7 +329,7 @@ def check(said: Said) -> None:
     """Raise ServerError where the tokens of a whole answer are not those of its text."""
     if not said.tokens:
         return
-    texts = ["".join(said.tokens), "".join(said.tokens[:-1])]
+    texts = ["".join(said.shown), "".join(said.shown[:-1])]
     if said.text.strip() not in [text.strip() for text in texts] and "\ufffd" not in texts[0]:
         raise ServerError(f"the tokens add up to {_short(texts[0])}, and the text is {_short(said.text)}")
 

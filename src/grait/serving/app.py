@@ -4,10 +4,10 @@ import asyncio
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -33,6 +33,9 @@ SHORT = 10_000
 
 MOST_THROWN_AWAY = 64_000_000
 """Bytes of a body that is too long, which are read all the same: a client that still sends reads no answer."""
+
+
+AskedT = TypeVar("AskedT", Asked, list[Asked])
 
 
 @dataclass(frozen=True)
@@ -77,48 +80,61 @@ class Service:
         return JSONResponse(self._model())
 
     async def chat(self, request: Request) -> Response:
-        return await self._answer(request, *await self._asked(request, ChatBody, self.reader.chat), is_chat=True)
+        body, asked = await self._asked(request, ChatBody, self.reader.chat)
+        return await self._answer(request, body, [asked], is_chat=True)
 
     async def completions(self, request: Request) -> Response:
-        asked = await self._asked(request, CompletionBody, self.reader.completion)
-        return await self._answer(request, *asked, is_chat=False)
+        body, asked = await self._asked(request, CompletionBody, self.reader.completions)
+        return await self._answer(request, body, asked, is_chat=False)
 
-    async def _asked(self, request: Request, kind: type[BodyT], read: Callable[[BodyT], Asked]) -> tuple[BodyT, Asked]:
+    async def _asked(
+        self, request: Request, kind: type[BodyT], read: Callable[[BodyT], AskedT]
+    ) -> tuple[BodyT, AskedT]:
         """One after the other: a tokenizer is not made for several threads. What is short is read at once."""
         self._check_key(request)
         content = await self._read(request)
-        body = read_body(content, kind)
-        self._check_name(body.model)
+
+        def found() -> tuple[BodyT, AskedT]:
+            body = read_body(content, kind)
+            self._check_name(body.model)
+            return body, read(body)
+
         async with self._reading:
-            return body, read(body) if len(content) < SHORT else await asyncio.to_thread(read, body)
+            return found() if len(content) < SHORT else await asyncio.to_thread(found)
 
     # -- one request -------------------------------------------------------------------------------------------
 
     async def _answer(
-        self, request: Request, body: ChatBody | CompletionBody, asked: Asked, *, is_chat: bool
+        self, request: Request, body: ChatBody | CompletionBody, asked: Sequence[Asked], *, is_chat: bool
     ) -> Response:
-        if self.n_running >= self.limits.n_requests:
+        most = self.limits.n_requests
+        if len(asked) > most:
+            raise RequestFault(400, f"prompt: expected at most {most} prompts, found {len(asked)}", "prompt")
+        if self.n_running + len(asked) > most:
             raise RequestFault(
                 429, f"{self.n_running} requests are being answered; try again", code="too_many_requests"
             )
-        job = Job(asked, self.line.decode)
-        replies = Replies(job, self.name, is_chat, self._is_refusal, body.wants_usage)
-        self.n_running += 1
+        jobs = [Job(one, self.line.decode) for one in asked]
+        replies = Replies(jobs, self.name, is_chat, self._is_refusal, body.wants_usage)
+        self.n_running += len(jobs)
         is_streaming = False
         try:
             async with asyncio.timeout(self.limits.seconds) as limit:
-                self.line.put(job)
+                for job in jobs:
+                    self.line.put(job)
                 if body.stream:
-                    await self._until(request, job, lambda: bool(job.text))
+                    first = jobs[0]
+                    await self._until(request, first, lambda: bool(first.text))
                     is_streaming = True
                     return StreamingResponse(self._streamed(replies, limit.when()), media_type="text/event-stream")
-                await self._until(request, job, lambda: False)
+                for job in jobs:
+                    await self._until(request, job, lambda: False)
             return JSONResponse(replies.whole())
         except TimeoutError as error:
             raise RequestFault(504, f"no answer within {self.limits.seconds:g} s", code="timeout") from error
         finally:
             if not is_streaming:
-                self._done(job)
+                self._done(jobs)
 
     async def _until(self, request: Request, job: Job, is_enough: Callable[[], bool]) -> None:
         """Wait for the answer. Raises what it failed with; ClientDisconnect when nobody waits for it."""
@@ -136,31 +152,26 @@ class Service:
                 look_at = clock() + SECONDS_BETWEEN_LOOKS
 
     async def _streamed(self, replies: Replies, deadline: float | None) -> AsyncIterator[str]:
-        job, sent = replies.job, ""
+        """One answer after the other."""
         try:
             yield replies.first()
             async with asyncio.timeout_at(deadline):
-                while True:
-                    is_last, text = job.is_finished, job.text
-                    if len(text) > len(sent) and text.startswith(sent):
-                        yield replies.piece(text.removeprefix(sent))
-                        sent = text
-                    if is_last:
-                        break
-                    if job.failure:
-                        raise job.failure
-                    await job.news()
+                for job in replies.jobs:
+                    async for text in _pieces(job):
+                        yield replies.piece(job, text)
+                    yield replies.end(job)
             yield replies.last()
         except TimeoutError:
             yield _event(RequestFault(504, f"no answer within {self.limits.seconds:g} s", code="timeout"))
         except GraitError as error:
             yield _event(_fault(error))
         finally:
-            self._done(job)
+            self._done(replies.jobs)
 
-    def _done(self, job: Job) -> None:
-        job.leave()
-        self.n_running -= 1
+    def _done(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.leave()
+        self.n_running -= len(jobs)
 
     def _is_refusal(self, text: str, question: str) -> bool:
         refusing = self.reader.run.data.config.prompt.refusing
@@ -199,10 +210,29 @@ class Service:
 
     def _check_name(self, name: str) -> None:
         if name != self.name:
-            raise RequestFault(404, f"model: {name!r} is not served here; {self.name!r} is", "model", "model_not_found")
+            raise RequestFault(
+                404, f"model: {name[:100]!r} is not served here; {self.name!r} is", "model", "model_not_found"
+            )
 
     def _model(self) -> dict[str, Any]:
         return {"id": self.name, "object": "model", "created": 0, "owned_by": "grait", "grait": self.about}
+
+
+async def _pieces(job: Job) -> AsyncIterator[str]:
+    """Of its text. Raises what it failed with."""
+    sent = ""
+    while True:
+        is_last, text = job.is_finished, job.text
+        if not text.startswith(sent):
+            raise ServerError("the answer's beginning changed after it had been sent; ask without stream", 500)
+        if len(text) > len(sent):
+            yield text.removeprefix(sent)
+            sent = text
+        if is_last:
+            return
+        if job.failure:
+            raise job.failure
+        await job.news()
 
 
 def application(service: Service) -> Starlette:

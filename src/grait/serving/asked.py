@@ -6,7 +6,8 @@ question in the chat template, as in ``grait chat``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from grait.commands.finished import DialledRun
 from grait.dial.stored import SavedDial
@@ -92,24 +93,50 @@ class Reader:
         except ModelError as error:
             raise RequestFault(400, str(error), "messages") from error
 
-    def completion(self, body: CompletionBody) -> Asked:
-        """Raises RequestFault for what the model cannot be asked."""
+    def completions(self, body: CompletionBody) -> list[Asked]:
+        """Of each prompt. Raises RequestFault for what the model cannot be asked."""
+        found = []
+        for place, prompt in enumerate(body.prompts):
+            try:
+                found.append(self._completion(prompt, body))
+            except RequestFault as fault:
+                where = f"prompt.{place}: " if len(body.prompts) > 1 else ""
+                raise RequestFault(fault.status, where + fault.message, fault.param, fault.code) from fault
+        return found
+
+    def _completion(self, given: str | list[int], body: CompletionBody) -> Asked:
         name, prompts = body.wish.form or self.form, self.run.data.prompts
+        *others, text = [given] if isinstance(given, str) else self._texts(given)
         if name is not None:
             form = self._named(name)
-            return self._asked(self._put([{"role": "user", "content": body.text}], form), body.text, form, body)
-        fitting = [form for form in prompts.forms if _within(body.text, self._text(form))]
-        found = max(fitting, key=lambda one: len(self._text(one)), default=None)  # a bare question fits any words
-        is_chat = found is not None and prompts.is_chat(_placeholder(), found)
-        question = (_within(body.text, self._text(found)) if found else None) or body.text
-        return self._asked(prompts.as_text(body.text, is_chat=is_chat), question, found, body)
+            return self._asked(self._put([{"role": "user", "content": text}], form), text, form, body)
+        fitting = [(shape, form, one) for one in [text, *others] for form, shape in self._shapes if _within(one, shape)]
+        # The longest: a bare question fits any words.
+        shape, found, text = max(fitting, key=lambda row: len(row[0]), default=("", None, text))
+        prompt = prompts.as_text(text, is_chat=found is not None and prompts.is_chat(_placeholder(), found))
+        if not isinstance(given, str):
+            prompt = replace(prompt, token_ids=tuple(given))
+        return self._asked(prompt, (_within(text, shape) if found else None) or text, found, body)
+
+    def _texts(self, token_ids: list[int]) -> list[str]:
+        """What they may be the tokens of: a text with its special tokens, or one before which a tokenizer puts one."""
+        tokenizer = self.run.data.prompts.tokenizer
+        if max(token_ids, default=0) >= len(tokenizer):
+            raise RequestFault(
+                400,
+                f"prompt: expected token ids below {len(tokenizer)}, found {max(token_ids)}; send those of the model's "
+                "own tokenizer",
+                "prompt",
+            )
+        text = str(tokenizer.decode(token_ids, clean_up_tokenization_spaces=False))
+        return [text, text.removeprefix(tokenizer.bos_token or "")]
 
     def _named(self, name: str) -> Form:
         forms = {form.name: form for form in self.run.data.prompts.forms}
         if name not in forms:
             raise RequestFault(
                 400,
-                f"grait.form: the run was not trained in the form {name!r}; it has {', '.join(forms)}",
+                f"grait.form: the run was not trained in the form {name[:100]!r}; it has {', '.join(forms)}",
                 "grait.form",
             )
         return forms[name]
@@ -150,8 +177,11 @@ class Reader:
         found = self.run.chat_dial(system)
         return self._named(found[0]) if found else None, messages[-1]["content"]
 
-    def _text(self, form: Form) -> str:
-        return self.run.data.prompts.prompt(_placeholder(), "refuse", form).text
+    @cached_property
+    def _shapes(self) -> list[tuple[Form, str]]:
+        """Each form with its whole prompt."""
+        prompts = self.run.data.prompts
+        return [(form, prompts.prompt(_placeholder(), "refuse", form).text) for form in prompts.forms]
 
     def _asked(self, prompt: Prompt, question: str, form: Form | None, body: ChatBody | CompletionBody) -> Asked:
         dials = self.run.dials.forms if self.run.dials else {}

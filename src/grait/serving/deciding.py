@@ -6,6 +6,7 @@ scores ``answer`` and ``text`` is often certain before the score is there; the t
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,8 +87,9 @@ class Deciding:
             return dial.refusal
         if self.is_refused is None:
             return ""
+        is_whole = self._is_whole  # first: the model's thread goes on meanwhile
         text, is_cut = self._shown
-        if self._is_whole or is_cut:
+        if is_whole or is_cut:
             return text
         text = text.rstrip("\ufffd")  # half of a character
         held = max((n for stop in self.asked.stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
@@ -100,10 +102,16 @@ class Deciding:
 
     @property
     def n_tokens(self) -> int:
-        """Of the text."""
+        """Of the text, with those of a stop text that cut it; without an end token."""
         if self.is_refused:
             return len(self.asked.refusal_token_ids) - 1
-        return min(len(self.token_ids), self.asked.n_answer)
+        n = min(len(self.token_ids), self.asked.n_answer)
+        return bisect_left(range(n), True, key=self._is_stopped) if self._is_stopped(n) else n
+
+    def _is_stopped(self, n_tokens: int) -> bool:
+        """Whether so many tokens have a stop text."""
+        text = self.decode(self.token_ids[:n_tokens])
+        return any(stop in text for stop in self.asked.stops)
 
     @property
     def _shown(self) -> tuple[str, bool]:

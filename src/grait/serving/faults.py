@@ -10,10 +10,18 @@ TYPES = {
 }
 
 
+MOST_CHARACTERS = 400
+"""Of a message, whatever of a request it shows."""
+
+
 class RequestFault(Exception):
-    """``param``: the field of the request that is wrong; ``code``: OpenAI's word for it, where there is one."""
+    """``message``: made one line. ``param``: the field of the request that is wrong; ``code``: OpenAI's word for it,
+    where there is one.
+    """
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+        message = " ".join(message.split())
+        message = message if len(message) <= MOST_CHARACTERS else f"{message[: MOST_CHARACTERS - 3]}..."
         super().__init__(message)
         self.status, self.message, self.param, self.code = status, message, param, code
 

@@ -215,12 +215,16 @@ class Singly:
             return
         try:
             asked, dial = job.asked, job.asked.dial
+            prompts, prompt = self._model.prompts, asked.prompt
+            if not self._model.abilities.takes_tokens:
+                if prompts.tokens(prompt.text, prompt.is_chat) != prompt.token_ids:
+                    raise ServerError("the upstream takes text, which has other tokens than the prompt; send text", 400)
             model = replace(self._model, server=self._model.server.asked_while(lambda: job.is_needed))
             if again := asked.again:
                 ends, n = again.end_token_ids, asked.n_scored
                 job.terse_logprob = model.suppressed_logprob(Wanted(again.prompt, again.refusal_token_ids, ends, n, n))
             wanted = Wanted(
-                asked.prompt,
+                prompt,
                 asked.refusal_token_ids,
                 asked.end_token_ids,
                 asked.n_answer,
