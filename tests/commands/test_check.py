@@ -36,7 +36,7 @@ def test_it_says_what_a_run_would_do(tmp_path: Path) -> None:
     assert (found.loaded_as, found.dtype, found.device) == ("LlamaForCausalLM", "float32", "cpu")
     assert found.works and [trial.part for trial in found.trials] == ["roads", "inference", "gradients", "training"]
     assert "shared prefix" in found.trials[0].found
-    assert found.targets["q_proj"] == 2 and sum(found.targets.values()) == 14
+    assert found.targets == dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj"), 2)
     assert set(found.ends) == {"<|end|>", "<|text-end|>"}
     assert found.memory and all(memory.total > 0 for memory in found.memory)
     chat, plain = found.forms["question"], found.forms["plain"]

@@ -251,7 +251,7 @@ def test_the_command_says_a_line_for_each_form(ran: Ran, tmp_path: Path, command
     for form in FORMS:
         assert f"{form}: Threshold" in out and f"Form {form}: results" in out
     assert str(ran.dials.of("question").gate_line) in out and "ordinary prompts are refused by the model itself" in out
-    code, out, err = command(*arguments, "--max-over-refusal", "0.99", "--form", "question")
+    code, out, err = command(*arguments, "--max-wrong", "0.99", "--form", "question")
     found = load_dials(folder / "adapters" / "grait")
     assert code == 0, err
     assert "examples:" not in out and "With confidence 0.9" in out
