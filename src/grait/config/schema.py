@@ -687,10 +687,10 @@ class ReplayConfig(Section):
         "refusal; in an answer of 32 tokens it would count a fifth of what it counts in a refusal of 6.",
     )
     share: float = Field(
-        0.3, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
+        0.35, gt=0, lt=1, description="Share of an epoch's rows; replay rows are repeated or sampled to make it."
     )
     forms_share: float = Field(
-        0.5,
+        0.4,
         ge=0,
         le=1,
         description="Share of the single-turn prompts that are put as the run puts its questions, not as bare chat.",
