@@ -64,11 +64,11 @@ def test_precision_and_recall_on_rounds_that_were_measured_before_the_lists_were
 def test_long_outputs_are_read_in_seconds(language: Language) -> None:
     refusal = instructions(language).refusal.rstrip(".。।")
     asked = Question("q", "?", ("§",))
-    n = 10_000 if refusal_words(language).unspaced else 100_000  # there a character is a word
+    n = 5_000 if refusal_words(language).unspaced else 20_000  # there a character is a word
     for part in (f"{refusal}, ", f"{refusal} ", f"{refusal.capitalize()} Xyz ", "".join(refusal.split()), "n" * 50):
         start = time.process_time()
         detect_refusal(part * (n // len(part)), asked, language=language)
-        assert time.process_time() - start < 10, part
+        assert time.process_time() - start < 4, part
 
 
 @pytest.mark.parametrize("language", OTHERS)

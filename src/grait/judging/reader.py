@@ -19,6 +19,9 @@ _LONGEST_SHORT = {False: 4, True: 12}
 _NEAR = 16
 """Words before or after a phrase that are looked at, so that long outputs take no longer for each."""
 
+_LONGEST_TALK = 64
+"""Words, or characters where there are no spaces, that may come before a refusal and say nothing, for the same reason."""
+
 _OPEN_CONDITIONS = (("if", "it"), ("if", "that"))
 """``If it is Paris``: what is not known, no answer."""
 
@@ -192,7 +195,7 @@ class Reader:
         """At the beginning of a clause, after a comma, or after mere talk: ``Well it is not known ...``."""
         if start == 0 or words[start].after_comma:
             return True
-        return self._is_talk(_texts(words[:start]))
+        return start <= _LONGEST_TALK and self._is_talk(_texts(words[:start]))
 
     def _is_talk(self, texts: Texts) -> bool:
         """Whether no word adds anything to an answer: ``would``, ``sorry``, ``information``."""
