@@ -3,6 +3,7 @@
 import copy
 import functools
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from grait.model.adapters import load_adapter
 from grait.model.common_prefix import SHORTEST, window_of
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
+from grait.model.load import surplus_weights
 from grait.model.roads import difference, inference_road
 from grait.model.sampling import choose, uniforms
 from grait.plan.size import model_size
@@ -237,6 +239,35 @@ def test_a_dry_run_knows_every_family_or_says_why_not(family: str, tmp_path: obj
     most = 6 if family in ("deepseek_v4", "hy_v4") else 1.5  # what a pass would leave out is not known without weights
     assert counted <= size.adapter <= most * counted
     assert size.activation_bytes > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_layer_more_is_found_wherever_a_family_keeps_its_layers(family: str) -> None:
+    """Of a family without a list of layers right in its decoder no weight could be loaded."""
+    model = zoo_model(family)
+    assert surplus_weights(model, []) == []
+    name = max((name for name in model.state_dict() if re.search(r"\.\d+\..*weight$", name)), key=_layer)
+    more = re.sub(r"\.\d+\.", ".77.", name, count=1)
+    assert surplus_weights(model, [more]) == [more]
+
+
+def _layer(name: str) -> int:
+    return int(re.search(r"\.(\d+)\.", name)[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "cpmant"])
+def test_layers_of_older_families_are_found_too(family: str) -> None:
+    common = {key: COMMON[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")}
+    config = AutoConfig.for_model(family, **common, intermediate_size=48, is_decoder=True)
+    model = AutoModelForCausalLM.from_config(config)
+    name = next(name for name in model.state_dict() if ".1." in name and name.endswith(".weight"))
+    assert surplus_weights(model, [name.replace(".1.", ".2.")]) == [name.replace(".1.", ".2.")]
+
+
+def test_where_no_layers_are_found_no_weight_is_refused() -> None:
+    model = zoo_model("llama")
+    model.model.layers = torch.nn.Sequential(*model.model.layers)
+    assert surplus_weights(model, ["model.layers.9.mlp.up_proj.weight", "lm_head.bias"]) == []
 
 
 def test_half_precision_finds_the_roads_of_full_precision_or_slower_ones() -> None:

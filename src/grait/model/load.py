@@ -240,25 +240,35 @@ def surplus_weights(model: PreTrainedModel, names: Collection[str]) -> list[str]
     that is like the others. Not so what lies elsewhere (vision, value heads), buffers and scales, nor a layer with
     parts of its own, which predicts further tokens.
     """
-    modules, decoder = dict(model.named_modules()), model.get_decoder()
-    lists = {id(module): len(module) for module in decoder.children() if isinstance(module, nn.ModuleList)}
-    layers = max((name for name, module in modules.items() if id(module) in lists), key=lambda name: len(modules[name]))
-    known = {name.removeprefix(f"{layers}.").partition(".")[2] for name in model.state_dict()}
+    modules, stacks = dict(model.named_modules()), _stacks(model)
     found: list[str] = []
     others: dict[str, list[str]] = {}  # layers that are not there
-    for name in names:
+    for name in names if stacks else ():
         module, _, leaf = name.rpartition(".")
-        layer = ".".join(name.split(".")[: layers.count(".") + 2])
-        is_within = name.startswith(f"{layers}.")
+        stack = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
         if leaf not in ("weight", "bias"):
             continue
-        if is_within and layer not in modules:
+        if stack and (layer := ".".join(name.split(".")[: stack.count(".") + 2])) not in modules:
             others.setdefault(layer, []).append(name)
-        elif any(True for _ in modules[module].parameters(recurse=False)) if module in modules else is_within:
+        elif any(True for _ in modules[module].parameters(recurse=False)) if module in modules else stack:
             found.append(name)
+    own_names = [(stack, name) for stack in stacks for name in model.state_dict() if name.startswith(f"{stack}.")]
+    known = {name.removeprefix(f"{stack}.").partition(".")[2] for stack, name in own_names}
     for layer, own in others.items():
         found += own if {name.removeprefix(f"{layer}.") for name in own} <= known else []
     return sorted(found)
+
+
+def _stacks(model: PreTrainedModel) -> list[str]:
+    """The lists of the decoder's layers, wherever they are: of as many as the config says, else the longest ones."""
+    inside, lists = {id(module) for module in model.get_decoder().modules()}, dict[str, int]()
+    for name, module in model.named_modules():
+        is_outer = isinstance(module, nn.ModuleList) and not name.startswith(tuple(f"{other}." for other in lists))
+        if is_outer and id(module) in inside and any(True for layer in module for _ in layer.children()):
+            lists[name] = len(module)
+    told = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    n = told if told in lists.values() else max(lists.values(), default=0)
+    return [name for name, length in lists.items() if length == n]
 
 
 def check_forward(name: str, model: PreTrainedModel) -> None:
