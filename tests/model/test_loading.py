@@ -20,11 +20,13 @@ from transformers import (
     Qwen3_5TextConfig,
 )
 
-from grait.config import ModelConfig, PromptConfig
+from grait.config import LoraSection, ModelConfig, PromptConfig
 from grait.errors import ModelError
+from grait.model import load
 from grait.model.load import check_forward, end_tokens, load_model, load_tokenizer, model_class
 from grait.model.prompts import PromptFormat
 from grait.model.roads import inference_road
+from grait.plan.size import model_size
 
 
 def config_of(folder: Path, **changes: Any) -> ModelConfig:
@@ -137,6 +139,27 @@ def test_a_folder_that_is_no_model_says_what_it_is(tmp_path: Path) -> None:
         load_model(config_of(tmp_path / "adapter"))
     with pytest.raises(ModelError, match=r"found a folder without config\.json \(it has .*preprocessor_config"):
         load_model(config_of(processor))
+
+
+def test_a_folder_with_a_model_and_an_adapter_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    """transformers loads both: the labels were of both, the tuned model was without the old adapter."""
+    save_tiny(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    with_lora(model).save_pretrained(tmp_path)
+    assert load_file(tmp_path / "adapter_model.safetensors")
+    for call in (load_tokenizer, load_model, lambda config: model_size(config, LoraSection())):
+        with pytest.raises(ModelError, match=r"found one with an adapter .*; move adapter_config\.json away, or merge"):
+            call(config_of(tmp_path))
+
+
+def test_a_model_of_the_hub_that_comes_with_an_adapter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here only the loaded model can tell."""
+    with_lora(AutoModelForCausalLM.from_pretrained(save_tiny(tmp_path))).save_pretrained(tmp_path)
+    monkeypatch.setattr(load, "check_folder", lambda *_: None)
+    with pytest.raises(ModelError, match=r"found one with an adapter .*; move adapter_config\.json away, or merge"):
+        load_model(config_of(tmp_path))
 
 
 def test_a_model_of_few_positions_says_so(tmp_path: Path) -> None:

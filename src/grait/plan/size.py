@@ -18,7 +18,7 @@ from grait.errors import ModelError
 from grait.influence.experts import adapted_experts
 from grait.influence.gradients import trainable_linears
 from grait.model import default
-from grait.model.load import check_forward, model_class, not_found, resolve_dtype
+from grait.model.load import check_folder, check_forward, model_class, not_found, resolve_dtype
 from grait.training.sft import add_adapter
 from grait.training.targets import adapted_layers
 
@@ -108,6 +108,7 @@ def _model_config(model: ModelConfig) -> Any:
     source, gguf = model.name, model.gguf_file
     if model.name == default.NAME:
         source, gguf = _default_source()
+    check_folder(source, gguf)
     try:
         return AutoConfig.from_pretrained(
             source,
