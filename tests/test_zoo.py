@@ -358,21 +358,42 @@ FUSED = "experts, which lora.target_parameters can name: experts.gate_up_proj, e
             "no gradients of single examples: v_proj_delayed; routers: gate.down_proj, router_mlp.fc1, router_mlp.fc2, "
             f"router_mlp.out_proj; {FUSED}",
         ),
-        ("dbrx", "routers: router.layer"),
+        ("dbrx", "routers: router.layer; experts that are rows of one matrix: mlp.w1, mlp.v1, mlp.w2"),
+        (
+            "longcat_flash",
+            f"routers: router.classifier; PEFT cannot adapt them in this model: gate_proj, up_proj, down_proj; {FUSED}",
+        ),
         ("jamba", f"no gradients of single examples: dt_proj; {FUSED}"),
         ("mamba", "no gradients of single examples: dt_proj; PEFT cannot adapt them in this model: out_proj"),
-        ("laguna", f"PEFT cannot adapt them in this model: gate_proj, up_proj, down_proj; {FUSED}"),
+        (
+            "laguna",
+            "PEFT cannot adapt them in this model: gate_proj (1 of 2), up_proj (1 of 2), down_proj (1 of 2); " + FUSED,
+        ),
     ],
 )
 def test_what_all_linear_leaves_out_is_named(family: str, left_out: str) -> None:
     assert str(linear_targets(zoo_model(family))).endswith(f"; left out: {left_out}")
 
 
-def test_experts_that_are_not_offered_are_refused_by_name() -> None:
-    """They were offered, and refused once they were named."""
-    section = LoraSection(r=2, target_parameters=["input_linear.weight"])
-    with pytest.raises(ConfigError, match=r"is of experts that are given some tokens only in this model; .*take this"):
-        add_adapter(zoo_model("jetmoe"), section, 0)
+@pytest.mark.parametrize(
+    ("family", "named", "why"),
+    [
+        ("jetmoe", "input_linear.weight", "is of experts that are given some tokens only in this model; .*take this"),
+        ("dbrx", "mlp.w1", "is of experts that are rows of one matrix in this model; .*take this"),
+    ],
+)
+def test_experts_that_are_not_offered_are_refused_by_name(family: str, named: str, why: str) -> None:
+    """They were offered, or not mentioned, and refused once they were named."""
+    section = LoraSection(r=2, target_parameters=[named])
+    with pytest.raises(ConfigError, match=why):
+        add_adapter(zoo_model(family), section, 0)
+    assert any(named in names for names in linear_targets(zoo_model(family), [named]).left_out.values())
+
+
+def test_a_module_that_is_no_linear_layer_is_refused_by_name() -> None:
+    for family, named, kind in (("jetmoe", "input_linear", "JetMoeParallelExperts"), ("llama", "mlp", "LlamaMLP")):
+        with pytest.raises(ConfigError, match=f"'{named}' is a {kind} in this model, expected linear layers; name"):
+            add_adapter(zoo_model(family), LoraSection(r=2, target_modules=[named]), 0)
 
 
 def test_all_linear_is_that_of_peft_where_nothing_is_left_out() -> None:
@@ -391,7 +412,8 @@ def test_layers_without_a_gradient_are_left_out_and_trained_by_name_are_told() -
     targets = linear_targets(without_gradient(zoo_model("llama")))
     assert not any("layers.0.self_attn" in name for name in targets.adapted)
     assert sum("layers.1.self_attn" in name for name in targets.adapted) == 4
-    assert targets.left_out == {"no gradients of single examples": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+    some = ["q_proj (1 of 2)", "k_proj (1 of 2)", "v_proj (1 of 2)", "o_proj (1 of 2)"]
+    assert targets.left_out == {"no gradients of single examples": some}
     section = LoraSection(r=2, target_modules=["q_proj", "down_proj"])
     rows = [WeightedExample(example, 1.0) for example in random_examples(4)]
     settings = OptimizerSection(epochs=1, batch_size=4, micro_batch_size=4)
