@@ -51,6 +51,8 @@ TEMPLATES: dict[str, str] = {
     ),
     # The same with a tag of its own.
     "ponder": _TURNS + "{% if add_generation_prompt %}<|assistant|><ponder>{% endif %}{# ends with </ponder> #}",
+    # The same in brackets, whose end is nowhere in the template.
+    "brackets": _TURNS + "{% if add_generation_prompt %}<|assistant|>[THOUGHTS]{% endif %}",
     # An answer is ended by the next turn's beginning.
     "glm": (
         "[gMASK]<sop>{% for m in messages %}<|{{ m.role }}|>\n{% if m.role == 'assistant' %}<think></think>\n"

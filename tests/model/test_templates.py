@@ -31,6 +31,7 @@ RIGHT: dict[str, tuple[str, str, str, str]] = {
     "word": (f"<|user|>{ASKED}<|end|><|assistant|><think></think>", "", "<|end|>", OFF),
     "r1": (f"<|user|>{ASKED}<|assistant|>", "", "<|end|>", DONE),
     "ponder": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
+    "brackets": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
     "glm": (f"[gMASK]<sop><|user|>\n{ASKED}/nothink<|assistant|>\n<think></think>\n", "", "<|user|>", OFF),
     "harmony": (
         "<|start|>system<|message|>Reasoning: medium<|end|>"
