@@ -2,7 +2,8 @@
 
 import importlib.util
 import inspect
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoH
 from transformers.utils import logging as transformers_logging
 
 from grait.config import ModelConfig
-from grait.errors import ModelError, reason
+from grait.errors import ModelError, described, reason
 from grait.model import default
 
 
@@ -137,12 +138,20 @@ def read_config(config: ModelConfig) -> PretrainedConfig:
 def model_class(config: PretrainedConfig) -> Any:
     """The Auto class that loads a checkpoint as the class that it names: text alone, or a text decoder with vision.
 
-    A model with vision is loaded whole, and given text only: so it stays whole when it is saved again.
+    A model with vision is loaded whole, and given text only: so it stays whole when it is saved again. Raises
+    ModelError where transformers has no such class.
     """
     kind, named = config.model_type, config.architectures or []
     with_vision = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind)
     as_text = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
-    if with_vision is None or "AutoModelForCausalLM" in getattr(config, "auto_map", {}):
+    if "AutoModelForCausalLM" in getattr(config, "auto_map", {}):
+        return AutoModelForCausalLM
+    if with_vision is None:
+        if type(config) not in AutoModelForCausalLM._model_mapping:
+            raise ModelError(
+                f"{config.name_or_path}: no causal language model of transformers has the type {kind!r}; take a "
+                "decoder, which goes on with a text"
+            )
         return AutoModelForCausalLM
     return AutoModelForImageTextToText if as_text is None or with_vision in named else AutoModelForCausalLM
 
@@ -158,14 +167,16 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
     own = read_config(config)
     how = _unpacking(config, own) or quantization(config)
     is_packed = config.gguf_file is None and (how is not None or packed(own) is not None)
+    loader = model_class(own)
     try:
-        model, found = model_class(own).from_pretrained(
+        model, found = loader.from_pretrained(
             source,
             **_origin(config),
             dtype=resolve_dtype(config),
             **({} if how is None else {"quantization_config": how}),  # None would undo the checkpoint's own
             device_map={"": device} if is_packed else None,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below
         )
     except ModelError:
         raise
@@ -173,6 +184,13 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
         raise ModelError(not_found(config.name, source, error)) from error
     if getattr(model, "_hf_peft_config_loaded", False):
         raise ModelError(f"{config.name}: {WITH_ADAPTER}")
+    if found["mismatched_keys"]:
+        name, theirs, ours = min(found["mismatched_keys"])
+        raise ModelError(
+            f"{config.name}: {len(found['mismatched_keys'])} of its weights have other shapes than its config.json says, "
+            f"such as {name}: {_shape(theirs)} in the files, {_shape(ours)} by the config; take the config.json of "
+            "these weights"
+        )
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise ModelError(
@@ -275,8 +293,14 @@ def _stacks(model: PreTrainedModel) -> list[str]:
     return [name for name, length in lists.items() if length == n]
 
 
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
 def check_forward(name: str, model: PreTrainedModel) -> None:
-    """Raise ModelError where there is no head, or it cannot be run at some positions alone."""
+    """Raise ModelError where there is no layer or no head, or it cannot be run at some positions alone."""
+    if getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None) == 0:
+        raise ModelError(f"{name}: its config.json says num_hidden_layers: 0; expected at least one layer")
     if "logits_to_keep" not in inspect.signature(model.forward).parameters or model.get_output_embeddings() is None:
         raise ModelError(
             f"{name}: {type(model).__name__} is not supported: expected a causal language model with an output layer, "
@@ -328,6 +352,50 @@ def not_found(name: str, source: str, error: Exception) -> str:
             f"{source}: expected a model, found a folder without config.json (it has "
             f"{', '.join(sorted(path.name for path in folder.iterdir())[:4])}); name the folder that has the weights"
         )
+    if folder.is_file():
+        return f"{source}: expected a folder, found a file; name the folder that has config.json and the weights"
     if folder.exists():
-        return f"{source}: this folder holds no loadable causal language model: {reason(error)}"
+        return f"{source}: this folder holds no loadable causal language model: {_cause(folder, error)}"
     return f"{name}: no such folder, and the hub did not give it (offline, misspelt or gated?): {reason(error)}"
+
+
+_FILES: dict[str, tuple[str, ...]] = {
+    "config.json": (),
+    "generation_config.json": (),
+    "tokenizer_config.json": (),
+    "special_tokens_map.json": (),
+    "tokenizer.json": ("model", "added_tokens"),
+    "*.index.json": ("weight_map",),
+}
+"""JSON files of a model, and what transformers cannot do without in them."""
+
+
+def _cause(folder: Path, error: Exception) -> str:
+    """What is wrong with a folder that did not load: the file, or the setting, where that can be known."""
+    if not any(folder.iterdir()):
+        return "it is empty"
+    found: dict[str, Any] = {}
+    for pattern, needed in _FILES.items():
+        for path in sorted(folder.glob(pattern)):
+            try:
+                content = json.loads(path.read_bytes())
+            except (OSError, ValueError) as broken:
+                return f"{path.name} is no JSON ({reason(broken)}); fetch it again"
+            if not isinstance(content, dict):
+                return f"{path.name}: expected an object, found {described(content)}; fetch it again"
+            if missing := [key for key in needed if key not in content]:
+                return f"{path.name} has no {missing[0]!r}; fetch it again"
+            found[path.name] = content
+    unknown = error.args[0] if isinstance(error, KeyError) and error.args else getattr(error, "name", None)
+    for key, value in _settings(found.get("config.json", {})):
+        if isinstance(value, str) and value == unknown:
+            return f"config.json says {key}: {value!r}, which transformers does not know"
+    return reason(error)
+
+
+def _settings(config: dict[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", value

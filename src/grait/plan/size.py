@@ -65,10 +65,10 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
     """
     config = _model_config(model)
     dtype = resolve_dtype(model)
+    loader = model_class(config)
     try:
         with torch.device("meta"):
-            own = model_class(config)
-            built = own.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
+            built = loader.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
     except Exception as error:
         raise ModelError(not_found(model.name, model.name, error)) from error
     check_forward(model.name, built)

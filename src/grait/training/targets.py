@@ -179,7 +179,9 @@ def check_layers(model: PreTrainedModel, names: Sequence[str]) -> None:
             linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
             has = ", ".join(_last_parts(linears))
             raise ConfigError(f"{setting}: {end!r} is no layer of this model; it has {has}")
-        is_linear = [isinstance(module, Conv1D) or hasattr(module, "in_features") for module in found]  # packed ones, too
+        is_linear = [
+            isinstance(module, Conv1D) or hasattr(module, "in_features") for module in found
+        ]  # packed ones, too
         if not all(is_linear):
             other = found[is_linear.index(False)]
             raise ConfigError(
