@@ -185,9 +185,9 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
     if getattr(model, "_hf_peft_config_loaded", False):
         raise ModelError(f"{config.name}: {WITH_ADAPTER}")
     if found["mismatched_keys"]:
-        name, theirs, ours = min(found["mismatched_keys"])
+        n, (name, theirs, ours) = len(found["mismatched_keys"]), min(found["mismatched_keys"])
         raise ModelError(
-            f"{config.name}: {len(found['mismatched_keys'])} of its weights have other shapes than its config.json says, "
+            f"{config.name}: {n} of its weights have other shapes than its config.json says, "
             f"such as {name}: {_shape(theirs)} in the files, {_shape(ours)} by the config; take the config.json of "
             "these weights"
         )
