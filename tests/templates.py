@@ -51,6 +51,8 @@ TEMPLATES: dict[str, str] = {
     ),
     # The same with a tag of its own.
     "ponder": _TURNS + "{% if add_generation_prompt %}<|assistant|><ponder>{% endif %}{# ends with </ponder> #}",
+    # The same in brackets, whose end is nowhere in the template.
+    "brackets": _TURNS + "{% if add_generation_prompt %}<|assistant|>[THOUGHTS]{% endif %}",
     # An answer is ended by the next turn's beginning.
     "glm": (
         "[gMASK]<sop>{% for m in messages %}<|{{ m.role }}|>\n{% if m.role == 'assistant' %}<think></think>\n"
@@ -111,6 +113,10 @@ TEMPLATES: dict[str, str] = {
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content | capitalize if m.role == 'assistant' else m.content }}"
         "<|end|>{% endfor %}" + _OPEN
     ),
+    "cut": "{% for m in messages %}<|{{ m.role }}|>{{ m.content[:200] }}<|end|>{% endfor %}" + _OPEN,
+    "shouted": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | upper }}<|end|>{% endfor %}" + _OPEN,
+    "as_json": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | tojson }}<|end|>{% endfor %}" + _OPEN,
+    "unclosed": _TURNS + "{% if add_generation_prompt %}<|assistant|>",
     "lower": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | lower }}<|end|>{% endfor %}" + _OPEN,
     "lower_question": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content | lower if m.role == 'user' else m.content }}<|end|>"

@@ -3,6 +3,7 @@
 import copy
 import functools
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from grait.model.adapters import load_adapter
 from grait.model.common_prefix import SHORTEST, window_of
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
+from grait.model.load import surplus_weights
 from grait.model.roads import difference, inference_road
 from grait.model.sampling import choose, uniforms
 from grait.plan.size import model_size
@@ -239,6 +241,35 @@ def test_a_dry_run_knows_every_family_or_says_why_not(family: str, tmp_path: obj
     assert size.activation_bytes > 0
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_layer_more_is_found_wherever_a_family_keeps_its_layers(family: str) -> None:
+    """Of a family without a list of layers right in its decoder no weight could be loaded."""
+    model = zoo_model(family)
+    assert surplus_weights(model, []) == []
+    name = max((name for name in model.state_dict() if re.search(r"\.\d+\..*weight$", name)), key=_layer)
+    more = re.sub(r"\.\d+\.", ".77.", name, count=1)
+    assert surplus_weights(model, [more]) == [more]
+
+
+def _layer(name: str) -> int:
+    return int(re.search(r"\.(\d+)\.", name)[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "cpmant"])
+def test_layers_of_older_families_are_found_too(family: str) -> None:
+    common = {key: COMMON[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")}
+    config = AutoConfig.for_model(family, **common, intermediate_size=48, is_decoder=True)
+    model = AutoModelForCausalLM.from_config(config)
+    name = next(name for name in model.state_dict() if ".1." in name and name.endswith(".weight"))
+    assert surplus_weights(model, [name.replace(".1.", ".2.")]) == [name.replace(".1.", ".2.")]
+
+
+def test_where_no_layers_are_found_no_weight_is_refused() -> None:
+    model = zoo_model("llama")
+    model.model.layers = torch.nn.Sequential(*model.model.layers)
+    assert surplus_weights(model, ["model.layers.9.mlp.up_proj.weight", "lm_head.bias"]) == []
+
+
 def test_half_precision_finds_the_roads_of_full_precision_or_slower_ones() -> None:
     """What is wrong is far from what is rounded."""
     roads = ("shared prefix", "copied prefix", "no sharing")
@@ -327,21 +358,42 @@ FUSED = "experts, which lora.target_parameters can name: experts.gate_up_proj, e
             "no gradients of single examples: v_proj_delayed; routers: gate.down_proj, router_mlp.fc1, router_mlp.fc2, "
             f"router_mlp.out_proj; {FUSED}",
         ),
-        ("dbrx", "routers: router.layer"),
+        ("dbrx", "routers: router.layer; experts that are rows of one matrix: mlp.w1, mlp.v1, mlp.w2"),
+        (
+            "longcat_flash",
+            f"routers: router.classifier; PEFT cannot adapt them in this model: gate_proj, up_proj, down_proj; {FUSED}",
+        ),
         ("jamba", f"no gradients of single examples: dt_proj; {FUSED}"),
         ("mamba", "no gradients of single examples: dt_proj; PEFT cannot adapt them in this model: out_proj"),
-        ("laguna", f"PEFT cannot adapt them in this model: gate_proj, up_proj, down_proj; {FUSED}"),
+        (
+            "laguna",
+            "PEFT cannot adapt them in this model: gate_proj (1 of 2), up_proj (1 of 2), down_proj (1 of 2); " + FUSED,
+        ),
     ],
 )
 def test_what_all_linear_leaves_out_is_named(family: str, left_out: str) -> None:
     assert str(linear_targets(zoo_model(family))).endswith(f"; left out: {left_out}")
 
 
-def test_experts_that_are_not_offered_are_refused_by_name() -> None:
-    """They were offered, and refused once they were named."""
-    section = LoraSection(r=2, target_parameters=["input_linear.weight"])
-    with pytest.raises(ConfigError, match=r"is of experts that are given some tokens only in this model; .*take this"):
-        add_adapter(zoo_model("jetmoe"), section, 0)
+@pytest.mark.parametrize(
+    ("family", "named", "why"),
+    [
+        ("jetmoe", "input_linear.weight", "is of experts that are given some tokens only in this model; .*take this"),
+        ("dbrx", "mlp.w1", "is of experts that are rows of one matrix in this model; .*take this"),
+    ],
+)
+def test_experts_that_are_not_offered_are_refused_by_name(family: str, named: str, why: str) -> None:
+    """They were offered, or not mentioned, and refused once they were named."""
+    section = LoraSection(r=2, target_parameters=[named])
+    with pytest.raises(ConfigError, match=why):
+        add_adapter(zoo_model(family), section, 0)
+    assert any(named in names for names in linear_targets(zoo_model(family), [named]).left_out.values())
+
+
+def test_a_module_that_is_no_linear_layer_is_refused_by_name() -> None:
+    for family, named, kind in (("jetmoe", "input_linear", "JetMoeParallelExperts"), ("llama", "mlp", "LlamaMLP")):
+        with pytest.raises(ConfigError, match=f"'{named}' is a {kind} in this model, expected linear layers; name"):
+            add_adapter(zoo_model(family), LoraSection(r=2, target_modules=[named]), 0)
 
 
 def test_all_linear_is_that_of_peft_where_nothing_is_left_out() -> None:
@@ -360,7 +412,8 @@ def test_layers_without_a_gradient_are_left_out_and_trained_by_name_are_told() -
     targets = linear_targets(without_gradient(zoo_model("llama")))
     assert not any("layers.0.self_attn" in name for name in targets.adapted)
     assert sum("layers.1.self_attn" in name for name in targets.adapted) == 4
-    assert targets.left_out == {"no gradients of single examples": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+    some = ["q_proj (1 of 2)", "k_proj (1 of 2)", "v_proj (1 of 2)", "o_proj (1 of 2)"]
+    assert targets.left_out == {"no gradients of single examples": some}
     section = LoraSection(r=2, target_modules=["q_proj", "down_proj"])
     rows = [WeightedExample(example, 1.0) for example in random_examples(4)]
     settings = OptimizerSection(epochs=1, batch_size=4, micro_batch_size=4)

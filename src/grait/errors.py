@@ -5,6 +5,7 @@ The command line prints it and exits with code 2; ``--debug`` adds the traceback
 """
 
 import reprlib
+from json import JSONDecodeError
 from typing import Any
 
 
@@ -61,6 +62,10 @@ def described(value: Any) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The message of another library's error, on one line of at most 300 characters; its kind where it says nothing."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The message of another library's error, on one line of at most 300 characters.
+
+    Its kind where it says nothing; before it where it says only what was looked for (KeyError, JSONDecodeError).
+    """
+    kind, text = type(error).__name__, " ".join(str(error).split())
+    text = f"{kind}: {text}" if text and isinstance(error, LookupError | JSONDecodeError) else text or kind
     return text if len(text) <= 300 else f"{text[:297]}..."

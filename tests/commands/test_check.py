@@ -130,6 +130,6 @@ def test_a_run_looks_at_its_prompts_before_its_folder_is_made(tiny: tuple[str, A
 
     _, files = tiny
     model = save_with("lower_question", tmp_path / "model")
-    with pytest.raises(ModelError, match="changes capitals"):
+    with pytest.raises(ModelError, match="lower-cases"):
         grait.run(tiny_tree(model, files, tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -152,3 +152,16 @@ def test_every_judge_takes_it_off() -> None:
 )
 def test_a_prompt_that_ends_in_reasoning_is_told(prompt: str, tag: str | None) -> None:
     assert open_tag(prompt) == tag
+
+
+@pytest.mark.parametrize(("opening", "closing"), TAGS)
+def test_whatever_is_judged_as_reasoning_is_told_at_the_end_of_a_prompt(opening: str, closing: str) -> None:
+    assert without_reasoning(f"{opening}Lyon{closing}Paris") == "Paris"
+    assert open_tag(f"<|assistant|>{opening}") == opening.strip()
+    assert open_tag(f"<|assistant|>{opening}\n{closing}") is None
+
+
+def test_other_markup_at_the_end_of_a_prompt_is_no_reasoning() -> None:
+    """What stands in brackets is: an answer may begin so, a prompt ends so where reasoning begins."""
+    found = {opening: open_tag(f"<|assistant|>{opening}") for opening, _ in MARKUP}
+    assert {opening for opening, tag in found.items() if tag is not None} == {"[analysis] "}

@@ -1,5 +1,6 @@
 """Checkpoints of every kind: text alone, with vision, quantised, GGUF; each loads as what it is, or says why not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from transformers import (
     Qwen3_5TextConfig,
 )
 
-from grait.config import ModelConfig, PromptConfig
+from grait.config import LoraSection, ModelConfig, PromptConfig
 from grait.errors import ModelError
+from grait.model import load as loading
 from grait.model.load import check_forward, end_tokens, load_model, load_tokenizer, model_class
 from grait.model.prompts import PromptFormat
 from grait.model.roads import inference_road
+from grait.plan.size import model_size
 
 
 def config_of(folder: Path, **changes: Any) -> ModelConfig:
@@ -137,6 +140,100 @@ def test_a_folder_that_is_no_model_says_what_it_is(tmp_path: Path) -> None:
         load_model(config_of(tmp_path / "adapter"))
     with pytest.raises(ModelError, match=r"found a folder without config\.json \(it has .*preprocessor_config"):
         load_model(config_of(processor))
+
+
+def without(folder: Path, name: str, key: str) -> None:
+    content = json.loads((folder / name).read_text(encoding="utf-8"))
+    del content[key]
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def says(folder: Path, **settings: Any) -> None:
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(content | settings), encoding="utf-8")
+
+
+def without_map(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text("{}")
+
+
+def emptied(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+ROPE = {"rope_type": "foo", "rope_theta": 1.0}
+SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "other shapes": (
+        lambda folder: says(folder, intermediate_size=96),
+        r"6 of its weights have other shapes .*mlp\.down_proj\.weight: 32 x 48 in the files, 32 x 96 by the config",
+    ),
+    "activation": (lambda folder: says(folder, hidden_act="foo"), "config.json says hidden_act: 'foo', which trans"),
+    "rope": (lambda folder: says(folder, rope_parameters=ROPE), r"says rope_parameters\.rope_type: 'foo', which trans"),
+    "dtype": (lambda folder: says(folder, dtype="float7"), r"config\.json says dtype: 'float7', which transformers"),
+    "index without map": (without_map, r"model\.safetensors\.index\.json has no 'weight_map'; fetch it again"),
+    "tokenizer without parts": (
+        lambda folder: without(folder, "tokenizer.json", "added_tokens"),
+        r"tokenizer\.json has no 'added_tokens'; fetch it again",
+    ),
+    "empty file": (
+        lambda folder: (folder / "tokenizer_config.json").write_text(""),
+        r"tokenizer_config\.json is no JSON \(JSONDecodeError: Expecting value",
+    ),
+    "half a file": (lambda folder: (folder / "config.json").write_text('{"a":'), r": config\.json is no JSON"),
+    "a list": (
+        lambda folder: (folder / "tokenizer_config.json").write_text("[1]"),
+        r"tokenizer_config\.json: expected an object, found list \[1\]",
+    ),
+    "nothing": (emptied, "holds no loadable causal language model: it is empty"),
+    "sound": (
+        lambda folder: (folder / "config.json").write_text('{"model_type": "voxtral"}'),
+        "no causal language model of transformers has the type 'voxtral'; take a decoder",
+    ),
+    "no layers": (lambda folder: says(folder, num_hidden_layers=0), "says num_hidden_layers: 0; expected at least one"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_is_wrong_with_a_folder_is_named(name: str, tmp_path: Path) -> None:
+    spoil, message = SPOILT[name]
+    save_tiny(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(ModelError, match=message) as error:
+        load_tokenizer(config_of(tmp_path))
+        load_model(config_of(tmp_path))
+    assert "\n" not in str(error.value)
+    if name in ("activation", "rope", "dtype", "half a file", "nothing", "sound", "no layers"):
+        with pytest.raises(ModelError, match=message):
+            model_size(config_of(tmp_path), LoraSection(r=2))
+
+
+def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("x")
+    with pytest.raises(ModelError, match="model: expected a folder, found a file; name the folder that has config"):
+        load_tokenizer(config_of(tmp_path / "model"))
+
+
+def test_a_folder_with_a_model_and_an_adapter_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    """transformers loads both: the labels were of both, the tuned model was without the old adapter."""
+    save_tiny(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    with_lora(model).save_pretrained(tmp_path)
+    assert load_file(tmp_path / "adapter_model.safetensors")
+    for call in (load_tokenizer, load_model, lambda config: model_size(config, LoraSection())):
+        with pytest.raises(ModelError, match=r"found one with an adapter .*; move adapter_config\.json away, or merge"):
+            call(config_of(tmp_path))
+
+
+def test_a_model_of_the_hub_that_comes_with_an_adapter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here only the loaded model can tell."""
+    with_lora(AutoModelForCausalLM.from_pretrained(save_tiny(tmp_path))).save_pretrained(tmp_path)
+    monkeypatch.setattr(loading, "check_folder", lambda *_: None)
+    with pytest.raises(ModelError, match=r"found one with an adapter .*; move adapter_config\.json away, or merge"):
+        load_model(config_of(tmp_path))
 
 
 def test_a_model_of_few_positions_says_so(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ RIGHT: dict[str, tuple[str, str, str, str]] = {
     "word": (f"<|user|>{ASKED}<|end|><|assistant|><think></think>", "", "<|end|>", OFF),
     "r1": (f"<|user|>{ASKED}<|assistant|>", "", "<|end|>", DONE),
     "ponder": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
+    "brackets": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
     "glm": (f"[gMASK]<sop><|user|>\n{ASKED}/nothink<|assistant|>\n<think></think>\n", "", "<|user|>", OFF),
     "harmony": (
         "<|start|>system<|message|>Reasoning: medium<|end|>"
@@ -59,13 +60,17 @@ RIGHT: dict[str, tuple[str, str, str, str]] = {
 """By template: the prompt, the blanks before an answer, the token that ends it, and words of what the run says."""
 
 REFUSED = {
-    "lower": "changes an answer",
-    "lower_question": "changes capitals of the question",
+    "lower": "lower-cases an answer",
+    "lower_question": "lower-cases the question",
+    "shouted": "upper-cases an answer",
+    "as_json": "changes a question of several lines",
+    "cut": "cuts a question of 1,915 characters off after 196",
+    "unclosed": "has a syntax error in line 1 (Unexpected end of template",
     "no_question": "leaves the question out",
     "twice": "writes the question 2 times",
     "thinks": "ends inside reasoning (<think>), where no answer can be taught",
     "some_parts": "takes a list as the content of some turns",
-    "capitalised": "changes an answer",
+    "capitalised": "changes capitals of an answer",
     "raises": "refuses the prompt: tools are required",
     "underscored": "changes the question",
     "first_line": "leaves the question out",
@@ -107,6 +112,13 @@ def test_what_cannot_be_right_is_one_line(name: str) -> None:
     with pytest.raises(ModelError) as error:
         check_prompts(prompts_of(name))
     assert REFUSED[name] in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_model_whose_template_is_refused_is_named() -> None:
+    prompts = prompts_of("cut")
+    prompts.tokenizer.name_or_path = "org/model"
+    with pytest.raises(ModelError, match=r"^org/model: a bare chat question: the chat template cuts"):
+        check_prompts(prompts)
 
 
 @pytest.mark.parametrize("name", RIGHT)

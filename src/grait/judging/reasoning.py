@@ -16,14 +16,19 @@ _END = r"(?:end|stop|close)"
 _CLOSES = rf"(?:/|(?={_END}[_:.-])|(?=[\w:.-]+[_:.-]{_END}\b))"
 """What tells a closing tag: ``</think>``, ``<|end_of_thought|>``, ``<|think_end|>``."""
 
-_TAG = re.compile(
+_SQUARE = rf"\[(?P<square>{_NAME})\]"
+_CLOSED = r"(?=(?s:.*)\[/(?P=square)\])"
+"""Brackets are common: they open reasoning where they are closed, and in a prompt, which ends before that."""
+
+_TAGS = (
     rf"(?:<\s*[|｜]?\s*|◁)(?P<closing>{_CLOSES})?\s*{_NAME}{_ATTRIBUTES}\s*(?:[|｜]?\s*>|▷)"
     r"|\[\s*(?P<closing_square>/)?\s*think\s*\]"
-    rf"|\[(?P<square>{_NAME})\](?=(?s:.*)\[/(?P=square)\])|(?P<after_square>\[/{_NAME}\])"
+    rf"|(?P<after_square>\[/{_NAME}\])"
     r"|<\|channel>thought|<unused94>thought|<\|inner_prefix\|>|\bhere(?: is|'s) my thought process:"
-    r"|(?P<other>)(?:<channel\|>|<unused95>|<\|inner_suffix\|>|\bhere(?: is|'s) my response:)",
-    re.IGNORECASE,
+    r"|(?P<other>)(?:<channel\|>|<unused95>|<\|inner_suffix\|>|\bhere(?: is|'s) my response:)"
 )
+_TAG = re.compile(f"{_TAGS}|{_SQUARE}{_CLOSED}", re.IGNORECASE)
+_TAG_OF_PROMPT = re.compile(f"{_TAGS}|{_SQUARE}", re.IGNORECASE)
 _CLOSING = ("closing", "closing_square", "after_square", "other")
 _CHANNEL = re.compile(r"(?:<\|start\|>[^<]*)?<\|channel\|>\s*(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _OPEN_CHANNEL = re.compile(r"<\|channel\|>\s*(?P<name>\w*)[^<]*(?:<\|message\|>[^<]*)?$")
@@ -61,7 +66,7 @@ def open_tag(text: str) -> str | None:
     channel = _OPEN_CHANNEL.search(text)
     if channel:
         return None if channel["name"] == "final" else channel.group()
-    tags = list(_TAG.finditer(text))
+    tags = list(_TAG_OF_PROMPT.finditer(text))
     return tags[-1].group() if tags and not _is_closing(tags[-1]) else None
 
 

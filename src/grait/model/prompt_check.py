@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from grait.errors import ModelError
 from grait.model.forms import Form, built_in
 from grait.model.prompts import PromptFormat, without_embedding
-from grait.model.template import ASKED, places
+from grait.model.template import ASKED, change, places
 from grait.records import Question
 
 PROBES = (
@@ -20,6 +20,9 @@ PROBES = (
 LINES = "Read this:\n\n  The Po flows into the Adriatic Sea.\n- it has  two\tbanks\n\nWhere does it end?"
 """Paragraphs, indented lines and wide blanks, of which templates make what they like."""
 
+LONG = " ".join(f"town {n}," for n in range(200)) + " and which is the largest?"
+"""Of which nothing may be cut."""
+
 
 def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[str]:
     """What to know of the chat template, a line each. Raises ModelError, with one line, where prompts would be wrong.
@@ -28,6 +31,15 @@ def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[
     once and as it is, so does the system message; two questions give two prompts; no prompt ends in an end token; and
     in the chat template prompt, answer and end are the template's own finished turn.
     """
+    try:
+        _check_all(prompts, untaught)
+    except ModelError as error:
+        name = prompts.tokenizer.name_or_path
+        raise ModelError(f"{name}: {error}" if name else str(error)) from error
+    return _notes(prompts) if prompts.has_template else []
+
+
+def _check_all(prompts: PromptFormat, untaught: Sequence[Form]) -> None:
     if prompts.rows is not None:
         check_vocabulary(prompts.tokenizer, prompts.rows)
         ends = {prompts.end_id(is_chat) for is_chat in (False, prompts.has_template)}
@@ -48,7 +60,6 @@ def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[
         _check(prompts, form)
         if prompts.is_chat(PROBES[0], form):
             _check_turn(prompts, form)
-    return _notes(prompts) if prompts.has_template else []
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
@@ -73,8 +84,8 @@ def _check(prompts: PromptFormat, form: Form | None) -> None:
     except ModelError as error:
         raise ModelError(f"{what}: {error}") from error
     for prompt, probe in zip(shown, PROBES, strict=True):
-        if change := _change(probe.question, prompt.text, "the question"):
-            raise ModelError(f"{what}: the chat template {change}; take another template")
+        if changed := change(probe.question, prompt.text, "the question"):
+            raise ModelError(f"{what}: the chat template {changed}; take another template")
         n = len(places(probe.question, prompt.text))
         if n > 1:
             raise ModelError(f"{what}: the chat template writes the question {n} times; take another template")
@@ -86,20 +97,10 @@ def _check(prompts: PromptFormat, form: Form | None) -> None:
 
 
 def _check_lines(prompts: PromptFormat) -> None:
-    """A question of several lines: blanks and line breaks may change, nothing else."""
-    text = prompts.chat([{"role": "user", "content": LINES}]).text
-    if change := _change(LINES, text, "a question of several lines"):
-        raise ModelError(f"the chat template {change}; take another template")
-
-
-def _change(said: str, text: str, what: str) -> str:
-    """What a template did to something that was said, in words; empty where it did nothing but to blanks."""
-    if places(said, text):
-        return ""
-    if places(said.casefold(), text.casefold()):
-        return f"changes capitals of {what}"
-    words = said.split()
-    return f"changes {what}" if sum(word in text for word in words) > len(words) / 2 else f"leaves {what} out"
+    """A question of several lines, and a long one: blanks and line breaks may change, nothing else."""
+    for said, what in ((LINES, "a question of several lines"), (LONG, f"a question of {len(LONG):,} characters")):
+        if changed := change(said, prompts.chat([{"role": "user", "content": said}]).text, what):
+            raise ModelError(f"a bare chat question: the chat template {changed}; take another template")
 
 
 def _check_turn(prompts: PromptFormat, form: Form) -> None:
@@ -112,8 +113,8 @@ def _check_turn(prompts: PromptFormat, form: Form) -> None:
             what, mend = "the system message", "take a form without one, and no prompt.system"
         elif place == len(messages):
             what, mend = "the instruction", "take another template"
-        if change := _change(message["content"], prompt.text, what):
-            raise ModelError(f"the form {form.name}: the chat template {change}; {mend}")
+        if changed := change(message["content"], prompt.text, what):
+            raise ModelError(f"the form {form.name}: the chat template {changed}; {mend}")
     turn = prompts.template.turn([*messages, {"role": "assistant", "content": answer}])
     if prompts.template.takes_parts and "'type': 'text'" in turn:
         raise ModelError(

@@ -5,12 +5,14 @@ Nothing here goes by a model's name: what a template does is found by rendering 
 
 import copy
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from jinja2 import TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 
 from grait.errors import ModelError, reason
@@ -123,9 +125,10 @@ class ChatTemplate:
         and where the answer would stand within reasoning.
         """
         opened = self.opened(messages)
-        before, is_found, _ = self.turn([*messages, _answering(ANSWER)]).rpartition(ANSWER)
+        turn = self.turn([*messages, _answering(ANSWER)])
+        before, is_found, _ = turn.rpartition(ANSWER)
         if not is_found:
-            raise ModelError("the chat template changes an answer (lower-cases it, or leaves it out); take another one")
+            raise ModelError(f"the chat template {change(ANSWER, turn, 'an answer')}; take another one")
         said = messages[-1]["content"].strip() or ANSWER
         if before.startswith(opened):
             kept = max(len(before.rstrip(" ")), len(opened))
@@ -209,6 +212,11 @@ class ChatTemplate:
         as_content = _as_parts if self.takes_parts else _as_text
         try:
             return self._render(messages, self.arguments, is_prompt, as_content)
+        except TemplateSyntaxError as error:
+            raise ModelError(
+                f"the chat template has a syntax error in line {error.lineno} ({reason(error)}): mend it, or take a "
+                "tokenizer with another template"
+            ) from error
         except Exception as error:  # a template raises what it likes
             what = "prompt" if is_prompt else "answer"
             raise ModelError(
@@ -247,6 +255,22 @@ def places(said: str, text: str) -> list[tuple[int, int]]:
     words = [re.escape(word) for word in said.split()]
     pattern = "".join(word + blanks for word, blanks in zip(words, [*between, ""], strict=True))
     return [found.span() for found in re.finditer(pattern, text)] if words else []
+
+
+def change(said: str, text: str, what: str) -> str:
+    """What a template did to something that was said, in words; empty where it did nothing but to blanks."""
+    if places(said, text):
+        return ""
+    for cased, how in ((said.lower(), "lower-cases"), (said.upper(), "upper-cases")):
+        if places(cased, text):
+            return f"{how} {what}"
+    if places(said.casefold(), text.casefold()):
+        return f"changes capitals of {what}"
+    words = list(re.finditer(r"\S+", said))
+    n = bisect_left(words, True, key=lambda word: not places(said[: word.end()], text))  # words that it begins with
+    if sum(word.group() in text for word in words[n:]) > (len(words) - n) / 2:
+        return f"changes {what}"
+    return f"cuts {what} off after {words[n - 1].end()} characters" if n > 1 else f"leaves {what} out"
 
 
 def _parted(said: str, text: str) -> tuple[str, str] | tuple[None, str]:

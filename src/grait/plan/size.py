@@ -18,7 +18,7 @@ from grait.errors import ModelError
 from grait.influence.experts import adapted_experts
 from grait.influence.gradients import trainable_linears
 from grait.model import default
-from grait.model.load import check_forward, model_class, not_found, resolve_dtype
+from grait.model.load import check_folder, check_forward, model_class, not_found, resolve_dtype
 from grait.training.sft import add_adapter
 from grait.training.targets import adapted_layers
 
@@ -65,10 +65,10 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
     """
     config = _model_config(model)
     dtype = resolve_dtype(model)
+    loader = model_class(config)
     try:
         with torch.device("meta"):
-            own = model_class(config)
-            built = own.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
+            built = loader.from_config(config, dtype=dtype, trust_remote_code=model.trust_remote_code)
     except Exception as error:
         raise ModelError(not_found(model.name, model.name, error)) from error
     check_forward(model.name, built)
@@ -108,6 +108,7 @@ def _model_config(model: ModelConfig) -> Any:
     source, gguf = model.name, model.gguf_file
     if model.name == default.NAME:
         source, gguf = _default_source()
+    check_folder(source, gguf)
     try:
         return AutoConfig.from_pretrained(
             source,

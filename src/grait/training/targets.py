@@ -33,7 +33,7 @@ ROWS, TOKENS = 2, 4
 OTHERS, ROUTERS = "not of the text decoder", "routers"
 INEXACT, ELSEWHERE = "no gradients of single examples", "PEFT cannot adapt them in this model"
 EXPERTS = "experts, which lora.target_parameters can name"
-PARTED = "experts that are given some tokens only"
+PARTED, FLAT = "experts that are given some tokens only", "experts that are rows of one matrix"
 
 
 _NAMED = re.compile(r"(?:^|[._])(?:gate|router)$")
@@ -41,7 +41,7 @@ _NAMED = re.compile(r"(?:^|[._])(?:gate|router)$")
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Names of layers. ``left_out``: why, and the last parts of their names."""
+    """Names of layers. ``left_out``: why, and the last parts of their names, with how many where others are adapted."""
 
     adapted: list[str]
     left_out: dict[str, list[str]]
@@ -84,13 +84,19 @@ def linear_targets(model: PreTrainedModel, experts: Sequence[str] = ()) -> Targe
     adapted = [name for name in adapted if name not in taken]
     left_out |= {ELSEWHERE: [*left_out.get(ELSEWHERE, []), *taken]} if taken else {}
     for name in fused:
-        if not name.endswith(tuple(experts)):
-            left_out.setdefault(EXPERTS if _can_be_adapted(name, ran) else PARTED, []).append(name)
+        is_able = _can_be_adapted(name, ran)
+        if not (is_able and f".{name}".endswith(tuple(f".{end}" for end in experts))):
+            left_out.setdefault(EXPERTS if is_able else PARTED, []).append(name)
+    if flat := _flat_experts(model):
+        left_out[FLAT] = flat
     if not adapted:
         raise ModelError(
             f"{type(model).__name__}: no linear layer of it can be adapted; name some (lora.target_modules)"
         )
-    named = {why: (_last_two if why in (EXPERTS, PARTED) else _last_parts)(names) for why, names in left_out.items()}
+    of_experts = (EXPERTS, PARTED, FLAT)
+    named = {
+        why: _last_two(names) if why in of_experts else _counted(names, adapted) for why, names in left_out.items()
+    }
     if ROUTERS in left_out:  # layer says nothing, router.layer does
         parts = [name.split(".") for name in left_out[ROUTERS]]
         named[ROUTERS] = list(
@@ -110,9 +116,26 @@ def adapted_layers(adapted: PeftModel) -> dict[str, int]:
 
 
 def fused_experts(model: PreTrainedModel) -> list[str]:
-    """The names of weights of experts that are one tensor, [experts, ...]."""
+    """The names of weights of experts that are one tensor, [experts, ...].
+
+    Beside weights of as many experts as the config says others may have more: those of experts that do nothing.
+    """
     numbers = _numbers_of_experts(model)
-    return [name for name, weight in model.named_parameters() if weight.dim() == 3 and len(weight) in numbers]
+    weights = {name: len(weight) for name, weight in model.named_parameters() if weight.dim() == 3}
+    owners = {name.rpartition(".")[0] for name, n in weights.items() if n in numbers}
+    return [name for name in weights if name.rpartition(".")[0] in owners]
+
+
+def _flat_experts(model: PreTrainedModel) -> list[str]:
+    """The names of weights of experts that are one matrix, [experts * rows, ...], of no linear layer."""
+    numbers = _numbers_of_experts(model)
+    return [
+        f"{name}.{own}"
+        for name, module in model.named_modules()
+        if "experts" in name.split(".") and not isinstance(module, nn.Linear | Conv1D)
+        for own, weight in module.named_parameters(recurse=False)
+        if weight.dim() == 2 and any(len(weight) > n > 1 and len(weight) % n == 0 for n in numbers)
+    ]
 
 
 def check_experts(model: PreTrainedModel, ends: Sequence[str]) -> None:
@@ -121,13 +144,14 @@ def check_experts(model: PreTrainedModel, ends: Sequence[str]) -> None:
     """
     if not ends:
         return
-    names = fused_experts(model)
+    names, flat = fused_experts(model), _flat_experts(model)
     ran = _that_run(model, {}, _owners(model, names))
     able = [name for name in names if _can_be_adapted(name, ran)]
     for end in ends:
-        found = [name for name in names if f".{name}".endswith(f".{end}")]
+        found = [name for name in (*names, *flat) if f".{name}".endswith(f".{end}")]
         if not found or not set(found) <= set(able):
-            what = "is no weight of fused experts of this model" if not found else f"is of {PARTED} in this model"
+            why = FLAT if set(found) & set(flat) else PARTED
+            what = f"is of {why} in this model" if found else "is no weight of fused experts of this model"
             has = f"it has {', '.join(_last_two(able))}" if able else "it has none to adapt; take this key out"
             raise ConfigError(f"lora.target_parameters: {end!r} {what}; {has}")
 
@@ -142,8 +166,9 @@ def _can_be_adapted(weight: str, ran: set[str] | None) -> bool:
 
 
 def check_layers(model: PreTrainedModel, names: Sequence[str]) -> None:
-    """Raise ConfigError where one of ``lora.target_modules`` names no layer, which PEFT would pass over, or the output
-    layer where its weights are those of the input embeddings: merged, the adapter would change these, too.
+    """Raise ConfigError where one of ``lora.target_modules`` names no layer, which PEFT would pass over, what is no
+    linear layer, or the output layer where its weights are those of the input embeddings: merged, the adapter would
+    change these, too.
     """
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
     is_tied = getattr(head, "weight", None) is getattr(embeddings, "weight", head)
@@ -154,6 +179,15 @@ def check_layers(model: PreTrainedModel, names: Sequence[str]) -> None:
             linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
             has = ", ".join(_last_parts(linears))
             raise ConfigError(f"{setting}: {end!r} is no layer of this model; it has {has}")
+        is_linear = [
+            isinstance(module, Conv1D) or hasattr(module, "in_features") for module in found
+        ]  # packed ones, too
+        if not all(is_linear):
+            other = found[is_linear.index(False)]
+            raise ConfigError(
+                f"{setting}: {end!r} is a {type(other).__name__} in this model, expected linear layers; name some of "
+                "them, or all-linear"
+            )
         if is_tied and any(module is head for module in found):
             raise ConfigError(
                 f"{setting}: {end!r} is the output layer, whose weights are the input embeddings', too, so the adapter "
@@ -288,6 +322,12 @@ def _that_run(model: PreTrainedModel, linears: dict[str, nn.Module], experts: di
 
 def _has_all_tokens(part: Tensor) -> bool:
     return part.shape[:2] == (ROWS, TOKENS) or (part.dim() > 0 and part.shape[0] % (ROWS * TOKENS) == 0)
+
+
+def _counted(names: list[str], adapted: list[str]) -> list[str]:
+    """The last parts of names, with how many of how many where others that end so are adapted."""
+    own, others = (Counter(name.rpartition(".")[2] for name in part) for part in (names, adapted))
+    return [f"{last} ({n} of {n + others[last]})" if others[last] else last for last, n in own.items()]
 
 
 def _last_parts(names: list[str]) -> list[str]:
