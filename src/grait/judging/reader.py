@@ -20,7 +20,7 @@ _NEAR = 16
 """Words before or after a phrase that are looked at, so that long outputs take no longer for each."""
 
 _LONGEST_TALK = 64
-"""Words, or characters where there are no spaces, that may come before a refusal and say nothing, for the same reason."""
+"""Words, or characters where there are no spaces, that may stand before a refusal and say nothing, as above."""
 
 _OPEN_CONDITIONS = (("if", "it"), ("if", "that"))
 """``If it is Paris``: what is not known, no answer."""
