@@ -34,8 +34,9 @@ from grait.chat.reply import dialled
 from grait.commands.finished import LiveRun, live
 from grait.dial.threshold import gated_score, refusal_score
 from grait.model.answers import BothAnswers
+from grait.model.prompts import PromptFormat
 from grait.records import Question
-from grait.serving.app import Service
+from grait.serving.app import SHORT, Service
 from grait.serving.jobs import Batches
 
 
@@ -500,6 +501,58 @@ def test_more_requests_than_are_taken_are_told_to_come_again(slow: tuple[str, Se
     assert statuses.count(200) >= 3 and statuses.count(429) >= 1 and set(statuses) == {200, 429}
     assert all(reply.headers["Retry-After"] == "1" for reply in found if reply.status_code == 429)
     assert service.n_running == 0
+
+
+def test_what_cannot_fit_is_refused_before_it_is_cut_into_tokens(
+    model: LiveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tokens(*_: Any, **__: Any) -> Any:
+        raise AssertionError("cut into tokens")
+
+    with serving(model) as (url, _):
+        monkeypatch.setattr(PromptFormat, "tokens", tokens)
+        monkeypatch.setattr(PromptFormat, "chat", tokens)
+        long = "a" * 990_000
+        for found in (complete(url, long), complete(url, ["b " * 300_000]), chat(url, long, "x", "y")):
+            error = found.json()["error"]
+            assert found.status_code == 400 and error["code"] == "context_length_exceeded"
+            assert f" characters, and the model attends to {POSITIONS} tokens" in error["message"]
+        found = complete(url, [1] * 300_000)
+        assert found.status_code == 400 and "the prompt has 300000 tokens" in found.json()["error"]["message"]
+
+
+def test_who_waits_to_be_read_has_a_place_and_a_time(model: LiveRun) -> None:
+    """Short requests wait for one long one, not for all; a client that leaves frees its place."""
+    with serving(model, limits=quick(n_requests=3, seconds=2.5)) as (url, service):
+        read, is_free = service.reader.completions, threading.Event()
+
+        def slowly_read(body: Any) -> Any:
+            if len(body.prompt) > SHORT:
+                assert is_free.wait(20)
+            return read(body)
+
+        object.__setattr__(service.reader, "completions", slowly_read)
+        long = "word " * SHORT
+
+        def ask(seconds: float) -> int:
+            try:
+                return complete(url, long, timeout=seconds).status_code
+            except httpx.ReadTimeout:
+                return 0
+
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(ask, 30)
+            until(lambda: service.n_running == 1)
+            second, third = pool.submit(ask, 0.5), pool.submit(ask, 30)
+            until(lambda: service.n_running == 3)
+            assert httpx.get(url.removesuffix("/v1") + "/health").json()["running"] == 3
+            assert complete(url, "Once").status_code == 429
+            until(lambda: service.n_running == 2)
+            assert second.result() == 0
+            assert (first.result(), third.result()) == (504, 504)
+            until(lambda: service.n_running == 0)
+            is_free.set()
+        assert complete(url, "Once").status_code == 200 and complete(url, long).status_code == 400
 
 
 def test_an_answer_that_takes_too_long_is_given_up(model: LiveRun) -> None:
