@@ -1,11 +1,13 @@
 """``grait serve`` on our own engine: what clients get is what the dial decides locally, whatever else happens."""
 
+import copy
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -37,7 +39,7 @@ from grait.model.answers import BothAnswers
 from grait.model.prompts import PromptFormat
 from grait.records import Question
 from grait.serving.app import SHORT, Service
-from grait.serving.jobs import Batches
+from grait.serving.jobs import Batches, Job
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ def test_the_words_of_a_form_are_known_wherever_they_come_from(model: LiveRun, u
     named = chat(url, QUESTIONS[3], grait={"form": form}).json()
     as_text = complete(url, prompts.prompt(question, "refuse", form_of(model, form)).text).json()
     assert as_text["grait"] == named["grait"] and named["grait"]["form"] == form
-    assert as_text["choices"][0]["text"] == named["choices"][0]["message"]["content"]
+    assert as_text["choices"][0]["text"].strip() == named["choices"][0]["message"]["content"]
     if prompts.is_chat(question, form_of(model, form)):
         messages = prompts.messages(question, "refuse", form_of(model, form))
         found = httpx.post(f"{url}/chat/completions", json={"model": "grait", "messages": messages, "max_tokens": 8})
@@ -180,6 +182,59 @@ def test_other_text_is_gone_on_with_and_no_dial_decides(url: str) -> None:
     reply = complete(url, "Once upon a time").json()
     assert reply["object"] == "text_completion"
     assert reply["grait"]["form"] is None and reply["grait"]["score"] is None
+
+
+class Writing:
+    """A line whose model writes these tokens, whatever it is asked."""
+
+    def __init__(self, model: LiveRun, token_ids: list[int]) -> None:
+        self.decode, self._token_ids = model.data.prompts.written, token_ids
+
+    def put(self, job: Job) -> None:
+        threading.Thread(target=self._write, args=[job]).start()
+
+    def _write(self, job: Job) -> None:
+        job.begun([-9.0], True)
+        for n in range(1, len(self._token_ids) + 1):
+            time.sleep(0.01)
+            job.goes_on(0, self._token_ids[:n], [-0.1] * n, n == len(self._token_ids))
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_text_is_gone_on_with_as_the_model_does(model: LiveRun, url: str) -> None:
+    """With its blanks, whole and as a stream; the refusal has the blank that it was taught with."""
+    text = " \n a time. "
+    token_ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    with serving(model, line=Writing(model, token_ids)) as (writing, _):
+        for fields, expected in (
+            ({}, text),
+            ({"stop": "me"}, " \n a ti"),
+            ({"stop": "a"}, " \n "),
+            ({"max_tokens": 2}, model.tokenizer.decode(token_ids[:2])),
+        ):
+            fields = {"max_tokens": 50, **fields}
+            assert complete(writing, "Once", **fields).json()["choices"][0]["text"] == expected
+            pieces = [
+                event["choices"][0]["text"] for event in events(complete(writing, "Once", stream=True, **fields).text)
+            ]
+            assert "".join(pieces) == expected
+        said = chat(writing, "Once", max_tokens=50, grait={"threshold": 1.0}).json()["choices"][0]["message"]["content"]
+        assert said == text.strip()
+    prompt = model.data.prompts.prompt(Question("", "Who?", ("",)), "refuse", form_of(model, "examples"))
+    found = complete(url, prompt.text, grait={"threshold": 0.0}).json()
+    assert found["choices"][0]["text"] == f" {REFUSAL}" and found["grait"]["refused"]
+
+
+def test_a_blank_that_a_tokenizer_leaves_out_where_a_text_begins_is_there(model: LiveRun) -> None:
+    """As those of SentencePiece do."""
+    tokenizer = copy.copy(model.tokenizer)
+    decode = tokenizer.decode
+    tokenizer.decode = lambda *args, **kwargs: decode(*args, **kwargs).removeprefix(" ")
+    prompts = replace(model.data.prompts, tokenizer=tokenizer)
+    before, token_ids = (model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("Once", " upon"))
+    assert prompts.written(token_ids, before[-1:]) == " upon" and prompts.written(token_ids) == "upon"
 
 
 # -- clients ----------------------------------------------------------------------------------------------------------

@@ -384,9 +384,9 @@ class Kept:
         return BothWays(free, suppressed, self.refusal, self.logprobs)
 
 
-def decoder(prompts: PromptFormat) -> Callable[[list[Any]], str]:
-    """Parts of an answer to text: token ids of ours, or texts of a server's."""
-    return lambda parts: "".join(parts).strip() if parts and isinstance(parts[0], str) else prompts.decode(parts)
+def decoder(prompts: PromptFormat) -> Callable[[list[Any], Tokens], str]:
+    """Parts of an answer to text: token ids of ours, or texts of a server's, who knows what they follow."""
+    return lambda parts, _: "".join(parts) if parts and isinstance(parts[0], str) else prompts.written(parts)
 
 
 def _tried(ask: Callable[[], FoundT]) -> FoundT | None:

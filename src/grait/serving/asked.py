@@ -42,6 +42,7 @@ class Asked:
     """``form``: None where the words are of no form. ``dial``: what decides; None where there is none for the form.
 
     ``n_answer``: most tokens of the answer; ``n_scored``: of so many the score is taken, as the dial was set.
+    ``has_blanks``: the answer goes on with a text, and is shown with the blanks around it.
     """
 
     prompt: Prompt
@@ -55,6 +56,7 @@ class Asked:
     n_answer: int
     n_scored: int
     stops: tuple[str, ...]
+    has_blanks: bool = False
 
     @property
     def n_decoded(self) -> int:
@@ -123,7 +125,8 @@ class Reader:
         prompt = prompts.as_text(text, is_chat=found is not None and prompts.is_chat(_placeholder(), found))
         if not isinstance(given, str):
             prompt = replace(prompt, token_ids=tuple(given))
-        return self._asked(prompt, (_within(text, shape) if found else None) or text, found, body)
+        asked = self._asked(prompt, (_within(text, shape) if found else None) or text, found, body)
+        return replace(asked, has_blanks=not prompt.is_chat)
 
     def _check_length(self, text: str, param: str) -> None:
         """RequestFault where a text is too long however it is cut into tokens, which takes seconds."""

@@ -78,7 +78,7 @@ class Replies:
     def _decision(self, job: Job) -> dict[str, Any]:
         asked = job.asked
         return {
-            "refused": bool(job.is_refused) or self.is_refusal(job.text, asked.question),
+            "refused": bool(job.is_refused) or self.is_refusal(job.text.strip(), asked.question),
             "score": job.score,
             "threshold": asked.threshold,
             "form": asked.form,
