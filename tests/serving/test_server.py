@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import httpx
 import openai
@@ -424,7 +424,31 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "stream as text": (GOOD | {"stream": "yes"}, 400, "stream"),
     "stop as number": (GOOD | {"stop": 5}, 400, "stop: expected a string or a list, found 5"),
     "stop of a number": (GOOD | {"stop": ["x", 5]}, 400, "stop.1: expected a string, found 5"),
-    "many stops": (GOOD | {"stop": ["x"] * 17}, 400, "stop: expected at most 16 items, found"),
+    "many stops": (GOOD | {"stop": ["x"] * 5}, 400, "stop: expected at most 4 items, found"),
+    "tier": (GOOD | {"service_tier": "gold"}, 400, "service_tier: expected 'auto', 'default'"),
+    "retention": (GOOD | {"prompt_cache_retention": "1h"}, 400, "prompt_cache_retention: expected 'in_memory'"),
+    "cache options": (GOOD | {"prompt_cache_options": {"ttl": "1h"}}, 400, "prompt_cache_options.ttl: expected '30m'"),
+    "an identifier": (GOOD | {"safety_identifier": "x" * 129}, 400, "safety_identifier: expected at most 128"),
+    "many pairs": (GOOD | {"metadata": {str(n): "x" for n in range(17)}}, 400, "metadata: expected at most 16 items"),
+    "a long name": (GOOD | {"metadata": {"x" * 65: "x"}}, 400, "expected at most 64 characters"),
+    "a long value": (GOOD | {"metadata": {"x": "x" * 513}}, 400, "metadata.x: expected at most 512 characters"),
+    "no stream": (GOOD | {"stream_options": {"include_usage": True}}, 400, "stream_options: expected null without st"),
+    "prediction": (GOOD | {"prediction": {"type": "content"}}, 400, "prediction.content: is missing"),
+    "prediction's type": (GOOD | {"prediction": {"type": "x", "content": "x"}}, 400, "prediction.type: expected 'cont"),
+    "a form of nothing": (GOOD | {"grait": {"form": ""}}, 400, "grait.form: expected at least 1 character"),
+    "an empty question": (GOOD | {"messages": [{"role": "user", "content": " "}]}, 400, "the question is empty"),
+    "no parts": (GOOD | {"messages": [{"role": "user", "content": []}]}, 400, "the question is empty"),
+    "nothing said": (
+        GOOD | {"messages": [{"role": "assistant", "content": None}, *GOOD["messages"]]},
+        400,
+        "messages.0.content: expected a string or a list, found null",
+    ),
+    "a user's refusal": (
+        GOOD | {"messages": [{"role": "user", "content": None, "refusal": "no"}]},
+        400,
+        "messages.0.content: expected a string or a list, found null",
+    ),
+    "effort": (GOOD | {"reasoning_effort": "low"}, 400, 'reasoning_effort: expected "none", found "low"'),
     "top_p": (GOOD | {"top_p": "abc"}, 400, 'top_p: expected a number, found "abc"'),
     "top_p above 1": (GOOD | {"top_p": 1.5}, 400, "top_p: expected at most 1, found 1.5"),
     "top_p infinite": (b'{"model": "grait", "messages": [], "top_p": 1e999}', 400, "top_p: expected at most 1"),
@@ -491,6 +515,43 @@ def test_every_field_that_the_official_client_sends_is_known_and_checked(url: st
         assert error["message"].startswith(name) and ": expected " in error["message"], error
     both = httpx.post(f"{url}/{kind}", json=good | dict.fromkeys(names - set(good)), timeout=20)
     assert both.status_code == 200, both.text  # null is the same as nothing
+
+
+def test_every_word_that_the_official_client_knows_for_what_has_no_effect_is_taken(url: str) -> None:
+    hints = get_type_hints(openai.types.chat.completion_create_params.CompletionCreateParamsNonStreaming)
+    for name in ("service_tier", "prompt_cache_retention"):
+        (words,) = [kind for kind in get_args(hints[name]) if get_args(kind)]
+        for word in get_args(words):
+            assert chat(url, "Who?", max_tokens=1, **{name: word}).status_code == 200, (name, word)
+    more: dict[str, Any] = {
+        "metadata": {f"{n:064}": "x" * 512 for n in range(16)},
+        "stop": ["a", "b", "c", "d"],
+        "prediction": {"type": "content", "content": [{"type": "text", "text": "x"}]},
+        "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+        "reasoning_effort": "none",
+    }
+    assert chat(url, "Who?", max_tokens=1, **more).status_code == 200
+
+
+def test_a_refusal_in_a_history_is_what_was_said(url: str) -> None:
+    def answer(said: dict[str, Any]) -> Any:
+        rows = [{"role": "user", "content": "Who?"}, {"role": "assistant", **said}, {"role": "user", "content": "Why?"}]
+        return chat(url, messages=rows).raise_for_status().json()
+
+    refused, plain = answer({"content": None, "refusal": "No."}), answer({"content": "No."})
+    assert (refused["choices"], refused["grait"]) == (plain["choices"], plain["grait"])
+    assert refused["usage"] == plain["usage"]
+
+
+def test_a_list_of_one_prompt_is_a_list(url: str) -> None:
+    for prompt in (["Once"], [[5, 6]]):
+        whole = complete(url, prompt).json()
+        assert "grait" not in whole and whole["choices"][0]["grait"]["score"] is None
+        *_, last = events(complete(url, prompt, stream=True).text)
+        assert "grait" not in last and last["choices"][0]["grait"] == whole["choices"][0]["grait"]
+    for prompt in ("Once", [5, 6]):
+        whole = complete(url, prompt).json()
+        assert "grait" in whole and "grait" not in whole["choices"][0]
 
 
 def test_other_paths_methods_and_kinds_of_body_have_their_status(url: str) -> None:

@@ -101,7 +101,7 @@ class Service:
                     raise RequestFault(400, f"prompt: expected at most {most} prompts, found {len(asked)}", "prompt")
                 self._take(len(asked) - 1)
                 jobs = [Job(one, self.line.decode) for one in asked]
-                replies = Replies(jobs, self.name, is_chat, self._is_refusal, body.wants_usage)
+                replies = Replies(jobs, self.name, is_chat, self._is_refusal, body.wants_usage, body.has_several)
                 for job in jobs:
                     self.line.put(job)
                 if body.stream:

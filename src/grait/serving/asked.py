@@ -85,6 +85,8 @@ class Reader:
         messages = [message.plain for message in body.messages]
         if messages[-1]["role"] != "user":
             raise RequestFault(400, f"messages: expected a user message last, found {messages[-1]['role']}", "messages")
+        if not messages[-1]["content"].strip():
+            raise RequestFault(400, "the question is empty", "messages")
         self._check_length("".join(message["content"] for message in messages), "messages")
         question, name = messages[-1]["content"], body.wish.form or self.form
         try:
