@@ -124,9 +124,9 @@ def chat(url: str, *messages: str, **fields: Any) -> httpx.Response:
     return httpx.post(f"{url}/chat/completions", json=body, timeout=60)
 
 
-def complete(url: str, prompt: Any, **fields: Any) -> httpx.Response:
+def complete(url: str, prompt: Any, timeout: float = 60, **fields: Any) -> httpx.Response:
     body = {"model": "grait", "prompt": prompt, "max_tokens": 8, **fields}
-    return httpx.post(f"{url}/completions", json=body, timeout=60)
+    return httpx.post(f"{url}/completions", json=body, timeout=timeout)
 
 
 def events(text: str) -> list[dict[str, Any]]:

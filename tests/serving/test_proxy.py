@@ -20,13 +20,16 @@ from tiny_folder import MAX_NEW_TOKENS
 
 from grait.commands.finished import LiveRun, live
 from grait.commands.served import served_model
+from grait.dial.stored import SavedDial
 from grait.errors import ConfigError, ServerError
+from grait.model import served as served_module
 from grait.model import server as server_module
-from grait.model.served import ServedEngine
+from grait.model.served import ServedEngine, ServedModel
 from grait.model.server import Address, Server
 from grait.records import Question
 from grait.runtime.journal import Journal
 from grait.serving.jobs import Singly
+from grait.serving.server import about
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +321,8 @@ def test_a_fault_of_the_upstream_is_one_line_with_its_status(model: LiveRun, nam
     ("to", "shown"),
     [
         ("{other}/completions", "'{other}'"),
+        ("{other}/completions/", "'{other}'"),
+        ("{other}//", "'{other}'"),
         ("/other/v1/completions", "/other/v1'"),
         ("https://x.test/login?to=1", "'https://x.test/login?to=1'"),
         ("https://x.test:port/", "Invalid port: 'port'"),
@@ -444,13 +449,50 @@ def test_an_upstream_with_a_template_of_its_own_is_not_asked(model: LiveRun) -> 
 
 
 def test_an_upstream_that_decides_by_itself_is_not_asked(model: LiveRun) -> None:
-    """Its answers would be taken for the model's own."""
+    """Its answers would be taken for the model's own; whichever of its forms has the dial."""
+    assert model.dials is not None
+    saved, own = model.dials, model.dials.forms
+    off = {name: dial.model_copy(update={"threshold": 1.0}) for name, dial in own.items()}
     with serving(model, name=NAME) as (url, service):
         server = Server(Address(url, NAME, attempts=1))
-        with pytest.raises(ServerError, match=r"has a refusal dial, .* --threshold 1, or name the server behind it"):
+
+        def ask(dials: dict[str, SavedDial], threshold: float | None = None) -> ServedModel:
+            served = replace(model, dials=saved.model_copy(update={"forms": dials}))
+            service.reader = replace(service.reader, run=served, threshold=threshold)
+            service.about = about(served, threshold)
+            return served_model(model, server, lambda: (model.engine(), model.alone))
+
+        for dials in (own, off | {"examples": own["examples"]}, {"instruction": own["instruction"]}):
+            names = ", ".join(name for name in dials if dials[name] == own[name])
+            said = rf"has a refusal dial, which may refuse in the forms {names}, .* or name the server behind it"
+            with pytest.raises(ServerError, match=said):
+                ask(dials)
+            assert ask(dials, 1.0).abilities.takes_tokens
+        assert ask({}).abilities.takes_tokens and ask(off).abilities.takes_tokens
+        service.about = {}
+        with pytest.raises(ServerError, match="does not tell in which forms"):
             served_model(model, server, lambda: (model.engine(), model.alone))
-        service.reader = replace(service.reader, threshold=1.0)
-        assert served_model(model, server, lambda: (model.engine(), model.alone)).abilities.takes_tokens
+        server.close()
+
+
+@pytest.mark.parametrize("n_answered", [0, 1, 3])
+def test_an_upstream_that_hangs_at_the_start_is_given_up_soon(
+    model: LiveRun, n_answered: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At whichever question; long before a request is."""
+    monkeypatch.setattr(served_module, "FIRST_SECONDS", 0.5)
+    left = iter(range(n_answered))
+
+    def fault(_: Upstream, __: dict[str, Any], reply: Reply) -> Reply:
+        return reply if next(left, None) is not None else (200, "application/json", repeat(b""))
+
+    with upstream(model, "full", fault) as behind:
+        server = Server(Address(behind.url, NAME))
+        start = time.monotonic()
+        with pytest.raises(ServerError, match=r"no answer within 0\.5 s; see whether it is still loading"):
+            served_model(model, server, lambda: (model.engine(), model.alone))
+        assert time.monotonic() - start < 5
+        assert f"{behind.url}: asking what it can do, for at most 0.5 s" in capsys.readouterr().err
         server.close()
 
 

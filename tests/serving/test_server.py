@@ -1,13 +1,15 @@
 """``grait serve`` on our own engine: what clients get is what the dial decides locally, whatever else happens."""
 
+import copy
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import httpx
 import openai
@@ -34,9 +36,10 @@ from grait.chat.reply import dialled
 from grait.commands.finished import LiveRun, live
 from grait.dial.threshold import gated_score, refusal_score
 from grait.model.answers import BothAnswers
+from grait.model.prompts import PromptFormat
 from grait.records import Question
-from grait.serving.app import Service
-from grait.serving.jobs import Batches
+from grait.serving.app import SHORT, Service
+from grait.serving.jobs import Batches, Job
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +158,7 @@ def test_the_words_of_a_form_are_known_wherever_they_come_from(model: LiveRun, u
     named = chat(url, QUESTIONS[3], grait={"form": form}).json()
     as_text = complete(url, prompts.prompt(question, "refuse", form_of(model, form)).text).json()
     assert as_text["grait"] == named["grait"] and named["grait"]["form"] == form
-    assert as_text["choices"][0]["text"] == named["choices"][0]["message"]["content"]
+    assert as_text["choices"][0]["text"].strip() == named["choices"][0]["message"]["content"]
     if prompts.is_chat(question, form_of(model, form)):
         messages = prompts.messages(question, "refuse", form_of(model, form))
         found = httpx.post(f"{url}/chat/completions", json={"model": "grait", "messages": messages, "max_tokens": 8})
@@ -179,6 +182,59 @@ def test_other_text_is_gone_on_with_and_no_dial_decides(url: str) -> None:
     reply = complete(url, "Once upon a time").json()
     assert reply["object"] == "text_completion"
     assert reply["grait"]["form"] is None and reply["grait"]["score"] is None
+
+
+class Writing:
+    """A line whose model writes these tokens, whatever it is asked."""
+
+    def __init__(self, model: LiveRun, token_ids: list[int]) -> None:
+        self.decode, self._token_ids = model.data.prompts.written, token_ids
+
+    def put(self, job: Job) -> None:
+        threading.Thread(target=self._write, args=[job]).start()
+
+    def _write(self, job: Job) -> None:
+        job.begun([-9.0], True)
+        for n in range(1, len(self._token_ids) + 1):
+            time.sleep(0.01)
+            job.goes_on(0, self._token_ids[:n], [-0.1] * n, n == len(self._token_ids))
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_text_is_gone_on_with_as_the_model_does(model: LiveRun, url: str) -> None:
+    """With its blanks, whole and as a stream; the refusal has the blank that it was taught with."""
+    text = " \n a time. "
+    token_ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    with serving(model, line=Writing(model, token_ids)) as (writing, _):
+        for fields, expected in (
+            ({}, text),
+            ({"stop": "me"}, " \n a ti"),
+            ({"stop": "a"}, " \n "),
+            ({"max_tokens": 2}, model.tokenizer.decode(token_ids[:2])),
+        ):
+            fields = {"max_tokens": 50, **fields}
+            assert complete(writing, "Once", **fields).json()["choices"][0]["text"] == expected
+            pieces = [
+                event["choices"][0]["text"] for event in events(complete(writing, "Once", stream=True, **fields).text)
+            ]
+            assert "".join(pieces) == expected
+        said = chat(writing, "Once", max_tokens=50, grait={"threshold": 1.0}).json()["choices"][0]["message"]["content"]
+        assert said == text.strip()
+    prompt = model.data.prompts.prompt(Question("", "Who?", ("",)), "refuse", form_of(model, "examples"))
+    found = complete(url, prompt.text, grait={"threshold": 0.0}).json()
+    assert found["choices"][0]["text"] == f" {REFUSAL}" and found["grait"]["refused"]
+
+
+def test_a_blank_that_a_tokenizer_leaves_out_where_a_text_begins_is_there(model: LiveRun) -> None:
+    """As those of SentencePiece do."""
+    tokenizer = copy.copy(model.tokenizer)
+    decode = tokenizer.decode
+    tokenizer.decode = lambda *args, **kwargs: decode(*args, **kwargs).removeprefix(" ")
+    prompts = replace(model.data.prompts, tokenizer=tokenizer)
+    before, token_ids = (model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("Once", " upon"))
+    assert prompts.written(token_ids, before[-1:]) == " upon" and prompts.written(token_ids) == "upon"
 
 
 # -- clients ----------------------------------------------------------------------------------------------------------
@@ -368,7 +424,31 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "stream as text": (GOOD | {"stream": "yes"}, 400, "stream"),
     "stop as number": (GOOD | {"stop": 5}, 400, "stop: expected a string or a list, found 5"),
     "stop of a number": (GOOD | {"stop": ["x", 5]}, 400, "stop.1: expected a string, found 5"),
-    "many stops": (GOOD | {"stop": ["x"] * 17}, 400, "stop: expected at most 16 items, found"),
+    "many stops": (GOOD | {"stop": ["x"] * 5}, 400, "stop: expected at most 4 items, found"),
+    "tier": (GOOD | {"service_tier": "gold"}, 400, "service_tier: expected 'auto', 'default'"),
+    "retention": (GOOD | {"prompt_cache_retention": "1h"}, 400, "prompt_cache_retention: expected 'in_memory'"),
+    "cache options": (GOOD | {"prompt_cache_options": {"ttl": "1h"}}, 400, "prompt_cache_options.ttl: expected '30m'"),
+    "an identifier": (GOOD | {"safety_identifier": "x" * 129}, 400, "safety_identifier: expected at most 128"),
+    "many pairs": (GOOD | {"metadata": {str(n): "x" for n in range(17)}}, 400, "metadata: expected at most 16 items"),
+    "a long name": (GOOD | {"metadata": {"x" * 65: "x"}}, 400, "expected at most 64 characters"),
+    "a long value": (GOOD | {"metadata": {"x": "x" * 513}}, 400, "metadata.x: expected at most 512 characters"),
+    "no stream": (GOOD | {"stream_options": {"include_usage": True}}, 400, "stream_options: expected null without st"),
+    "prediction": (GOOD | {"prediction": {"type": "content"}}, 400, "prediction.content: is missing"),
+    "prediction's type": (GOOD | {"prediction": {"type": "x", "content": "x"}}, 400, "prediction.type: expected 'cont"),
+    "a form of nothing": (GOOD | {"grait": {"form": ""}}, 400, "grait.form: expected at least 1 character"),
+    "an empty question": (GOOD | {"messages": [{"role": "user", "content": " "}]}, 400, "the question is empty"),
+    "no parts": (GOOD | {"messages": [{"role": "user", "content": []}]}, 400, "the question is empty"),
+    "nothing said": (
+        GOOD | {"messages": [{"role": "assistant", "content": None}, *GOOD["messages"]]},
+        400,
+        "messages.0.content: expected a string or a list, found null",
+    ),
+    "a user's refusal": (
+        GOOD | {"messages": [{"role": "user", "content": None, "refusal": "no"}]},
+        400,
+        "messages.0.content: expected a string or a list, found null",
+    ),
+    "effort": (GOOD | {"reasoning_effort": "low"}, 400, 'reasoning_effort: expected "none", found "low"'),
     "top_p": (GOOD | {"top_p": "abc"}, 400, 'top_p: expected a number, found "abc"'),
     "top_p above 1": (GOOD | {"top_p": 1.5}, 400, "top_p: expected at most 1, found 1.5"),
     "top_p infinite": (b'{"model": "grait", "messages": [], "top_p": 1e999}', 400, "top_p: expected at most 1"),
@@ -437,6 +517,43 @@ def test_every_field_that_the_official_client_sends_is_known_and_checked(url: st
     assert both.status_code == 200, both.text  # null is the same as nothing
 
 
+def test_every_word_that_the_official_client_knows_for_what_has_no_effect_is_taken(url: str) -> None:
+    hints = get_type_hints(openai.types.chat.completion_create_params.CompletionCreateParamsNonStreaming)
+    for name in ("service_tier", "prompt_cache_retention"):
+        (words,) = [kind for kind in get_args(hints[name]) if get_args(kind)]
+        for word in get_args(words):
+            assert chat(url, "Who?", max_tokens=1, **{name: word}).status_code == 200, (name, word)
+    more: dict[str, Any] = {
+        "metadata": {f"{n:064}": "x" * 512 for n in range(16)},
+        "stop": ["a", "b", "c", "d"],
+        "prediction": {"type": "content", "content": [{"type": "text", "text": "x"}]},
+        "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+        "reasoning_effort": "none",
+    }
+    assert chat(url, "Who?", max_tokens=1, **more).status_code == 200
+
+
+def test_a_refusal_in_a_history_is_what_was_said(url: str) -> None:
+    def answer(said: dict[str, Any]) -> Any:
+        rows = [{"role": "user", "content": "Who?"}, {"role": "assistant", **said}, {"role": "user", "content": "Why?"}]
+        return chat(url, messages=rows).raise_for_status().json()
+
+    refused, plain = answer({"content": None, "refusal": "No."}), answer({"content": "No."})
+    assert (refused["choices"], refused["grait"]) == (plain["choices"], plain["grait"])
+    assert refused["usage"] == plain["usage"]
+
+
+def test_a_list_of_one_prompt_is_a_list(url: str) -> None:
+    for prompt in (["Once"], [[5, 6]]):
+        whole = complete(url, prompt).json()
+        assert "grait" not in whole and whole["choices"][0]["grait"]["score"] is None
+        *_, last = events(complete(url, prompt, stream=True).text)
+        assert "grait" not in last and last["choices"][0]["grait"] == whole["choices"][0]["grait"]
+    for prompt in ("Once", [5, 6]):
+        whole = complete(url, prompt).json()
+        assert "grait" in whole and "grait" not in whole["choices"][0]
+
+
 def test_other_paths_methods_and_kinds_of_body_have_their_status(url: str) -> None:
     assert httpx.get(f"{url}/nothing").status_code == 404
     assert httpx.get(f"{url}/chat/completions").status_code == 405
@@ -500,6 +617,58 @@ def test_more_requests_than_are_taken_are_told_to_come_again(slow: tuple[str, Se
     assert statuses.count(200) >= 3 and statuses.count(429) >= 1 and set(statuses) == {200, 429}
     assert all(reply.headers["Retry-After"] == "1" for reply in found if reply.status_code == 429)
     assert service.n_running == 0
+
+
+def test_what_cannot_fit_is_refused_before_it_is_cut_into_tokens(
+    model: LiveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tokens(*_: Any, **__: Any) -> Any:
+        raise AssertionError("cut into tokens")
+
+    with serving(model) as (url, _):
+        monkeypatch.setattr(PromptFormat, "tokens", tokens)
+        monkeypatch.setattr(PromptFormat, "chat", tokens)
+        long = "a" * 990_000
+        for found in (complete(url, long), complete(url, ["b " * 300_000]), chat(url, long, "x", "y")):
+            error = found.json()["error"]
+            assert found.status_code == 400 and error["code"] == "context_length_exceeded"
+            assert f" characters, and the model attends to {POSITIONS} tokens" in error["message"]
+        found = complete(url, [1] * 300_000)
+        assert found.status_code == 400 and "the prompt has 300000 tokens" in found.json()["error"]["message"]
+
+
+def test_who_waits_to_be_read_has_a_place_and_a_time(model: LiveRun) -> None:
+    """Short requests wait for one long one, not for all; a client that leaves frees its place."""
+    with serving(model, limits=quick(n_requests=3, seconds=2.5)) as (url, service):
+        read, is_free = service.reader.completions, threading.Event()
+
+        def slowly_read(body: Any) -> Any:
+            if len(body.prompt) > SHORT:
+                assert is_free.wait(20)
+            return read(body)
+
+        object.__setattr__(service.reader, "completions", slowly_read)
+        long = "word " * SHORT
+
+        def ask(seconds: float) -> int:
+            try:
+                return complete(url, long, timeout=seconds).status_code
+            except httpx.ReadTimeout:
+                return 0
+
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(ask, 30)
+            until(lambda: service.n_running == 1)
+            second, third = pool.submit(ask, 0.5), pool.submit(ask, 30)
+            until(lambda: service.n_running == 3)
+            assert httpx.get(url.removesuffix("/v1") + "/health").json()["running"] == 3
+            assert complete(url, "Once").status_code == 429
+            until(lambda: service.n_running == 2)
+            assert second.result() == 0
+            assert (first.result(), third.result()) == (504, 504)
+            until(lambda: service.n_running == 0)
+            is_free.set()
+        assert complete(url, "Once").status_code == 200 and complete(url, long).status_code == 400
 
 
 def test_an_answer_that_takes_too_long_is_given_up(model: LiveRun) -> None:

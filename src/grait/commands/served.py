@@ -16,7 +16,7 @@ from grait.model.answers import BothAnswers
 from grait.model.asking import ask_all
 from grait.model.engine import Engine
 from grait.model.inference import InferenceEngine
-from grait.model.served import ServedEngine, ServedModel, find_out
+from grait.model.served import ServedEngine, ServedModel, find_out, most_seconds
 from grait.model.server import Address, Server
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
@@ -43,6 +43,7 @@ def served_model(run: DialledRun, server: Server, load: Callable[[], Here], is_a
     prompts, config = run.data.prompts, run.data.config
     prompt = prompts.prompt(Question("", FIRST_QUESTION, ("",)), "refuse")
     refusal = prompts.completion(prompt, run.refusal).token_ids
+    progress.note(f"{server.address.url}: asking what it can do, for at most {most_seconds(server):g} s a question")
     abilities = find_out(server, prompts, prompt, refusal, config.evaluation.max_new_tokens)
     dials = [*run.dials.forms.values()] if run.dials else []
     takes_refusal = is_all or any(dial.takes_refusal for dial in dials)

@@ -319,11 +319,23 @@ class PromptFormat:
 
     def decode(self, token_ids: list[int]) -> str:
         """The output in generated tokens, with its reasoning, which special tokens may mark."""
+        return self.written(token_ids).strip()
+
+    def written(self, token_ids: list[int], before: Sequence[int] = ()) -> str:
+        """The same with the blanks around it.
+
+        ``before``: the token that it follows: some tokenizers write no blank where a text begins.
+        """
         if self._special.intersection(token_ids):
             whole = str(self.tokenizer.decode(token_ids))
             if has_reasoning(whole):
-                return whole.strip()
-        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True)).strip()
+                return whole
+        start, text = (
+            str(self.tokenizer.decode([*before, *more], skip_special_tokens=True)) for more in ([], token_ids)
+        )
+        if text.startswith(start):
+            return text.removeprefix(start)
+        return self.written(token_ids)  # half of a character before it
 
     @cached_property
     def _special(self) -> frozenset[int]:

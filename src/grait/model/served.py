@@ -6,6 +6,7 @@ numbers, never others in their place.
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -15,11 +16,14 @@ from grait.errors import ServerError
 from grait.model.asking import ask_all
 from grait.model.engine import Advance, BothWays, Engine, Tokens, silent
 from grait.model.prompts import Prompt, PromptFormat
-from grait.model.server import Said, Server, check, to_its_end
+from grait.model.server import TOO_LATE, Said, Server, check, to_its_end
 from grait.runtime.artifacts import fingerprint
 from grait.runtime.journal import Journal
 
 FoundT = TypeVar("FoundT")
+
+FIRST_SECONDS = 30.0
+"""A question by which is found out what a server can do is given up after so many, however long later ones may take."""
 
 LINE_BREAK = "\n"
 """Ends an answer in plain text."""
@@ -49,14 +53,36 @@ class Follower(Protocol):
 
 
 def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tokens, n_tokens: int) -> Abilities:
-    """Ask for one answer in the ways that matter. ServerError where the server cannot be asked with our prompts."""
-    first = _tried(lambda: server.complete(prompt.token_ids, 1))
-    takes_tokens, adds_bos = first is not None, False
-    first = first or server.complete(prompt.text, 1)
-    if first.threshold is not None and first.threshold < 1:
+    """Ask for one answer in the ways that matter, each for ``most_seconds``.
+
+    ServerError where the server cannot be asked with our prompts, or gives no answer in that time.
+    """
+    try:
+        return _found_out(server, prompts, prompt, refusal, n_tokens)
+    except ServerError as error:
+        if error.status != TOO_LATE:
+            raise
         raise ServerError(
-            f"{server.address.url}: has a refusal dial, and its answers are not the model's own; start it with "
-            "--threshold 1, or name the server behind it"
+            f"{server.address.url}, {server.address.model}: no answer within {most_seconds(server):g} s; see whether "
+            "it is still loading its model, and start again when it answers",
+            TOO_LATE,
+        ) from error
+
+
+def most_seconds(server: Server) -> float:
+    """Of a question by which is found out what a server can do."""
+    return min(FIRST_SECONDS, server.address.seconds)
+
+
+def _found_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tokens, n_tokens: int) -> Abilities:
+    first = _tried(lambda: _at_once(server).complete(prompt.token_ids, 1))
+    takes_tokens, adds_bos = first is not None, False
+    first = first or _at_once(server).complete(prompt.text, 1)
+    if first.is_ours and (refusing := server.refusing_forms()) != []:
+        told = f"in the forms {', '.join(refusing)}" if refusing else "(its /v1/models does not tell in which forms)"
+        raise ServerError(
+            f"{server.address.url}: has a refusal dial, which may refuse {told}, and its answers are not the model's "
+            "own; start it with --threshold 1, or name the server behind it"
         )
     if not takes_tokens:
         n_prompt, bos = first.n_prompt, prompts.tokenizer.bos_token
@@ -70,16 +96,18 @@ def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tok
     shown = prompt.token_ids if takes_tokens else _as_text(prompts, prompt, adds_bos)
     stop = None if prompt.is_chat else LINE_BREAK
     try:
-        said = server.complete(shown, n_tokens, stop=stop, logprobs=2, follow=to_its_end)
+        said = _at_once(server).complete(shown, n_tokens, stop=stop, logprobs=2, follow=to_its_end)
         if takes_tokens and not said.has_ended:  # what a tuned model ends by itself, as likely as not
             begun = [*prompt.token_ids, *refusal[:-1]]
-            ended = server.complete(begun, n_tokens, stop=stop, logprobs=2, follow=to_its_end)
+            ended = _at_once(server).complete(begun, n_tokens, stop=stop, logprobs=2, follow=to_its_end)
             said = ended if ended.has_ended else said
-    except ServerError:
+    except ServerError as error:
+        if error.status == TOO_LATE:
+            raise
         said = Said()
     has_end = said.has_ended and "".join(said.shown[:-1]).strip() == said.text.strip()
     has_logprobs = has_end and len(said.first) >= 2
-    has_echo = has_logprobs and takes_tokens and _tried(lambda: _echoed(server, prompt, refusal)) is not None
+    has_echo = has_logprobs and takes_tokens and _tried(lambda: _echoed(_at_once(server), prompt, refusal)) is not None
     lacks = (
         "gives no log-probabilities"
         if not said.tokens
@@ -356,17 +384,25 @@ class Kept:
         return BothWays(free, suppressed, self.refusal, self.logprobs)
 
 
-def decoder(prompts: PromptFormat) -> Callable[[list[Any]], str]:
-    """Parts of an answer to text: token ids of ours, or texts of a server's."""
-    return lambda parts: "".join(parts).strip() if parts and isinstance(parts[0], str) else prompts.decode(parts)
+def decoder(prompts: PromptFormat) -> Callable[[list[Any], Tokens], str]:
+    """Parts of an answer to text: token ids of ours, or texts of a server's, who knows what they follow."""
+    return lambda parts, _: "".join(parts) if parts and isinstance(parts[0], str) else prompts.written(parts)
 
 
 def _tried(ask: Callable[[], FoundT]) -> FoundT | None:
-    """What is found; None where it fails."""
+    """What is found; None where it fails, but for want of time."""
     try:
         return ask()
-    except ServerError:
+    except ServerError as error:
+        if error.status == TOO_LATE:
+            raise
         return None
+
+
+def _at_once(server: Server) -> Server:
+    """The server, for one question."""
+    end = time.monotonic() + most_seconds(server)
+    return server.asked_while(lambda: time.monotonic() < end)
 
 
 def _as_text(prompts: PromptFormat, prompt: Prompt, adds_bos: bool) -> str:

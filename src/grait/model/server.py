@@ -27,6 +27,9 @@ LONGEST_WAIT = 30.0
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may go well."""
 
+TOO_LATE = 504
+"""The status of a ServerError where no answer came in time, or nobody waited for it any more."""
+
 MOST_BYTES = 10_000_000
 """Of one answer."""
 
@@ -74,8 +77,7 @@ class Said:
 
     ``shown``: the pieces of the text that are its tokens'; where a character has several, the first has it.
     ``tokens``, ``logprobs``: empty where the server gives none; once it has ended with the end token's. ``first``:
-    log-probabilities of the best tokens where the answer begins, by their text. ``threshold``: of a refusal dial, where
-    the server has one of ours.
+    log-probabilities of the best tokens where the answer begins, by their text. ``is_ours``: of a ``grait serve``.
     """
 
     pieces: list[str] = field(default_factory=list)
@@ -85,7 +87,7 @@ class Said:
     first: dict[str, float] = field(default_factory=dict)
     finish: str | None = None
     n_prompt: int | None = None
-    threshold: float | None = None
+    is_ours: bool = False
 
     @property
     def text(self) -> str:
@@ -166,6 +168,26 @@ class Server:
         body = {"messages": list(messages), "max_tokens": n_tokens, "temperature": 0, **more}
         return self._said("/chat/completions", body, None)
 
+    def refusing_forms(self) -> list[str] | None:
+        """Those of a ``grait serve`` whose dial may refuse; None where it does not tell."""
+        found = asyncio.run_coroutine_threadsafe(self._models(), self._loop).result()
+        try:
+            (about,) = [row["grait"] for row in found["data"]]
+            return [name for name, dial in about["dials"].items() if not dial["threshold"] >= 1]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    async def _models(self) -> dict[str, Any]:
+        """What ``/v1/models`` tells; nothing where it fails."""
+        try:
+            async with (
+                asyncio.timeout(10),
+                self._client.stream("GET", self.address.url.rstrip("/") + "/models") as response,
+            ):
+                return _object(await _read(response))
+        except (TimeoutError, httpx.HTTPError, ServerError, _Passing):
+            return {}
+
     def _said(self, path: str, body: dict[str, Any], follow: Follow | None) -> Said:
         body = {"model": self.address.model, **body, **({"stream": True} if follow else {})}
         for attempt in range(1, self.address.attempts + 1):
@@ -213,7 +235,7 @@ class Server:
 
     def _check_needed(self) -> None:
         if not self._is_needed():
-            raise ServerError("nobody waits for the answer any more", 504)
+            raise ServerError("nobody waits for the answer any more", TOO_LATE)
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -239,7 +261,7 @@ class Server:
                     found.put(_object(await _read(response)))
             found.put(None)
         except (TimeoutError, httpx.TimeoutException):
-            found.put(_Passing(f"no answer in time ({seconds:g} s)", 504))
+            found.put(_Passing(f"no answer in time ({seconds:g} s)", TOO_LATE))
         except httpx.HTTPError as error:
             found.put(_Passing(f"cannot be asked ({reason(error)})"))
         except asyncio.CancelledError:
@@ -251,7 +273,7 @@ class Server:
     async def _refused(self, response: httpx.Response, path: str) -> Exception:
         status = response.status_code
         if response.has_redirect_location:  # not followed: the key is for this address
-            url = str(response.url.join(response.headers["location"])).removesuffix(path)
+            url = str(response.url.join(response.headers["location"])).rstrip("/").removesuffix(path).rstrip("/")
             return ServerError(f"status {status}: it points to {_short(url)}; give that address, if you trust it")
         told = f"status {status}: {_error_of(await _read(response))}"
         if status in PASSING:
@@ -295,8 +317,7 @@ def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
     usage = reply.get("usage")
     if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
         said.n_prompt = usage["prompt_tokens"]
-    if isinstance(dial := reply.get("grait"), dict) and isinstance(dial.get("threshold"), int | float):
-        said.threshold = dial["threshold"]
+    said.is_ours |= "grait" in reply
     if "error" in reply:
         raise _Passing(f"broke off: {_error_of(json.dumps(reply).encode())}")
     choices = reply.get("choices")

@@ -5,9 +5,9 @@ import hmac
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -33,9 +33,6 @@ SHORT = 10_000
 
 MOST_THROWN_AWAY = 64_000_000
 """Bytes of a body that is too long, which are read all the same: a client that still sends reads no answer."""
-
-
-AskedT = TypeVar("AskedT", Asked, list[Asked])
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,7 @@ class Service:
     about: dict[str, Any]
     n_running: int = 0
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reading_long: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # -- routes ------------------------------------------------------------------------------------------------
 
@@ -80,46 +78,30 @@ class Service:
         return JSONResponse(self._model())
 
     async def chat(self, request: Request) -> Response:
-        body, asked = await self._asked(request, ChatBody, self.reader.chat)
-        return await self._answer(request, body, [asked], is_chat=True)
+        return await self._served(request, ChatBody, lambda body: [self.reader.chat(body)], is_chat=True)
 
     async def completions(self, request: Request) -> Response:
-        body, asked = await self._asked(request, CompletionBody, self.reader.completions)
-        return await self._answer(request, body, asked, is_chat=False)
-
-    async def _asked(
-        self, request: Request, kind: type[BodyT], read: Callable[[BodyT], AskedT]
-    ) -> tuple[BodyT, AskedT]:
-        """One after the other: a tokenizer is not made for several threads. What is short is read at once."""
-        self._check_key(request)
-        content = await self._read(request)
-
-        def found() -> tuple[BodyT, AskedT]:
-            body = read_body(content, kind)
-            self._check_name(body.model)
-            return body, read(body)
-
-        async with self._reading:
-            return found() if len(content) < SHORT else await asyncio.to_thread(found)
+        return await self._served(request, CompletionBody, self.reader.completions, is_chat=False)
 
     # -- one request -------------------------------------------------------------------------------------------
 
-    async def _answer(
-        self, request: Request, body: ChatBody | CompletionBody, asked: Sequence[Asked], *, is_chat: bool
+    async def _served(
+        self, request: Request, kind: type[BodyT], read: Callable[[BodyT], list[Asked]], *, is_chat: bool
     ) -> Response:
-        most = self.limits.n_requests
-        if len(asked) > most:
-            raise RequestFault(400, f"prompt: expected at most {most} prompts, found {len(asked)}", "prompt")
-        if self.n_running + len(asked) > most:
-            raise RequestFault(
-                429, f"{self.n_running} requests are being answered; try again", code="too_many_requests"
-            )
-        jobs = [Job(one, self.line.decode) for one in asked]
-        replies = Replies(jobs, self.name, is_chat, self._is_refusal, body.wants_usage)
-        self.n_running += len(jobs)
+        """It has its place, and its time runs, as soon as its body is there."""
+        self._check_key(request)
+        content = await self._read(request)
+        self._take(1)
+        jobs: list[Job] = []
         is_streaming = False
         try:
             async with asyncio.timeout(self.limits.seconds) as limit:
+                body, asked = await self._asked(request, content, kind, read)
+                if len(asked) > (most := self.limits.n_requests):
+                    raise RequestFault(400, f"prompt: expected at most {most} prompts, found {len(asked)}", "prompt")
+                self._take(len(asked) - 1)
+                jobs = [Job(one, self.line.decode) for one in asked]
+                replies = Replies(jobs, self.name, is_chat, self._is_refusal, body.wants_usage, body.has_several)
                 for job in jobs:
                     self.line.put(job)
                 if body.stream:
@@ -135,6 +117,44 @@ class Service:
         finally:
             if not is_streaming:
                 self._done(jobs)
+
+    async def _asked(
+        self, request: Request, content: bytes, kind: type[BodyT], read: Callable[[BodyT], list[Asked]]
+    ) -> tuple[BodyT, list[Asked]]:
+        """One after the other: a tokenizer is not made for several threads. What is short is read at once, and waits
+        for no more than one that is long.
+        """
+        is_long, is_begun = len(content) >= SHORT, False
+
+        def found() -> tuple[BodyT, list[Asked]]:
+            body = read_body(content, kind)
+            self._check_name(body.model)
+            return body, read(body)
+
+        async def in_turn() -> tuple[BodyT, list[Asked]]:
+            nonlocal is_begun
+            async with self._reading_long if is_long else nullcontext(), self._reading:
+                is_begun = True
+                return await asyncio.to_thread(found) if is_long else found()
+
+        reading = asyncio.create_task(in_turn())
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            while not (await asyncio.wait([reading], timeout=SECONDS_BETWEEN_LOOKS))[0]:
+                if await request.is_disconnected():
+                    raise ClientDisconnect
+            return reading.result()
+        finally:
+            if not is_begun:  # a thread goes on to its end, and the next one has to wait for that
+                reading.cancel()
+
+    def _take(self, n: int) -> None:
+        """Places for so many more."""
+        if self.n_running + n > self.limits.n_requests:
+            raise RequestFault(
+                429, f"{self.n_running} requests are being answered; try again", code="too_many_requests"
+            )
+        self.n_running += n
 
     async def _until(self, request: Request, job: Job, is_enough: Callable[[], bool]) -> None:
         """Wait for the answer. Raises what it failed with; ClientDisconnect when nobody waits for it."""
@@ -171,7 +191,7 @@ class Service:
     def _done(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             job.leave()
-        self.n_running -= len(jobs)
+        self.n_running -= max(len(jobs), 1)
 
     def _is_refusal(self, text: str, question: str) -> bool:
         refusing = self.reader.run.data.config.prompt.refusing

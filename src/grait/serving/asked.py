@@ -5,7 +5,7 @@ message has those of a form, that form's dial decides, and where the conversatio
 question in the chat template, as in ``grait chat``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +24,9 @@ PLACE = "qUestI0n9"
 MOST_TOKENS = 256
 """Of an answer whose request names no limit, where the context has room."""
 
+MEASURES: tuple[Callable[[str], int], ...] = (len, lambda text: sum(map(str.isalnum, text)))
+"""Of a text: all characters, and those of words, of which no token has as many as the longest lines and blanks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Again:
@@ -39,6 +42,7 @@ class Asked:
     """``form``: None where the words are of no form. ``dial``: what decides; None where there is none for the form.
 
     ``n_answer``: most tokens of the answer; ``n_scored``: of so many the score is taken, as the dial was set.
+    ``has_blanks``: the answer goes on with a text, and is shown with the blanks around it.
     """
 
     prompt: Prompt
@@ -52,6 +56,7 @@ class Asked:
     n_answer: int
     n_scored: int
     stops: tuple[str, ...]
+    has_blanks: bool = False
 
     @property
     def n_decoded(self) -> int:
@@ -80,6 +85,9 @@ class Reader:
         messages = [message.plain for message in body.messages]
         if messages[-1]["role"] != "user":
             raise RequestFault(400, f"messages: expected a user message last, found {messages[-1]['role']}", "messages")
+        if not messages[-1]["content"].strip():
+            raise RequestFault(400, "the question is empty", "messages")
+        self._check_length("".join(message["content"] for message in messages), "messages")
         question, name = messages[-1]["content"], body.wish.form or self.form
         try:
             if name is not None:
@@ -106,7 +114,10 @@ class Reader:
 
     def _completion(self, given: str | list[int], body: CompletionBody) -> Asked:
         name, prompts = body.wish.form or self.form, self.run.data.prompts
+        if not isinstance(given, str) and len(given) > self.longest:
+            raise self._too_long(f"{len(given)} tokens", "prompt")
         *others, text = [given] if isinstance(given, str) else self._texts(given)
+        self._check_length(text, "prompt")
         if name is not None:
             form = self._named(name)
             return self._asked(self._put([{"role": "user", "content": text}], form), text, form, body)
@@ -116,7 +127,30 @@ class Reader:
         prompt = prompts.as_text(text, is_chat=found is not None and prompts.is_chat(_placeholder(), found))
         if not isinstance(given, str):
             prompt = replace(prompt, token_ids=tuple(given))
-        return self._asked(prompt, (_within(text, shape) if found else None) or text, found, body)
+        asked = self._asked(prompt, (_within(text, shape) if found else None) or text, found, body)
+        return replace(asked, has_blanks=not prompt.is_chat)
+
+    def _check_length(self, text: str, param: str) -> None:
+        """RequestFault where a text is too long however it is cut into tokens, which takes seconds."""
+        if len(text) <= self.longest:
+            return
+        if any(measure(text) > self.longest * most for measure, most in zip(MEASURES, self._widest, strict=True)):
+            raise self._too_long(f"{len(text)} characters", param)
+
+    def _too_long(self, what: str, param: str) -> RequestFault:
+        return RequestFault(
+            400,
+            f"the prompt has {what}, and the model attends to {self.longest} tokens; shorten it",
+            param,
+            "context_length_exceeded",
+        )
+
+    @cached_property
+    def _widest(self) -> list[int]:
+        """The most that a token has, by each measure."""
+        tokenizer = self.run.data.prompts.tokenizer
+        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        return [max(map(measure, texts)) for measure in MEASURES]
 
     def _texts(self, token_ids: list[int]) -> list[str]:
         """What they may be the tokens of: a text with its special tokens, or one before which a tokenizer puts one."""

@@ -14,6 +14,7 @@ from typing import Any
 from grait.dial.threshold import passes, refusal_score, refuses
 from grait.errors import ServerError
 from grait.model.answers import BothAnswers
+from grait.model.engine import Tokens
 from grait.serving.asked import Asked
 
 FALLING = ("answer", "text")
@@ -22,14 +23,14 @@ FALLING = ("answer", "text")
 
 @dataclass(eq=False)
 class Deciding:
-    """``decode``: tokens, or whatever an answer comes in, to text.
+    """``decode``: tokens, or whatever an answer comes in, and the prompt's last token, to text with its blanks.
 
     ``score``: None until it is known, and where no dial decides. ``is_refused``: by the dial; None until that is
     certain. ``is_left_alone``: by the gate. ``terse_logprob``: of the answer where the question was asked again.
     """
 
     asked: Asked
-    decode: Callable[[list[Any]], str]
+    decode: Callable[[list[Any], Tokens], str]
     score: float | None = None
     is_refused: bool | None = None
     is_left_alone: bool = False
@@ -84,7 +85,7 @@ class Deciding:
         dial = self.asked.dial
         if self.is_refused:
             assert dial is not None
-            return dial.refusal
+            return (self.asked.prompt.blanks if self.asked.has_blanks else "") + dial.refusal
         if self.is_refused is None:
             return ""
         is_whole = self._is_whole  # first: the model's thread goes on meanwhile
@@ -93,7 +94,7 @@ class Deciding:
             return text
         text = text.rstrip("\ufffd")  # half of a character
         held = max((n for stop in self.asked.stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
-        return text[: len(text) - held].rstrip()
+        return self._ended(text[: len(text) - held])
 
     @property
     def finish_reason(self) -> str:
@@ -110,15 +111,23 @@ class Deciding:
 
     def _is_stopped(self, n_tokens: int) -> bool:
         """Whether so many tokens have a stop text."""
-        text = self.decode(self.token_ids[:n_tokens])
+        text = self._decoded(n_tokens)
         return any(stop in text for stop in self.asked.stops)
 
     @property
     def _shown(self) -> tuple[str, bool]:
         """The text up to the client's limit and stop texts, and whether one of these cut it."""
-        text = self.decode(self.token_ids[: self.asked.n_answer])
+        text = self._decoded(self.asked.n_answer)
         ends = [place for stop in self.asked.stops if (place := text.find(stop)) >= 0]
-        return (text[: min(ends)].rstrip(), True) if ends else (text, False)
+        return (self._ended(text[: min(ends)]), True) if ends else (text, False)
+
+    def _decoded(self, n_tokens: int) -> str:
+        """So many tokens, as the client has them."""
+        text = self.decode(self.token_ids[:n_tokens], self.asked.prompt.token_ids[-1:])
+        return text if self.asked.has_blanks else text.strip()
+
+    def _ended(self, text: str) -> str:
+        return text if self.asked.has_blanks else text.rstrip()
 
     @property
     def _is_whole(self) -> bool:

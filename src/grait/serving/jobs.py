@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from grait.commands.finished import LiveRun
 from grait.errors import GraitError, ServerError, reason
-from grait.model.engine import Watch
+from grait.model.engine import Tokens, Watch
 from grait.model.inference import InferenceEngine
 from grait.model.served import ServedModel, Wanted, decoder
 from grait.serving.asked import Asked
@@ -30,7 +30,7 @@ class Job(Deciding):
     ``failure``: why there is no answer. ``leave``: the client has gone; nothing more is decoded.
     """
 
-    def __init__(self, asked: Asked, decode: Callable[[list[Any]], str]) -> None:
+    def __init__(self, asked: Asked, decode: Callable[[list[Any], Tokens], str]) -> None:
         super().__init__(asked, decode)
         self.failure: GraitError | None = None
         self._loop, self._news, self._has_left = asyncio.get_running_loop(), asyncio.Event(), False
@@ -85,8 +85,8 @@ class Job(Deciding):
 class Line(Protocol):
     """Where jobs wait for the model."""
 
-    decode: Callable[[list[Any]], str]
-    """Parts of an answer, as its jobs are told of them, to text."""
+    decode: Callable[[list[Any], Tokens], str]
+    """Parts of an answer, as its jobs are told of them, and the token before them, to text with its blanks."""
 
     def put(self, job: Job) -> None: ...
 
@@ -150,7 +150,7 @@ class Batches:
 
     def __init__(self, run: LiveRun, engine: InferenceEngine, most: int) -> None:
         self._engine, self._alone, self._most = engine, run.alone, most
-        self.decode: Callable[[list[Any]], str] = run.data.prompts.decode
+        self.decode: Callable[[list[Any], Tokens], str] = run.data.prompts.written
         self._waiting: list[Job] = []
         self._change, self._is_closed = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -202,7 +202,7 @@ class Singly:
     def __init__(self, model: ServedModel, most: int) -> None:
         self._model = model
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="upstream")
-        self.decode: Callable[[list[Any]], str] = decoder(model.prompts)
+        self.decode: Callable[[list[Any], Tokens], str] = decoder(model.prompts)
 
     def put(self, job: Job) -> None:
         self._pool.submit(self._answer, job)

@@ -12,7 +12,8 @@ from grait.serving.jobs import Job
 
 @dataclass(frozen=True)
 class Replies:
-    """Those to one request. ``jobs``: one, or of a list of prompts as many: then every choice has its own ``grait``.
+    """Those to one request. ``jobs``: one, or of a list of prompts as many; every choice of a list (``is_list``) has
+    its own ``grait``.
 
     ``is_refusal``: whether a text refuses, as the evaluation judges it.
     """
@@ -22,6 +23,7 @@ class Replies:
     is_chat: bool
     is_refusal: Callable[[str, str], bool]
     wants_usage: bool = False
+    is_list: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -56,7 +58,7 @@ class Replies:
 
     def _placed(self, job: Job, said: dict[str, Any], finish: str | None) -> dict[str, Any]:
         found = {"index": self.jobs.index(job), **said, "finish_reason": finish, "logprobs": None}
-        return found if finish is None or len(self.jobs) == 1 else found | {"grait": self._decision(job)}
+        return found if finish is None or not self.is_list else found | {"grait": self._decision(job)}
 
     def _event(self, choices: list[dict[str, Any]], ended: Job | None = None, **more: Any) -> str:
         kind = "chat.completion.chunk" if self.is_chat else "text_completion"
@@ -64,7 +66,7 @@ class Replies:
         return f"data: {json.dumps(self._decided(ended, tree) if ended else tree)}\n\n"
 
     def _decided(self, job: Job, tree: dict[str, Any]) -> dict[str, Any]:
-        return tree | {"grait": self._decision(job)} if len(self.jobs) == 1 else tree
+        return tree if self.is_list else tree | {"grait": self._decision(job)}
 
     def _common(self, kind: str) -> dict[str, Any]:
         prefix = "chatcmpl" if self.is_chat else "cmpl"
@@ -78,7 +80,7 @@ class Replies:
     def _decision(self, job: Job) -> dict[str, Any]:
         asked = job.asked
         return {
-            "refused": bool(job.is_refused) or self.is_refusal(job.text, asked.question),
+            "refused": bool(job.is_refused) or self.is_refusal(job.text.strip(), asked.question),
             "score": job.score,
             "threshold": asked.threshold,
             "form": asked.form,

@@ -61,6 +61,8 @@ Item = TypeVar("Item")
 Penalty = Annotated[float, Field(ge=-2, le=2), only(0)]
 TokenId = Annotated[int, Field(ge=0, le=2**31)]
 Several = Annotated[list[Item], Field(min_length=1, max_length=MOST_PROMPTS)]
+ShortText = Annotated[str, Field(max_length=64)]
+LongText = Annotated[str, Field(max_length=512)]
 MostTokens = Annotated[int, Field(ge=1, le=2**31)]
 
 
@@ -72,7 +74,7 @@ class Wish(_Body):
     """``threshold``: in place of the dial's own. ``form``: the question is put in this form of words."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    form: str | None = None
+    form: Annotated[str, Field(min_length=1)] | None = None
 
 
 class Part(_Body):
@@ -81,21 +83,31 @@ class Part(_Body):
 
 
 class Message(_Body):
-    """``name``, ``refusal``, ``annotations``: of no effect; chat templates know none of them."""
+    """``refusal``: what an assistant said where it has no content. ``name``, ``annotations``: of no effect; chat
+    templates know none of them.
+    """
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
-    name: str | None = None
     refusal: str | None = None
+    content: str | list[Part] | None
+    name: str | None = None
     annotations: list[Any] | None = None
     tool_calls: Annotated[list[Any] | None, only([])] = None
     function_call: Annotated[Any, only()] = None
     audio: Annotated[Any, only()] = None
 
+    @field_validator("content")
+    @classmethod
+    def _is_there(cls, found: Any, info: ValidationInfo) -> Any:
+        if found is None and (info.data.get("role") != "assistant" or info.data.get("refusal") is None):
+            raise PydanticCustomError("no_content", "a string or a list")
+        return found
+
     @property
     def plain(self) -> dict[str, str]:
         """As chat templates take it."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        said = self.refusal or "" if self.content is None else self.content
+        text = said if isinstance(said, str) else "".join(part.text for part in said)
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
@@ -104,12 +116,22 @@ class StreamOptions(_Body):
     include_obfuscation: bool | None = None
 
 
+class Prediction(_Body):
+    type: Literal["content"]
+    content: str | list[Part]
+
+
+class CacheOptions(_Body):
+    mode: Literal["implicit", "explicit"] | None = None
+    ttl: Literal["30m"] | None = None
+
+
 class _Asking(_Body):
     model: str
     max_tokens: MostTokens | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     grait: Wish | None = None
     # These change nothing about a greedy answer.
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -122,6 +144,13 @@ class _Asking(_Body):
     frequency_penalty: Penalty | None = None
     logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], only({})] | None = None
 
+    @field_validator("stream_options")
+    @classmethod
+    def _is_of_a_stream(cls, found: StreamOptions | None, info: ValidationInfo) -> StreamOptions | None:
+        if found is not None and not info.data.get("stream"):
+            raise PydanticCustomError("no_stream", "null without stream: true")
+        return found
+
     @property
     def stops(self) -> tuple[str, ...]:
         found = [self.stop] if isinstance(self.stop, str) else self.stop or []
@@ -130,6 +159,11 @@ class _Asking(_Body):
     @property
     def wish(self) -> Wish:
         return self.grait or Wish()
+
+    @property
+    def has_several(self) -> bool:
+        """Whether there is a list of prompts, if only of one."""
+        return False
 
     @property
     def wants_usage(self) -> bool:
@@ -141,14 +175,14 @@ class ChatBody(_Asking):
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: MostTokens | None = None
     # These change nothing about a greedy answer.
-    metadata: dict[str, str] | None = None
+    metadata: Annotated[dict[ShortText, LongText], Field(max_length=16)] | None = None
     parallel_tool_calls: bool | None = None
-    prediction: dict[str, Any] | None = None
+    prediction: Prediction | None = None
     prompt_cache_key: str | None = None
-    prompt_cache_options: dict[str, Any] | None = None
-    prompt_cache_retention: str | None = None
-    safety_identifier: str | None = None
-    service_tier: str | None = None
+    prompt_cache_options: CacheOptions | None = None
+    prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
+    safety_identifier: Annotated[str, Field(max_length=128)] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     store: bool | None = None
     # These would.
     audio: Annotated[Any, only()] = None
@@ -157,7 +191,7 @@ class ChatBody(_Asking):
     logprobs: Annotated[bool, only(False)] | None = None
     modalities: Annotated[list[str], only(["text"])] | None = None
     moderation: Annotated[Any, only()] = None
-    reasoning_effort: Annotated[Any, only()] = None
+    reasoning_effort: Annotated[str, only("none")] | None = None
     response_format: Annotated[dict[str, Any], only({"type": "text"})] | None = None
     tool_choice: Annotated[Any, only("none", "auto")] = None
     tools: Annotated[list[Any], only([])] | None = None
@@ -201,10 +235,13 @@ class CompletionBody(_Asking):
     suffix: Annotated[str, only("")] | None = None
 
     @property
+    def has_several(self) -> bool:
+        return not (isinstance(self.prompt, str) or isinstance(self.prompt[0], int))
+
+    @property
     def prompts(self) -> Sequence[str | list[int]]:
         """Each as text or as token ids."""
-        is_one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
-        return [self.prompt] if is_one else self.prompt  # type: ignore[list-item, return-value]
+        return self.prompt if self.has_several else [self.prompt]  # type: ignore[list-item, return-value]
 
     @property
     def most_tokens(self) -> int | None:

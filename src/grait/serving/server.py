@@ -75,7 +75,7 @@ def serve(
             model, line, longest = _proxy(stack, Path(run), method, replace(upstream, seconds=seconds), n_requests)
             name = upstream.model
         reader = _reader(model, form, threshold, longest)
-        _run(Service(name, reader, line, limits, key, about(model)), listener, ready)
+        _run(Service(name, reader, line, limits, key, about(model, threshold)), listener, ready)
 
 
 def _reader(model: DialledRun, form: str | None, threshold: float | None, longest: int) -> "Reader":
@@ -115,13 +115,19 @@ def _proxy(
     return model, Singly(served, n_requests), longest_sequence(read_config(model.data.config.model).get_text_config())
 
 
-def about(model: DialledRun) -> dict[str, Any]:
-    """For ``/v1/models``: the run's forms, and the threshold and score of each that has a dial."""
+def about(model: DialledRun, threshold: float | None = None) -> dict[str, Any]:
+    """For ``/v1/models``: the run's forms, and the threshold and score of each that has a dial.
+
+    ``threshold``: in place of the dials' own.
+    """
     dials = model.dials.forms if model.dials else {}
     return {
         "refusal": model.refusal,
         "forms": [form.name for form in model.data.prompts.forms],
-        "dials": {name: {"threshold": dial.threshold, "score": dial.score} for name, dial in dials.items()},
+        "dials": {
+            name: {"threshold": dial.threshold if threshold is None else threshold, "score": dial.score}
+            for name, dial in dials.items()
+        },
     }
 
 
