@@ -1,4 +1,4 @@
-"""What judges outputs: all that labels, evaluation, `grait rewrite` and `grait bench` ask goes through one ``Judge``."""
+"""What judges outputs: labels, evaluation, `grait rewrite` and `grait bench` all ask one ``Judge``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
