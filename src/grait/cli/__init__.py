@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import checking, data, dialling, listing, measuring, running, serving, share
+from grait.cli import checking, data, dialling, influence, listing, measuring, running, serving, share
 from grait.errors import GraitError
 from grait.runtime.printable import printable
 
@@ -51,6 +51,7 @@ app.command("eval")(measuring.evaluate)
 app.command()(listing.methods)
 app.command()(listing.datasets)
 app.add_typer(data.app, name="data")
+app.add_typer(influence.app, name="influence")
 
 
 def main() -> None:

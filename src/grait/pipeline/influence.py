@@ -77,7 +77,7 @@ def influence_scores(
     )
 
     def compute(folder: Path) -> Notes:
-        checkpoints = _checkpoints(config, warmed_up)
+        checkpoints = checkpoints_of(config, warmed_up)
         models.roads()  # found before an adapter is on
         at_each = [
             (rate, *_at_checkpoint(models, adapter, examples, stage.unfinished(), name))
@@ -151,7 +151,7 @@ def _at_checkpoint(
 ) -> tuple[Influence, dict[str, float]]:
     """Influence and left-out margins at one adapter of the warm-up. The datastore is left in ``unfinished / name``."""
     with models.adapted(adapter, is_trainable=True) as model:
-        transform = _gradient_transform(models.config, adapter, model)
+        transform = gradient_transform(models.config, adapter, model)
         store = _sketched(models, model, examples, transform, unfinished / name)
         ids = examples.ids
         if models.config.influence.mode == "sketch":
@@ -192,7 +192,7 @@ def _tell_separation(scores: Sequence[InfluenceScore]) -> None:
         )
 
 
-def _checkpoints(config: Config, warmed_up: Stage) -> list[tuple[str, float, Stage]]:
+def checkpoints_of(config: Config, warmed_up: Stage) -> list[tuple[str, float, Stage]]:
     """Name, weight and adapter of each checkpoint: the last one alone, or each epoch's with its learning rate."""
     if config.influence.checkpoints == "last":
         return [("datastore", 1.0, warmed_up)]
@@ -249,7 +249,8 @@ def _sketched(
         )
 
 
-def _gradient_transform(config: Config, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
+def gradient_transform(config: Config, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
+    """What ``influence.transform`` asks for, with the moments that lie beside the adapter."""
     if config.influence.transform == "none":
         return None
     path = warmed_up.folder / MOMENTS
