@@ -1,4 +1,4 @@
-"""grait influence rank and query."""
+"""grait influence rank, query and validate."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -118,6 +118,50 @@ def query(
             overrides=overrides or [],
         )
     _print(found)
+
+
+@app.command()
+def validate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, whose knowledge and warm-up are taken, or a config.")],
+    *,
+    subsets: Annotated[int, typer.Option(help="Trainings, each on a random part of the candidates.")] = 50,
+    share: Annotated[float, typer.Option(help="Part of the candidates in each, between 0 and 1.")] = 0.5,
+    candidates: Annotated[int, typer.Option(help="Unknown questions to draw from, at most.")] = 500,
+    targets: Annotated[int, typer.Option(help="Questions of each label to measure on, at most.")] = 100,
+    overrides: Set = None,
+) -> None:
+    """Whether influence predicts what training does: the linear datamodeling score, beside controls.
+
+    Trains on random subsets of the unknown questions and measures each on other questions. Run the same command again
+    to continue after an interruption, or with more subsets to add some.
+    """
+    from grait.commands.validate import validate as validate_influence
+
+    with interruptible():
+        found = validate_influence(
+            run, subsets=subsets, share=share, candidates=candidates, targets=targets, overrides=overrides
+        )
+    _print_validation(found)
+
+
+def _print_validation(found: Any) -> None:
+    outcomes = list(found.outcomes)
+    table = Table(
+        title=f"Rank correlation over {len(found.subsets)} trainings, with 95% intervals",
+        caption="of what a score's sum over the subset predicts with what was measured; 1: the same order, 0: nothing",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("score", no_wrap=True)
+    for name in outcomes:
+        table.add_column(name, justify="right")
+    rows: dict[str, list[str]] = {}
+    for row in found.predictions:
+        rows.setdefault(row.score, []).append(f"{row.lds:+.2f} [{row.low:+.2f}, {row.high:+.2f}]")
+    for name, cells in rows.items():
+        table.add_row(escape(name), *map(escape, cells))
+    show(table, f"Everything is in {found.folder}/")
 
 
 def _print(found: Any) -> None:
