@@ -10,6 +10,7 @@ from peft import PeftModel
 from tiny import PAD, loop_gradients, random_examples, tiny_model, with_lora
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
+from transformers.utils import ModelOutput
 
 from grait.errors import ArtifactError, ConfigError, DataError, ModelError
 from grait.influence import GradientCapture, GradientDatastore, TokenizedExample, sketch
@@ -84,6 +85,10 @@ def test_norms_and_losses_are_those_of_the_explicit_gradients(tmp_path: Path, ch
     np.testing.assert_allclose(store.losses, losses, rtol=1e-5)
 
 
+def test_trls_loss_outside_of_the_model_is_followed(tmp_path: Path) -> None:
+    test_norms_and_losses_are_those_of_the_explicit_gradients(tmp_path, {"trainer": Fused})
+
+
 def test_rows_are_those_of_a_sketch(tmp_path: Path) -> None:
     """The same projection of the same gradients, so that targets may be sketched afterwards."""
     model = trained(with_lora(tiny_model()), tmp_path).eval()
@@ -145,6 +150,32 @@ class OtherLoss(Trainer):
         return model(**inputs).logits.float().square().mean()
 
 
+class Fused(Trainer):
+    """As TRL's SFTTrainer: the model gives log-probabilities of the tokens, and the loss is taken outside of it."""
+
+    weigh: Any = staticmethod(lambda log_probs: 1.0)
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, num_items_in_batch: Any = None, **given: Any) -> Any:
+        def forward(labels: Tensor, **own: Any) -> Any:
+            logits = original(**own).logits[:, :-1].log_softmax(-1)
+            wanted = labels[:, 1:]
+            taken = logits.gather(-1, wanted.clamp(min=0)[..., None])[..., 0] * (wanted != -100)
+            return ModelOutput(log_probs=taken)
+
+        original, model.forward = model.forward, forward
+        try:
+            log_probs = model(**inputs).log_probs
+        finally:
+            model.forward = original
+        return -(self.weigh(log_probs) * log_probs).sum() / num_items_in_batch
+
+
+class Weighted(Fused):
+    """As TRL's loss_type dft."""
+
+    weigh = staticmethod(lambda log_probs: log_probs.exp().detach())
+
+
 def smoothed(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
     return outputs.logits.float().square().mean()
 
@@ -152,6 +183,7 @@ def smoothed(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Te
 def test_what_cannot_be_followed_is_refused_in_one_line(tmp_path: Path) -> None:
     for n, (expected, words, changes) in enumerate([
         (ModelError, "not the model's own loss", {"trainer": OtherLoss}),
+        (ModelError, "loss_type dft", {"trainer": Weighted}),
         (ModelError, "with input_ids and labels", {"compute_loss_func": smoothed}),
         (ConfigError, "torch_compile", {"torch_compile": True}),
         (DataError, "ids: expected 7", {"capture": GradientCapture(tmp_path / "x", ids=["a"])}),

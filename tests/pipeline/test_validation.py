@@ -19,7 +19,7 @@ def run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-FAST = ["training.epochs=1", "training.learning_rate=0.003"]
+FAST = ["training.epochs=3", "training.learning_rate=0.003"]
 
 
 def test_each_training_is_kept_and_more_subsets_add_to_them(run: Path, command: Call) -> None:

@@ -34,16 +34,18 @@ PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "seq_idx")
 SAME_LOSS = 1e-2
 """How far the mean of the token losses may lie from the loss that is trained on, as a part of it: bf16 rounds."""
 
+SAME_FACTOR = 1e-3
+"""How far the factors of two tokens may differ, as a part of them."""
+
 
 @dataclass
 class _Step:
-    """One forward pass that waits for its backward pass. ``scale``: gradient at the loss, by the tokens it counts."""
+    """One forward pass that waits for its backward pass. ``scale``: the factor of each token's loss."""
 
     rows: list[list[int]]
     captured: Captured
     losses: Tensor
     n_targets: Tensor
-    n_items: float
     gradients: dict[int, Tensor] = field(default_factory=dict)
     scale: float | None = None
 
@@ -59,7 +61,8 @@ class GradientCapture(TrainerCallback):
 
     Cost: the projection, and memory for the layers' inputs and gradients of one micro-batch. Needs a LoRA adapter on
     linear layers and the model's own loss, the mean over tokens; a Trainer that resumes goes on in the same folders.
-    Refused with one line: several processes or GPUs, packing, torch.compile, and losses that are not the model's.
+    Refused with one line: several processes or GPUs, packing, torch.compile, and losses that are not the model's. A
+    term that a Trainer of your own adds to that loss cannot be seen, and would be in the gradients.
     """
 
     def __init__(
@@ -149,33 +152,56 @@ class GradientCapture(TrainerCallback):
             return
         self._within.close()
         self._within = None
-        loss, logits = output.get("loss"), output.get("logits")
-        if loss is None or logits is None or logits.shape[:2] != given["labels"].shape:
+        step = _Step(self._rows_of(given), self._captured, *self._losses(output, given))
+        self._follow(step, output, given)
+
+        def at_output(place: int) -> Callable[[Tensor], None]:
+            return lambda gradient: step.gradients.__setitem__(place, gradient.detach())
+
+        for place, tensor in enumerate(self._captured.all_outputs):
+            tensor.register_hook(at_output(place))  # type: ignore[no-untyped-call]
+        self._step = step
+
+    def _losses(self, output: Any, given: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Mean loss and number of the targets of each row. ModelError where the model does not tell."""
+        labels = given["labels"]
+        if (log_probs := _log_probs(output, labels)) is not None and output.get("aux_loss") is None:
+            n_targets = (labels[:, 1:] != IGNORED).sum(1)
+            return -log_probs.detach().float().sum(1) / n_targets, n_targets
+        logits = output.get("logits")
+        if output.get("loss") is None or logits is None or logits.shape[:2] != labels.shape:
             raise ModelError(
-                "GradientCapture: the model gives no loss with logits at every token; set use_liger_kernel: false and "
-                "loss_type: nll"
+                "GradientCapture: the model gives no loss with logits at every token, or one with further terms; set "
+                "use_liger_kernel and output_router_logits to false"
             )
-        losses, n_targets = _token_means(logits.detach(), given["labels"])
+        return _token_means(logits.detach(), labels)
+
+    def _follow(self, step: _Step, output: Any, given: Mapping[str, Any]) -> None:
+        """Read the factor of the token losses off the backward pass: at TRL's log-probabilities, or at the loss."""
+        log_probs = _log_probs(output, given["labels"])
+        if log_probs is not None:
+            is_target = given["labels"][:, 1:] != IGNORED
+
+            def at_log_probs(gradient: Tensor) -> None:
+                own = -gradient[is_target].double()
+                if bool(((own - own.mean()).abs() <= SAME_FACTOR * own.mean().abs()).all()):  # not as of loss_type dft
+                    step.scale = float(own.mean()) if len(own) else 1.0
+
+            log_probs.register_hook(at_log_probs)
+            return
         n_items = given.get("num_items_in_batch")
-        n_items = float(n_targets.sum() if n_items is None else n_items)
-        expected = float((losses * n_targets).nansum()) / n_items
+        n_items = float(step.n_targets.sum() if n_items is None else n_items)
+        loss, expected = output["loss"], float((step.losses * step.n_targets).nansum()) / n_items
         if not math.isclose(expected, float(loss.detach()), rel_tol=SAME_LOSS, abs_tol=SAME_LOSS):
             raise ModelError(
                 f"GradientCapture: the loss is {float(loss.detach()):.4g}, and the mean of the token losses "
                 f"{expected:.4g}; expected plain cross-entropy, without further terms"
             )
-        step = _Step(self._rows_of(given), self._captured, losses, n_targets, n_items)
 
         def at_loss(gradient: Tensor) -> None:
-            step.scale = float(gradient) / step.n_items
-
-        def at_output(place: int) -> Callable[[Tensor], None]:
-            return lambda gradient: step.gradients.__setitem__(place, gradient.detach())
+            step.scale = float(gradient) / n_items
 
         loss.register_hook(at_loss)
-        for place, tensor in enumerate(self._captured.all_outputs):
-            tensor.register_hook(at_output(place))  # type: ignore[no-untyped-call]
-        self._step = step
 
     def _rows_of(self, given: Mapping[str, Tensor]) -> list[list[int]]:
         """For each row of a batch, the rows of the training set that have its tokens."""
@@ -196,8 +222,8 @@ class GradientCapture(TrainerCallback):
             return
         if step.scale is None:
             raise ModelError(
-                "GradientCapture: what is trained on is not the model's own loss; leave compute_loss_func and label "
-                "smoothing out"
+                "GradientCapture: what is trained on is not the model's own loss, the mean over tokens; leave "
+                "compute_loss_func, label smoothing and loss_type dft out"
             )
         outputs = step.captured.all_outputs  # of which the last layer's may not be reached
         gradients = [step.gradients.get(place, torch.zeros_like(own)) for place, own in enumerate(outputs)]
@@ -265,6 +291,12 @@ def _digests(batch: Mapping[str, Tensor]) -> list[str]:
         digest.update(labels[kept].long().numpy().tobytes())
         found.append(digest.hexdigest())
     return found
+
+
+def _log_probs(output: Any, labels: Tensor) -> Tensor | None:
+    """Of each target, as TRL's fused head gives them, [rows, tokens - 1]; None where the model gives none."""
+    found: Tensor | None = output.get("log_probs")
+    return found if found is not None and found.shape == labels[:, 1:].shape else None
 
 
 def _token_means(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
