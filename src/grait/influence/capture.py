@@ -187,7 +187,7 @@ class GradientCapture(TrainerCallback):
                 if bool(((own - own.mean()).abs() <= SAME_FACTOR * own.mean().abs()).all()):  # not as of loss_type dft
                     step.scale = float(own.mean()) if len(own) else 1.0
 
-            log_probs.register_hook(at_log_probs)
+            log_probs.register_hook(at_log_probs)  # type: ignore[no-untyped-call]
             return
         n_items = given.get("num_items_in_batch")
         n_items = float(step.n_targets.sum() if n_items is None else n_items)

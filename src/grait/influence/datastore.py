@@ -7,7 +7,7 @@ once, in blocks, and needs no model.
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 
 from grait.errors import ArtifactError, DataError, NonFiniteError
-from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
-from grait.influence.engine import check_examples
+from grait.influence.batches import Batch, GradientPass, Transform, gradient_pass, settings_of
+from grait.influence.engine import check_examples, inner_products, mean_directions, saved_passes
 from grait.influence.margins import left_out_margins
 from grait.influence.projection import SparseProjection
 from grait.influence.scores import Influence
@@ -230,12 +230,66 @@ def sketch(
     """
     check_examples("examples", examples)
     with gradient_pass(model, examples, pad_token_id, tokens_per_batch, transform, advance, road) as run:
-        settings = {"dimensions": dimensions, "seed": seed, **settings_of(run, {"examples": examples})}
-        Writing.begin(folder, settings, [example.id for example in examples])
-        sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}
-        _fill(run, examples, folder, SparseProjection(dimensions, seed, sizes, run.device))
+        projection, _ = _begun(run, examples, folder, dimensions, seed)
+        _fill(run, examples, folder, projection)
         processes.wait()
     return GradientDatastore.open(folder)
+
+
+def influence_and_sketch(
+    model: nn.Module,
+    examples: Sequence[TokenizedExample],
+    sets: Mapping[str, Sequence[TokenizedExample]],
+    folder: Path,
+    *,
+    pad_token_id: int,
+    resume: Path,
+    dimensions: int = 8192,
+    seed: int = 0,
+    tokens_per_batch: int = 2048,
+    transform: Transform | None = None,
+    advance: Callable[[int], None] | None = None,
+    road: Road | None = None,
+) -> tuple[Influence, GradientDatastore]:
+    """Exact ``influence`` and a datastore of ``examples`` in the two passes that influence takes alone.
+
+    The first pass over the sets has their gradients at hand, so those of the examples among them are stored on the way;
+    only examples of no set take a pass of their own. Arguments as of ``influence`` and ``sketch``.
+    """
+    check_examples("examples", examples)
+    for name, members in sets.items():
+        check_examples(name, members)
+    everything = [*examples, *(member for members in sets.values() for member in members)]
+    with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance, road) as run:
+        projection, store = _begun(run, examples, folder, dimensions, seed)
+        places = {example: row for row, example in enumerate(examples)}
+
+        def observe(batch: Batch, members: list[TokenizedExample]) -> None:
+            kept = [row for row, member in enumerate(members) if member in places]
+            if not kept:
+                return
+            layers = ((name, run.gradients(name, layer)) for name, layer in batch.factors.items())
+            found, norms = units(layers, batch.losses, projection)
+            store.put([places[members[row]] for row in kept], found[kept], norms[kept], batch.losses[kept])
+
+        saved = saved_passes(run, resume, {"examples": examples, **sets})
+        directions, norms = mean_directions(run, sets, saved, observe)
+        store.flush()
+        processes.wait()
+        _fill(replace(run, advance=lambda _: None), examples, folder, projection)
+        found = inner_products(run, examples, directions, list(sets), norms, saved)
+        processes.wait()
+    return found, GradientDatastore.open(folder)
+
+
+def _begun(
+    run: GradientPass, examples: Sequence[TokenizedExample], folder: Path, dimensions: int, seed: int
+) -> tuple[SparseProjection, "Writing"]:
+    """The projection, and the datastore to be filled with it, which may hold some rows already."""
+    settings = {"dimensions": dimensions, "seed": seed, **settings_of(run, {"examples": examples})}
+    Writing.begin(folder, settings, [example.id for example in examples])
+    sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}
+    return SparseProjection(dimensions, seed, sizes, run.device), Writing(folder)
 
 
 def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:
