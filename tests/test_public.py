@@ -12,7 +12,7 @@ import grait
 from grait.errors import ArtifactError, ConfigError
 
 PUBLIC = {
-    "Comparison", "Config", "GraitError", "RefusalDial", "RunResult", "calibrate", "check", "compare", "evaluate",
+    "Comparison", "Config", "GraitError", "RefusalDial", "RunResult", "bench", "calibrate", "check", "compare", "evaluate",
     "export", "influence", "load_config", "merge", "push", "report", "run", "show_data",
 }  # fmt: skip
 
