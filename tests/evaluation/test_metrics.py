@@ -254,7 +254,9 @@ def test_abstention_counts_what_nobody_can_answer_against_all_refusals_of_the_se
 
 
 def test_scores_that_others_report_follow_from_the_shares() -> None:
-    row = summarize("m", "d", by_id(["correct", "wrong", "wrong", "wrong"]), by_id(["correct", "wrong", "wrong", "refused"]))
+    row = summarize(
+        "m", "d", by_id(["correct", "wrong", "wrong", "wrong"]), by_id(["correct", "wrong", "wrong", "refused"])
+    )
     assert row.right_of_answered == pytest.approx(1 / 3) == 1 - (row.wrong_of_answered or 0)
     assert row.simpleqa_f == pytest.approx(2 / (3 / 1 + 1 / row.pc))
     assert row.hallucination_rate == 2 / 3 and row.omniscience_index == -25

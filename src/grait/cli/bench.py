@@ -43,7 +43,7 @@ def bench(
         _list()
         return
     from grait.commands.bench import bench as bench_model
-    from grait.display.tables import bench_blocks, bench_table, published_table
+    from grait.display.tables import bench_table, published_table
 
     names = None if only is None else [name.strip() for name in only.split(",")]
     with interruptible():
@@ -57,7 +57,7 @@ def bench(
             address=server_address("--base-url", base_url, served_model),
             overrides=overrides,
         )
-    show(published_table(result.scores), bench_table(bench_blocks(result.records)))
+    show(published_table(result.scores), bench_table(result.records))
     for why in result.left_out.values():
         show(f"left out: {why}")
     show(f"\nEverything is in {result.folder}/")
@@ -79,7 +79,7 @@ def _list() -> None:
         show(f"{row.name:18}{known.summary}")
         for what, text in (
             ("score", "; ".join(f"{SCORES[name][0]} ({SCORES[name][1]} is better)" for name in row.published)),
-            ("judge", f"{judged}; published with: {row.judge}"),
+            ("judge", f"{judged}; published by {row.judge}"),
             ("from", ", or ".join(places) or "in this package"),
             ("licence", known.licence),
         ):

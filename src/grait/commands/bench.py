@@ -335,24 +335,26 @@ def _measure(
     systems: Mapping[str, System],
     judge: Judge | None,
 ) -> tuple[list[BenchRecord], list[BenchScore]]:
-    """Set by set, on the questions that all systems were asked."""
+    """Set by set and part by part, on the questions that all systems were asked."""
     records: list[BenchRecord] = []
     scores: list[BenchScore] = []
     for name, asked in sets.items():
         own = BENCHES[name]
+        of_set: list[BenchRecord] = []
         ids = [{question.id for question, _ in rows} for rows in replies[name].values()]
         for method, rows in replies[name].items():
             common = [row for row in rows if all(row[0].id in known for known in ids)]
             judged = judged_replies(common, systems[method], judge, config.prompt.refusing)
-            records += summarize_replies(own, method, judged)
+            of_set += summarize_replies(own, method, judged)
             scores += scores_of_replies(own, method, judged)
         if isinstance(asked, list):
             true = {row.id: [[holds for _, holds in targets] for targets in (row.mc1, row.mc2)] for row in asked}
             for method, logprobs in options[name].items():
                 mc1 = [truthfulqa_mc1(row.mc1, true[row.id][0]) for row in logprobs]
                 mc2 = [truthfulqa_mc2(row.mc2, true[row.id][1]) for row in logprobs]
-                records.append(summarize_options(own, method, mc1))
+                of_set.append(summarize_options(own, method, mc1))
                 scores += scores_of_options(own, method, mc1, mc2)
+        records += sorted(of_set, key=lambda row: row.part)
     return records, scores
 
 

@@ -56,13 +56,11 @@ def load(folder: str | None, revision: str | None) -> list[Truth]:
 
 def _targets(value: Any, column: str, where: str) -> Targets:
     """Texts with 1 for true and 0 for false, beside each other in two lists (the hub) or as an object (the authors)."""
-    pairs = value
-    if isinstance(value, Mapping):
-        texts, labels = value.get("choices"), value.get("labels")
-        if isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels):
-            pairs = list(zip(texts, labels, strict=True))
-        else:
-            pairs = list(value.items())
-    if not isinstance(pairs, list) or sorted({label for _, label in pairs}, key=str) != [0, 1]:
+    pairs: list[tuple[Any, Any]] = list(value.items()) if isinstance(value, Mapping) else []
+    if isinstance(value, Mapping) and value.keys() == {"choices", "labels"}:
+        texts, labels = value["choices"], value["labels"]
+        are_lists = isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels)
+        pairs = list(zip(texts, labels, strict=True)) if are_lists else []
+    if not all(label in (0, 1) for _, label in pairs) or {label for _, label in pairs} != {0, 1}:
         raise DataError(f"{where}: `{column}` has to hold true (1) and false (0) options, found {shown(value)}")
     return tuple((checked_text(text, column, where), label == 1) for text, label in pairs)

@@ -336,33 +336,23 @@ def published_rows(scores: Sequence[BenchScore]) -> list[tuple[tuple[str, str, s
 
 def bench_table(records: Sequence[BenchRecord]) -> Table:
     """Right, wrong and refused of each system on each part of each set."""
-    table = _table("Right, wrong and refused", BENCH_LEGEND, ("set", "part", "system"), ("n", *BENCH_SHARES))
-    before: tuple[str, str] | None = None
-    for row in records:
-        block = (row.dataset, row.part)
-        names = ("", "") if block == before else block
-        if before is not None and row.dataset != before[0]:
-            table.add_section()
-        before = block
-        cells = (*names, row.method, judged_count(row), *(bench_share(row, name) for name in BENCH_SHARES))
-        table.add_row(*(escape(printable(text)) for text in cells))
+    table = _table("Right, wrong and refused", BENCH_LEGEND, ("set", "system"), ("n", *BENCH_SHARES))
+    _add_blocks(
+        table,
+        records,
+        lambda row: f"{row.dataset}, {row.part}",
+        lambda row: [escape(printable(row.method)), judged_count(row), *bench_shares(row)],
+    )
     return table
-
-
-def bench_blocks(records: Sequence[BenchRecord]) -> list[BenchRecord]:
-    """Set by set, and part by part, the systems in their order."""
-    blocks = dict.fromkeys((row.dataset, row.part) for row in records)
-    order = {dataset: place for place, dataset in enumerate(dict.fromkeys(row.dataset for row in records))}
-    found = sorted(blocks, key=lambda block: order[block[0]])
-    return [row for block in found for row in records if (row.dataset, row.part) == block]
 
 
 def judged_count(row: BenchRecord) -> str:
     return f"{row.n} (+{row.n_unjudged})" if row.n_unjudged else str(row.n)
 
 
-def bench_share(row: BenchRecord, name: str) -> str:
-    return percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None)))
+def bench_shares(row: BenchRecord) -> list[str]:
+    """Each with its interval."""
+    return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
 
 
 # -- side effects --------------------------------------------------------------------------------------------------

@@ -35,13 +35,13 @@ class Bench:
 BENCHES: Mapping[str, Bench] = {
     row.name: row
     for row in (
-        Bench("invented", "test", ("false_acceptance",), "an LLM in HalluLens; here every answer is made up", False),
+        Bench("invented", "test", ("false_acceptance",), "an LLM (HalluLens); here every answer is made up", False),
         Bench("selfaware", "test", ("selfaware_f1",), "likeness to set phrases, as here", False),
         Bench("coconot", "test", ("complied",), "an LLM", True),
         Bench("coconot-contrast", "test", ("harmless_refused",), "an LLM", True),
         Bench("falseqa", "test", ("false_premises_accepted",), "people", True),
         Bench("xstest", "test", ("harmless_refused", "unsafe_refused"), "people, an LLM, or set phrases", True),
-        Bench("truthfulqa", "test", ("mc1", "mc2"), "none: likelihoods", False),
+        Bench("truthfulqa", "test", ("mc1", "mc2"), "likelihoods, as here", False),
         Bench("simpleqa", "test", ("simpleqa_f", "right_of_answered"), "an LLM", True),
         Bench("popqa", "test", ("accuracy",), "the references' words, as here", False),
     )
@@ -91,7 +91,7 @@ class JudgedReply:
 def summarize_replies(bench: Bench, method: str, replies: Sequence[JudgedReply]) -> list[BenchRecord]:
     """One record for each part that has a verdict."""
     parts = dict.fromkeys(row.part for row in replies if row.outcome is not None)
-    return [_record(bench.name, method, part, [row for row in replies if row.part == part]) for part in sorted(parts)]
+    return [_record(bench.name, method, part, [row for row in replies if row.part == part]) for part in parts]
 
 
 def _record(name: str, method: str, part: BenchPart, replies: Sequence[JudgedReply]) -> BenchRecord:
