@@ -163,7 +163,11 @@ def _wanted(only: Sequence[str] | None) -> list[Bench]:
 
 
 def _subject(
-    model: str | Path | None, adapter: str | Path | None, address: Address | None, out: Any, overrides: list[str]
+    model: str | Path | None,
+    adapter: str | Path | None,
+    address: Address | None,
+    out: str | Path | None,
+    overrides: list[str],
 ) -> _Subject:
     if model is None and address is None:
         raise ConfigError("name what to measure: a model or a run folder, or a server that is asked (--base-url)")
