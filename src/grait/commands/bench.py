@@ -348,7 +348,7 @@ def _measure(
         ids = [{question.id for question, _ in rows} for rows in replies[name].values()]
         for method, rows in replies[name].items():
             common = [row for row in rows if all(row[0].id in known for known in ids)]
-            judged = judged_replies(common, systems[method], judge, config.prompt.refusing)
+            judged = judged_replies(own, common, systems[method], judge, config.prompt.refusing)
             of_set += summarize_replies(own, method, judged)
             scores += scores_of_replies(own, method, judged)
         if isinstance(asked, list):

@@ -47,6 +47,9 @@ BENCHES: Mapping[str, Bench] = {
 }
 """By name, in the order of tables."""
 
+INVENTED = "invented"
+"""The set whose names nobody has used: a story that has one is made up, too."""
+
 OPTIONS = "truthfulqa"
 """The set whose options are scored by likelihood, and never asked."""
 

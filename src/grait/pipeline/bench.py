@@ -6,9 +6,9 @@ from pathlib import Path
 from grait.config import Config
 from grait.data.truthfulqa import Truth
 from grait.errors import DataError, GraitError
-from grait.evaluation.bench import JudgedReply
+from grait.evaluation.bench import INVENTED, Bench, JudgedReply
 from grait.judging.judges import Judge, ToJudge
-from grait.judging.premise import denies_premise
+from grait.judging.premise import denies_premise, places_in_fiction
 from grait.model.asking import ask_all
 from grait.model.engine import Advance, Engine
 from grait.model.forms import Form
@@ -29,18 +29,25 @@ Reply = tuple[Question, str]
 
 
 def judged_replies(
-    replies: Sequence[Reply], system: System, judge: Judge | None, refusing: Refusing
+    own: Bench, replies: Sequence[Reply], system: System, judge: Judge | None, refusing: Refusing
 ) -> list[JudgedReply]:
-    """What each reply is worth, by the ``judge`` or, where that is None, by the system's own. GraitError where a judge
-    gives another number of verdicts."""
+    """What each reply to the set is worth, by the ``judge`` or, where that is None, by the system's own.
+
+    GraitError where a judge gives another number of verdicts.
+    """
     if judge is None:
         verdicts: list[Outcome | None] = [system.judge(output, question, *refusing) for question, output in replies]
     else:
         verdicts = judge([ToJudge(question, output) for question, output in replies])
         if len(verdicts) != len(replies):
             raise GraitError(f"judge {judge.name}: expected {len(replies)} verdicts, found {len(verdicts)}")
+    is_made_up = own.name == INVENTED
     return [
-        JudgedReply(_part(question), verdict, denies_premise(output, question.question))
+        JudgedReply(
+            _part(question),
+            verdict,
+            denies_premise(output, question.question) and not (is_made_up and places_in_fiction(output)),
+        )
         for (question, output), verdict in zip(replies, verdicts, strict=True)
     ]
 
