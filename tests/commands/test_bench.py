@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Call
+from served import dial_of, with_forms
 from serving.fake_upstream import NAME, Reply, Upstream, upstream
 from set_files import write_csv, write_lines
 from tiny import tiny_model, tiny_tokenizer, with_lora
@@ -28,7 +29,8 @@ from grait.judging.judges import ToJudge
 from grait.model import server as server_module
 from grait.model.server import Address
 from grait.pipeline.models import Models
-from grait.records import BenchRecord, Outcome
+from grait.records import BenchRecord, Outcome, Prediction
+from grait.runtime.artifacts import read_rows
 
 SHORT = [f"evaluation.max_new_tokens={MAX_NEW_TOKENS}"]
 SETS = ("selfaware", "coconot", "coconot-contrast", "falseqa", "xstest", "truthfulqa", "simpleqa", "popqa")
@@ -255,6 +257,33 @@ def test_a_run_is_asked_with_and_without_its_dial_and_its_page_shows_it(
     path.write_text("{}")
     with pytest.raises(GraitError, match=r"bench.json: not readable; run grait bench again"):
         FinishedRun.read(run).page()
+
+
+def test_a_run_of_several_forms_is_asked_in_its_bare_question_with_the_dial_of_that(
+    finished: Path, given: Given, tmp_path: Path
+) -> None:
+    run = with_forms(finished, tmp_path / "run")
+    tree = json.loads((run / "config.json").read_text())
+    tree["prompt"]["forms"] = [{"name": name} for name in ("instruction", "examples", "question")]
+    (run / "config.json").write_text(json.dumps(tree))
+    with live(run) as model:
+        dials = {
+            name: dial_of(model, name, "first-token", at) for name, at in (("instruction", 1.0), ("question", 0.0))
+        }
+    save_dials(run / "adapters" / "grait", "instruction", dials)
+    result = grait.bench(run, only=["invented"], limit=3)
+    assert result.about["form"] == "question" and result.about["dial"] == 0
+    assert {row.method: row.refused for row in result.records}["grait + dial"] == 1
+    asked = read_rows(next((run / "bench").rglob("initial/predictions.parquet")), Prediction)
+    alone = grait.bench(
+        tree["model"]["name"],
+        only=["invented"],
+        limit=3,
+        out=tmp_path / "out",
+        overrides=["evaluation.max_new_tokens=6"],
+    )
+    found = read_rows(next((alone.folder).rglob("initial/predictions.parquet")), Prediction)
+    assert [row.output for row in asked] == [row.output for row in found]  # the same prompts, by another road
 
 
 def test_what_the_run_was_trained_on_is_said(run: Path, given: Given, tmp_path: Path) -> None:

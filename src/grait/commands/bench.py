@@ -273,8 +273,8 @@ def _or_left_out(left_out: dict[str, str], name: str) -> Iterator[None]:
     try:
         yield
     except (DataError, ServerError) as error:
-        left_out[name] = str(error)
-        progress.note(f"left out: {error}")
+        left_out[name] = f"{name}: {str(error).removeprefix(f'{name}: ')}"
+        progress.note(f"left out: {left_out[name]}")
 
 
 def _folder_of(known: KnownSet, split: str, folder: Path) -> Path:
