@@ -33,6 +33,10 @@ SideEffectOutcome = Literal["refused", "corrected", "right", "answered"]
 unanswerable questions only. ``right``: the answer, of a test question or in the passage; told apart for these only.
 ``answered``: all the rest."""
 
+BenchPart = Literal["to answer", "to comply", "to refuse", "options"]
+"""The questions of a benchmark set: with a reference; without one, but not to be refused; to be refused; multiple
+choice by likelihood."""
+
 Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
 """The lesson of a training example: the reference answer, the refusal text, or the reference answer followed by the
 statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words)."""
@@ -333,7 +337,10 @@ class MetricRecord:
     its ``penalised_score`` at the thresholds 0.5, 0.75 and 0.9, at most 1.
     ``average_precision``, ``aurc``, ``ece``: ``evaluation/selective.py``, of the initial model's answers under this
     method's refusal log-odds, in [0, 1]; None without refusal scores, ``average_precision`` also where the initial
-    model answers nothing right. docs/metrics.md has all definitions.
+    model answers nothing right. ``right_of_answered`` to ``truthrl_score``: ``evaluation/scores.py``; None where
+    undefined, and in files of before they were kept. ``abstention_precision``, ``_recall``, ``_f1``: refusals of what
+    nobody can answer, of all refusals and of all such questions of the set; None for a set without any.
+    docs/metrics.md has all definitions.
     """
 
     method: str
@@ -363,6 +370,15 @@ class MetricRecord:
     average_precision: float | None
     aurc: float | None
     ece: float | None
+    right_of_answered: float | None = None
+    wrong_of_answered: float | None = None
+    simpleqa_f: float | None = None
+    omniscience_index: float | None = None
+    hallucination_rate: float | None = None
+    truthrl_score: float | None = None
+    abstention_precision: float | None = None
+    abstention_recall: float | None = None
+    abstention_f1: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -605,3 +621,48 @@ class DifferenceRecord:
     ths_difference: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class OptionLogprobs:
+    """Log-probabilities (nats, at most 0) of each option of a question, summed over its tokens, in the set's order."""
+
+    id: str
+    mc1: list[float]
+    mc2: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRecord:
+    """One system on one part of a benchmark set; shares are fractions of the ``n`` judged questions.
+
+    ``right``: the reference, the true option; of questions to be refused, a reply that there is no such thing or that
+    nobody can know (``judging.premise``, a lower bound). ``wrong``: all else that is not refused. None where the part
+    does not tell: what complies has no reference, options are not refused. ``intervals``: low and high of Wilson's 95%
+    interval, by share. ``n_unjudged``: replies without a verdict, counted nowhere.
+    """
+
+    dataset: str
+    method: str
+    part: BenchPart
+    n: int
+    n_unjudged: int
+    right: float | None
+    wrong: float | None
+    refused: float | None
+    intervals: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchScore:
+    """A score of one system on one benchmark set; ``evaluation/bench.py`` has what each ``name`` means.
+
+    ``value``: a fraction, of the Omniscience index -100 to 100; None where undefined. ``is_published``: the score that
+    the set's authors report.
+    """
+
+    dataset: str
+    method: str
+    name: str
+    value: float | None
+    is_published: bool

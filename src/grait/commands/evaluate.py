@@ -18,6 +18,7 @@ from grait.commands.harness import HarnessTasks, check_tasks, run_tasks
 from grait.config import Config, ModelConfig, as_config
 from grait.errors import ArtifactError, ConfigError, described
 from grait.evaluation.groups import summarize_groups
+from grait.evaluation.metrics import with_abstention
 from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.adapters import adapter_digests, find_adapter
@@ -98,7 +99,7 @@ def evaluate(
     base = data if initial is None else replace(data, config=config.model_copy(update={"model": initial}))
     base_models = models if base is data else Models(base)
     name = None if adapter is None else str(adapter)
-    put_on = _adapter_stage(name)
+    put_on = adapter_stage(name)
     is_initial = base is data and put_on is None
     ours = System(INIT_REFUSE if is_initial else label(config.model.name, name), put_on, asked, judge)
     theirs = System.of_method(INIT_BASIC, None)
@@ -236,7 +237,7 @@ def shots_of(data: RunData) -> dict[str, str]:
     return shots
 
 
-def _adapter_stage(adapter: str | None) -> Stage | None:
+def adapter_stage(adapter: str | None) -> Stage | None:
     """An adapter from anywhere, as the stages of a run know theirs: a folder, and what its content is."""
     if adapter is None:
         return None
@@ -335,6 +336,7 @@ def finish(
     has_ths = {title: any(row.outcome == "wrong" for row in rows[INIT_BASIC]) for title, rows in predictions.items()}
     measurable = {title: rows for title, rows in predictions.items() if has_ths[title]}
     metrics, groups = measure(data.config, data.test_sets, measurable)
+    metrics = with_abstention(metrics, refused)
     without_ths = [
         record
         for title, systems in predictions.items()

@@ -10,7 +10,7 @@ from grait.config import Config
 from grait.dial.stored import with_dial
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
-from grait.evaluation.metrics import summarize
+from grait.evaluation.metrics import summarize, with_abstention
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_method
 from grait.model.forms import Form, form_key, forms_of, has_sentences, terse_form
 from grait.pipeline.data import RunData
@@ -31,6 +31,7 @@ HEADINGS = {
     "forms": "4/4 Evaluation by form",
     "unanswerable": "4/4 Questions without an answer",
     "tuning": "3/4 Training: trials",
+    "answers": "Benchmark",
 }
 """What questions are asked for, which is also the folder of the answers."""
 
@@ -68,7 +69,7 @@ def answer_questions(
     stages: Stages,
     system: System,
     asked: QuestionSet,
-    purpose: Literal["evaluation", "calibration", "forms", "unanswerable", "tuning"] = "evaluation",
+    purpose: Literal["evaluation", "calibration", "forms", "unanswerable", "tuning", "answers"] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]
@@ -224,7 +225,7 @@ def results(
     metrics, groups = measure(config, data.test_sets, predictions)
     return RunResult(
         folder=stages.folder,
-        metrics=metrics,
+        metrics=with_abstention(metrics, refused),
         groups=groups,
         questions=data.test_sets,
         predictions=predictions,
@@ -239,7 +240,7 @@ def results(
         side_effects=side_effects,
         differences=measure_differences(config, predictions, main),
         dialled=dialled,
-        dialled_metrics=measure_with_dials(config, data.test_sets, dialled),
+        dialled_metrics=with_abstention(measure_with_dials(config, data.test_sets, dialled), refused),
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
         forms=forms.records,
         form_differences=forms.differences,
