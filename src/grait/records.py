@@ -115,7 +115,8 @@ class Question:
 class KnowledgeState:
     """The initial model's knowledge of one question.
 
-    ``correctness``: mu in [0, 1]. OEQA: share of correct samples; MCQA: probability of the right option,
+    ``correctness``: mu in [0, 1]. OEQA: share of correct samples among those with a verdict, the threshold itself
+    where none has one; MCQA: probability of the right option,
     normalised over the options.
     ``certainty``: sigma, higher is more certain. MCQA: minus the entropy of the option probabilities (nats,
     at most 0). OEQA, where refusing samples take no part: the share of the samples that agree with the most frequent
@@ -137,11 +138,12 @@ class KnowledgeState:
 class TemperatureTrial:
     """A training question, asked to find the sampling temperature.
 
-    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried.
+    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried. None
+    and NaN where there is no verdict.
     """
 
     id: str
-    outcome: Outcome
+    outcome: Outcome | None
     correctness: list[float]
 
 
@@ -149,8 +151,9 @@ class TemperatureTrial:
 class OwnWords:
     """The initial model's own answers to a training question in a chat form.
 
-    ``correctness``: share of samples that are right, in [0, 1]. ``right``: one of these, drawn by the seed; ``wrong``:
-    the most frequent wrong one. None where there is none that the model ended by itself or that has a whole sentence.
+    ``correctness``: share of samples that are right, in [0, 1]; 0 also where none has a verdict. ``right``: one of
+    these, drawn by the seed; ``wrong``: the most frequent wrong one. None where there is none that the model ended by
+    itself or that has a whole sentence.
     """
 
     id: str

@@ -13,6 +13,7 @@ from grait.judging.reasoning import ends_in_reasoning
 from grait.model.prompt_check import check_prompts
 from grait.model.vllm_engine import check_vllm
 from grait.pipeline.data import MOMENT, RunData
+from grait.pipeline.judging import check_judge
 from grait.pipeline.models import Models
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, write_json
@@ -112,6 +113,8 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
     for note in check_prompts(data.prompts, data.untaught):
         progress.note(note)
     with locked(data.folder):
+        if processes.is_main():
+            check_judge(data.judge, [question for own in data.tests.values() for question in own])
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):
                 write_json(data.folder / "config.json", config.model_dump())
