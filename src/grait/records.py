@@ -44,6 +44,9 @@ tuned models, with shots where ``prompt.shots_in`` is ``all``, or in the main on
 FormName = Literal["examples", "instruction", "question", "assistant", "plain", "short"]
 """Forms of a question that are built in; ``model/forms.py`` has their words."""
 
+Match = Literal["normalized", "exact", "number", "date", "list"]
+"""How the built-in judge holds an answer against its references."""
+
 View = Literal["oeqa", "mcqa"]
 """How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
 
@@ -80,7 +83,9 @@ class Question:
     ``choices``: the options in order for a multiple-choice question, empty for a free-text one;
     ``answers[0]`` is then one of them.
     ``match``: ``normalized`` finds an alias on word boundaries of the normalised output;
-    ``exact`` asks that the whole normalised output is an alias (codes, numbers).
+    ``exact`` asks that the whole normalised output is an alias (codes, numbers); ``number``, ``date``: the first one of
+    the output is a reference; ``list``: all of ``answers[1:]`` and nothing else, ``answers[0]`` being all in one text.
+    ``tolerance``: of a number, such as ``0.5`` in the reference's unit, or ``1%`` of it.
     ``popularity``: rank within the relation (WorldFacts) or the set (PopQA), 0 (rarest) to 1 (best known), or None.
     ``topic``: the school subject of an MMLU question in words; prompts name it and shots are of the same one.
     ``group``: what results are broken down by, such as MMLU's subject groups.
@@ -92,7 +97,7 @@ class Question:
     question: str
     answers: tuple[str, ...]
     choices: tuple[str, ...] = ()
-    match: Literal["normalized", "exact"] = "normalized"
+    match: Match = "normalized"
     relation: str | None = None
     subject: str | None = None
     popularity: float | None = None
@@ -100,6 +105,7 @@ class Question:
     group: str | None = None
     answer_place: int | None = None
     answerable: bool = True
+    tolerance: str | None = None
 
     @property
     def answer_index(self) -> int:

@@ -37,7 +37,10 @@ def _references(question: Question) -> str:
         return NO_REFERENCE
     if question.choices:
         return f"{ascii_uppercase[question.answer_index]}. {question.answers[0]}"
-    return " | ".join(question.answers)
+    if question.match == "list":
+        return f"all of: {'; '.join(question.answers[1:])}"
+    within = f" (within {question.tolerance})" if question.tolerance else ""
+    return " | ".join(question.answers) + within
 
 
 def read_verdict(reply: str) -> Outcome | None:

@@ -72,7 +72,8 @@ def replies(
 
 def _told_apart(row: Probing) -> list[Any]:
     """In a key. Only test questions are the user's, whose answers may change."""
-    return [row.id, row.prompt.text, *([asdict(row.question)] if row.kind == "question" else [])]
+    question = {key: value for key, value in asdict(row.question).items() if (key, value) != ("tolerance", None)}
+    return [row.id, row.prompt.text, *([question] if row.kind == "question" else [])]
 
 
 def _ask(

@@ -21,8 +21,8 @@ from grait.runtime.files import written
 from grait.runtime.lock import locked
 from grait.runtime.machine import peak_memory_mb
 
-_USUAL = ("answerable", True)
-"""A field of questions that runs of before did not have, as it was then."""
+_USUAL = (("answerable", True), ("tolerance", None))
+"""Fields of questions that runs of before did not have, as they were then."""
 
 Notes = dict[str, Any]
 """What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""
@@ -143,4 +143,6 @@ def left_out(where: str, ids: Sequence[str]) -> Notes:
 
 def digest(rows: Sequence[Any]) -> str:
     """Fingerprint of dataclass rows, for stage keys."""
-    return fingerprint([{key: value for key, value in asdict(row).items() if (key, value) != _USUAL} for row in rows])
+    return fingerprint(
+        [{key: value for key, value in asdict(row).items() if (key, value) not in _USUAL} for row in rows]
+    )
