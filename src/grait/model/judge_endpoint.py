@@ -35,11 +35,14 @@ class Reply:
 
 
 class JudgeEndpoint:
-    """Asks for verdicts, from any thread. ConfigError where client or key are missing."""
+    """Asks for verdicts, from any thread. Close it. ConfigError where client or key are missing."""
 
     def __init__(self, config: JudgeConfig) -> None:
         self.config = config
         self._client = _client(config)
+
+    def close(self) -> None:
+        self._client.close()
 
     def __call__(self, row: ToJudge) -> Reply:
         """ServerError where no answer comes after all retries; JudgeError where none can come."""

@@ -8,9 +8,9 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -105,12 +105,14 @@ class KeptJudge:
             if value["verdict"] is None:  # another start may be luckier
                 self._journal.forget(key)
 
-    @cached_property
-    def _ask(self) -> Callable[[ToJudge], Reply]:
+    @contextmanager
+    def _asking(self) -> Iterator[Callable[[ToJudge], Reply]]:
         if self.config.by == "endpoint":
-            return JudgeEndpoint(self.config)
-        function = _function(self.config)
-        return lambda row: _called(function, row, str(self.config.python))
+            with closing(JudgeEndpoint(self.config)) as endpoint:
+                yield endpoint
+        else:
+            function = _function(self.config)
+            yield lambda row: _called(function, row, str(self.config.python))
 
     def __call__(self, outputs: Sequence[ToJudge]) -> list[Outcome | None]:
         keys = [self._key(row) for row in outputs]
@@ -136,7 +138,7 @@ class KeptJudge:
 
         def ask(place: int) -> dict[str, Any]:
             row = rows[place]
-            reply = self._ask(row)
+            reply = asked(row)
             (matching,) = self._matching([row])
             is_right_of_none = reply.verdict == "correct" and not row.question.answers
             return asdict(reply) | {
@@ -151,7 +153,8 @@ class KeptJudge:
 
         at_once = self.config.concurrency if self.config.by == "endpoint" else 1
         try:
-            ask_all(keys, [row.question.id for row in rows], ask, self._journal, silent, at_once)
+            with self._asking() as asked:
+                ask_all(keys, [row.question.id for row in rows], ask, self._journal, silent, at_once)
         except ServerError as error:
             raise JudgeError(f"the judge cannot be asked: {error}") from error
 
