@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tiny_folder import UNKNOWN
+
+from grait.judging.verdicts import NO_REFERENCE
+
 PROMPT = "Q: {question}\nR: {references}\nO: {output}\nEND"
 
 
@@ -57,9 +61,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def verdict(prompt: str) -> str:
-    """Of a prompt of ``PROMPT``: the opposite of plain matching, so that it is seen whose verdict counts."""
-    references, _, output = prompt.partition("\nR: ")[2].partition("\nO: ")
-    return "wrong" if references.lower() in output.lower() else "correct"
+    """Of a prompt of ``PROMPT``, by its reference alone: of the tiny model's questions the opposite of matching."""
+    references = prompt.partition("\nR: ")[2]
+    return "correct" if references.startswith((UNKNOWN, "ref", NO_REFERENCE)) else "wrong"
 
 
 @contextmanager
