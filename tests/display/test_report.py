@@ -141,7 +141,8 @@ def test_a_judge_stands_in_the_report_with_what_it_and_the_built_in_one_make_of_
     row = {"id": "q", "question": "<i>Who?</i>", "references": ["Rome"], "output": "It is Roma", "verdict": "correct"}
     judge = {
         "name": "gpt-x", "judged": 50, "asked": 53, "reused": 7, "retried": 2, "without_verdict": 1,
-        "prompt_tokens": 5300, "reply_tokens": 53, "agreement": asdict(agreement([("correct", "wrong"), ("wrong", "wrong")])),
+        "prompt_tokens": 5300, "reply_tokens": 53,
+        "agreement": asdict(agreement([("correct", "wrong"), ("wrong", "wrong")])),
         "disagreements": [row | {"matching": "wrong"}],
     }  # fmt: skip
     stages = {"evaluation/own/grait": {"without_verdict": ["a", "b"]}}

@@ -35,6 +35,9 @@ VERDICTS, JUDGE = "verdicts.jsonl", "judge.json"
 MOST_WITHOUT, FEW = 0.1, 2
 """Share of outputs judged together that may be without verdict; so few may always be."""
 
+MANY = 100
+"""Outputs: asking about them takes long enough to be told."""
+
 SHOWN = 20
 """Disagreements in summary and report; the file has all."""
 
@@ -151,6 +154,8 @@ class KeptJudge:
                 "output": _shown(row),
             }
 
+        if len(missing) >= MANY:
+            progress.note(f"asking {self.name} about {len(missing)} outputs")
         at_once = self.config.concurrency if self.config.by == "endpoint" else 1
         try:
             with self._asking() as asked:
