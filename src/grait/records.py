@@ -48,6 +48,9 @@ tuned models, with shots where ``prompt.shots_in`` is ``all``, or in the main on
 FormName = Literal["examples", "instruction", "question", "assistant", "plain", "short"]
 """Forms of a question that are built in; ``model/forms.py`` has their words."""
 
+Match = Literal["normalized", "exact", "number", "date", "list"]
+"""How the built-in judge holds an answer against its references."""
+
 View = Literal["oeqa", "mcqa"]
 """How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
 
@@ -84,7 +87,9 @@ class Question:
     ``choices``: the options in order for a multiple-choice question, empty for a free-text one;
     ``answers[0]`` is then one of them.
     ``match``: ``normalized`` finds an alias on word boundaries of the normalised output;
-    ``exact`` asks that the whole normalised output is an alias (codes, numbers).
+    ``exact`` asks that the whole normalised output is an alias (codes, numbers); ``number``, ``date``: the first one of
+    the output is a reference; ``list``: all of ``answers[1:]`` and nothing else, ``answers[0]`` being all in one text.
+    ``tolerance``: of a number, such as ``0.5`` in the reference's unit, or ``1%`` of it.
     ``popularity``: rank within the relation (WorldFacts) or the set (PopQA), 0 (rarest) to 1 (best known), or None.
     ``topic``: the school subject of an MMLU question in words; prompts name it and shots are of the same one.
     ``group``: what results are broken down by, such as MMLU's subject groups.
@@ -96,7 +101,7 @@ class Question:
     question: str
     answers: tuple[str, ...]
     choices: tuple[str, ...] = ()
-    match: Literal["normalized", "exact"] = "normalized"
+    match: Match = "normalized"
     relation: str | None = None
     subject: str | None = None
     popularity: float | None = None
@@ -104,6 +109,7 @@ class Question:
     group: str | None = None
     answer_place: int | None = None
     answerable: bool = True
+    tolerance: str | None = None
 
     @property
     def answer_index(self) -> int:
@@ -119,7 +125,8 @@ class Question:
 class KnowledgeState:
     """The initial model's knowledge of one question.
 
-    ``correctness``: mu in [0, 1]. OEQA: share of correct samples; MCQA: probability of the right option,
+    ``correctness``: mu in [0, 1]. OEQA: share of correct samples among those with a verdict, the threshold itself
+    where none has one; MCQA: probability of the right option,
     normalised over the options.
     ``certainty``: sigma, higher is more certain. MCQA: minus the entropy of the option probabilities (nats,
     at most 0). OEQA, where refusing samples take no part: the share of the samples that agree with the most frequent
@@ -141,11 +148,12 @@ class KnowledgeState:
 class TemperatureTrial:
     """A training question, asked to find the sampling temperature.
 
-    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried.
+    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried. None
+    and NaN where there is no verdict.
     """
 
     id: str
-    outcome: Outcome
+    outcome: Outcome | None
     correctness: list[float]
 
 
@@ -153,8 +161,9 @@ class TemperatureTrial:
 class OwnWords:
     """The initial model's own answers to a training question in a chat form.
 
-    ``correctness``: share of samples that are right, in [0, 1]. ``right``: one of these, drawn by the seed; ``wrong``:
-    the most frequent wrong one. None where there is none that the model ended by itself or that has a whole sentence.
+    ``correctness``: share of samples that are right, in [0, 1]; 0 also where none has a verdict. ``right``: one of
+    these, drawn by the seed; ``wrong``: the most frequent wrong one. None where there is none that the model ended by
+    itself or that has a whole sentence.
     """
 
     id: str

@@ -34,7 +34,6 @@ from grait.evaluation.bench import (
 )
 from grait.evaluation.scores import truthfulqa_mc1, truthfulqa_mc2
 from grait.judging.judges import Judge
-from grait.judging.outcomes import judge as by_words
 from grait.methods.catalog import METHODS
 from grait.model.forms import Form
 from grait.model.load import read_tokenizer
@@ -45,6 +44,7 @@ from grait.pipeline.bench import Reply, judged_replies, option_logprobs, served_
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import dialled, stored_dials
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions
+from grait.pipeline.judging import judge_of
 from grait.pipeline.models import Models, model_key
 from grait.pipeline.results import BENCH
 from grait.pipeline.stages import Stages, keep_moment
@@ -108,14 +108,15 @@ def bench(
     without its dial. ``adapter``: folder or hub id in PEFT's format, beside the model without. ``address``: a served
     model in the place of a tuned one; alone where no model is named. ``only``: names of sets; default: all. ``limit``:
     so many questions of each, the same ones in a fixed mixed order. ``folder``: has the sets' own files, each in a
-    folder of the set's name or beside each other; then nothing is looked for on the hub. ``judge``: default: words.
-    ``overrides``: as of ``load_config``. A set that cannot be had is in ``left_out``, the others go on; DataError where
+    folder of the set's name or beside each other; then nothing is looked for on the hub. ``judge``: default: the
+    config's. ``overrides``: as of ``load_config``. A set that cannot be had is in ``left_out``, the others go on; DataError where
     none can. What is answered is kept in ``out``. Raises a GraitError with one line.
     """
     wanted = _wanted(only)
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise ConfigError(f"limit: expected a whole number from 1, found {limit!r}")
     subject = _subject(model, adapter, address, out, overrides or [])
+    judge = judge or judge_of(subject.config, subject.out)
     place = None if folder is None else as_path(folder, "folder")
     sets, left_out = _read_sets(wanted, place, limit, is_served_alone=subject.data is None)
     if not sets:
@@ -133,13 +134,13 @@ def bench(
                     else:
                         replies[name] |= _replies(subject, models, stages, system, asked)
         if address is not None:
-            served = System(label(address.model, None), None, "refuse", by_words, subject.form)
+            served = System(label(address.model, None), None, "refuse", subject.form)
             systems[served.name] = served
             _ask_served(subject, stages, address, served.name, sets, replies, left_out)
         about = _about(subject, stages, adapter, address, judge, sets, place)
     if subject.dial:
         systems[with_dial(subject.systems[-1].name)] = subject.systems[-1]
-    records, scores = _measure(subject.config, sets, replies, options, systems, judge)
+    records, scores = _measure(sets, replies, options, systems, judge)
     result = BenchResult(subject.out, records, scores, left_out, about)
     if processes.is_main():
         found = {"about": about, "left_out": left_out}
@@ -190,9 +191,9 @@ def _subject(
         main = FormConfig(name="question" if read_tokenizer(config.model).chat_template else "plain")
         config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"forms": [main]})})
     put_on = adapter_stage(None if adapter is None else str(adapter))
-    systems = [System(INITIAL, None, "refuse", by_words)]
+    systems = [System(INITIAL, None, "refuse")]
     if put_on is not None:
-        systems.append(System(label(str(model), str(adapter)), put_on, "refuse", by_words))
+        systems.append(System(label(str(model), str(adapter)), put_on, "refuse"))
     return _Subject(config, Path(config.out), RunData(config, has_training=False), None, tuple(systems))
 
 
@@ -214,11 +215,11 @@ def _of_run(run: Path, out: Path | None, is_served: bool, overrides: list[str]) 
     forms = data.prompts.forms
     form = next((form for form in forms if form.is_bare_chat), forms[0])
     own_form = None if form == forms[0] else form
-    systems = [System(INITIAL, None, "refuse", by_words, own_form)]
+    systems = [System(INITIAL, None, "refuse", own_form)]
     dial = None
     if not is_served:
         tuned = finished_adapter(data, method)
-        systems.append(System(method, tuned, "refuse", METHODS[method].judge, own_form))
+        systems.append(System(method, tuned, "refuse", own_form, METHODS[method].states_sureness))
         dial = stored_dials(data, {method: method}, form).get(method)
     return _Subject(data.config, out or run / "bench", data, own_form, tuple(systems), dial, is_run=True)
 
@@ -332,12 +333,11 @@ def _ask_served(
 
 
 def _measure(
-    config: Config,
     sets: Mapping[str, QuestionSet | list[Truth]],
     replies: Mapping[str, Mapping[str, list[Reply]]],
     options: Mapping[str, Mapping[str, list[OptionLogprobs]]],
     systems: Mapping[str, System],
-    judge: Judge | None,
+    judge: Judge,
 ) -> tuple[list[BenchRecord], list[BenchScore]]:
     """Set by set and part by part, on the questions that all systems were asked."""
     records: list[BenchRecord] = []
@@ -348,7 +348,7 @@ def _measure(
         ids = [{question.id for question, _ in rows} for rows in replies[name].values()]
         for method, rows in replies[name].items():
             common = [row for row in rows if all(row[0].id in known for known in ids)]
-            judged = judged_replies(own, common, systems[method], judge, config.prompt.refusing)
+            judged = judged_replies(own, common, systems[method], judge)
             of_set += summarize_replies(own, method, judged)
             scores += scores_of_replies(own, method, judged)
         if isinstance(asked, list):
@@ -367,7 +367,7 @@ def _about(
     stages: Stages,
     adapter: str | Path | None,
     address: Address | None,
-    judge: Judge | None,
+    judge: Judge,
     sets: Mapping[str, QuestionSet | list[Truth]],
     folder: Path | None,
 ) -> dict[str, Any]:
@@ -381,7 +381,7 @@ def _about(
         "served": None if address is None else {"url": address.url, "model": address.model},
         "form": "question" if form is None else form.name,
         "max_new_tokens": subject.config.evaluation.max_new_tokens,
-        "judge": "matching" if judge is None else judge.name,
+        "judge": judge.name,
         "dial": None if subject.dial is None else subject.dial.threshold,
         "folder": None if folder is None else str(folder),
         "questions": {name: len(own.questions if isinstance(own, QuestionSet) else own) for name, own in sets.items()},

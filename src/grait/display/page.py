@@ -49,7 +49,7 @@ from grait.display.tables import (
     trial_cells,
     verdicts,
 )
-from grait.display.words import headline, side_effects_headline, verdict
+from grait.display.words import headline, judge_in_words, side_effects_headline, verdict
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
@@ -136,6 +136,7 @@ def run_report(run: RunRecords) -> Report:
         tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
         summary=run.summary,
+        judge_in_words=judge_in_words(run.summary),
         config_text=_yaml(run.config),
     )
 
@@ -397,7 +398,9 @@ def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             "seconds": notes.get("seconds"),
             "memory": notes.get("peak_memory_mb"),
-            "left_out": len(notes.get("skipped") or ()) + len(notes.get("non_finite") or ()),
+            "left_out": len(notes.get("skipped") or ())
+            + len(notes.get("non_finite") or ())
+            + len(notes.get("without_verdict") or ()),
         }
         for name, notes in summary.get("stages", {}).items()
     ]

@@ -7,7 +7,7 @@ from grait.config import Config
 from grait.data.truthfulqa import Truth
 from grait.errors import DataError, GraitError
 from grait.evaluation.bench import INVENTED, Bench, JudgedReply
-from grait.judging.judges import Judge, ToJudge
+from grait.judging.judges import BySureness, Judge, ToJudge
 from grait.judging.premise import denies_premise, places_in_fiction
 from grait.model.asking import ask_all
 from grait.model.engine import Advance, Engine
@@ -17,9 +17,8 @@ from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answers_key
 from grait.pipeline.models import Models
 from grait.pipeline.parts import stage_rows
-from grait.pipeline.predict import Refusing
 from grait.pipeline.stages import Notes, Stages
-from grait.records import BenchPart, OptionLogprobs, Outcome, Question
+from grait.records import BenchPart, OptionLogprobs, Question
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
 from grait.runtime.journal import Journal
@@ -28,19 +27,12 @@ Reply = tuple[Question, str]
 """A question, and what a system says."""
 
 
-def judged_replies(
-    own: Bench, replies: Sequence[Reply], system: System, judge: Judge | None, refusing: Refusing
-) -> list[JudgedReply]:
-    """What each reply to the set is worth, by the ``judge`` or, where that is None, by the system's own.
-
-    GraitError where a judge gives another number of verdicts.
-    """
-    if judge is None:
-        verdicts: list[Outcome | None] = [system.judge(output, question, *refusing) for question, output in replies]
-    else:
-        verdicts = judge([ToJudge(question, output) for question, output in replies])
-        if len(verdicts) != len(replies):
-            raise GraitError(f"judge {judge.name}: expected {len(replies)} verdicts, found {len(verdicts)}")
+def judged_replies(own: Bench, replies: Sequence[Reply], system: System, judge: Judge) -> list[JudgedReply]:
+    """What each reply to the set is worth. GraitError where the judge gives another number of verdicts."""
+    own_judge = BySureness(judge) if system.states_sureness else judge
+    verdicts = own_judge([ToJudge(question, output) for question, output in replies])
+    if len(verdicts) != len(replies):
+        raise GraitError(f"judge {judge.name}: expected {len(replies)} verdicts, found {len(verdicts)}")
     is_made_up = own.name == INVENTED
     return [
         JudgedReply(

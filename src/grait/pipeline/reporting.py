@@ -19,6 +19,7 @@ from grait.methods.catalog import INIT_BASIC, main_method
 from grait.methods.selection import Evidence
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import on_common
 from grait.pipeline.results import BENCH, Comparison, RunResult
 from grait.records import BenchRecord, BenchScore, Prediction, Selected
 from grait.runtime import processes, progress
@@ -106,7 +107,8 @@ def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialReco
     asked = {saved.data.title: [read_rows(file, Prediction) for file in files]} if is_here else {}
     asked |= {title: [systems[INIT_BASIC], systems[method]] for title, systems in result.predictions.items()}
     curves, chosen = {}, {}
-    for title, (before, after) in asked.items():
+    for title, own in asked.items():
+        before, after = on_common(title, dict(zip(systems, own, strict=True))).values()
         initial = {row.id: row.outcome for row in before}
         curves[title] = dial_curve(after, initial, score, gate)
         (chosen[title],) = dial_points(after, initial, score, np.array([threshold]), gate)
