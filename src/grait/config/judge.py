@@ -38,11 +38,7 @@ class JudgeConfig(Section):
         None,
         description="With by: python: module:function, also from the current folder; gets an output and a Question.",
     )
-    base_url: str | None = Field(
-        None,
-        pattern=r"^https?://[^/\s]+",
-        description="With by: endpoint: its address, such as http://127.0.0.1:8000/v1.",
-    )
+    base_url: str | None = Field(None, description="With by: endpoint: its address, such as http://127.0.0.1:8000/v1.")
     model: str | None = Field(None, min_length=1, description="With by: endpoint: the judge's name there.")
     api_key_env: str | None = Field(
         None, min_length=1, description="Environment variable that holds the endpoint's key; default: no key is sent."
@@ -70,6 +66,13 @@ class JudgeConfig(Section):
         if name is not None and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
             raise ValueError("should be module:function, such as my_judge:judge")
         return name
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/\s]+", url):
+            raise ValueError("should be an address such as http://127.0.0.1:8000/v1")
+        return url
 
     @field_validator("prompt")
     @classmethod
