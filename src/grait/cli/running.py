@@ -233,7 +233,8 @@ def example_lines(result: Any, method: str) -> list[str]:
         for after in systems[method]:
             if (before[after.id].outcome, after.outcome) == (was, now):
                 question = questions[after.id]
-                lines.append(f"  {kind}: {question.question}  (answer: {question.answers[0]})")
+                answer = question.answers[0] if question.answers else "not in the text"
+                lines.append(f"  {kind}: {question.question}  (answer: {answer})")
                 lines.append(f"    before: {_short(before[after.id].output)}")
                 lines.append(f"    after:  {_short(after.output)}")
                 break

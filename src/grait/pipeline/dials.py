@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from grait.config import Config, DataConfig
 from grait.data.wording import shared, wording
-from grait.dial.answers import refusal_token_ids
+from grait.dial.answers import refusal_token_ids, without_texts
 from grait.dial.choice import Target, choose
 from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, Terse, find_dials, save_dials, with_dial
 from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
@@ -65,7 +65,12 @@ class CalibrationSet:
     @property
     def fingerprint(self) -> str:
         """Of the questions, by whatever name or path their set is called."""
-        return fingerprint([[own.question, own.answers, own.choices, own.answerable] for own in self.asked.questions])
+        return fingerprint(
+            [
+                [own.question, own.answers, own.choices, own.answerable, *([own.context] if own.context else [])]
+                for own in self.asked.questions
+            ]
+        )
 
     @property
     def why_not(self) -> str | None:
@@ -284,7 +289,7 @@ def choose_dial(
         unanswerable_refused=refused_shares([row for row in rows if row.id in nobody], setting),
         without_dial=without,
         achieved=achieved,
-        refusal=data.config.prompt.first_refusal,
+        refusal=prompts.refusal(without_texts(calibration.asked.questions)[0]),
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,

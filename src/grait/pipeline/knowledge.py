@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.config import Config
+from grait.data.contexts import closed_book
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import query
 from grait.methods.catalog import needing_flow
@@ -46,7 +47,7 @@ def _forms_that_have_to_fit(data: RunData) -> dict[str, Any]:
 
 
 def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[KnowledgeState]:
-    """What the initial model knows of each training question."""
+    """What the initial model knows of each training question, asked without its text."""
     stage = Stage(stages.folder / "knowledge", knowledge_key(data))
 
     def compute(folder: Path) -> Notes:
@@ -56,7 +57,7 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
         kept, skipped = data.fitting(
             list(data.questions.values()), models.longest, new_tokens, "training", is_trained_on=True
         )
-        write_rows(folder / "knowledge.parquet", _query_in_parts(data, models, stage, None, kept))
+        write_rows(folder / "knowledge.parquet", _query_in_parts(data, models, stage, None, [*map(closed_book, kept)]))
         return {"skipped": skipped}
 
     stages.once("1/4 Knowledge: what does the model know?", stage, compute)
@@ -83,7 +84,7 @@ def warmup_flow(
     stage = Stage(stages.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(data)})
 
     def compute(folder: Path) -> Notes:
-        questions = [data.questions[state.id] for state in states]
+        questions = data.closed_book(state.id for state in states)
         states_after = _query_in_parts(data, models, stage, warmed_up, questions)
         write_rows(folder / "flow.parquet", knowledge_flow(states, states_after))
         return {}

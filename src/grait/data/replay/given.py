@@ -22,13 +22,13 @@ MOST_OTHERS = 3
 
 
 def given_texts(questions: Sequence[Question], n: int, seed: int) -> list[ReplayPrompt]:
-    """At most ``n`` prompts, of different questions, drawn by the seed. Questions with options are left alone.
+    """At most ``n`` prompts, of different questions, drawn by the seed. Those with options or a text are left alone.
 
     A text is a list of questions with their answers, among them the one that is asked; the others are of the same
     relation where the set names relations. What the model is to answer is what the initial model answers.
     """
     rng = random.Random(f"given {seed}")
-    free = [question for question in questions if not question.choices]
+    free = [question for question in questions if not question.choices and not question.context]
     alike: dict[str | None, list[Question]] = {}
     for question in free:
         alike.setdefault(question.relation, []).append(question)
