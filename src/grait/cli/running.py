@@ -150,6 +150,8 @@ def _run(settings: Any) -> None:
     show(*tables.trials_tables(result.trials))
     if result.refused:
         show(tables.refused_table(result.refused))
+    if result.quadrants:
+        show(tables.quadrants_table(result.quadrants))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
         show(*tables.conversations_tables(result.side_effects.conversations))

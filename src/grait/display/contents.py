@@ -17,6 +17,7 @@ from grait.records import (
     GroupRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     Question,
     RefusedRecord,
     Selected,
@@ -70,6 +71,7 @@ class RunRecords:
     conversations: Sequence[ConversationRecord] = ()
     dialled_forms: Sequence[FormRecord] = ()
     trials: Sequence[TrialRecord] = ()
+    quadrants: Sequence[QuadrantRecord] = ()
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ from grait.display.tables import (
     by_row,
     form_label,
     percent,
+    quadrant_shares,
+    quadrant_title,
     trial_cells,
     verdicts,
 )
@@ -59,6 +61,7 @@ from grait.records import (
     FormRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     RefusedRecord,
     SideEffectRecord,
 )
@@ -124,6 +127,7 @@ def run_report(run: RunRecords) -> Report:
         more_measures=list(MORE_MEASURES.values()),
         forms=_forms(run, main, slugs, pictures),
         refused=_refused(run.refused),
+        quadrants=_quadrants(run.quadrants),
         side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
         methods=[METHODS[name] for name in systems if name in METHODS],
@@ -283,6 +287,23 @@ def _refused(records: Sequence[RefusedRecord]) -> list[tuple[str, str, list[dict
             [_refused_row(row) for row in records if (row.dataset, row.answerable) == (dataset, answerable)],
         )
         for dataset, answerable in kinds
+    ]
+
+
+def _quadrants(records: Sequence[QuadrantRecord]) -> list[tuple[str, int, list[dict[str, Any]]]]:
+    """(data set and quadrant, number of questions, rows) of the questions with a text, for the template."""
+    titles = dict.fromkeys((quadrant_title(row), row.n) for row in records)
+    return [
+        (
+            title,
+            n,
+            [
+                {"method": row.method, "cells": [(text, None) for text in quadrant_shares(row)]}
+                for row in records
+                if quadrant_title(row) == title
+            ],
+        )
+        for title, n in titles
     ]
 
 

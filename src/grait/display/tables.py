@@ -15,6 +15,7 @@ from grait.evaluation.compare import METRICS
 from grait.evaluation.estimates import estimate_of
 from grait.evaluation.standings import by_dataset, standings
 from grait.methods.catalog import main_method
+from grait.methods.policy import QUADRANTS
 from grait.records import (
     ComparisonRecord,
     ConversationRecord,
@@ -24,6 +25,7 @@ from grait.records import (
     GroupRecord,
     HarnessRecord,
     MetricRecord,
+    QuadrantRecord,
     RefusedRecord,
     SideEffectRecord,
     TrialRecord,
@@ -298,6 +300,34 @@ def _refused_cells(row: RefusedRecord) -> list[str]:
     kind = "answerable" if row.answerable else "unanswerable"
     shares = (row.refused, row.corrected, 1 - row.refused - row.corrected)
     return [escape(row.method), kind, str(row.n), *map(percent, shares)]
+
+
+def quadrants_table(records: Sequence[QuadrantRecord]) -> Table:
+    """What each system makes of the questions with a text, quadrant by quadrant, set by set."""
+    table = _table(
+        "Questions with a text, in percent",
+        "Known: the initial model answers it right without the text. The policy wants an answer or a refusal of each "
+        'part. Right: as the references say, also from memory. By the text: refused with the words for "not in the '
+        'text". Over-refusal: refused of what the initial model answers right with the text.',
+        ("questions", "method"),
+        ("n", "right", "wrong", "refused", "by the text", "over-refusal"),
+    )
+    _add_blocks(table, records, quadrant_title, _quadrant_cells)
+    return table
+
+
+def quadrant_title(row: QuadrantRecord) -> str:
+    """Data set and quadrant of a record, and what the policy wants there."""
+    return f"{row.dataset}: {QUADRANTS[row.knows, row.holds]} ({row.lesson})"
+
+
+def quadrant_shares(row: QuadrantRecord) -> list[str]:
+    """Right, wrong, refused, refused by the text, over-refusal."""
+    return [percent(value) for value in (row.right, row.wrong, row.refused, row.refused_by_text, row.over_refusal)]
+
+
+def _quadrant_cells(row: QuadrantRecord) -> list[str]:
+    return [escape(row.method), str(row.n), *quadrant_shares(row)]
 
 
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:

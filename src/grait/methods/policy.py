@@ -15,6 +15,14 @@ from typing import Literal
 
 from grait.records import ContextPolicy, KnowledgeState, Label, Question
 
+QUADRANTS = {
+    (True, True): "known and in the text",
+    (False, True): "unknown and in the text",
+    (True, False): "known and not in the text",
+    (False, False): "in neither",
+}
+"""In words, by whether the model knows the answer and whether the text holds it."""
+
 
 def lesson(knows: bool, holds: bool, policy: ContextPolicy) -> Literal["answer", "refusal"]:
     """What the policy wants of a question with a text."""

@@ -6,21 +6,13 @@ from collections.abc import Mapping, Sequence
 from grait.data.contexts import closed_book
 from grait.evaluation.quadrants import summarize_quadrants
 from grait.methods.catalog import INIT_BASIC
-from grait.methods.policy import labelled, lesson
+from grait.methods.policy import QUADRANTS, labelled, lesson
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions
 from grait.pipeline.models import Models
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Stages
 from grait.records import KnowledgeState, QuadrantRecord
-
-QUADRANTS = {
-    (True, True): "known and in the text",
-    (False, True): "unknown and in the text",
-    (True, False): "known and not in the text",
-    (False, False): "in neither",
-}
-"""In words, by whether the model knows the answer and whether the text holds it."""
 
 
 def by_policy(data: RunData, stages: Stages, states: Sequence[KnowledgeState]) -> list[KnowledgeState]:

@@ -70,6 +70,7 @@ def run_page(
         conversations=result.side_effects.conversations,
         dialled_forms=result.dialled_forms,
         trials=result.trials,
+        quadrants=result.quadrants,
     )
     return page.run_report(run)
 
