@@ -55,8 +55,12 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
 
     folder = tmp_path_factory.mktemp("texts")
     model = save_tiny(folder / "model", positions=2 * POSITIONS)
-    files = write_half_known(model, folder / "files", n_train=40, n_test=20)
-    return model, Files(with_texts(files.train, folder / "train.jsonl"), with_texts(files.test, folder / "test.jsonl"))
+    files = write_half_known(model, folder / "files", n_train=40, n_test=60)
+    tests = Path(files.test).read_text().splitlines(keepends=True)
+    for name, lines in (("test", tests[:20]), ("calibration", tests[20:])):
+        (folder / f"raw-{name}.jsonl").write_text("".join(lines))
+        with_texts(str(folder / f"raw-{name}.jsonl"), folder / f"{name}.jsonl")
+    return model, Files(with_texts(files.train, folder / "train.jsonl"), str(folder / "test.jsonl"))
 
 
 def run(texts: tuple[str, Files], out: Path, policy: str, **more: Any) -> RunResult:
@@ -250,3 +254,32 @@ def test_texts_are_cut_where_the_user_says_so(texts: tuple[str, Files], tmp_path
     assert sorted(bool(row.holds_answer) for row in shorter) == [False, True, True]  # one had its answer at the end
     assert any("3 of" in note and "1 of them no longer hold the answer" in note for note in data.said)
     assert all(raw[row.id].context[0].startswith(row.context[0][:20]) for row in shorter)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_forms_replay_and_dials_work_beside_texts(texts: tuple[str, Files], tmp_path: Path, policy: str) -> None:
+    model, files = texts
+    tree = tiny_tree(model, files, tmp_path) | {"context": {"policy": policy}}
+    tree["prompt"] = {"n_shots": 2, "forms": ["examples", "question"]}
+    tree["knowledge"] |= {"own_samples": 2, "own_max_new_tokens": 6}
+    tree["replay"] = {"path": "builtin", "n": 4, "given_texts": 4, "unanswerable": 4, "max_new_tokens": 4}
+    tree["training"] |= {"methods": ["grait"]}
+    tree["evaluation"]["calibration"] = {"path": files.test.replace("test.jsonl", "calibration.jsonl")}
+    result = grait.run(tree)
+    assert {"grait", "grait + dial", "init-basic"} <= {row.method for row in result.quadrants}
+    dials = json.loads((tmp_path / "adapters" / "grait" / "refusal_dial.json").read_text())
+    assert dials["forms"]["examples"]["refusal"] == "I don't know."  # of the questions that stand alone, as in a chat
+    data = RunData(parse_config(json.loads((tmp_path / "config.json").read_text())))
+    by_id = {row["id"]: row for row in map(json.loads, (tmp_path / "rait.jsonl").read_text().splitlines())}
+    assert any(data.questions[name].context for name in by_id if name in data.questions)
+
+
+def test_an_evaluation_alone_has_quadrants_too(texts: tuple[str, Files], tmp_path: Path) -> None:
+    model, files = texts
+    tree = {key: value for key, value in tiny_tree(model, files, tmp_path).items() if key in ("model", "evaluation")}
+    tree |= {"out": str(tmp_path), "prompt": {"n_shots": 0, "forms": []}}
+    result = grait.evaluate(tree)
+    n_texts = sum('"context"' in line for line in Path(files.test).read_text().splitlines())
+    for method in ("init-basic", "init-refuse"):
+        assert sum(row.n for row in result.quadrants if row.method == method) == n_texts
+    assert json.loads((tmp_path / "quadrants.json").read_text())

@@ -213,6 +213,7 @@ def contents(main: str) -> dict[str, str]:
         "tuning.json": "trials of learning rate and passes",
         "forms.json": "results in each form of a question, as fractions",
         "unanswerable.json": "what each system refuses of the questions without an answer, as fractions",
+        "quadrants.json": "results on questions with a text, by what the model knows and the text holds, as fractions",
         "form_differences.json": f"THS of {main} over all trained forms less that of each other method, paired",
         "summary.json": "times, peak memory, versions, what was left out",
     }

@@ -349,8 +349,7 @@ def finish(
     ]
     if processes.is_main():
         files: dict[str, Sequence[Any]] = {METRICS: metrics, GROUPS: groups, WITHOUT_THS: without_ths, HARNESS: tasks}
-        files |= {QUADRANTS: by_quadrant} if by_quadrant else {}
-        write_records(folder, files | {FORMS: forms, REFUSED: refused} | effects.files)
+        write_records(folder, files | {FORMS: forms, REFUSED: refused, QUADRANTS: by_quadrant} | effects.files)
         write_json(folder / ABOUT, about)
     return ModelEvaluation(
         folder, metrics, groups, without_ths, forms, effects, tasks, about, refused, list(by_quadrant)
