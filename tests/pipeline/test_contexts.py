@@ -16,7 +16,7 @@ import grait
 from grait.config import ContextConfig, PromptConfig, parse_config
 from grait.data.contexts import by_policy, closed_book
 from grait.display.page import run_report  # the real one: conftest puts another into the module
-from grait.errors import DataError
+from grait.errors import ConfigError, DataError
 from grait.evaluation.quadrants import says, summarize_quadrants
 from grait.judging.outcomes import judge
 from grait.methods.policy import labelled, lesson
@@ -177,6 +177,13 @@ def test_quadrants_against_an_example_by_hand(policy: ContextPolicy) -> None:
     by_memory = replace(answered, lesson="refusal", over_refusal=None)
     assert known_not_held == (answered if policy == "help" else by_memory)
     assert neither == QuadrantRecord("grait", "own", False, False, "refusal", 2, 0.0, 0.5, 0.5, 0.5, None)
+
+
+def test_a_refusal_that_would_not_be_found_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"context.refusal: answers with 'Nothing.' would not be counted as refusals"):
+        parse_config({"context": {"refusal": "Nothing."}})
+    german = {"language": "de", "refusal_phrases": ["steht nicht im text"]}
+    assert parse_config({"context": {"refusal": "Das steht nicht im Text."}, "prompt": german})
 
 
 def test_which_refusal_is_told_by_its_words() -> None:

@@ -292,7 +292,7 @@ def _refused(records: Sequence[RefusedRecord]) -> list[tuple[str, str, list[dict
 
 def _quadrants(records: Sequence[QuadrantRecord]) -> list[tuple[str, int, list[dict[str, Any]]]]:
     """(data set and quadrant, number of questions, rows) of the questions with a text, for the template."""
-    titles = dict.fromkeys((quadrant_title(row), row.n) for row in records)
+    titles = {quadrant_title(row): row.n for row in records}
     return [
         (
             title,
@@ -303,7 +303,7 @@ def _quadrants(records: Sequence[QuadrantRecord]) -> list[tuple[str, int, list[d
                 if quadrant_title(row) == title
             ],
         )
-        for title, n in titles
+        for title, n in titles.items()
     ]
 
 
