@@ -109,6 +109,8 @@ def test_a_run_teaches_each_quadrant_its_lesson_and_its_metrics_add_up(
                 assert taught in question.answers  # nothing that the text does not hold is taught as an answer
             for passage in question.context:
                 assert row["prompt"].count(passage) == 1
+    card = (tmp_path / "adapters" / "grait" / "README.md").read_text()
+    assert ("to what a text that it is given does not hold" in card) == (policy == "only")
     # Each test question that has a text is in one quadrant, for every system.
     asked = [question for question in result.questions["own"] if question.context]
     n = Counter()
@@ -120,8 +122,6 @@ def test_a_run_teaches_each_quadrant_its_lesson_and_its_metrics_add_up(
         assert (record.over_refusal is None) or record.lesson == "answer"
     assert set(n) == set(result.predictions["own"]) and set(n.values()) == {len(asked)}
     assert {row.knows for row in result.quadrants} == {row.holds for row in result.quadrants} == {True, False}
-    # The closed book is asked without texts, and knows what the files were made of.
-    assert all(row.n == 0 or row.knows in (True, False) for row in result.quadrants)
     stored = json.loads((tmp_path / "quadrants.json").read_text())
     assert [QuadrantRecord(**row) for row in stored] == result.quadrants
     assert any("have a text, and with context.policy" in line for line in result.summary["in_words"]["found"])
@@ -274,11 +274,13 @@ def test_forms_replay_and_dials_work_beside_texts(texts: tuple[str, Files], tmp_
     tree["evaluation"]["calibration"] = {"path": files.test.replace("test.jsonl", "calibration.jsonl")}
     result = grait.run(tree)
     assert {"grait", "grait + dial", "init-basic"} <= {row.method for row in result.quadrants}
+    if policy == "only":  # the dial refuses in the words for texts
+        assert all(row.refused_by_text == row.refused for row in result.quadrants if row.method == "grait + dial")
     dials = json.loads((tmp_path / "adapters" / "grait" / "refusal_dial.json").read_text())
     assert dials["forms"]["examples"]["refusal"] == "I don't know."  # of the questions that stand alone, as in a chat
     data = RunData(parse_config(json.loads((tmp_path / "config.json").read_text())))
-    by_id = {row["id"]: row for row in map(json.loads, (tmp_path / "rait.jsonl").read_text().splitlines())}
-    assert any(data.questions[name].context for name in by_id if name in data.questions)
+    ids = {row["id"] for row in map(json.loads, (tmp_path / "rait.jsonl").read_text().splitlines())}
+    assert ids & data.with_text and ids & (set(data.questions) - data.with_text)
 
 
 def test_an_evaluation_alone_has_quadrants_too(texts: tuple[str, Files], tmp_path: Path) -> None:

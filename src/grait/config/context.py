@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from grait.config.section import Section
-from grait.records import ContextPolicy
+from grait.records import ContextPolicy, Question
 
 
 class ContextConfig(Section):
@@ -26,3 +26,7 @@ class ContextConfig(Section):
         description="Texts that leave no room for question and answer in what the model attends to: stop the run and "
         "name them, or cut them at the end, and look again whether they hold the answer.",
     )
+
+    def refusal_of(self, question: Question, other: str) -> str:
+        """The text that a question is refused with: the one of texts where only its text counts, else the other."""
+        return self.refusal if question.context and self.policy == "only" else other

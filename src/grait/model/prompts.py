@@ -179,9 +179,8 @@ class PromptFormat:
         return request(question, family, self.answer_form, refusal, language, self.context.policy)
 
     def refusal(self, question: Question) -> str:
-        """The text that this question is refused with: the one of ``context`` where only its text counts."""
-        is_of_text = question.context and self.context.policy == "only"
-        return self.context.refusal if is_of_text else self.config.first_refusal
+        """The text that this question is refused with."""
+        return self.context.refusal_of(question, self.config.first_refusal)
 
     def reference(self, question: Question) -> str:
         """The reference answer as the model should give it."""

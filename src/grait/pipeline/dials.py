@@ -226,20 +226,26 @@ def dialled_predictions(
     data: RunData, dials: Mapping[str, SavedDial], title: str, systems: Mapping[str, list[Prediction]]
 ) -> dict[str, list[Prediction]]:
     """A set's predictions of each method that has a dial, as its dial has them."""
-    refusing = data.config.prompt.refusing
+    refusing, context = data.config.prompt.refusing, data.config.context
     questions = {question.id: question for question in data.test_sets[title]}
     return {
-        with_dial(method): [dialled(dial, row, questions[row.id], refusing) for row in systems[method]]
+        with_dial(method): [
+            dialled(dial, row, own, refusing, context.refusal_of(own, dial.refusal))
+            for row in systems[method]
+            for own in (questions[row.id],)
+        ]
         for method, dial in dials.items()
     }
 
 
-def dialled(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
-    """An answer as the dial has it."""
+def dialled(
+    dial: SavedDial, row: Prediction, question: Question, refusing: Refusing, refusal: str | None = None
+) -> Prediction:
+    """An answer as the dial has it. ``refusal``: the words of a refusal; None for the dial's own."""
     if not passes(row, dial.score, dial.setting.gate):
         return row
     if refuses(refusal_score(row, dial.score), dial.threshold):
-        return replace(row, output=dial.refusal, outcome="refused", is_unparsable=False, is_hedged=False)
+        return replace(row, output=refusal or dial.refusal, outcome="refused", is_unparsable=False, is_hedged=False)
     answer, outcome = row.suppressed_output, row.suppressed_outcome
     return replace(
         row,
