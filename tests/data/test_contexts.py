@@ -55,6 +55,17 @@ def test_titles_stand_before_their_texts(tmp_path: Path) -> None:
     assert three.context == ("Po is long.", "A\nB")
 
 
+def test_a_log_of_ragas_is_read(tmp_path: Path) -> None:
+    row = {
+        "user_input": "Q?",
+        "retrieved_contexts": list(PASSAGES),
+        "response": "It is a sea.",
+        "reference": "North Sea",
+    }
+    (found,) = load_questions(DataConfig(path=write_jsonl(tmp_path / "own.jsonl", [row])))
+    assert (found.question, found.context, found.answers, found.holds_answer) == ("Q?", PASSAGES, ("North Sea",), True)
+
+
 def squad(path: Path) -> str:
     """SQuAD 2's own file: nested, a question without an answer in each paragraph."""
     paragraphs = [

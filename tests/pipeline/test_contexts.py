@@ -15,6 +15,7 @@ from tiny_folder import POSITIONS, UNKNOWN, Files, tiny_tree, write_half_known, 
 import grait
 from grait.config import ContextConfig, PromptConfig, parse_config
 from grait.data.contexts import by_policy, closed_book
+from grait.dial.answers import refusal_token_ids
 from grait.display.page import run_report  # the real one: conftest puts another into the module
 from grait.errors import ConfigError, DataError
 from grait.evaluation.quadrants import says, summarize_quadrants
@@ -292,3 +293,16 @@ def test_an_evaluation_alone_has_quadrants_too(texts: tuple[str, Files], tmp_pat
     for method in ("init-basic", "init-refuse"):
         assert sum(row.n for row in result.quadrants if row.method == method) == n_texts
     assert json.loads((tmp_path / "quadrants.json").read_text())
+
+
+def test_a_dial_of_questions_that_all_have_a_text_says_what_they_are_refused_with() -> None:
+    config = PromptConfig(forms=[FormConfig(name="question")])
+    prompts = PromptFormat(tiny_tokenizer(chat=True), config)
+    held = Question("q", "Who?", ("Ann",), context=("Ann.",), holds_answer=True)
+    plain = closed_book(held)
+
+    def ids(refusal: str) -> tuple[int, ...]:
+        return prompts.completion(prompts.prompt(plain, "refuse"), refusal).token_ids
+
+    assert refusal_token_ids(prompts, [held]) == ids("The text does not say.")
+    assert refusal_token_ids(prompts, [held, plain]) == ids("I don't know.")

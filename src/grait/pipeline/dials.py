@@ -72,6 +72,10 @@ class CalibrationSet:
             ]
         )
 
+    def refusal(self, data: RunData) -> str:
+        """What the dial says: that of questions that stand alone, if there are such."""
+        return data.prompts.refusal(without_texts(self.asked.questions)[0])
+
     @property
     def why_not(self) -> str | None:
         """Why no dial can be set for the highest THS, if none can."""
@@ -184,7 +188,7 @@ def calibrated(
     rows = calibration.answers(data, models, stages, system)
     ordinary: list[OrdinaryPrompt] = []
     if has_sentences(data.config.prompt, calibration.form):
-        ordinary = ordinary_prompts(data, models, stages, system, calibration.form)
+        ordinary = ordinary_prompts(data, models, stages, system, calibration.form, calibration.refusal(data))
     return choose_dial(data, calibration, system.name, rows, ordinary, target, score)
 
 
@@ -295,7 +299,7 @@ def choose_dial(
         unanswerable_refused=refused_shares([row for row in rows if row.id in nobody], setting),
         without_dial=without,
         achieved=achieved,
-        refusal=prompts.refusal(without_texts(calibration.asked.questions)[0]),
+        refusal=calibration.refusal(data),
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,
