@@ -119,8 +119,8 @@ class RunResult:
         dialled = ("dialled_metrics", "dialled_differences", "against_initial")
         names = ("metrics", "groups", "differences", *of_forms, *dialled)
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
-        apart = {REFUSED: self.refused, QUADRANTS: self.quadrants, TUNING: self.trials}
-        return found | apart | self.side_effects.files
+        found |= {REFUSED: self.refused, QUADRANTS: self.quadrants, TUNING: self.trials}
+        return found | self.side_effects.files
 
 
 @dataclass(frozen=True)
