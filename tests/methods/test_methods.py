@@ -26,10 +26,12 @@ from states import (
 
 from grait.config import SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
+from grait.judging.judges import Matching, ToJudge
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import by_question, counts, most_correct
+from grait.pipeline.judging import of_system
 from grait.records import Question
 
 MARGINS = {row.id: row.left_out_margin for row in SCORES}
@@ -56,8 +58,8 @@ def test_only_init_basic_is_asked_without_being_invited_to_refuse() -> None:
 
 
 def test_only_r_tuning_is_judged_by_what_it_says_of_its_answer() -> None:
-    question = Question("q", "What is the capital of Italy?", ("Rome",))
-    outcomes = {name: method.judge("Rome. I am unsure.", question) for name, method in METHODS.items()}
+    said = [ToJudge(Question("q", "What is the capital of Italy?", ("Rome",)), "Rome. I am unsure.")]
+    outcomes = {name: of_system(Matching(), name)(said)[0] for name in METHODS}
     assert outcomes == dict.fromkeys(METHODS, "correct") | {"r-tuning": "refused"}
 
 

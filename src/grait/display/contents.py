@@ -9,6 +9,8 @@ from grait.dial.stored import SavedDial
 from grait.evaluation.selective import RiskCoverage
 from grait.methods.selection import Evidence
 from grait.records import (
+    BenchRecord,
+    BenchScore,
     ComparisonRecord,
     ConversationRecord,
     DifferenceRecord,
@@ -17,6 +19,7 @@ from grait.records import (
     GroupRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     Question,
     RefusedRecord,
     Selected,
@@ -38,6 +41,16 @@ class DialRecords:
     by_form: Mapping[str, SavedDial]
     curves: Mapping[str, Sequence[DialPoint]]
     chosen: Mapping[str, DialPoint]
+
+
+@dataclass(frozen=True)
+class BenchContents:
+    """What ``grait bench`` found of the run. ``left_out``: sets, and why. ``about``: as in ``bench.json``."""
+
+    records: Sequence[BenchRecord]
+    scores: Sequence[BenchScore]
+    left_out: Mapping[str, str]
+    about: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,8 @@ class RunRecords:
     conversations: Sequence[ConversationRecord] = ()
     dialled_forms: Sequence[FormRecord] = ()
     trials: Sequence[TrialRecord] = ()
+    bench: BenchContents | None = None
+    quadrants: Sequence[QuadrantRecord] = ()
 
 
 @dataclass(frozen=True)

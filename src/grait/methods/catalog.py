@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from grait.config import SelectionConfig
-from grait.judging.outcomes import judge
-from grait.judging.sureness import judge_sureness
-from grait.languages import Language
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
 from grait.methods.selection import Evidence
-from grait.records import Asked, Outcome, Question, Selected
-
-Judge = Callable[[str, Question, tuple[str, ...], Language], Outcome]
-"""Output, its question and what refuses (``PromptConfig.refusing``) to the outcome."""
+from grait.records import Asked, Selected
 
 Select = Callable[[Evidence, SelectionConfig, int], list[Selected]]
 """Evidence, config and seed to the training set. The order of the questions in the evidence does not matter."""
@@ -39,7 +33,7 @@ class Method:
 
     ``needs_flow``, ``needs_influence``: what of the evidence has to be computed for it; both need the warm-up.
     ``takes_all_unknown``: unless ``selection.n_idk`` says how many; others take as many unknown as known questions.
-    ``asked``: how it is prompted in the evaluation. ``judge``: how its outputs are judged.
+    ``asked``: how it is prompted in the evaluation. ``states_sureness``: its outputs say whether the model is sure.
     """
 
     name: str
@@ -50,7 +44,7 @@ class Method:
     needs_influence: bool = False
     takes_all_unknown: bool = False
     asked: Asked = "refuse"
-    judge: Judge = judge
+    states_sureness: bool = False
 
 
 _ours = partial(Method, paper="this project", needs_influence=True, takes_all_unknown=True)
@@ -74,7 +68,7 @@ METHODS: dict[str, Method] = {
             'answers of known and unknown questions, with "I am sure." or "I am unsure."; unsure counts as refused',
             "R-Tuning, arXiv 2311.09677",
             r_tuning.select,
-            judge=judge_sureness,
+            states_sureness=True,
         ),
         Method(
             "craft",

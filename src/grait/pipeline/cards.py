@@ -125,6 +125,7 @@ def card(
             n_examples=len(selected) + n_unanswerable,
             n_refusals=sum(row.target == "refusal" for row in selected) + n_unanswerable,
             refusal=config.prompt.first_refusal,
+            text_refusal=config.context.refusal if data.with_text and config.context.policy == "only" else None,
             forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
             **_of_template(prompts),
             loader=model_class(read_config(config.model)).__name__,
@@ -207,7 +208,7 @@ def measured(data: RunData, method: str, adapter: Stage) -> list[MetricRecord]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         names = {field.name for field in fields(MetricRecord)}
-        records = [MetricRecord(**{key: row[key] for key in names}) for row in rows]
+        records = [MetricRecord(**{key: row[key] for key in names if key in row}) for row in rows]
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder}: not a finished run (no {METRICS}); {again}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

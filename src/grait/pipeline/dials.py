@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, replace
 
 from grait.config import Config, DataConfig
 from grait.data.wording import shared, wording
-from grait.dial.answers import refusal_token_ids
+from grait.dial.answers import refusal_token_ids, without_texts
 from grait.dial.choice import Target, choose
 from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, Terse, find_dials, save_dials, with_dial
 from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
 from grait.errors import DataError, DialError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.forms import Form, forms_of, has_sentences
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
@@ -58,19 +58,30 @@ class CalibrationSet:
     initial: Mapping[str, Outcome]
 
     def answers(self, data: RunData, models: Models, stages: Stages, system: System) -> list[Prediction]:
-        """What a tuned model makes of the questions."""
+        """What a tuned model makes of the questions that have a verdict for the initial one."""
         own = system if self.form == data.prompts.forms[0] else replace(system, form=self.form)
-        return answer_questions(data, models, stages, own, self.asked, "calibration")
+        rows = answer_questions(data, models, stages, own, self.asked, "calibration")
+        return [row for row in rows if row.id in self.initial]
 
     @property
     def fingerprint(self) -> str:
         """Of the questions, by whatever name or path their set is called."""
-        return fingerprint([[own.question, own.answers, own.choices, own.answerable] for own in self.asked.questions])
+        return fingerprint(
+            [
+                [own.question, own.answers, own.choices, own.answerable, *([own.context] if own.context else [])]
+                for own in self.asked.questions
+            ]
+        )
+
+    def refusal(self, data: RunData) -> str:
+        """What the dial says: that of questions that stand alone, if there are such."""
+        return data.prompts.refusal(without_texts(self.asked.questions)[0])
 
     @property
     def why_not(self) -> str | None:
         """Why no dial can be set for the highest THS, if none can."""
-        outcomes = [self.initial[question.id] for question in self.asked.questions if question.answers]
+        answered = {question.id for question in self.asked.questions if question.answers}
+        outcomes = [outcome for id_, outcome in self.initial.items() if id_ in answered]
         if {"correct", "wrong"} <= set(outcomes):
             return None
         return (
@@ -121,7 +132,7 @@ def start_calibration(
     system = System.of_method(INIT_BASIC, None)
     if form != data.prompts.forms[0]:
         asked = QuestionSet(asked.title, asked.questions[:limit])
-        system = System(INIT_REFUSE, None, "refuse", METHODS[INIT_REFUSE].judge, form)
+        system = System(INIT_REFUSE, None, "refuse", form)
     initial = answer_questions(data, models, stages, system, asked, "calibration")
     return CalibrationSet(source, form, asked, outcomes_of(initial))
 
@@ -179,7 +190,7 @@ def calibrated(
     rows = calibration.answers(data, models, stages, system)
     ordinary: list[OrdinaryPrompt] = []
     if has_sentences(data.config.prompt, calibration.form):
-        ordinary = ordinary_prompts(data, models, stages, system, calibration.form)
+        ordinary = ordinary_prompts(data, models, stages, system, calibration.form, calibration.refusal(data))
     return choose_dial(data, calibration, system.name, rows, ordinary, target, score)
 
 
@@ -221,20 +232,26 @@ def dialled_predictions(
     data: RunData, dials: Mapping[str, SavedDial], title: str, systems: Mapping[str, list[Prediction]]
 ) -> dict[str, list[Prediction]]:
     """A set's predictions of each method that has a dial, as its dial has them."""
-    refusing = data.config.prompt.refusing
+    refusing, context = data.config.prompt.refusing, data.config.context
     questions = {question.id: question for question in data.test_sets[title]}
     return {
-        with_dial(method): [dialled(dial, row, questions[row.id], refusing) for row in systems[method]]
+        with_dial(method): [
+            dialled(dial, row, own, refusing, context.refusal_of(own, dial.refusal))
+            for row in systems[method]
+            for own in (questions[row.id],)
+        ]
         for method, dial in dials.items()
     }
 
 
-def dialled(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
-    """An answer as the dial has it."""
+def dialled(
+    dial: SavedDial, row: Prediction, question: Question, refusing: Refusing, refusal: str | None = None
+) -> Prediction:
+    """An answer as the dial has it. ``refusal``: the words of a refusal; None for the dial's own."""
     if not passes(row, dial.score, dial.setting.gate):
         return row
     if refuses(refusal_score(row, dial.score), dial.threshold):
-        return replace(row, output=dial.refusal, outcome="refused", is_unparsable=False, is_hedged=False)
+        return replace(row, output=refusal or dial.refusal, outcome="refused", is_unparsable=False, is_hedged=False)
     answer, outcome = row.suppressed_output, row.suppressed_outcome
     return replace(
         row,
@@ -258,7 +275,8 @@ def choose_dial(
 
     ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate.
     """
-    prompts, initial, form = data.prompts, calibration.initial, calibration.form
+    prompts, form = data.prompts, calibration.form
+    initial = {row.id: calibration.initial[row.id] for row in rows}
     terse = _terse(data, form, calibration.asked.questions) if score == "twice" else None
     closed = gate(ordinary, rows, score)
     at = closed.at if closed else None
@@ -284,7 +302,7 @@ def choose_dial(
         unanswerable_refused=refused_shares([row for row in rows if row.id in nobody], setting),
         without_dial=without,
         achieved=achieved,
-        refusal=data.config.prompt.first_refusal,
+        refusal=calibration.refusal(data),
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,

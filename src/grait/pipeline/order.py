@@ -10,17 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from grait.config import Config
+from grait.display.words import judge_in_words
 from grait.errors import KnowledgeError
 from grait.methods.catalog import INIT_BASIC, METHODS, UNTRAINED, needing_flow, needing_influence
 from grait.methods.selection import Evidence
 from grait.pipeline.begun import as_begun
 from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
+from grait.pipeline.contexts import by_policy, known_without_text, quadrants
 from grait.pipeline.conversations import plan_conversations
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
 from grait.pipeline.enough import check_data, check_enough
-from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, results, write_results
+from grait.pipeline.evaluation import (
+    QuestionSet,
+    System,
+    answer_questions,
+    on_common,
+    plan_answers,
+    results,
+    write_results,
+)
 from grait.pipeline.forms import plan_forms, trained_forms
 from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
@@ -56,7 +66,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
     own = own_words(data, models, stages, asked)
-    states = known_at_best(data, asked, own)
+    states = by_policy(data, stages, known_at_best(data, asked, own))
     initial = check_enough(data, models, stages, states)
     config = data.config
     evidence = _evidence(data, models, stages, states, asked)
@@ -81,14 +91,20 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
             if system.name != INIT_BASIC
         }
         untrained = {name: answered[name] for name in UNTRAINED}
-        predictions[title] = untrained | {method: answered[first] for method, first in same.items()}
+        of_all = untrained | {method: answered[first] for method, first in same.items()}
+        predictions[title] = on_common(title, of_all)
+    knows = known_without_text(data, models, stages)
     set_dials(data, models, stages, adapters)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)
-    result = results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
+    dialled = with_dials(data, predictions, same)
+    by_quadrant = quadrants(data, predictions, dialled, knows)
+    result = results(data, stages, predictions, side_effects, dialled, forms, refused, by_quadrant)
     tried = [trial for found in tuned.values() for trial in found.trials]
     result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
+    for sentence in judge_in_words(result.summary):
+        stages.tell(sentence)
     result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
     write_results(result)
     write_cards(data, adapters, selected)
@@ -106,13 +122,13 @@ def _evidence(
     methods = data.config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     if not needs_flow and not needs_influence:
-        return Evidence(states, {}, {})
+        return Evidence(states, {}, {}, data.answerless)
     warmed_up = warmup(data, models, stages, states)
     flow = warmup_flow(data, models, stages, asked, warmed_up) if needs_flow else []
     if needs_flow:
         static_conflict(data, models, stages, states)
     scores = influence_scores(data, models, stages, states, warmed_up) if needs_influence else []
-    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores}, data.answerless)
 
 
 def stage_plans(
@@ -164,12 +180,14 @@ def _planned(data: RunData, taught: Mapping[str, Taught]) -> list[StagePlan]:
 
 
 def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
-    """What each method trains on. All are chosen before the first is trained: one that cannot choose stops the run."""
+    """What each method trains on, without answers that no text holds. All are chosen before the first is trained: one
+    that cannot choose stops the run."""
     selected: dict[str, list[Selected]] = {}
     for name in config.training.methods:
         if select := METHODS[name].select:
             try:
-                selected[name] = select(evidence, config.selection, config.seed)
+                chosen = select(evidence, config.selection, config.seed)
+                selected[name] = [row for row in chosen if row.target == "refusal" or row.id not in evidence.answerless]
             except KnowledgeError as error:
                 raise KnowledgeError(f"{name}: {error}") from error
     return selected
@@ -182,12 +200,12 @@ def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[st
     """
     first: dict[str, str] = {}
     for method, chosen in selected.items():
-        judge = METHODS[method].judge
+        states_sureness = METHODS[method].states_sureness
         alike = [
             one
             for one in first
             if list(selected[one]) == list(chosen)
-            and METHODS[one].judge is judge
+            and METHODS[one].states_sureness == states_sureness
             and (one in tuned) == (method in tuned)
         ]
         first[method] = alike[0] if alike else method

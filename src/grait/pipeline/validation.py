@@ -101,7 +101,7 @@ def rows_of(data: RunData, states: Sequence[KnowledgeState], sizes: Sizes) -> Ro
     size = round(sizes.share * len(candidates))
 
     def refusals(ids: Sequence[str]) -> list[TokenizedExample]:
-        return [data.tokenized(name, "refuse", data.config.prompt.first_refusal) for name in ids]
+        return [data.tokenized(name, "refuse", data.prompts.refusal(data.questions[name])) for name in ids]
 
     def reference(name: str) -> TokenizedExample:
         return data.tokenized(name, "refuse", data.prompts.reference(data.questions[name]))
