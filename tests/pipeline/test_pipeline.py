@@ -475,7 +475,7 @@ def test_changed_training_questions_are_noticed(done: Done, tmp_path: Path) -> N
     [
         (knowledge, "query", 0, set()),
         (training, "train", 0, {*INITIAL}),
-        (influence, "influence", 0, {*INITIAL, "warmup"}),
+        (influence, "influence_and_sketch", 0, {*INITIAL, "warmup"}),
         (training, "train", 2, {*INITIAL, "warmup", "influence/exact", "adapters/cor-rait"}),
         (evaluation, "predict", 3, STAGES - {"evaluation/own/grait"}),
     ],

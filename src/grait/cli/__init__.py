@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import bench, checking, data, dialling, listing, measuring, running, serving, share
+from grait.cli import bench, checking, data, dialling, influence, listing, measuring, running, serving, share
 from grait.errors import GraitError
 from grait.runtime.printable import printable
 
@@ -52,6 +52,7 @@ app.command()(bench.bench)
 app.command()(listing.methods)
 app.command()(listing.datasets)
 app.add_typer(data.app, name="data")
+app.add_typer(influence.app, name="influence")
 
 
 def main() -> None:

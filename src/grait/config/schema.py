@@ -558,8 +558,8 @@ class InfluenceConfig(Section):
     )
     mode: Literal["exact", "sketch"] = Field(
         "exact",
-        description="Of R, O, S and K. exact: two passes, besides one for the left-out margin. sketch: one pass for "
-        "all, into a datastore of projected gradients, which can be asked about other sets later.",
+        description="Of R, O, S and K. exact: two passes. sketch: one pass for all, into a datastore of projected "
+        "gradients, which can be asked about other sets later.",
     )
     checkpoints: Literal["last", "epochs"] = Field(
         "last",

@@ -77,21 +77,29 @@ def completion_losses(
     if it may (``in_chunks``). ``cache`` holds keys and values of tokens before those of the batch, whose attention mask
     and positions then cover them.
     """
+    losses, is_answer = token_losses(model, batch, cache, in_chunks), batch["targets"] != IGNORED
+    return losses.sum(-1) / is_answer.sum(-1)
+
+
+def token_losses(
+    model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None = None, in_chunks: bool = True
+) -> Tensor:
+    """The losses of which ``completion_losses`` takes the mean, [batch, answer tokens]: 0 where there is no target."""
     targets = batch["targets"]
     chunked = None
     config = extract_model_from_parallel(model).config.get_text_config(decoder=True)
     if in_chunks and targets.numel() * config.vocab_size > LOGITS_AT_ONCE:
         chunked = _ChunkedHead.of(model)
     if chunked:
-        token_losses = chunked.losses(batch, cache)
+        found = chunked.losses(batch, cache)
     else:
         logits, (flat_targets, *taught) = answer_logits(model, batch, cache), _flat(batch)
-        token_losses = _token_losses(logits.flatten(0, 1), flat_targets, *taught).view_as(targets)
-    is_answer = targets != IGNORED
+        found = _token_losses(logits.flatten(0, 1), flat_targets, *taught).view_as(targets)
     if "first_token_weight" in batch:
+        is_answer = targets != IGNORED
         is_first = is_answer & (is_answer.cumsum(-1) == 1)
-        token_losses = torch.where(is_first, batch["first_token_weight"][:, None] * token_losses, token_losses)
-    return token_losses.sum(-1) / is_answer.sum(-1)
+        found = torch.where(is_first, batch["first_token_weight"][:, None] * found, found)
+    return found
 
 
 def divergences(logits: Tensor, token_ids: Tensor, logprobs: Tensor) -> Tensor:
