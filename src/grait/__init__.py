@@ -1,7 +1,7 @@
 """Refusal-aware instruction tuning by gradient influence.
 
 What the command line does, from Python: ``run``, ``check``, ``compare``, ``evaluate``, ``calibrate``, ``export``,
-``merge``, ``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence;
+``merge``, ``push``, ``report``, ``rewrite``, ``show_data``. ``grait.influence`` ranks training examples by influence;
 ``RefusalDial`` serves a tuned model.
 
 Everything is imported when it is first used: ``import grait`` loads no torch.
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from grait.commands.push import push as push
     from grait.commands.recipe import load_config as load_config
     from grait.commands.report import report as report
+    from grait.commands.rewrite import Rewritten as Rewritten
+    from grait.commands.rewrite import rewrite as rewrite
     from grait.commands.run import run as run
     from grait.commands.show_data import show_data as show_data
     from grait.config import Config as Config
@@ -31,12 +33,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_COMMANDS = ("calibrate", "check", "compare", "evaluate", "export", "merge", "push", "report", "run", "show_data")
+_COMMANDS = (
+    "calibrate", "check", "compare", "evaluate", "export", "merge", "push", "report", "rewrite", "run", "show_data",
+)  # fmt: skip
 _HOMES = {
     "Comparison": "grait.pipeline.results",
     "Config": "grait.config",
     "GraitError": "grait.errors",
     "RefusalDial": "grait.dial",
+    "Rewritten": "grait.commands.rewrite",
     "RunResult": "grait.pipeline.results",
     "load_config": "grait.commands.recipe",
     **{name: f"grait.commands.{name}" for name in _COMMANDS},

@@ -102,12 +102,12 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
         if source.limit is not None and len(rows) == source.limit:
             break
         if not isinstance(row, Mapping):
-            raise DataError(f"{where}: expected an object with `messages`, or a prompt and an answer, found {shown(row)}")
+            raise DataError(
+                f"{where}: expected an object with `messages`, or a prompt and an answer, found {shown(row)}"
+            )
         columns = columns or _columns(row, where)
-        if columns[0] in MESSAGES:
-            found = _of_messages(row, columns[0], where)
-        else:
-            found = _of_pair(row, columns, where)
+        is_list = columns[0] in MESSAGES
+        found = _of_messages(row, columns[0], where) if is_list else _of_pair(row, columns, where)
         if taken := [name for name in reserved if name in found.row]:
             raise DataError(f"{where}: has a column {shown(taken[0])}, which is to be written; rename or remove it")
         is_changed = is_changed or found.row.keys() != row.keys()

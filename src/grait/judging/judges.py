@@ -21,7 +21,8 @@ class ToJudge:
 class Judge(Protocol):
     """Judges many outputs at once. The verdicts are in the order of ``outputs``; None: no verdict was to be had."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def __call__(self, outputs: Sequence[ToJudge]) -> list[Outcome | None]: ...
 

@@ -42,21 +42,33 @@ _OPENING = re.compile(
     r"|where (?:was|were|did|is)\b|(?:name|identify|state|give the name of) (?:the|a|an|one)\b)",
     re.IGNORECASE,
 )
-_INNER = re.compile(r"(?!(?:In|On|At|For|From|By|With|If)\b)[A-Z].*\b(?:which|what|who|whom|where|when|how many)\b(?: [\w'-]+){0,5}\?\Z")
+_INNER = re.compile(
+    r"(?!(?:In|On|At|For|From|By|With|If)\b)[A-Z].*\b(?:which|what|who|whom|where|when|how many)\b(?: [\w'-]+){0,5}\?\Z"
+)
 """``Abuja is the capital of which country?``"""
 
 _PERSONAL = re.compile(
-    r"(?:\A|\b[a-z']+ )I\b(?![.?])|(?<!\.)\b(?:[Mm]e|[Mm]y|[Mm]ine|[Mm]yself|[Ww]e|us|[Oo]urs?|[Yy]ou(?:rs?|rself)?|[Ll]et's)\b"
+    r"(?:\A|\b[a-z']+ )I\b(?![.?])"
+    r"|(?<!\.)\b(?:[Mm]e|[Mm]y|[Mm]ine|[Mm]yself|[Ww]e|us|[Oo]urs?|[Yy]ou(?:rs?|rself)?|[Ll]et's)\b"
 )
-_OTHER_TASK = re.compile(
-    r"\b(?:(?:best|better|good|nice|nicer|worse|cheap|easy|favou?rite|should|could|would|might|think|feel|recommend\w*|"
-    r"suggest\w*|ideas?|tips?|advice|steps|difference|similar\w*|compare\w*|in common|why|means?|meant|meaning|define|"
-    r"definition|explain|describe|spell(?:ed|ing)?|rhymes?|synonyms?|opposite|tense|plural|sentences?|paragraph|text|"
-    r"passage|message|headline|joke|says?|translat\w+|syllables?|vowels?|examples?|used for|called in|stands? for|wrong|"
-    r"tone|mentioned|category fits|following|these|this|those|above|below|comes?|plus|minus|times|divided|multiplied|"
-    r"squared|cubed|average|sum|product of|percent|decimal|remainder|in simple words|in short|or|if|people(?!')|letters|degrees|half of|"
-    r"letter of the word|the word|words)\b|what(?:'s| is) (?:[\"“']|\d)|what do(?:es)? .* do\b|name the \w+s\b|(?:day|month) (?:before|after)\b)|\d\s*[+*x×÷=^%]\s*\d|\d\s+[-/]\s+\d|\d%",
-    re.IGNORECASE,
+_OTHER_TASK = (
+    # an opinion, advice, a choice
+    r"best|better|good|nicer?|worse|cheap|easy|favou?rite|should|could|would|might|think|feel|recommend\w*|suggest\w*|"
+    r"ideas?|tips?|advice|steps|why|or|if|"
+    # a comparison, an explanation
+    r"difference|similar\w*|compare\w*|in common|explain|describe|examples?|used for|in simple words|"
+    r"in short|people(?!')|"
+    # words and texts
+    r"means?|meant|meaning|define|definition|stands? for|called in|spell(?:ed|ing)?|rhymes?|synonyms?|opposite|tense|"
+    r"plural|syllables?|vowels?|letters|letter of the word|the word|words|says?|translat\w+|sentences?|paragraph|text|"
+    r"passage|message|headline|joke|tone|wrong|mentioned|category fits|following|these|this|those|above|below|"
+    r"name the \w+s|what do(?:es)? .* do|"
+    # sums, calendars, units
+    r"plus|minus|times|divided|multiplied|squared|cubed|average|sum|product of|percent|decimal|remainder|half of|"
+    r"degrees|comes?|(?:day|month) (?:before|after)"
+)
+_TASK = re.compile(
+    rf"\b(?:{_OTHER_TASK})\b|\bwhat(?:'s| is) (?:[\"“']|\d)|\d\s*[+*x×÷=^%]\s*\d|\d\s+[-/]\s+\d|\d%", re.IGNORECASE
 )
 _COMPARED = re.compile(r"\b(?:what|which) (?:is|are|was) (?:more |less |\w+er\b)", re.IGNORECASE)
 _NOT_PROSE = re.compile(r"[\n`{}<>=|\\;]|\w\(|://")
@@ -69,9 +81,9 @@ _DEEDS = re.compile(
     re.IGNORECASE,
 )
 _TERMS = re.compile(
-    r"\b(?:(?:chemical|element|molecular|country|currency) (?:symbol|formula|code)|file extension|atomic (?:number|mass)|group number|"
-    r"periodic table|(?:scientific|latin) name|(?:category of chemical elements|class of animals|family|genus|phylum)\b"
-    r".*\bbelongs?)\b",
+    r"\b(?:(?:chemical|element|molecular|country|currency) (?:symbol|formula|code)|atomic (?:number|mass)|group number|"
+    r"periodic table|file extension|(?:scientific|latin) name|"
+    r"(?:category of chemical elements|class of animals|family|genus|phylum)\b.*\bbelongs?)\b",
     re.IGNORECASE,
 )
 """With these the thing that is asked about may be written without a capital."""
@@ -79,14 +91,16 @@ _TERMS = re.compile(
 _EDGES = "\"'“”‘’()[],;:!?*_"
 _JOINING = frozenset("of the de la el du van von da di y and al le".split())
 _FRAME = frozenset(
-    "a an the it its it's this that these there here is are was were be been being has have had do does did of in on at "
-    "by to for from with as and or so which who whom whose when where what how he she they his her their him them one "
-    "only also known called named usually officially written used located situated found lies born died took takes take "
-    "place occurred began happened held since after before during into about approximately around exactly would can you "
-    "i we answer correct part belongs belong member became become gained got about year years date celebrates "
-    "celebrated observed spoken use uses serves speak speaks speakers call calls name's stands served mainly first own kind type sort "
-    "class classed works worked dial find fought joined abbreviation short full original official right".split()
+    "a abbreviation about after also an and answer approximately are around as at be became become been "
+    "before began  being belong belongs born by call called calls can celebrated celebrates class classed "
+    "correct date dial did died  do does during exactly find first for fought found from full gained got had "
+    "happened has have he held her here him  his how i in into is it it's its joined kind known lies located "
+    "mainly member name's named observed occurred of  official officially on one only or original own part "
+    "place right served serves she short since situated so sort  speak speakers speaks spoken stands take "
+    "takes that the their them there these they this to took type use used  uses usually was we were what "
+    "when where which who whom whose with worked works would written year years you".split()
 )
+"""What makes a sentence of an answer, and is no answer."""
 _NUMBER = re.compile(r"[+-]?\.?\d[\d.,:/]*\d|\d")
 _YEAR = re.compile(r"\b\d{3,4}\b")
 _DAY = re.compile(
@@ -125,7 +139,7 @@ def _kind(question: str) -> str | None:
     """What is asked for: ``who``, ``year``, ``when``, ``number`` or ``other``; None where it is no fact."""
     if not 8 <= len(question) <= MOST_CHARACTERS or _NOT_PROSE.search(question) or _SENTENCES.search(question):
         return None
-    if _PERSONAL.search(question) or _OTHER_TASK.search(question) or _COMPARED.search(question):
+    if _PERSONAL.search(question) or _TASK.search(question) or _COMPARED.search(question):
         return None
     opening = _OPENING.match(question)
     if opening is None:
@@ -166,7 +180,9 @@ def _key(question: str, answer: str, kind: str) -> tuple[int, int] | None:
     names = [run for run in runs if _has_name(answer[slice(*run)])]
     inner = [run for run in names if run[0] > begin]
     if names:
-        return _only(names) or (_only(inner) if names[0][0] == begin and not _starts_with_name(answer, names[0]) else None)
+        return _only(names) or (
+            _only(inner) if names[0][0] == begin and not _starts_with_name(answer, names[0]) else None
+        )
     return _only([run for run in runs if len(answer[slice(*run)].split()) <= 3]) if len(runs) == 1 else None
 
 
@@ -201,7 +217,9 @@ def _runs(question: str, answer: str) -> list[tuple[int, int]]:
             continue
         between = [answer[slice(*places[other])] for other in range(last + 1, place)]
         gap = answer[runs[-1][1] : start] if runs else ""
-        joined = last >= 0 and (not between or all(word in _JOINING for word in between)) and not re.search("[,;.]", gap)
+        joined = (
+            last >= 0 and (not between or all(word in _JOINING for word in between)) and not re.search("[,;.]", gap)
+        )
         if joined:
             runs[-1] = (runs[-1][0], end)
         else:
@@ -225,7 +243,7 @@ def _is_initial(word: str) -> bool:
 
 def _is_code(word: str) -> bool:
     """``IT``, ``NO``, ``.as``, which are frame words in lower case."""
-    return word.isupper() and len(word) > 1 or word.startswith(".")
+    return (word.isupper() and len(word) > 1) or word.startswith(".")
 
 
 def _starts_with_name(answer: str, run: tuple[int, int]) -> bool:
@@ -244,7 +262,7 @@ def _readings(key: str, kind: str) -> tuple[str, ...]:
         found.append(" ".join(words[: 1 + max(place for place, word in enumerate(words) if word in capitals)]))
     if kind == "who" and len(words) > 1 and len(words[-1]) > 3:
         found.append(words[-1])
-    if day := _DAY.search(key):
-        number, month = day["day"] or day["day_"], day["month"] or day["month_"]
-        found += [f"{number} {month}", f"{month} {number}"]
+    if date := _DAY.search(key):
+        day, month = date["day"] or date["day_"], date["month"] or date["month_"]
+        found += [f"{day} {month}", f"{month} {day}"]
     return tuple(dict.fromkeys(found))

@@ -115,12 +115,12 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):
                 write_json(data.folder / "config.json", config.model_dump())
-        _keep_moment(data)
+        keep_moment(data)
         with models.releasing_vllm():
             yield Stages(data.folder)
 
 
-def _keep_moment(data: RunData) -> None:
+def keep_moment(data: RunData) -> None:
     """Write down the time that the chat template tells, if it tells one, and say so."""
     if (moment := data.moment) and processes.is_main():
         progress.note(
