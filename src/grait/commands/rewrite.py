@@ -21,6 +21,8 @@ from grait.knowledge.facts import Fact, asked_fact
 from grait.knowledge.query import label
 from grait.methods.rewriting import Weights, refusal_weights, refused_ids
 from grait.model.answers import Shown
+from grait.model.engine import longest_sequence
+from grait.model.load import read_config
 from grait.model.prompts import Prompt, PromptFormat
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models, model_key
@@ -121,7 +123,7 @@ def rewrite(
     with locked(folder), models.releasing_vllm():
         keep_moment(data)
         stages = Stages(folder)
-        became, cases = _cases(found, data.prompts, models, with_system)
+        became, cases = _cases(found, data, with_system)
         known = _known(data, models, stages, cases, found, by, judge or Matching(*config.prompt.refusing))
         most = None if max_share is None else int(max_share * len(found.rows))
         rows, counts = _rewritten(found, became, cases, known, config, most, weights)
@@ -177,10 +179,9 @@ def _check_target(source: DataConfig, target: Path, folder: Path) -> None:
             raise ConfigError(f"out: {target} is there, and not written by this command; name another file")
 
 
-def _cases(
-    found: ConversationSet, prompts: PromptFormat, models: Models, with_system: bool
-) -> tuple[dict[int, str], list[_Case]]:
+def _cases(found: ConversationSet, data: RunData, with_system: bool) -> tuple[dict[int, str], list[_Case]]:
     """Why rows are left, by their place, and the others, which ask for a fact."""
+    prompts, config = data.prompts, data.config
     became: dict[int, str] = {}
     cases = []
     for place, row in enumerate(found.rows):
@@ -202,11 +203,11 @@ def _cases(
         name = fact.question.id
         asked = Shown(name, "chat" if prompt.is_chat else "text", prompt)
         cases.append(_Case(fingerprint([name, row.answer])[:24], place, fact, asked))
-    longest = models.longest if cases else 0
+    longest = longest_sequence(read_config(config.model).get_text_config(decoder=True))
     fitting = []
     for case in cases:
         given = prompts.completion(case.asked.prompt, found.rows[case.place].answer).token_ids
-        n_answer = max(models.config.knowledge.max_new_tokens, len(given))
+        n_answer = max(config.knowledge.max_new_tokens, len(given))
         if len(case.asked.prompt.token_ids) + n_answer > longest:
             became[case.place] = "too long for the model"
         else:

@@ -43,14 +43,17 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _INNER = re.compile(
-    r"(?!(?:In|On|At|For|From|By|With|If)\b)[A-Z].*\b(?:which|what|who|whom|where|when|how many)\b(?: [\w'-]+){0,5}\?\Z"
+    r"(?!(?:In|On|At|For|From|By|With|If|And|But|So|Then|Also)\b)[A-Z].*"
+    r"\b(?:which|what|who|whom|where|when|how many)\b(?: [\w'-]+){0,5}\?\Z"
 )
 """``Abuja is the capital of which country?``"""
 
 _PERSONAL = re.compile(
     r"(?:\A|\b[a-z']+ )I\b(?![.?])"
     r"|(?<!\.)\b(?:[Mm]e|[Mm]y|[Mm]ine|[Mm]yself|[Ww]e|us|[Oo]urs?|[Yy]ou(?:rs?|rself)?|[Ll]et's)\b"
+    r"|\b(?:it|he|she|him|they|them)\b"
 )
+"""About who speaks, or about what was said before."""
 _OTHER_TASK = (
     # an opinion, advice, a choice
     r"best|better|good|nicer?|worse|cheap|easy|favou?rite|should|could|would|might|think|feel|recommend\w*|suggest\w*|"
