@@ -5,7 +5,8 @@ WorldFacts in sentences, half ordinary prompts of replay, rewrites it by own sam
 model the plain questions after solved examples with another seed, and compares: precision (of the rows that were
 rewritten, those that the model does not know), recall (of the facts that it does not know, those that were rewritten),
 and AUROC of what was measured. Ordinary rows have answers of facts, which is the hardest case: nothing but their
-question tells that they ask for none. Called again it goes on where it was.
+question tells that they ask for none. With ``--answers model`` they have the model's own, as a set that is trained on.
+Called again it goes on where it was.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from grait.config import parse_config
 from grait.data.replay import load_replay
 from grait.data.worldfacts import load
 from grait.evaluation.metrics import refusal_auroc
+from grait.knowledge.conversations import Samples
 from grait.knowledge.query import query
+from grait.model.answers import Shown, greedy_answers
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
 from grait.pipeline.parts import in_parts
@@ -51,6 +54,34 @@ def build(n: int, seed: int) -> tuple[list[Row], list[Question]]:
 def _row(asked: str, answer: str, fact: str | None, kind: str) -> Row:
     messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
     return {"messages": messages, "fact": fact, "kind": kind}
+
+
+def with_own_answers(config: Row, rows: Sequence[Row], folder: Path) -> list[Row]:
+    """The rows with the model's own greedy answers to ordinary prompts."""
+    data = RunData(parse_config(config | {"out": str(folder)}, "answers"), has_training=False)
+    asked = [
+        Shown(f"row-{place}", "chat", data.prompts.conversation(row["messages"][:1]))
+        for place, row in enumerate(rows)
+        if row["fact"] is None
+    ]
+    models = Models(data)
+    with models.engine(None) as engine, progress.bar("ordinary answers", len(asked), "prompts") as advance:
+        found = in_parts(
+            folder / "answers",
+            Samples,
+            [asked],
+            lambda part: [
+                Samples(name, [data.prompts.decode(tokens)])
+                for name, tokens in greedy_answers(engine, data.prompts, part, 64, advance).items()
+            ],
+            advance,
+            50,
+        )
+    own = {name: {"role": "assistant", "content": row.outputs[0] or "Yes."} for name, row in found.items()}
+    return [
+        row | {"messages": [row["messages"][0], own.get(f"row-{place}", row["messages"][1])]}
+        for place, row in enumerate(rows)
+    ]
 
 
 def figures(rows: Sequence[Row], labels: Mapping[str, Label]) -> Row:
@@ -99,13 +130,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--answers", choices=["facts", "model"], default="facts")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     rows, facts = build(given.rows, given.seed)
-    write_jsonl(given.out / "sft.jsonl", rows)
     knowledge = {"n_samples": given.samples, "temperature": given.temperature, "max_new_tokens": 32}
     config = {"model": {"name": given.model}, "seed": given.seed, "knowledge": knowledge}
+    if given.answers == "model":
+        rows = with_own_answers(config, rows, given.out)
+    write_jsonl(given.out / "sft.jsonl", rows)
     found = {}
     for by in ("likelihood", "samples"):
         out = given.out / f"{by}.jsonl"

@@ -43,6 +43,11 @@ NO_FACTS = [
     ("What is the capital of France?", "Here is a list:\n1. Paris"),
     ("Explain the French Revolution.", "It began in 1789."),
     ("Who painted `x = 3`?", "Monet"),
+    ("When did Leo Tolstoy write War and Peace?", "Humphry Davy"),
+    ("How do cats know who is boss?", "Tom"),
+    ("A thousand years from now, which things will be possible?", "Flying cars"),
+    ("What is the history behind the Mona Lisa?", "Leonardo da Vinci"),
+    ("Who won it three years later?", "Spain"),
 ]
 
 

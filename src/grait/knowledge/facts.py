@@ -43,7 +43,8 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _INNER = re.compile(
-    r"(?!(?:In|On|At|For|From|By|With|If|And|But|So|Then|Also)\b)[A-Z].*"
+    r"(?!(?:In|On|At|For|From|By|With|If|And|But|So|Then|Also|After|When|How|Why|Is|Are|Was|Were|Do|Does|Did|Will|Can|Has|"
+    r"Have)\b)[A-Z][^,]*"
     r"\b(?:which|what|who|whom|where|when|how many)\b(?: [\w'-]+){0,5}\?\Z"
 )
 """``Abuja is the capital of which country?``"""
@@ -59,7 +60,8 @@ _OTHER_TASK = (
     r"best|better|good|nicer?|worse|cheap|easy|favou?rite|should|could|would|might|think|feel|recommend\w*|suggest\w*|"
     r"ideas?|tips?|advice|steps|why|or|if|"
     # a comparison, an explanation
-    r"difference|similar\w*|compare\w*|in common|explain|describe|examples?|used for|in simple words|"
+    r"difference|history|purpose|point of|role|reasons?|conditions?|plot|causes?|effects?|impact|importance|process|"
+    r"advantages?|benefits?|similar\w*|compare\w*|in common|explain|describe|examples?|used for|in simple words|"
     r"in short|people(?!')|"
     # words and texts
     r"means?|meant|meaning|define|definition|stands? for|called in|spell(?:ed|ing)?|rhymes?|synonyms?|opposite|tense|"
@@ -105,6 +107,7 @@ _FRAME = frozenset(
 )
 """What makes a sentence of an answer, and is no answer."""
 _NUMBER = re.compile(r"[+-]?\.?\d[\d.,:/]*\d|\d")
+_COUNTED = re.compile(r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.IGNORECASE)
 _YEAR = re.compile(r"\b\d{3,4}\b")
 _DAY = re.compile(
     r"(?P<day>\d{1,2})(?:st|nd|rd|th)?(?: of)? (?P<month>[A-Z][a-z]+)|(?P<month_>[A-Z][a-z]+) (?P<day_>\d{1,2})"
@@ -168,6 +171,8 @@ def _key(question: str, answer: str, kind: str) -> tuple[int, int] | None:
         return None
     if kind == "year":
         return _only([found.span() for found in _YEAR.finditer(answer)])
+    if kind in ("number", "when") and not _COUNTED.search(text):
+        return None
     if not _is_sentence(question, text):
         whole = re.sub(r"\A(?:(?:the|an?)\s+)?", "", text, flags=re.IGNORECASE)
         start = begin + len(text) - len(whole)
