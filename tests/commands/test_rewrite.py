@@ -125,14 +125,16 @@ def test_the_counts_say_of_every_row_what_became_of_it(tmp_path: Path, model: st
     assert json.loads((found.folder / "rewrite.json").read_text(encoding="utf-8"))["counts"] == found.counts
 
 
+@pytest.mark.parametrize("temperature", [0.5, "auto"])
 def test_the_same_again_and_another_refusal_ask_the_model_nothing(
-    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch, temperature: float | str
 ) -> None:
-    first, _ = rewritten(tmp_path, model)
+    tree = {"knowledge": {"n_samples": 4, "temperature": temperature, "max_new_tokens": 6}}
+    first, _ = rewritten(tmp_path, model, tree=tree)
     text = first.out.read_bytes()
     monkeypatch.setattr(InferenceEngine, "generate", None)
-    assert rewritten(tmp_path, model)[0].out.read_bytes() == text
-    _, rows = rewritten(tmp_path, model, tree={"prompt": {"refusal": ["No idea.", "I have no idea."]}})
+    assert rewritten(tmp_path, model, tree=tree)[0].out.read_bytes() == text
+    _, rows = rewritten(tmp_path, model, tree=tree | {"prompt": {"refusal": ["No idea.", "I have no idea."]}})
     said = [row["messages"][-1]["content"] for row in rows if row["rewritten"]]
     assert set(said) <= {"No idea.", "I have no idea."}
 

@@ -9,10 +9,9 @@ from grait.cli.options import Set, data_tree, interruptible, show
 
 
 def rewrite(
-    source: Annotated[
+    sft: Annotated[
         str,
         typer.Argument(
-            metavar="SFT",
             help="The set: .jsonl, .json, .csv, .parquet, a folder or a hub id, or as in a config, such as "
             "'{path: me/set, split: train}'.",
         ),
@@ -54,7 +53,7 @@ def rewrite(
 
     tree: dict[str, Any] = {"model": {"name": model}, **({"prompt": {"refusal": refusal}} if refusal else {})}
     config = parse_config(override(tree, overrides or []), "options")
-    data = parse_config({"data": data_tree(source)}, f"SFT {source}").data
+    data = parse_config({"data": data_tree(sft)}, f"SFT {sft}").data
     assert isinstance(data, DataConfig)
     with interruptible():
         found = rewrite_set(

@@ -39,7 +39,7 @@ def conversation_temperature(
     own = {row.id: row.prompt for row in asked}
     prompts = InConversation.of(data.prompts, own)
     key = _key(config, [row for row in asked if row.id in {fact.id for fact in tried}]) | {
-        "wording": config.prompt.wording,
+        "prompt": config.prompt.model_dump(include={"language", "refusal_phrases"}),
         "questions": digest(tried),
         "tried": [SAMPLES, *TEMPERATURES],
         "max_new_tokens": config.knowledge.max_new_tokens,
