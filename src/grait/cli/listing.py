@@ -32,7 +32,8 @@ def methods_table(rows: Iterable[Any]) -> Table:
     for name in ("what it does", "needs", "from"):
         table.add_column(name)
     for row in rows:
-        needs = [name for name, needed in (("flow", row.needs_flow), ("influence", row.needs_influence)) if needed]
+        computed = (("flow", row.needs_flow), ("influence", row.needs_influence), (row.needs, row.needs))
+        needs = [name for name, needed in computed if needed]
         table.add_row(*(escape(text) for text in (row.name, row.summary, ", ".join(needs), row.paper)))
     return table
 

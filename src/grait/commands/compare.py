@@ -26,6 +26,7 @@ from grait.pipeline.models import model_key
 from grait.pipeline.order import run
 from grait.pipeline.reporting import comparison_page, last
 from grait.pipeline.results import COMPARISON, Answered, Comparison, RunResult
+from grait.pipeline.scorers import P_TRUE
 from grait.pipeline.stages import digest
 from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord
 from grait.runtime import processes, progress
@@ -151,7 +152,7 @@ def _share_initial(config: Config, done: int, seed: int) -> None:
     ]
     if calibration := config.evaluation.calibration:
         title = HELD_OUT if calibration == "auto" else calibration.title
-        stages.append(Path("calibration", title, INIT_BASIC))
+        stages += [Path("calibration", title, INIT_BASIC), Path("scorers", P_TRUE)]
     for stage in stages:
         own, other = (Path(config.out) / f"seed-{number}" / stage for number in (seed, done))
         if other.exists() and not own.exists():
@@ -171,14 +172,21 @@ def _of_seed(config: Config, seed: int) -> Config:
             "out": str(Path(config.out) / f"seed-{seed}"),
             "training": config.training.model_copy(update={"methods": _trained(config)}),
             "tune": config.tune.model_copy(update={"budget": 0.0}),
-            "evaluation": config.evaluation.model_copy(update={"probes": False}),
+            "evaluation": config.evaluation.model_copy(update={"probes": False, "scorers": _scorers(config)}),
         }
     )
 
 
+def _compared_systems(config: Config) -> list[str]:
+    return [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
+
+
 def _trained(config: Config) -> list[str]:
-    methods = [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
-    return [name for name in methods if METHODS[name].select]
+    return [name for name in _compared_systems(config) if METHODS[name].select]
+
+
+def _scorers(config: Config) -> list[str]:
+    return [name for name in _compared_systems(config) if METHODS[name].needs is not None]
 
 
 def _key(config: Config) -> dict[str, Any]:

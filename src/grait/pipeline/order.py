@@ -1,7 +1,7 @@
 """The whole run, in order.
 
 temperature -> knowledge -> warm-up -> influence -> selection -> replay -> trials -> training -> evaluation -> dial ->
-report
+scores -> report
 
 A stage whose artifact is already there with the same key is not run again.
 """
@@ -18,7 +18,8 @@ from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
 from grait.pipeline.conversations import plan_conversations
 from grait.pipeline.data import RunData
-from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
+from grait.pipeline.dialled import at_thresholds
+from grait.pipeline.dials import check_calibration, plan_dials, set_dials
 from grait.pipeline.enough import check_data, check_enough
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, results, write_results
 from grait.pipeline.forms import plan_forms, trained_forms
@@ -30,6 +31,7 @@ from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
 from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
+from grait.pipeline.scorers import plan_scorers, score_questions
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
 from grait.pipeline.temperature import plan_temperature, with_temperature
@@ -83,10 +85,11 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         untrained = {name: answered[name] for name in UNTRAINED}
         predictions[title] = untrained | {method: answered[first] for method, first in same.items()}
     set_dials(data, models, stages, adapters)
+    score_questions(data, models, stages, asked, predictions)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)
-    result = results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
+    result = results(data, stages, predictions, side_effects, at_thresholds(data, predictions, same), forms, refused)
     tried = [trial for found in tuned.values() for trial in found.trials]
     result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
     result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
@@ -144,6 +147,7 @@ def stage_plans(
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:
         plans += plan_dials(config, calibration)
+    plans += plan_scorers(config, training_set, others)
     if config.evaluation.probes:
         plans += [*plan_side_effects(config), plan_conversations(config, others[0])]
     for tests in others[:n_tests]:
