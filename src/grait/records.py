@@ -282,7 +282,7 @@ class Prediction(Likelihoods):
     don't know, but I think Paris"); judged by the answer. ``n_suppressed_tokens``: of ``suppressed_output``, with its
     end token; ``first_token_logprob``: of the refusal's first token. Both None in files of before they were kept.
     ``terse_logprob``: as ``suppressed_logprob``, of the answer to the same question after solved examples
-    (``forms.terse_form``); None where it was not asked again.
+    (``forms.terse_form``); None where it was not asked again. Options by likelihood: ``answers.choose_both_ways``.
     """
 
     id: str

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from grait.judging.outcomes import is_hedged, is_unparsable
 from grait.languages import Language
 from grait.methods.catalog import Judge
-from grait.model.answers import BothAnswers, ask_both_ways
+from grait.model.answers import BothAnswers, ask_both_ways, choose_both_ways
 from grait.model.engine import Advance, Engine
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
@@ -27,8 +27,10 @@ def predict(
     terse: Form | None = None,
     max_new_tokens: int,
     advance: Advance,
+    by_likelihood: bool = False,
 ) -> list[Prediction]:
-    """One prediction for each question, in their order; questions may be none.
+    """One prediction for each question, in their order; questions may be none. ``by_likelihood``: those with options
+    are answered by ``choose_both_ways``.
 
     Questions with the same shots are asked together, so that their common prefix runs once. ``advance`` is
     told answered questions. ``form``, ``terse``: as of ``ask_both_ways``.
@@ -38,10 +40,16 @@ def predict(
     refusing = prompts.config.refusing
     predictions: dict[str, Prediction] = {}
     for part in prompts.asked_together(questions, asked, form):
-        answers = ask_both_ways(
-            engine, prompts, part, asked, form=form, terse=terse, max_new_tokens=max_new_tokens, advance=advance
-        )
-        for question, both in zip(part, answers, strict=True):
+        chosen = [question for question in part if by_likelihood and question.choices]
+        written = [question for question in part if not (by_likelihood and question.choices)]
+        answers = []
+        if chosen:
+            answers += choose_both_ways(engine, prompts, chosen, asked, form=form, advance=advance)
+        if written:
+            answers += ask_both_ways(
+                engine, prompts, written, asked, form=form, terse=terse, max_new_tokens=max_new_tokens, advance=advance
+            )
+        for question, both in zip([*chosen, *written], answers, strict=True):
             predictions[question.id] = judged(question, both, judge, refusing)
     return [predictions[question.id] for question in questions]
 
