@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, get_args
 
 from grait.commands.recipe import run_config
 from grait.config import Config
@@ -28,7 +28,7 @@ from grait.pipeline.reporting import comparison_page, last
 from grait.pipeline.results import COMPARISON, Answered, Comparison, RunResult
 from grait.pipeline.scorers import P_TRUE
 from grait.pipeline.stages import digest
-from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord
+from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord, ScorerName
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import fingerprint, write_json
 from grait.runtime.files import replacing_folder, written
@@ -36,6 +36,10 @@ from grait.runtime.lock import locked
 from grait.runtime.machine import machine, versions
 
 ROWS = ("records", "differences", "dialled", "dialled_differences", "refused")
+
+
+LATER = (*get_args(ScorerName), "uniform", "refusal-token")
+"""Systems that were added when comparisons had been kept: one that does not name them is named as ever."""
 
 
 def compare(config: Config | dict[str, Any] | str | Path) -> Comparison:
@@ -198,7 +202,7 @@ def _key(config: Config) -> dict[str, Any]:
         "config": config.model_dump(exclude=unused | {"out": True, "evaluation": in_evaluation}),
         "model": model_key(config),
         "questions": [digest(load_questions(dataset)) for dataset in sets],
-        "systems": list(METHODS),
+        "systems": [name for name in METHODS if name not in LATER or name in _compared_systems(config)],
     }
 
 

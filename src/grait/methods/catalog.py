@@ -59,6 +59,12 @@ class Method:
     by_first_token: bool = False
     needs: str | None = None
 
+    @property
+    def computed(self) -> str:
+        """What has to be computed for it besides answers, in words."""
+        found = (("flow", self.needs_flow), ("influence", self.needs_influence), (self.needs, self.needs))
+        return ", ".join(name for name, needed in found if name and needed)
+
 
 _scorer = partial(Method, select=None, asked="query")
 _ours = partial(Method, paper="this project", needs_influence=True, takes_all_unknown=True)
