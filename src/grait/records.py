@@ -72,7 +72,7 @@ MethodName = Literal[
 ]
 """Methods that train; ``methods/catalog.py`` has one line about each. Here because the config names them, too."""
 
-ScorerName = Literal["answer-probability", "p-true", "probe", "text-floor"]
+ScorerName = Literal["answer-probability", "p-true", "probe", "text-floor", "conftuner"]
 """Systems that answer as the initial model does, and refuse by a score of their own and a threshold."""
 
 SystemName = Literal["init-basic", "init-refuse", ScorerName, MethodName]

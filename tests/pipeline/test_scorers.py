@@ -21,7 +21,7 @@ from grait.pipeline.results import RunResult
 from grait.records import Prediction, QuestionScore, ScoredPrediction
 from grait.runtime.artifacts import MANIFEST, read_rows
 
-SCORERS = ["answer-probability", "p-true", "probe", "text-floor"]
+SCORERS = ["answer-probability", "p-true", "probe", "text-floor", "conftuner"]
 METHODS = ["cor-rait", "uniform", "refusal-token"]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -172,4 +172,4 @@ def test_without_calibration_questions_a_line_says_that_there_is_no_threshold(
 ) -> None:
     tree = made.again(calibration=None) | {"out": str(tmp_path / "run")}
     assert not run(parse_config(tree)).dialled
-    assert "p-true, probe, text-floor: no calibration questions, so no threshold" in capsys.readouterr().err
+    assert "p-true, probe, text-floor, conftuner: no calibration questions, so no threshold" in capsys.readouterr().err

@@ -22,7 +22,7 @@ def methods_table(rows: Iterable[Any]) -> Table:
     """One row for each method: what it does, what is computed for it, where it comes from."""
     table = Table(
         caption="needs: what is computed for a method; flow and influence follow the warm-up. Choose with "
-        + escape("--set training.methods=[cor-rait,grait]; those that train nothing with ")
+        + escape("--set training.methods=[cor-rait,grait]; those that refuse by a score with ")
         + escape("--set evaluation.scorers=[probe,p-true]; the init systems are always evaluated."),
         caption_justify="left",
         box=box.SIMPLE_HEAD,

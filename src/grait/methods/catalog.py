@@ -1,6 +1,6 @@
 """Every method, one entry each. A new one: a module with ``select``, an entry here, its name in ``records.MethodName``.
 
-Scorers train nothing and select nothing: ``pipeline/scorers.py`` has where their scores come from.
+Scorers select nothing, and answer as the initial model does: ``pipeline/scorers.py`` has where their scores come from.
 
 A method turns evidence into the questions to train on, with what each teaches and its weight. Prompts, training and
 evaluation are the same for all: REFUSE prompts, one adapter, greedy answers. (R-Tuning's own prompts do not invite to
@@ -98,6 +98,12 @@ METHODS: dict[str, Method] = {
             "control: the same regression on the question's text alone, which no model reads",
             "this project",
             needs="knowledge",
+        ),
+        _scorer(
+            "conftuner",
+            "the initial model's answers, refused where a tuned adapter states a low confidence (Brier loss)",
+            "ConfTuner, arXiv 2508.18847",
+            needs="knowledge, an adapter, one pass over its answers",
         ),
         Method("van-tuning", "random questions with their answers, no refusals", CRAFT, van_tuning.select),
         Method("cor-rait", "random known questions, random unknown ones refused", CRAFT, cor_rait.select),

@@ -85,7 +85,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         untrained = {name: answered[name] for name in UNTRAINED}
         predictions[title] = untrained | {method: answered[first] for method, first in same.items()}
     set_dials(data, models, stages, adapters)
-    score_questions(data, models, stages, asked, predictions)
+    score_questions(data, models, stages, asked, predictions, replayed)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)

@@ -5,6 +5,7 @@ the highest THS, as every dial of a run is. Nothing of a test question decides a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,24 +16,31 @@ from numpy.typing import NDArray
 from grait.config import Config
 from grait.dial.stored import with_dial
 from grait.dial.threshold import Array, refusal_score
+from grait.errors import ModelError
+from grait.judging.outcomes import judge
 from grait.knowledge.conflict import hidden_states
-from grait.methods import p_true
+from grait.methods import conftuner, p_true
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.methods.logistic import Validated
 from grait.methods.probe import fit_probe
 from grait.methods.text_floor import fit_text, ngrams
+from grait.model.common_prefix import common_prefix_length
+from grait.model.completions import TokenizedExample
 from grait.model.load import resolve_device
 from grait.model.prompts import with_options
 from grait.model.sentences import PACKAGE, find_folder, load_embedder
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import ScoreDial, outcomes_of, why_no_dial
 from grait.pipeline.models import Models, engine_key, model_key
+from grait.pipeline.replay import Replayed, replay_examples
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.training import plan_training, train_on
 from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import KnowledgeState, Prediction, Question, QuestionScore
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
+from grait.training.examples import Choice, WeightedExample
 
 FILE = "scores.parquet"
 
@@ -40,15 +48,24 @@ MOST_STATES = 4096
 """Training questions whose hidden states are kept at once, drawn by the seed: of every layer 4 bytes a number."""
 
 ANSWER_PROBABILITY, P_TRUE, PROBE, TEXT_FLOOR = "answer-probability", "p-true", "probe", "text-floor"
+CONFTUNER = "conftuner"
 
 Asked = Mapping[str, Sequence[Question]]
 """Questions that the initial model answered, by the title of their set."""
 
 
 def score_questions(
-    data: RunData, models: Models, stages: Stages, states: Sequence[KnowledgeState], predictions: Answered
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    states: Sequence[KnowledgeState],
+    predictions: Answered,
+    replayed: Replayed | None,
 ) -> None:
-    """The scores of ``evaluation.scorers``, in files. ``states``: of the training questions, by the main query."""
+    """The scores of ``evaluation.scorers``, in files. ``states``: of the training questions, by the main query.
+
+    ``replayed``: beside the examples of what trains.
+    """
     names = data.config.evaluation.scorers
     if not names:
         return
@@ -68,6 +85,8 @@ def score_questions(
         _probe(data, models, stages, labelled, asked)
     if TEXT_FLOOR in names:
         _text_floor(data, stages, labelled, asked)
+    if CONFTUNER in names:
+        _conftuner(data, models, stages, states, asked, answered, replayed)
 
 
 def with_scorers(data: RunData, predictions: Answered) -> dict[str, dict[str, list[Prediction]]]:
@@ -94,9 +113,11 @@ def plan_scorers(config: Config, training: SetSize, others: Sequence[SetSize]) -
     """The cost of ``score_questions``. ``others``: test and calibration questions."""
     plans = []
     for name in config.evaluation.scorers:
-        sets = {PROBE: [training, *others], P_TRUE: others}.get(name, [])
+        sets = {PROBE: [training, *others], P_TRUE: others, CONFTUNER: others}.get(name, [])
         tokens = sum(own.count.or_per * own.query_tokens for own in sets)
-        work = Work(prompt_tokens=tokens, prompt_positions=tokens if name == P_TRUE else 0)
+        work = Work(prompt_tokens=tokens)
+        if name == CONFTUNER:
+            plans.append(plan_training(config, training, name, training.count.n))
         plans.append(StagePlan(f"scorer {name}", METHODS[name].summary, training.count, work))
     return plans
 
@@ -137,32 +158,101 @@ def _stage(
     stages.once(f"Scores: {name}", stage, write)
 
 
-def _p_true(
-    data: RunData, models: Models, stages: Stages, asked: Asked, answered: Mapping[str, Sequence[Prediction]]
-) -> None:
-    shown = {
-        title: [
-            data.prompts.conversation([{"role": "user", "content": p_true.request(with_options(question), answer)}])
-            for question, answer in zip(own, (row.suppressed_output for row in answered[title]), strict=True)
-        ]
+@dataclass(frozen=True)
+class Reply:
+    """A prompt with an answer in it, and the texts that the model may reply, each up to the token that tells it apart.
+
+    ``prompt_ids``: with what all of these begin with.
+    """
+
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+
+
+def _reply(data: RunData, words: str, texts: Sequence[str]) -> Reply:
+    """Raises ModelError where the tokenizer begins two of the texts alike."""
+    prompt = data.prompts.conversation([{"role": "user", "content": words}])
+    replies = [data.prompts.completion(prompt, text).token_ids for text in texts]
+    n_shared = common_prefix_length(replies)
+    found = Reply((*prompt.token_ids, *replies[0][:n_shared]), tuple(reply[n_shared] for reply in replies))
+    if len(set(found.token_ids)) < len(texts):
+        raise ModelError(f"the tokenizer begins several of {', '.join(texts)} with the same token")
+    return found
+
+
+def _of_answers(
+    data: RunData,
+    asked: Asked,
+    answered: Mapping[str, Sequence[Prediction]],
+    request: Callable[[str, str], str],
+    texts: Sequence[str],
+) -> list[Reply]:
+    """The initial model's answers to all questions, set by set, as ``request`` shows them."""
+    return [
+        _reply(data, request(with_options(question), row.suppressed_output), texts)
         for title, own in asked.items()
-    }
-    prompts = [prompt for own in shown.values() for prompt in own]
+        for question, row in zip(own, answered[title], strict=True)
+    ]
+
+
+def _scored_replies(
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    name: str,
+    asked: Asked,
+    replies: Sequence[Reply],
+    score: Callable[[Sequence[float]], float],
+    adapter: Stage | None = None,
+) -> None:
+    """The scores by the log-probabilities of each reply's tokens."""
     key = {
         "model": model_key(data.config),
         **engine_key(data.config),
-        "prompts": fingerprint([prompt.token_ids for prompt in prompts]),
+        **({"adapter": adapter.fingerprint} if adapter else {}),
+        "prompts": fingerprint([[reply.prompt_ids, reply.token_ids] for reply in replies]),
         "questions": _ids(asked),
     }
 
     def compute() -> tuple[list[Array], Notes]:
-        verdicts = [[data.prompts.completion(prompt, text).token_ids for text in p_true.VERDICTS] for prompt in prompts]
-        with models.engine(None) as engine, progress.bar(P_TRUE, len(prompts), "answers") as advance:
-            found = engine.completion_logprobs([prompt.token_ids for prompt in prompts], verdicts, advance=advance)
-        scores = iter([p_true.refusal_score([sum(tokens) for tokens in own]) for own in found])
-        return [np.array([next(scores) for _ in own]) for own in shown.values()], {}
+        texts = [[(token,) for token in reply.token_ids] for reply in replies]
+        with models.engine(adapter) as engine, progress.bar(name, len(replies), "answers") as advance:
+            found = engine.completion_logprobs([reply.prompt_ids for reply in replies], texts, advance=advance)
+        scores = iter([score([value for (value,) in own]) for own in found])
+        return [np.array([next(scores) for _ in own]) for own in asked.values()], {}
 
-    _stage(stages, P_TRUE, key, asked, compute)
+    _stage(stages, name, key, asked, compute)
+
+
+def _p_true(
+    data: RunData, models: Models, stages: Stages, asked: Asked, answered: Mapping[str, Sequence[Prediction]]
+) -> None:
+    replies = _of_answers(data, asked, answered, p_true.request, p_true.VERDICTS)
+    _scored_replies(data, models, stages, P_TRUE, asked, replies, p_true.refusal_score)
+
+
+def _conftuner(
+    data: RunData,
+    models: Models,
+    stages: Stages,
+    states: Sequence[KnowledgeState],
+    asked: Asked,
+    answered: Mapping[str, Sequence[Prediction]],
+    replayed: Replayed | None,
+) -> None:
+    """Trained on the most frequent sample of each training question, right or wrong."""
+    examples = []
+    for state in states:
+        question = data.questions[state.id]
+        reply = _reply(data, conftuner.request(with_options(question), state.answer), conftuner.DIGITS)
+        is_right = judge(state.answer, question, *data.config.prompt.refusing) == "correct"
+        example = TokenizedExample(state.id, reply.prompt_ids, reply.token_ids[:1])
+        examples.append(WeightedExample(example, 1.0, choice=Choice(reply.token_ids, conftuner.costs(is_right))))
+    optimizer = data.config.training.resolved(len(examples) + len(replay_examples(data.config, replayed, examples)))
+    what = f"{CONFTUNER} on {len(examples)} answers of the initial model"
+    adapter = train_on(models, stages, f"adapters/{CONFTUNER}", what, optimizer, examples, replayed)
+    replies = _of_answers(data, asked, answered, conftuner.request, conftuner.DIGITS)
+    _scored_replies(data, models, stages, CONFTUNER, asked, replies, conftuner.refusal_score, adapter)
 
 
 def _probe(data: RunData, models: Models, stages: Stages, labelled: Sequence[KnowledgeState], asked: Asked) -> None:
