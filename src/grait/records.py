@@ -69,6 +69,7 @@ MethodName = Literal[
     "random-idk",
     "uniform",
     "refusal-token",
+    "dpo",
 ]
 """Methods that train; ``methods/catalog.py`` has one line about each. Here because the config names them, too."""
 

@@ -16,7 +16,7 @@ from grait.judging.outcomes import judge
 from grait.judging.respond import judge_announced
 from grait.judging.sureness import judge_sureness
 from grait.languages import Language
-from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, refusal_token, uniform, van_tuning
+from grait.methods import cor_rait, craft, dpo, grait, r_tuning, random_idk, refusal_token, uniform, van_tuning
 from grait.methods.selection import Evidence
 from grait.records import Asked, Outcome, Question, Selected
 
@@ -43,7 +43,8 @@ class Method:
     ``needs_flow``, ``needs_influence``: what of the evidence has to be computed for it; both need the warm-up.
     ``takes_all_unknown``: unless ``selection.n_idk`` says how many; others take as many unknown as known questions.
     ``asked``: how it is prompted in the evaluation. ``judge``: how its outputs are judged. ``by_first_token``: whether
-    its dial has the score ``first-token``, in which its refusals are taught. ``needs``: what a scorer
+    its dial has the score ``first-token``, in which its refusals are taught. ``has_preferences``: goes on with them
+    after its tuning (``methods/dpo.py``). ``needs``: what a scorer
     (``records.ScorerName``) takes beside the initial model's answers, in words; None for all other systems.
     """
 
@@ -57,6 +58,7 @@ class Method:
     asked: Asked = "refuse"
     judge: Judge = judge
     by_first_token: bool = False
+    has_preferences: bool = False
     needs: str | None = None
 
     @property
@@ -197,6 +199,13 @@ METHODS: dict[str, Method] = {
             refusal_token.select,
             judge=judge_announced,
             by_first_token=True,
+        ),
+        Method(
+            "dpo",
+            "cor-rait, then preferences: its own right samples over the refusal, the refusal over its own wrong ones",
+            "DPO, arXiv 2305.18290",
+            dpo.select,
+            has_preferences=True,
         ),
     )
 }

@@ -28,6 +28,7 @@ from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledg
 from grait.pipeline.models import Models
 from grait.pipeline.no_harm import against_initial, in_words
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
+from grait.pipeline.preferences import check_preferences, plan_preferences, preferring
 from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
@@ -54,6 +55,7 @@ def run(config: Config) -> RunResult:
 def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     check_calibration(data)
     check_data(data, stages)
+    check_preferences([name for name in data.config.training.methods if METHODS[name].has_preferences])
     ordinary = asked_prompts(data)
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
@@ -72,6 +74,11 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     adapters = {
         method: training(found.data, models, stages, method, selected[method], own, replayed)
         for method, found in tuned.items()
+    }
+    adapters |= {
+        method: preferring(tuned[method].data, models, stages, method, adapter, states)
+        for method, adapter in adapters.items()
+        if METHODS[method].has_preferences
     }
     systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
@@ -144,6 +151,8 @@ def stage_plans(
         plans.append(plan_replay(config, training_set))
     n_rows = n_rows or {}
     plans += [plan_training(config, training_set, method, n_rows.get(method)) for method in methods]
+    for method in methods:
+        plans += plan_preferences(config, training_set, method) if METHODS[method].has_preferences else []
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:
         plans += plan_dials(config, calibration)
@@ -192,6 +201,7 @@ def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[st
             for one in first
             if list(selected[one]) == list(chosen)
             and METHODS[one].judge is judge
+            and METHODS[one].has_preferences == METHODS[method].has_preferences
             and (one in tuned) == (method in tuned)
         ]
         first[method] = alike[0] if alike else method

@@ -250,7 +250,7 @@ def _conftuner(
         examples.append(WeightedExample(example, 1.0, choice=Choice(reply.token_ids, conftuner.costs(is_right))))
     optimizer = data.config.training.resolved(len(examples) + len(replay_examples(data.config, replayed, examples)))
     what = f"{CONFTUNER} on {len(examples)} answers of the initial model"
-    adapter = train_on(models, stages, f"adapters/{CONFTUNER}", what, optimizer, examples, replayed)
+    adapter = train_on(models, stages, f"scorers/{CONFTUNER}-adapter", what, optimizer, examples, replayed)
     replies = _of_answers(data, asked, answered, conftuner.request, conftuner.DIGITS)
     _scored_replies(data, models, stages, CONFTUNER, asked, replies, conftuner.refusal_score, adapter)
 
