@@ -20,8 +20,9 @@ from grait.dial.curve import DialPoint, dial_curve
 from grait.dial.stored import find_dials
 from grait.dial.threshold import refusal_score
 from grait.evaluation.metrics import outcome_shares, over_refusal_rate, refusal_auroc, truthful_helpfulness_score
-from grait.methods.catalog import INIT_BASIC, METHODS
+from grait.methods.catalog import INIT_BASIC
 from grait.model.inference import InferenceEngine
+from grait.pipeline.judging import of_system
 from grait.pipeline.models import Models
 from grait.pipeline.predict import predict
 from grait.records import Outcome, Prediction
@@ -73,7 +74,7 @@ def main(
                 opened.prompts,
                 questions,
                 "refuse",
-                METHODS[method].judge,
+                of_system(opened.judge, method),
                 max_new_tokens=opened.config.evaluation.max_new_tokens,
                 advance=advance,
             )

@@ -44,7 +44,7 @@ def main(
         with live(run, opened.method) as model:
             form, n_tokens = data.prompts.forms[0], data.config.evaluation.max_new_tokens
             common = {"max_new_tokens": n_tokens, "terse": data.terse_form(form), "advance": lambda _: None}
-            rows = predict(model.engine(), data.prompts, questions, "refuse", judge, form=form, **common)
+            rows = predict(model.engine(), data.prompts, questions, "refuse", data.judge, form=form, **common)
     else:
         rows = read_rows(run / "evaluation" / title / opened.method / "predictions.parquet", Prediction)
     client = openai.OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=600)

@@ -12,8 +12,8 @@ import grait
 from grait.errors import ArtifactError, ConfigError
 
 PUBLIC = {
-    "Comparison", "Config", "GraitError", "RefusalDial", "RunResult", "calibrate", "check", "compare", "evaluate",
-    "export", "influence", "load_config", "merge", "push", "report", "run", "show_data",
+    "Comparison", "Config", "GraitError", "RefusalDial", "RunResult", "bench", "calibrate", "check", "compare",
+    "evaluate", "export", "influence", "load_config", "merge", "push", "report", "run", "show_data",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Refusal-aware instruction tuning by gradient influence.
 
-What the command line does, from Python: ``run``, ``check``, ``compare``, ``evaluate``, ``calibrate``, ``export``,
-``merge``, ``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence;
+What the command line does, from Python: ``run``, ``check``, ``compare``, ``evaluate``, ``bench``, ``calibrate``,
+``export``, ``merge``, ``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence;
 ``RefusalDial`` serves a tuned model.
 
 Everything is imported when it is first used: ``import grait`` loads no torch.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grait import influence as influence
+    from grait.commands.bench import bench as bench
     from grait.commands.calibrate import calibrate as calibrate
     from grait.commands.check import check as check
     from grait.commands.compare import compare as compare
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_COMMANDS = ("calibrate", "check", "compare", "evaluate", "export", "merge", "push", "report", "run", "show_data")
+_COMMANDS = (
+    "bench",
+    "calibrate",
+    "check",
+    "compare",
+    "evaluate",
+    "export",
+    "merge",
+    "push",
+    "report",
+    "run",
+    "show_data",
+)
 _HOMES = {
     "Comparison": "grait.pipeline.results",
     "Config": "grait.config",

@@ -52,6 +52,10 @@ class ServerError(GraitError):
         self.status = status
 
 
+class JudgeError(GraitError):
+    """What judges answers cannot be asked, raises, or gives too few verdicts."""
+
+
 class HubError(GraitError):
     """The hub cannot be reached, or does not take what is sent to it."""
 

@@ -35,6 +35,10 @@ SideEffectOutcome = Literal["refused", "corrected", "right", "answered"]
 unanswerable questions only. ``right``: the answer, of a test question or in the passage; told apart for these only.
 ``answered``: all the rest."""
 
+BenchPart = Literal["to answer", "to comply", "to refuse", "options"]
+"""The questions of a benchmark set: with a reference; without one, but not to be refused; to be refused; multiple
+choice by likelihood."""
+
 Target = Literal["answer", "refusal", "answer-sure", "answer-unsure", "answer-respond"]
 """The lesson of a training example: the reference answer, the refusal text, or the reference answer followed by the
 statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words), or preceded by the
@@ -46,6 +50,9 @@ tuned models, with shots where ``prompt.shots_in`` is ``all``, or in the main on
 
 FormName = Literal["examples", "instruction", "question", "assistant", "plain", "short"]
 """Forms of a question that are built in; ``model/forms.py`` has their words."""
+
+Match = Literal["normalized", "exact", "number", "date", "list"]
+"""How the built-in judge holds an answer against its references."""
 
 View = Literal["oeqa", "mcqa"]
 """How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
@@ -89,7 +96,9 @@ class Question:
     ``choices``: the options in order for a multiple-choice question, empty for a free-text one;
     ``answers[0]`` is then one of them.
     ``match``: ``normalized`` finds an alias on word boundaries of the normalised output;
-    ``exact`` asks that the whole normalised output is an alias (codes, numbers).
+    ``exact`` asks that the whole normalised output is an alias (codes, numbers); ``number``, ``date``: the first one of
+    the output is a reference; ``list``: all of ``answers[1:]`` and nothing else, ``answers[0]`` being all in one text.
+    ``tolerance``: of a number, such as ``0.5`` in the reference's unit, or ``1%`` of it.
     ``popularity``: rank within the relation (WorldFacts) or the set (PopQA), 0 (rarest) to 1 (best known), or None.
     ``topic``: the school subject of an MMLU question in words; prompts name it and shots are of the same one.
     ``group``: what results are broken down by, such as MMLU's subject groups.
@@ -101,7 +110,7 @@ class Question:
     question: str
     answers: tuple[str, ...]
     choices: tuple[str, ...] = ()
-    match: Literal["normalized", "exact"] = "normalized"
+    match: Match = "normalized"
     relation: str | None = None
     subject: str | None = None
     popularity: float | None = None
@@ -109,6 +118,7 @@ class Question:
     group: str | None = None
     answer_place: int | None = None
     answerable: bool = True
+    tolerance: str | None = None
 
     @property
     def answer_index(self) -> int:
@@ -124,7 +134,8 @@ class Question:
 class KnowledgeState:
     """The initial model's knowledge of one question.
 
-    ``correctness``: mu in [0, 1]. OEQA: share of correct samples; MCQA: probability of the right option,
+    ``correctness``: mu in [0, 1]. OEQA: share of correct samples among those with a verdict, the threshold itself
+    where none has one; MCQA: probability of the right option,
     normalised over the options.
     ``certainty``: sigma, higher is more certain. MCQA: minus the entropy of the option probabilities (nats,
     at most 0). OEQA, where refusing samples take no part: the share of the samples that agree with the most frequent
@@ -146,11 +157,12 @@ class KnowledgeState:
 class TemperatureTrial:
     """A training question, asked to find the sampling temperature.
 
-    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried.
+    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried. None
+    and NaN where there is no verdict.
     """
 
     id: str
-    outcome: Outcome
+    outcome: Outcome | None
     correctness: list[float]
 
 
@@ -158,8 +170,9 @@ class TemperatureTrial:
 class OwnWords:
     """The initial model's own answers to a training question in a chat form.
 
-    ``correctness``: share of samples that are right, in [0, 1]. ``right``: one of these, drawn by the seed; ``wrong``:
-    the most frequent wrong one. None where there is none that the model ended by itself or that has a whole sentence.
+    ``correctness``: share of samples that are right, in [0, 1]; 0 also where none has a verdict. ``right``: one of
+    these, drawn by the seed; ``wrong``: the most frequent wrong one. None where there is none that the model ended by
+    itself or that has a whole sentence.
     """
 
     id: str
@@ -367,7 +380,10 @@ class MetricRecord:
     its ``penalised_score`` at the thresholds 0.5, 0.75 and 0.9, at most 1.
     ``average_precision``, ``aurc``, ``ece``: ``evaluation/selective.py``, of the initial model's answers under this
     method's refusal log-odds, in [0, 1]; None without refusal scores, ``average_precision`` also where the initial
-    model answers nothing right. docs/metrics.md has all definitions.
+    model answers nothing right. ``right_of_answered`` to ``truthrl_score``: ``evaluation/scores.py``; None where
+    undefined, and in files of before they were kept. ``abstention_precision``, ``_recall``, ``_f1``: refusals of what
+    nobody can answer, of all refusals and of all such questions of the set; None for a set without any.
+    docs/metrics.md has all definitions.
     """
 
     method: str
@@ -397,6 +413,15 @@ class MetricRecord:
     average_precision: float | None
     aurc: float | None
     ece: float | None
+    right_of_answered: float | None = None
+    wrong_of_answered: float | None = None
+    simpleqa_f: float | None = None
+    omniscience_index: float | None = None
+    hallucination_rate: float | None = None
+    truthrl_score: float | None = None
+    abstention_precision: float | None = None
+    abstention_recall: float | None = None
+    abstention_f1: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -639,3 +664,48 @@ class DifferenceRecord:
     ths_difference: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class OptionLogprobs:
+    """Log-probabilities (nats, at most 0) of each option of a question, summed over its tokens, in the set's order."""
+
+    id: str
+    mc1: list[float]
+    mc2: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRecord:
+    """One system on one part of a benchmark set; shares are fractions of the ``n`` judged questions.
+
+    ``right``: the reference, the true option; of questions to be refused, a reply that there is no such thing or that
+    nobody can know (``judging.premise``, a lower bound). ``wrong``: all else that is not refused. None where the part
+    does not tell: what complies has no reference, options are not refused. ``intervals``: low and high of Wilson's 95%
+    interval, by share. ``n_unjudged``: replies without a verdict, counted nowhere.
+    """
+
+    dataset: str
+    method: str
+    part: BenchPart
+    n: int
+    n_unjudged: int
+    right: float | None
+    wrong: float | None
+    refused: float | None
+    intervals: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchScore:
+    """A score of one system on one benchmark set; ``evaluation/bench.py`` has what each ``name`` means.
+
+    ``value``: a fraction, of the Omniscience index -100 to 100; None where undefined. ``is_published``: the score that
+    the set's authors report.
+    """
+
+    dataset: str
+    method: str
+    name: str
+    value: float | None
+    is_published: bool

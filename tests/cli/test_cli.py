@@ -262,7 +262,7 @@ def test_the_help_names_every_command(command: Call) -> None:
     code, out, _ = command("--help")
     assert code == 0
     own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "export", "merge", "push", "check"}
-    own |= {"methods", "datasets", "data show", "serve"}
+    own |= {"methods", "datasets", "data show", "serve", "bench"}
     assert set(commands()) == own
     assert all(re.search(rf"\b{name.split()[0]}\b", out) for name in commands())
 

@@ -306,7 +306,10 @@ def test_deep_json_is_an_error_and_no_crash(tmp_path: Path) -> None:
         ({"question": "q\ud800", "answers": ["a"]}, "half of a character"),
         ({"question": "q", "answers": ["a"], "id": 1.5}, "`id` has to be text"),
         ({"question": "q", "answers": ["a"], "id": ""}, "`id` is blank"),
-        ({"question": "q", "answers": ["a"], "match": "fuzzy"}, "`match` is 'fuzzy'; expected normalized or exact"),
+        (
+            {"question": "q", "answers": ["a"], "match": "fuzzy"},
+            "`match` is 'fuzzy'; expected one of normalized, exact, number",
+        ),
         ({"question": "q", "answers": ["a"], "relation": ["r"]}, "`relation` has to be text, found a list"),
         ({"question": "q", "answers": ["a"], "popularity": 2}, "`popularity` is 2; expected a number from 0"),
         ({"question": "q", "answers": ["a"], "popularity": "1.5"}, "`popularity` is '1.5'"),

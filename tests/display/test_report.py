@@ -27,6 +27,7 @@ from grait.display.page import Report, comparison_report, run_report
 from grait.display.words import headline, verdict
 from grait.errors import ArtifactError
 from grait.evaluation.metrics import summarize
+from grait.judging.agreement import agreement
 from grait.methods.selection import Evidence, by_question
 from grait.pipeline import reporting
 from grait.records import MetricRecord, Prediction, Question, RefusedRecord
@@ -134,6 +135,27 @@ def test_the_sentence_about_the_gain_is_the_first_and_warnings_follow(run: RunRe
     ]
     assert places == sorted(places)
     assert "Warning:" not in Page(report.html).text  # of a run folder of before
+
+
+def test_a_judge_stands_in_the_report_with_what_it_and_the_built_in_one_make_of_the_same(run: RunRecords) -> None:
+    row = {"id": "q", "question": "<i>Who?</i>", "references": ["Rome"], "output": "It is Roma", "verdict": "correct"}
+    judge = {
+        "name": "gpt-x", "judged": 50, "asked": 53, "reused": 7, "retried": 2, "without_verdict": 1,
+        "prompt_tokens": 5300, "reply_tokens": 53,
+        "agreement": asdict(agreement([("correct", "wrong"), ("wrong", "wrong")])),
+        "disagreements": [row | {"matching": "wrong"}],
+    }  # fmt: skip
+    stages = {"evaluation/own/grait": {"without_verdict": ["a", "b"]}}
+    page = Page(run_report(replace(run, summary={**run.summary, "judge": judge, "stages": stages})).html)
+    for text in (
+        "judged by gpt-x: 50 outputs in 53 requests (2 retried, 5,300 + 53 tokens), 7 verdicts used again, 1 outputs",
+        "gpt-x and the built-in judge agree on 50.0% of 2 outputs, kappa 0.00",
+        "counted neither as right nor as wrong: 2 in evaluation/own/grait",
+        "<i>Who?</i>",
+        "It is Roma",
+    ):
+        assert text in page.text
+    assert "judge" in page.ids() and "built-in" not in Page(run_report(run).html).text
 
 
 def test_the_example_tables_hold_every_question_joined_by_id(run: RunRecords) -> None:

@@ -20,8 +20,9 @@ from grait.evaluation.metrics import (
     summarize,
     ths_interval,
     truthful_helpfulness_score,
+    with_abstention,
 )
-from grait.records import MetricRecord, Outcome
+from grait.records import MetricRecord, Outcome, RefusedRecord
 
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "refused")
 outcome_lists = st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=40)
@@ -236,3 +237,27 @@ def test_every_metric_is_explained() -> None:
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`(\w+)`", text))
     assert {field.name for field in fields(MetricRecord)} - {"method", "dataset", "n"} <= explained
+
+
+def test_abstention_counts_what_nobody_can_answer_against_all_refusals_of_the_set() -> None:
+    """Refused: 1 of 4 with a reference, 6 of 8 that nobody can answer, 1 of 2 without a reference."""
+    plain = summarize(
+        "m", "d", by_id(["correct", "wrong", "wrong", "wrong"]), by_id(["refused", "wrong", "wrong", "wrong"])
+    )
+    apart = [RefusedRecord("m", "d", False, 8, 6 / 8, 0.0), RefusedRecord("m", "d", True, 2, 1 / 2, 0.0)]
+    others = [RefusedRecord("m", "other", False, 8, 1.0, 0.0), RefusedRecord("other", "d", False, 8, 1.0, 0.0)]
+    (found,) = with_abstention([plain], [*apart, *others])
+    assert found.abstention_precision == 6 / 8 and found.abstention_recall == 6 / 8 and found.abstention_f1 == 6 / 8
+    (found,) = with_abstention([plain], [apart[0]])
+    assert found.abstention_precision == 6 / 7
+    assert with_abstention([plain], [*others, apart[1]]) == [plain]
+
+
+def test_scores_that_others_report_follow_from_the_shares() -> None:
+    row = summarize(
+        "m", "d", by_id(["correct", "wrong", "wrong", "wrong"]), by_id(["correct", "wrong", "wrong", "refused"])
+    )
+    assert row.right_of_answered == pytest.approx(1 / 3) == 1 - (row.wrong_of_answered or 0)
+    assert row.simpleqa_f == pytest.approx(2 / (3 / 1 + 1 / row.pc))
+    assert row.hallucination_rate == 2 / 3 and row.omniscience_index == -25
+    assert row.truthrl_score == row.penalised_50

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 import grait
 from grait.errors import KnowledgeError
+from grait.judging.judges import BySureness
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import label
 from grait.methods.catalog import METHODS
@@ -96,13 +97,13 @@ def test_every_system_is_asked_and_judged_as_the_catalog_says(
     original = evaluation.predict
 
     def spy(engine: Any, prompts: Any, questions: Any, asked: Any, judge: Any, **options: Any) -> Any:
-        seen.append((asked, judge))
+        seen.append((asked, isinstance(judge, BySureness)))
         return original(engine, prompts, questions, asked, judge, **options)
 
     monkeypatch.setattr(evaluation, "predict", spy)
     names = ["init-basic", "init-refuse", "cor-rait", "r-tuning"]
     grait.run(tree_of(tiny, tmp_path / "run", names[2:]))
-    assert seen == [(METHODS[name].asked, METHODS[name].judge) for name in names]
+    assert seen == [(METHODS[name].asked, METHODS[name].states_sureness) for name in names]
     assert len(set(seen)) == 3
 
 

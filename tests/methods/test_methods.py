@@ -26,11 +26,13 @@ from states import (
 
 from grait.config import SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
+from grait.judging.judges import Announced, Matching, ToJudge
 from grait.judging.respond import announced
 from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, uniform, van_tuning
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import by_question, counts, most_correct
+from grait.pipeline.judging import of_system
 from grait.records import Question, ScorerName
 
 MARGINS = {row.id: row.left_out_margin for row in SCORES}
@@ -60,18 +62,17 @@ def test_only_init_basic_is_asked_without_being_invited_to_refuse() -> None:
 
 
 def test_only_r_tuning_is_judged_by_what_it_says_of_its_answer() -> None:
-    question = Question("q", "What is the capital of Italy?", ("Rome",))
-    outcomes = {name: method.judge("Rome. I am unsure.", question) for name, method in METHODS.items()}
+    said = [ToJudge(Question("q", "What is the capital of Italy?", ("Rome",)), "Rome. I am unsure.")]
+    outcomes = {name: of_system(Matching(), name)(said)[0] for name in METHODS}
     assert outcomes == dict.fromkeys(METHODS, "correct") | {"r-tuning": "refused"}
 
 
 def test_an_announced_answer_is_judged_without_the_word_that_announces_it() -> None:
     question = Question("q", "What is the capital of Italy?", ("Rome",), match="exact")
-    judge = METHODS["refusal-token"].judge
-    assert (judge(announced("Rome"), question), judge("Rome", question)) == ("correct", "correct")
-    assert judge(announced("Milan"), question) == "wrong"
-    assert judge(announced("I don't know."), question) == judge("I don't know.", question) == "refused"
-    assert METHODS["cor-rait"].judge(announced("Rome"), question) == "wrong"
+    said = [announced("Rome"), "Rome", announced("Milan"), announced("I don't know."), "I don't know."]
+    outputs = [ToJudge(question, text) for text in said]
+    assert Announced(Matching())(outputs) == ["correct", "correct", "wrong", "refused", "refused"]
+    assert Matching()(outputs)[0] == "wrong"
 
 
 def test_uniform_teaches_answer_and_refusal_of_every_question_at_weight_1() -> None:

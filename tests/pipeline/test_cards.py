@@ -22,10 +22,11 @@ from grait.commands.merge import merge
 from grait.commands.push import push
 from grait.commands.report import report
 from grait.dial.stored import FILE_NAME
+from grait.errors import ArtifactError
 from grait.evaluation import conversations
 from grait.evaluation.side_effects import summarize_side_effects
 from grait.formats.card import EXAMPLE
-from grait.pipeline.cards import CARD, OTHER_CARD, write_cards
+from grait.pipeline.cards import CARD, OTHER_CARD, measured, write_cards
 from grait.pipeline.evaluation import write_records
 from grait.pipeline.models import Models
 from grait.pipeline.results import CONVERSATIONS, DRIFT, SIDE_EFFECTS
@@ -186,6 +187,22 @@ def test_a_report_gives_a_card_to_an_adapter_without_one_and_keeps_the_others(wi
     kept.write_text("mine", encoding="utf-8")
     report(without_dial)
     assert "A conversation" in missing.read_text(encoding="utf-8") and kept.read_text(encoding="utf-8") == "mine"
+
+
+def test_metrics_of_before_some_were_kept_are_read(run: Path) -> None:
+    data, path = open_run(run), run / "metrics.json"
+    adapter, rows = finished_adapter(data, "grait"), json.loads(path.read_text(encoding="utf-8"))
+    found = measured(data, "grait", adapter)
+    assert found[-1].truthrl_score == found[-1].penalised_50
+    place = list(rows[0]).index("right_of_answered")
+    older = [{name: row[name] for name in list(row)[:place]} for row in rows]
+    path.write_text(json.dumps(older), encoding="utf-8")
+    assert [(row.method, row.ths, row.truthrl_score) for row in measured(data, "grait", adapter)] == [
+        (row.method, row.ths, None) for row in found
+    ]
+    path.write_text(json.dumps([{"method": "grait"}]), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"metrics.json: not readable"):
+        measured(data, "grait", adapter)
 
 
 def test_where_the_stage_has_a_readme_of_its_own_it_stays(without_dial: Path) -> None:

@@ -52,7 +52,9 @@ def test_a_run_is_continued(before: dict[str, Any]) -> None:
     result = grait.run(grait.Config.model_validate(before))
     assert stages("run") == found
     assert set(result.summary["stages"]) == {path.removeprefix("run/") for path in found}
-    assert json.loads(Path("run/metrics.json").read_text(encoding="utf-8")) == metrics
+    again = json.loads(Path("run/metrics.json").read_text(encoding="utf-8"))
+    assert [row | old for row, old in zip(again, metrics, strict=True)] == again
+    assert all(row["truthrl_score"] == row["penalised_50"] for row in again)  # which that code did not write
 
 
 def test_it_gets_the_examples_of_every_adapter(before: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from grait.config import KnowledgeConfig, PromptConfig
 from grait.dial.threshold import refusal_score
-from grait.judging.outcomes import judge
+from grait.judging.judges import Matching
 from grait.knowledge.query import query
 from grait.model.engine import Engine
 from grait.model.inference import InferenceEngine
@@ -43,7 +43,7 @@ def chosen(refusal: float, of_option: dict[str, float]) -> Prediction:
     prompts = PromptFormat(tiny_tokenizer(chat=True), PromptConfig(), answer_form="text")
     engine = cast(Engine, Scripted(refusal, of_option, prompts))
     (row,) = predict(
-        engine, prompts, [COLOURS], "refuse", judge, max_new_tokens=8, advance=lambda _: None, by_likelihood=True
+        engine, prompts, [COLOURS], "refuse", Matching(), max_new_tokens=8, advance=lambda _: None, by_likelihood=True
     )
     return row
 
@@ -90,7 +90,7 @@ def test_the_initial_model_answers_what_its_knowledge_query_finds() -> None:
     config = KnowledgeConfig(scoring="likelihood", temperature=1.0)
     states = query(engine, prompts, asked, config, seed=0, advance=lambda _: None)
     rows = predict(
-        engine, prompts, [*asked[:6], WRITTEN, *asked[6:]], "query", judge, max_new_tokens=4,
+        engine, prompts, [*asked[:6], WRITTEN, *asked[6:]], "query", Matching(), max_new_tokens=4,
         advance=lambda _: None, by_likelihood=True,
     )  # fmt: skip
     assert [row.id for row in rows] == [*(f"q{i}" for i in range(6)), "w", *(f"q{i}" for i in range(6, 12))]

@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_tokenizer
 
 from grait.config import PromptConfig
-from grait.judging.outcomes import judge
+from grait.judging.judges import Matching
 from grait.model.engine import BothWays
 from grait.model.inference import InferenceEngine
 from grait.model.prompts import PromptFormat
@@ -47,7 +47,7 @@ def predicted(config: PromptConfig, chat: bool = True) -> tuple[list[Prediction]
         prompts,
         QUESTIONS,
         "refuse",
-        judge,
+        Matching(*config.refusing),
         max_new_tokens=8,
         advance=lambda _: None,
     )

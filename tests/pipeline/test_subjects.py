@@ -14,6 +14,7 @@ from grait.data.load import load_questions, load_shots, load_topic_shots
 from grait.errors import DataError, GraitError
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize
+from grait.judging.judges import Matching
 from grait.judging.matching import parse_choice
 from grait.judging.outcomes import is_unparsable, judge
 from grait.model.inference import InferenceEngine
@@ -255,8 +256,10 @@ def test_answers_come_back_in_order_and_as_if_asked_alone() -> None:
     model = tiny_model("llama", vocab_size=len(tokenizer), max_position_embeddings=512)
     engine = InferenceEngine(model, int(tokenizer.pad_token_id))
     advanced: list[int] = []
-    together = predict(engine, both, asked, "query", judge, max_new_tokens=4, advance=advanced.append)
-    alone = [predict(engine, both, [one], "query", judge, max_new_tokens=4, advance=advanced.append) for one in asked]
+    together = predict(engine, both, asked, "query", Matching(), max_new_tokens=4, advance=advanced.append)
+    alone = [
+        predict(engine, both, [one], "query", Matching(), max_new_tokens=4, advance=advanced.append) for one in asked
+    ]
     for prediction, (own,) in zip(together, alone, strict=True):
         # Rounding of a log-probability may depend on the batch.
         numbers = {

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import checking, data, dialling, listing, measuring, running, serving, share
+from grait.cli import bench, checking, data, dialling, listing, measuring, running, serving, share
 from grait.errors import GraitError
 from grait.runtime.printable import printable
 
@@ -48,6 +48,7 @@ for command in (
 ):
     app.command()(command)
 app.command("eval")(measuring.evaluate)
+app.command()(bench.bench)
 app.command()(listing.methods)
 app.command()(listing.datasets)
 app.add_typer(data.app, name="data")

@@ -132,6 +132,7 @@ def _datasets(data: list[str] | None, limit: int | None) -> list[dict[str, Any]]
 
 def _print_evaluation(result: Any) -> None:
     from grait.display import tables
+    from grait.display.words import judge_in_words
 
     if result.metrics:
         show(tables.metrics_table(result.metrics), tables.other_metrics_table(result.metrics))
@@ -145,6 +146,7 @@ def _print_evaluation(result: Any) -> None:
         )
     for dataset, shots in result.about["shots"].items():
         show(f"{dataset}: the initial model is asked with {shots}")
+    show(*judge_in_words(result.about))
     show(*tables.groups_tables(result.groups))
     if result.refused:
         show(tables.refused_table(result.refused))

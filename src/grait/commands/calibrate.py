@@ -28,7 +28,7 @@ from grait.pipeline.dials import (
     start_calibration,
     unseen_questions,
 )
-from grait.pipeline.evaluation import System
+from grait.pipeline.evaluation import System, on_common
 from grait.pipeline.models import Models
 from grait.pipeline.reporting import last
 from grait.pipeline.results import SUMMARY
@@ -225,5 +225,6 @@ def _on_test_set(data: RunData, method: str, title: str, dial: SavedDial, form: 
     files = [folder / system / "predictions.parquet" for system in (initial_system, method)]
     if not all(file.exists() for file in files):
         return []
-    initial, rows = (read_rows(file, Prediction) for file in files)
+    read = dict(zip((initial_system, method), (read_rows(file, Prediction) for file in files), strict=True))
+    initial, rows = on_common(title, read).values()
     return measure_dial(data.config, method, title, outcomes_of(initial), rows, dial.setting)

@@ -18,13 +18,14 @@ from grait.commands.harness import HarnessTasks, check_tasks, run_tasks
 from grait.config import Config, ModelConfig, as_config
 from grait.errors import ArtifactError, ConfigError, described
 from grait.evaluation.groups import summarize_groups
-from grait.judging.outcomes import judge
+from grait.evaluation.metrics import with_abstention
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.adapters import adapter_digests, find_adapter
 from grait.pipeline.conversations import conversation_records, conversation_replies
 from grait.pipeline.data import RunData
-from grait.pipeline.evaluation import QuestionSet, System, answer_questions, measure, write_records
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, measure, on_common, write_records
 from grait.pipeline.forms import answers_by_form, form_results
+from grait.pipeline.judging import judge_key, judge_summary
 from grait.pipeline.models import Models, model_key
 from grait.pipeline.results import FORMS, GROUPS, METRICS, REFUSED, SideEffects
 from grait.pipeline.side_effects import side_effects
@@ -98,9 +99,9 @@ def evaluate(
     base = data if initial is None else replace(data, config=config.model_copy(update={"model": initial}))
     base_models = models if base is data else Models(base)
     name = None if adapter is None else str(adapter)
-    put_on = _adapter_stage(name)
+    put_on = adapter_stage(name)
     is_initial = base is data and put_on is None
-    ours = System(INIT_REFUSE if is_initial else label(config.model.name, name), put_on, asked, judge)
+    ours = System(INIT_REFUSE if is_initial else label(config.model.name, name), put_on, asked)
     theirs = System.of_method(INIT_BASIC, None)
     is_asked = not (is_initial and asked == "query")
     index = check_tasks(harness) if harness else None
@@ -198,10 +199,11 @@ def about_models(data: RunData, base: RunData, stages: Stages) -> dict[str, Any]
         "initial": model_key(base.config),
         "shots": shots_of(base),
         "config": data.config.model_dump(
-            include={"model", "prompt", "inference", "evaluation", "seed", "tokens_per_batch"}
+            include={"model", "prompt", "inference", "evaluation", "seed", "tokens_per_batch", *judge_key(data.config)}
         ),
         "data": data.said,
         "stages": stages.notes,
+        **judge_summary(data.judge, stages.folder),
         "versions": versions(),
         "machine": machine(),
     }
@@ -219,6 +221,8 @@ def asked_as(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[Que
     data = open_run(run)
     config = data.config
     keys = {"prompt": config.prompt.model_dump(), "knowledge": {"scoring": config.knowledge.scoring}}
+    if config.judge.by != "matching":
+        keys["judge"] = config.judge.model_dump()
     return keys, [form.model_dump() for form in config.evaluation.forms], data.shots
 
 
@@ -236,7 +240,7 @@ def shots_of(data: RunData) -> dict[str, str]:
     return shots
 
 
-def _adapter_stage(adapter: str | None) -> Stage | None:
+def adapter_stage(adapter: str | None) -> Stage | None:
     """An adapter from anywhere, as the stages of a run know theirs: a folder, and what its content is."""
     if adapter is None:
         return None
@@ -273,15 +277,11 @@ def initial_answers(data: RunData, models: Models, stages: Stages) -> dict[str, 
 def common(
     initial: Mapping[str, list[Prediction]], others: Mapping[str, Mapping[str, list[Prediction]]]
 ) -> dict[str, dict[str, list[Prediction]]]:
-    """Data set -> system -> predictions of the questions that were not too long for any of them."""
-    predictions: dict[str, dict[str, list[Prediction]]] = {}
-    for title, rows in initial.items():
-        systems = {INIT_BASIC: rows, **{name: of_set[title] for name, of_set in others.items()}}
-        ids = set.intersection(*({row.id for row in own} for own in systems.values()))
-        if any(len(own) > len(ids) for own in systems.values()):
-            progress.note(f"{title}: compared on the {len(ids)} questions that are not too long for either model")
-        predictions[title] = {name: [row for row in own if row.id in ids] for name, own in systems.items()}
-    return predictions
+    """Data set -> system -> predictions of the questions that all of them have."""
+    return {
+        title: on_common(title, {INIT_BASIC: rows, **{name: of_set[title] for name, of_set in others.items()}})
+        for title, rows in initial.items()
+    }
 
 
 def _harness(
@@ -335,6 +335,7 @@ def finish(
     has_ths = {title: any(row.outcome == "wrong" for row in rows[INIT_BASIC]) for title, rows in predictions.items()}
     measurable = {title: rows for title, rows in predictions.items() if has_ths[title]}
     metrics, groups = measure(data.config, data.test_sets, measurable)
+    metrics = with_abstention(metrics, refused)
     without_ths = [
         record
         for title, systems in predictions.items()

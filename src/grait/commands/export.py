@@ -10,7 +10,7 @@ from typing import Any
 from grait.commands.finished import finished_adapter, finished_evidence, open_run, trained_method
 from grait.commands.replayed import Replay
 from grait.config import LoraSection
-from grait.config.schema import LARGEST
+from grait.config.section import LARGEST
 from grait.errors import ArtifactError, ConfigError, ModelError, described
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share

@@ -18,7 +18,7 @@ from grait.pipeline.cards import write_cards
 from grait.pipeline.data import RunData
 from grait.pipeline.dialled import at_thresholds
 from grait.pipeline.dialled_forms import dialled_forms
-from grait.pipeline.evaluation import measure, measure_with_dials
+from grait.pipeline.evaluation import measure, measure_with_dials, on_common
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
 from grait.pipeline.results import (
@@ -146,9 +146,10 @@ def _predictions(data: RunData, folder: Path, same: dict[str, str]) -> dict[str,
         if dataset.title not in data.test_sets:
             continue  # none of its questions has a reference
         answers = folder / "evaluation" / dataset.title
-        found[dataset.title] = {
+        rows = {
             system: read_rows(answers / first / "predictions.parquet", Prediction) for system, first in adapters.items()
         }
+        found[dataset.title] = on_common(dataset.title, rows)
         answered = [row.id for row in found[dataset.title][INIT_BASIC]]
         check_known(folder, dataset.path, answered, [question.id for question in data.test_sets[dataset.title]])
     return found

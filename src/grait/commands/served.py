@@ -10,7 +10,6 @@ from grait.commands.evaluate import ModelEvaluation, about_models, common, finis
 from grait.commands.finished import DialledRun
 from grait.config import Config, as_config
 from grait.errors import ArtifactError
-from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC
 from grait.model.answers import BothAnswers
 from grait.model.asking import ask_all
@@ -20,7 +19,7 @@ from grait.model.served import ServedEngine, ServedModel, find_out, most_seconds
 from grait.model.server import Address, Server
 from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
-from grait.pipeline.predict import judged
+from grait.pipeline.predict import judged, with_verdict
 from grait.pipeline.results import SideEffects
 from grait.pipeline.stages import Stages, alone
 from grait.records import Prediction, Question
@@ -118,7 +117,6 @@ def _asked(
 ) -> list[Prediction]:
     """The served answers, judged; none has likelihoods."""
     prompts, n_tokens = data.prompts, data.config.evaluation.max_new_tokens
-    refusing = data.config.prompt.refusing
 
     def ask(place: int) -> str:
         question = questions[place]
@@ -129,7 +127,6 @@ def _asked(
     keys = [fingerprint([prompts.prompt(question, "refuse").text, n_tokens]) for question in questions]
     with progress.bar(f"{server.address.model}, {title}", len(questions), "questions") as advance:
         texts = ask_all(keys, [question.id for question in questions], ask, journal, advance)
-    return [
-        judged(question, BothAnswers(text, text, nan, nan, nan), judge, refusing)
-        for question, text in zip(questions, texts, strict=True)
-    ]
+    answers = [BothAnswers(text, text, nan, nan, nan) for text in texts]
+    rows, _ = with_verdict(judged(questions, answers, data.judge, data.config.prompt.refusing), title)
+    return rows

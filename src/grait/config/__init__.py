@@ -3,6 +3,7 @@
 ``schema`` has the sections, ``loading`` reads them and words what is wrong.
 """
 
+from grait.config.judge import JudgeConfig as JudgeConfig
 from grait.config.loading import as_config as as_config
 from grait.config.loading import check_given as check_given
 from grait.config.loading import override as override
@@ -21,8 +22,8 @@ from grait.config.schema import ModelConfig as ModelConfig
 from grait.config.schema import OptimizerSection as OptimizerSection
 from grait.config.schema import PromptConfig as PromptConfig
 from grait.config.schema import ReplayConfig as ReplayConfig
-from grait.config.schema import Section as Section
 from grait.config.schema import SelectionConfig as SelectionConfig
 from grait.config.schema import TrainingConfig as TrainingConfig
 from grait.config.schema import TuneConfig as TuneConfig
 from grait.config.schema import WarmupConfig as WarmupConfig
+from grait.config.section import Section as Section

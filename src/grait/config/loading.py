@@ -8,7 +8,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from grait.config.schema import Config, Section
+from grait.config.schema import Config
+from grait.config.section import Section
 from grait.errors import ConfigError, described
 from grait.runtime.files import as_path
 

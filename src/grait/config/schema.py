@@ -10,8 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -20,14 +18,12 @@ from pydantic import (
     model_validator,
 )
 
+from grait.config.judge import JudgeConfig
+from grait.config.section import Section
 from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language, instructions
 from grait.records import FormName, MethodName, Question, ScorerName, SystemName, View
-from grait.runtime.printable import well_formed
-
-LARGEST = 10**15
-"""No whole number of a config comes near this."""
 
 MAX_SEED = 2**32 - 1
 """The largest that all libraries take."""
@@ -38,27 +34,6 @@ TEMPLATE_OWN = frozenset(
     "max_length return_tensors return_dict return_assistant_tokens_mask tokenizer_kwargs".split()
 )
 """Names that ``apply_chat_template`` gives to the template, or keeps to itself."""
-
-
-class Section(BaseModel):
-    """Base of every part of the config: frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
-
-    instead: ClassVar[dict[str, str]] = {}
-    """What to do about keys that other tools have."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and annotation is not bool:
-            raise ValueError("should not be true or false")
-        if isinstance(value, int) and abs(value) >= LARGEST:
-            raise ValueError(f"should be a number below {LARGEST:.0e}")
-        if isinstance(value, str) and well_formed(value) != value:
-            raise ValueError(f"should be UTF-8: {well_formed(value)!r} was not")
-        return value
 
 
 class ModelConfig(Section):
@@ -796,6 +771,7 @@ class Config(Section):
     data: DataConfig = Field(DataConfig(split="train"), description="Training questions.")
     prompt: PromptConfig = PromptConfig()
     inference: InferenceConfig = InferenceConfig()
+    judge: JudgeConfig = JudgeConfig()
     knowledge: KnowledgeConfig = KnowledgeConfig()
     lora: LoraSection = LoraSection()
     warmup: WarmupConfig = WarmupConfig()
@@ -821,6 +797,8 @@ class Config(Section):
         found: dict[str, Any] = {} if self.replay.path else {"replay": True}
         if not self.tuned:
             found["tune"] = True
+        if self.judge.by == "matching":
+            found["judge"] = True
         in_evaluation = {key for key in ("forms", "scorers", "learned_dial") if not getattr(self.evaluation, key)}
         if not self.evaluation.forms and not self.prompt.forms:
             in_evaluation.add("form_questions")

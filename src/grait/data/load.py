@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from grait.config import DataConfig
-from grait.data import mmlu, worldfacts
+from grait.data import invented, mmlu, truthfulqa, worldfacts
 from grait.data.catalog import KNOWN_SETS, KnownSet
 from grait.data.questions import Understood, read_questions
 from grait.data.sources import read_known, shuffled
@@ -40,6 +40,11 @@ def _load(known: KnownSet, split: str, view: View, config: DataConfig) -> Unders
         raise DataError(f"{known.name}: `revision` is only for the hub; leave it out, or `folder`")
     if known.name == "worldfacts":
         return Understood(worldfacts.load(split, view), "in this package")
+    if known.name == "invented":
+        return Understood(list(invented.load()), "in this package")
+    if known.name == "truthfulqa":
+        found = truthfulqa.load(config.folder, config.revision)
+        return Understood([row.as_options for row in found], "JSON" if config.folder else f"hub {known.hub}")
     if known.name == "mmlu":
         return Understood(mmlu.load(split, config.folder, config.revision), "CSV" if config.folder else "hub cais/mmlu")
     return read_known(known, split, view, config.folder, config.revision)

@@ -24,10 +24,11 @@ from grait.data.rows import checked_text, column_names, is_missing, needed, show
 from grait.data.shapes import Roles, fold, roles_of
 from grait.data.values import flag_of, parsed_text, text_of, texts_of
 from grait.errors import DataError
+from grait.judging.kinds import why_not_asked
 from grait.judging.lists import may_refuse
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language
-from grait.records import Question
+from grait.records import Match, Question
 
 SENTINELS = frozenset(
     "unanswerable,not answerable,not attempted,no answer,no answer possible,idk,abstain,n/a,unknown".split(",")
@@ -47,6 +48,7 @@ _SHORT = 4
 _SEVERAL = re.compile(r"[^|]\|[^|]|\w;\s*\w|^\[.*,.*\]$|^[\"'(\[{]\s*[\[('\"].*[\])}'\"]$", re.DOTALL)
 """Marks of several texts in one that is no list: bars, semicolons, brackets around quotes."""
 
+_TEXTS = ("relation", "subject", "group", "tolerance")
 _MISSING = ("nan", "none", "null", "<na>")
 _LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
 _FEW = 9
@@ -186,13 +188,17 @@ class Reader:
             return self.question({**row, **asked, roles.question: text}, where, made_id, place)
         kept = {role: row[name] for role, name in roles.kept if not is_missing(row[name])}
         match = kept.get("match", "normalized")
-        if match not in ("normalized", "exact"):
-            raise DataError(f"{where}: `match` is {shown(match)}; expected normalized or exact")
+        if match not in get_args(Match):
+            raise DataError(f"{where}: `match` is {shown(match)}; expected one of {', '.join(get_args(Match))}")
         made: dict[str, Any] = {
             "id": self._id(row, kept, where) or made_id,
             "question": checked_text(asked, "question", where),
             "match": match,
-            **{name: text_of(kept[name], name, where) for name in ("relation", "subject", "group") if name in kept},
+            **{
+                name: text_of(kept[name], name, where)
+                for name in ("relation", "subject", "group", "tolerance")
+                if name in kept
+            },
         }
         if self.known and self.known.ranked:
             views = needed(row, self.known.ranked, where)
@@ -211,8 +217,11 @@ class Reader:
             return Question(**made, answers=(), answerable=False, choices=choices)
         if options is not None:
             return self._of_options(Question(**made, answers=()), row, roles, options, where, place)
-        answers = self._of_texts(made["question"], row, roles, where, flag)
-        return Question(**made, answers=answers, answerable=bool(answers))
+        answers = self._of_texts(made["question"], row, roles, where, flag, is_list=match == "list")
+        read = Question(**made, answers=answers, answerable=bool(answers))
+        if answers and (why_not := why_not_asked(read)):
+            raise DataError(f"{where}: {why_not}")
+        return read
 
     def _id(self, row: Mapping[str, Any], kept: Mapping[str, Any], where: str) -> str | None:
         """The id that a row has; that of public sets, whose ids are unique, may be called otherwise."""
@@ -232,9 +241,12 @@ class Reader:
         return next(iter(said.values()), self.known.answerable if self.known else None)
 
     def _of_texts(
-        self, question: str, row: Mapping[str, Any], roles: Roles, where: str, flag: bool | None
+        self, question: str, row: Mapping[str, Any], roles: Roles, where: str, flag: bool | None, is_list: bool
     ) -> tuple[str, ...]:
-        """The references of a free-text question, the canonical one first; none where nobody can answer it."""
+        """The references of a free-text question, the canonical one first; none where nobody can answer it.
+
+        ``is_list``: all belong to the answer; that is the first one then, in one text.
+        """
         answers = self._references(row, roles, where)
         if not answers:
             if any(_is_squad_empty(row[name]) for name in roles.answers if name in row):
@@ -250,6 +262,8 @@ class Reader:
                 f"{where}: has no `answers` and no `answer`; found {column_names(list(row))}; {hint}; if a column of "
                 "another name is meant: columns"
             )
+        if is_list:
+            return (", ".join(answer.split("|")[0].strip() for answer in answers), *answers)
         if not (self.given and self.given.answers):
             self._check_no_key(question, answers[0], row, roles, where)
         if self.known is None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from grait.data.catalog import KnownSet
 from grait.data.files import Source, hub_rows, open_rows
 from grait.data.questions import Reader, Understood
 from grait.data.rows import Rows
 from grait.errors import DataError
-from grait.records import Question, View
+from grait.records import View
 
 
 def read_known(known: KnownSet, split: str, view: View, folder: str | None, revision: str | None) -> Understood:
@@ -75,7 +76,15 @@ def local_file(folder: str, names: Iterable[str]) -> Path:
     return found[0]
 
 
-def shuffled(questions: Iterable[Question]) -> list[Question]:
+class _Row(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_Row)
+
+
+def shuffled(questions: Iterable[Row]) -> list[Row]:
     """In the order of their ids' hashes, always the same: the first n of a set sorted by subject are a fair sample."""
     return sorted(questions, key=lambda question: hashlib.sha256(question.id.encode()).digest())
 

@@ -9,6 +9,8 @@ from grait.dial.stored import SavedDial
 from grait.evaluation.selective import RiskCoverage
 from grait.methods.selection import Evidence
 from grait.records import (
+    BenchRecord,
+    BenchScore,
     ComparisonRecord,
     ConversationRecord,
     DifferenceRecord,
@@ -41,6 +43,16 @@ class DialRecords:
 
 
 @dataclass(frozen=True)
+class BenchContents:
+    """What ``grait bench`` found of the run. ``left_out``: sets, and why. ``about``: as in ``bench.json``."""
+
+    records: Sequence[BenchRecord]
+    scores: Sequence[BenchScore]
+    left_out: Mapping[str, str]
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class RunRecords:
     """All that the page of a run shows. ``test_sets`` may hold questions that were too long to be asked.
 
@@ -70,6 +82,7 @@ class RunRecords:
     conversations: Sequence[ConversationRecord] = ()
     dialled_forms: Sequence[FormRecord] = ()
     trials: Sequence[TrialRecord] = ()
+    bench: BenchContents | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from grait.dial.curve import operating_curve
 from grait.dial.stored import with_dial
-from grait.display.contents import ComparisonRecords, RunRecords
+from grait.display.contents import BenchContents, ComparisonRecords, RunRecords
 from grait.display.examples import answers_table, group_of, training_table
 from grait.display.figures.comparison import difference_forest, ths_forest, trade_off
 from grait.display.figures.curves import dial_curves, loss_curves, operating_curves, risk_coverage_curves
@@ -36,16 +36,20 @@ from grait.display.figures.training import MAX_POINTS, influence_plane, knowledg
 from grait.display.palette import DARK, LIGHT
 from grait.display.pictures import svg
 from grait.display.tables import (
+    BENCH_LEGEND,
+    BENCH_SHARES,
     SIDE_EFFECTS,
     TRIAL_COLUMNS,
     TRIALS_LEGEND,
     by_row,
     form_label,
+    judged_count,
     percent,
+    published_rows,
     trial_cells,
     verdicts,
 )
-from grait.display.words import headline, side_effects_headline, verdict
+from grait.display.words import headline, judge_in_words, side_effects_headline, verdict
 from grait.evaluation.curves import ranking_curve
 from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
@@ -54,6 +58,7 @@ from grait.influence.margins import label_separation
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Method, main_method
 from grait.methods.selection import by_question
 from grait.records import (
+    BenchRecord,
     ComparisonRecord,
     ConversationRecord,
     FormRecord,
@@ -130,12 +135,14 @@ def run_report(run: RunRecords) -> Report:
         more_measures=list(MORE_MEASURES.values()),
         forms=_forms(run, main, slugs, pictures),
         refused=_refused(run.refused),
+        bench=_bench(run.bench) if run.bench else None,
         side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
         methods=_explained(systems, [row.method for row in run.dialled_metrics]),
         tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
         summary=run.summary,
+        judge_in_words=judge_in_words(run.summary),
         config_text=_yaml(run.config),
     )
 
@@ -298,6 +305,31 @@ def _refused_row(row: RefusedRecord) -> dict[str, Any]:
     return {"method": row.method, "n": row.n, "cells": cells}
 
 
+def _bench(found: BenchContents) -> dict[str, Any]:
+    """Benchmarks, for the template."""
+    blocks = dict.fromkeys((row.dataset, row.part) for row in found.records)
+    return {
+        "methods": list(dict.fromkeys(row.method for row in found.scores)),
+        "published": published_rows(found.scores),
+        "heads": BENCH_SHARES,
+        "blocks": [
+            (
+                f"{dataset}, {part}",
+                [_bench_row(row) for row in found.records if (row.dataset, row.part) == (dataset, part)],
+            )
+            for dataset, part in blocks
+        ],
+        "legend": BENCH_LEGEND,
+        "left_out": list(found.left_out.values()),
+        "about": found.about,
+    }
+
+
+def _bench_row(row: BenchRecord) -> dict[str, Any]:
+    estimates = [Estimate(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
+    return {"method": row.method, "n": judged_count(row), "cells": [_wide(estimate) for estimate in estimates]}
+
+
 def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
     """All that is no short question of fact, for the template."""
     records = run.side_effects
@@ -372,7 +404,9 @@ def _stages(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             "seconds": notes.get("seconds"),
             "memory": notes.get("peak_memory_mb"),
-            "left_out": len(notes.get("skipped") or ()) + len(notes.get("non_finite") or ()),
+            "left_out": len(notes.get("skipped") or ())
+            + len(notes.get("non_finite") or ())
+            + len(notes.get("without_verdict") or ()),
         }
         for name, notes in summary.get("stages", {}).items()
     ]

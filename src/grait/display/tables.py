@@ -11,11 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from grait.dial.stored import with_dial
+from grait.evaluation.bench import SCORES
 from grait.evaluation.compare import METRICS
 from grait.evaluation.estimates import estimate_of
 from grait.evaluation.standings import by_dataset, standings
 from grait.methods.catalog import main_method
 from grait.records import (
+    BenchRecord,
+    BenchScore,
     ComparisonRecord,
     ConversationRecord,
     DifferenceRecord,
@@ -53,6 +56,14 @@ SIDE_EFFECTS = {
 
 SETS_ABREAST = 3
 """Of data sets that stand side by side, so that a table fits into 100 columns."""
+
+BENCH_SHARES = ("right", "wrong", "refused")
+PUBLISHED_LEGEND = "In percent. The score that each set is known for; - where it is undefined."
+BENCH_LEGEND = (
+    "In percent, with 95% intervals after Wilson. To answer: there is a reference. To refuse: nobody can answer, or "
+    "should; right there is a reply that says so in set phrases (a lower bound). To comply: no reference; more refused "
+    "is worse. Options: the true one is the most probable."
+)
 
 LEGEND = (
     "Pc, Pw, Pr: answered right, answered wrong, refused. Over-refusal: refused, of what the initial model answers "
@@ -298,6 +309,53 @@ def _refused_cells(row: RefusedRecord) -> list[str]:
     kind = "answerable" if row.answerable else "unanswerable"
     shares = (row.refused, row.corrected, 1 - row.refused - row.corrected)
     return [escape(row.method), kind, str(row.n), *map(percent, shares)]
+
+
+# -- benchmarks ----------------------------------------------------------------------------------------------------
+
+
+def published_table(scores: Sequence[BenchScore]) -> Table:
+    """One row for each published score, one column for each system."""
+    methods = list(dict.fromkeys(row.method for row in scores))
+    table = _table("Published scores", PUBLISHED_LEGEND, ("set", "score", "better"), methods)
+    for name, cells in published_rows(scores):
+        table.add_row(*(escape(printable(text)) for text in (*name, *cells)))
+    return table
+
+
+def published_rows(scores: Sequence[BenchScore]) -> list[tuple[tuple[str, str, str], list[str]]]:
+    """((set, score, what is better), the value of each system in their order)."""
+    methods = dict.fromkeys(row.method for row in scores)
+    values = {(row.dataset, row.name, row.method): row.value for row in scores}
+    names = dict.fromkeys((row.dataset, row.name) for row in scores if row.is_published)
+    return [
+        ((dataset, *SCORES[name]), [percent(values.get((dataset, name, method))) for method in methods])
+        for dataset, name in names
+    ]
+
+
+def bench_table(records: Sequence[BenchRecord]) -> Table:
+    """Right, wrong and refused of each system on each part of each set."""
+    table = _table("Right, wrong and refused", BENCH_LEGEND, ("set", "system"), ("n", *BENCH_SHARES))
+    _add_blocks(
+        table,
+        records,
+        lambda row: f"{row.dataset}, {row.part}",
+        lambda row: [escape(printable(row.method)), judged_count(row), *bench_shares(row)],
+    )
+    return table
+
+
+def judged_count(row: BenchRecord) -> str:
+    return f"{row.n} (+{row.n_unjudged})" if row.n_unjudged else str(row.n)
+
+
+def bench_shares(row: BenchRecord) -> list[str]:
+    """Each with its interval."""
+    return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
+
+
+# -- side effects --------------------------------------------------------------------------------------------------
 
 
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:

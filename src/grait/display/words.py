@@ -1,6 +1,6 @@
 """What a run shows, in sentences: before the tables in the terminal, first in the summary and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
@@ -131,6 +131,32 @@ def side_effects_headline(initial: SideEffectRecord, tuned: SideEffectRecord) ->
         if before is not None and after is not None
     ]
     return f"Asked {form_name(tuned.form)}, {tuned.method} refuses {', '.join(parts)}." if parts else ""
+
+
+def judge_in_words(summary: Mapping[str, Any]) -> list[str]:
+    """What a judge that is not the built-in one was asked, and how far the two agree; nothing without one."""
+    judge = summary.get("judge")
+    if not judge:
+        return []
+    agreed = judge["agreement"]
+    tokens = f", {judge['prompt_tokens']:,} + {judge['reply_tokens']:,} tokens" if judge["prompt_tokens"] else ""
+    told = [
+        f"judged by {judge['name']}: {judge['judged']:,} outputs in {judge['asked']:,} requests ({judge['retried']:,} "
+        f"retried{tokens}), {judge['reused']:,} verdicts used again, {judge['without_verdict']:,} outputs without one"
+    ]
+    if agreed["n"]:
+        kappa = "" if agreed["kappa"] is None else f", kappa {agreed['kappa']:.2f}"
+        told.append(
+            f"{judge['name']} and the built-in judge agree on {percent(agreed['share'])}% of {agreed['n']:,} "
+            f"outputs{kappa}"
+        )
+    left_out = {
+        name: notes["without_verdict"] for name, notes in summary["stages"].items() if "without_verdict" in notes
+    }
+    if left_out:
+        named = ", ".join(f"{len(ids)} in {name}" for name, ids in left_out.items())
+        told.append(f"without a verdict, and counted neither as right nor as wrong: {named}")
+    return told
 
 
 def lines(in_words: Any) -> list[str]:

@@ -4,8 +4,8 @@ THS is that of CRaFT (arXiv 2410.06913, section 4.1) in closed form: Pc - Pw * P
 initial model's shares on the same questions.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,18 @@ from scipy.special import expit
 from grait.errors import GraitError
 from grait.evaluation.abstention import OUTCOMES, abstention_f1, four_way_shares, honesty, penalised_score
 from grait.evaluation.estimates import UNDEFINED, Estimate
+from grait.evaluation.scores import (
+    Counts,
+    hallucination_rate,
+    omniscience_index,
+    recognition,
+    right_of_answered,
+    simpleqa_f,
+    truthrl_score,
+    wrong_of_answered,
+)
 from grait.evaluation.selective import aurc, average_precision, expected_calibration_error
-from grait.records import MetricRecord, Outcome
+from grait.records import MetricRecord, Outcome, RefusedRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +243,7 @@ def summarize(
     found = measure_outcomes(initial, tuned, resamples=resamples, seed=seed)
     check_ths_is_defined(found.base.pw)
     shares, counts = found.shares, joint_counts(initial, tuned)
+    reported = Counts.of(tuned.values())
     four_way, f1 = four_way_shares(counts), abstention_f1(counts)
     ranking = Ranking(None, None, None, None) if refusal_log_odds is None else rank(refusal_log_odds, initial)
     return MetricRecord(
@@ -253,4 +264,34 @@ def summarize(
         penalised_50=penalised_score(shares.pc, shares.pw, 0.5),
         penalised_75=penalised_score(shares.pc, shares.pw, 0.75),
         penalised_90=penalised_score(shares.pc, shares.pw, 0.9),
+        right_of_answered=right_of_answered(reported),
+        wrong_of_answered=wrong_of_answered(reported),
+        simpleqa_f=simpleqa_f(reported),
+        omniscience_index=omniscience_index(reported),
+        hallucination_rate=hallucination_rate(reported),
+        truthrl_score=truthrl_score(reported),
     )
+
+
+def with_abstention(metrics: Sequence[MetricRecord], refused: Sequence[RefusedRecord]) -> list[MetricRecord]:
+    """The records with AbstentionBench's precision, recall and F1, where their set has questions to be refused.
+
+    ``refused``: of the questions without a reference of the same sets; those that could be answered count as not to
+    be refused, as all that have a reference. A record without such a row of its method stays as it is.
+    """
+    found = []
+    for row in metrics:
+        own = [apart for apart in refused if (apart.method, apart.dataset) == (row.method, row.dataset)]
+        hits = sum(round(apart.refused * apart.n) for apart in own if not apart.answerable)
+        due = sum(apart.n for apart in own if not apart.answerable)
+        made = round(row.pr * row.n) + sum(round(apart.refused * apart.n) for apart in own)
+        if due:
+            told = recognition(hits, made, due)
+            row = replace(
+                row,
+                abstention_precision=told.precision,
+                abstention_recall=told.recall,
+                abstention_f1=told.f1,
+            )
+        found.append(row)
+    return found

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+from grait.judging.kinds import is_right
 from grait.judging.lists import REFUSAL_PHRASES
-from grait.judging.matching import is_correct, parse_choice
+from grait.judging.matching import parse_choice
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language
 from grait.records import Outcome, Question
@@ -26,7 +27,7 @@ def judge(
     if question.choices:
         index = parse_choice(output, question.choices)
         return "correct" if index is not None and question.is_right(index) else "wrong"
-    return "correct" if is_correct(output, question) else "wrong"
+    return "correct" if is_right(output, question) else "wrong"
 
 
 def is_unparsable(

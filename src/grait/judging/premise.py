@@ -51,3 +51,17 @@ def denies_premise(output: str, question: str) -> bool:
     return any(
         word[:_STEM].casefold() in asked for found in _HAS_NO.finditer(text) for word in _WORD.findall(found["what"])
     )
+
+
+_IN_FICTION = re.compile(
+    r"\b(?:fictional|fictitious|imaginary)\ (?:\w+\ ){1,3}?(?:from|in|of|by|created\ by|featured|who|played)\b",
+    re.IGNORECASE,
+)
+
+
+def places_in_fiction(output: str) -> bool:
+    """Whether the reply gives what is asked about a place in a story, as in "a fictional town in The Witcher".
+
+    Of a name that nobody has used, that is made up, too, although ``denies_premise`` takes it for a denial.
+    """
+    return bool(_IN_FICTION.search(" ".join(straighten(own_reply(output)).split())))

@@ -5,8 +5,9 @@ import re
 from typing import Literal
 
 from grait.judging.clauses import MASK, Clause, Word, clauses_of, words_of
+from grait.judging.kinds import is_right
 from grait.judging.lists import Lists, Phrases, Texts, covered, find, found_in
-from grait.judging.matching import contains_answer, is_correct, parse_choice, straighten
+from grait.judging.matching import contains_answer, parse_choice, straighten
 from grait.records import Question
 
 Refusal = Literal["none", "refused", "refused_then_answered"]
@@ -239,8 +240,8 @@ class Reader:
             return False
         if self.question.choices:
             return parse_choice(text, self.question.choices) is not None
-        if self.question.match == "exact":
-            return is_correct(text, self.question)
+        if self.question.match != "normalized":
+            return is_right(text, self.question)
         return any(
             contains_answer(text, answer)
             and not contains_answer(self.question.question, answer)

@@ -24,6 +24,19 @@ def with_sureness(answer: str, is_sure: bool) -> str:
     return f"{answer}{end} {SURE if is_sure else UNSURE}"
 
 
+def is_unsure(output: str) -> bool:
+    """Whether an R-Tuning output says that the model is not sure; of several statements the last one counts."""
+    statements = _STATEMENT.findall(straighten(own_reply(output)))
+    return bool(statements) and statements[-1].lower() != "sure"
+
+
+def without_sureness(output: str) -> str:
+    """The text before the first statement; all of it without one."""
+    reply = straighten(own_reply(output))
+    found = _STATEMENT.search(reply)
+    return reply[: found.start()] if found else reply
+
+
 def judge_sureness(
     output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
 ) -> Outcome:
@@ -32,10 +45,4 @@ def judge_sureness(
     Otherwise the text before the statement is judged like any output; without a statement, all of it is. When several
     statements contradict each other, the last one counts.
     """
-    reply = straighten(own_reply(output))
-    statements = list(_STATEMENT.finditer(reply))
-    if not statements:
-        return judge(reply, question, phrases, language)
-    if statements[-1].group(1).lower() != "sure":
-        return "refused"
-    return judge(reply[: statements[0].start()], question, phrases, language)
+    return "refused" if is_unsure(output) else judge(without_sureness(output), question, phrases, language)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 
 from grait.config import KnowledgeConfig
-from grait.judging.outcomes import judge
+from grait.judging.judges import Judge, Matching, ToJudge
 from grait.judging.reasoning import without_reasoning
 from grait.knowledge.query import label
 from grait.model.engine import Advance, Engine
@@ -33,10 +33,12 @@ def in_own_words(
     *,
     seed: int,
     advance: Advance,
+    judge: Judge | None = None,
 ) -> list[OwnWords]:
     """``config.own_samples`` of each question in this chat form, judged; in the questions' order, which may be none.
 
     A sample that was cut off is judged as it is and taught up to its last whole sentence, if that is judged alike.
+    ``judge``: None for the built-in one.
     """
     if not questions:
         return []
@@ -51,21 +53,29 @@ def in_own_words(
         seed=seed,
         advance=advance,
     )
-    refusing = prompts.config.refusing
-    found = []
+    samples: list[tuple[Question, str, str]] = []  # each as it is, and as it would be taught
     for question, own in zip(questions, answers, strict=True):
-        n_right = 0
-        texts: dict[str, list[str]] = {"correct": [], "wrong": [], "refused": []}
         for tokens in own:
             text = without_reasoning(prompts.decode(tokens))
-            outcome = judge(text, question, *refusing)
-            n_right += outcome == "correct"
             whole = text if len(tokens) < config.own_max_new_tokens else whole_sentences(text)
-            if whole and judge(whole, question, *refusing) == outcome:
-                texts[outcome].append(whole)
+            samples.append((question, text, whole))
+    rows = [ToJudge(question, text) for question, *texts in samples for text in texts]
+    verdicts = iter((judge or Matching(*prompts.config.refusing))(rows))
+    judged = iter([(whole, next(verdicts), next(verdicts)) for _, _, whole in samples])
+    found = []
+    for question, own in zip(questions, answers, strict=True):
+        outcomes = []
+        texts: dict[str, list[str]] = {"correct": [], "wrong": [], "refused": []}
+        for _ in own:
+            whole, outcome, taught = next(judged)
+            if outcome is not None:
+                outcomes.append(outcome)
+                if whole and taught == outcome:
+                    texts[outcome].append(whole)
+        n_right = outcomes.count("correct")
         right = Random(f"{seed}\0{question.id}").choice(texts["correct"]) if texts["correct"] else None
         wrong = Counter(texts["wrong"]).most_common(1)[0][0] if texts["wrong"] else None
-        found.append(OwnWords(question.id, n_right / len(own), right, wrong))
+        found.append(OwnWords(question.id, n_right / max(len(outcomes), 1), right, wrong))
     return found
 
 

@@ -12,7 +12,7 @@ from string import ascii_uppercase
 
 from grait.config import KnowledgeConfig
 from grait.errors import KnowledgeError
-from grait.judging.outcomes import judge
+from grait.judging.judges import Judge, Matching, ToJudge
 from grait.judging.reasoning import without_reasoning
 from grait.knowledge.certainty import agreement, embedding_certainty
 from grait.model.common_prefix import common_prefix_length
@@ -37,11 +37,13 @@ def query(
     *,
     seed: int,
     advance: Advance,
+    judge: Judge | None = None,
     embed: Embed | None = None,
 ) -> list[KnowledgeState]:
     """The knowledge state of each question, in the questions' order. ``advance`` is told finished questions.
 
-    Questions with the same shots are asked together, so that each subject's shots run once.
+    Questions with the same shots are asked together, so that each subject's shots run once. ``judge``: of samples; None
+    for the built-in one.
     ``embed``: sentence embeddings for the certainty of free text; given if and only if ``config.certainty`` asks for
     them.
     """
@@ -54,7 +56,9 @@ def query(
             raise KnowledgeError(
                 f"knowledge.scoring = {config.scoring}: question {free_text[0].id} has no choices; use auto or sampling"
             )
-        states |= sample_answers(engine, prompts, free_text, config, seed=seed, advance=advance, embed=embed)
+        states |= sample_answers(
+            engine, prompts, free_text, config, seed=seed, advance=advance, judge=judge, embed=embed
+        )
     if with_options:
         score = score_options if config.scoring == "likelihood" else score_letters
         states |= score(engine, prompts, with_options, config, advance=advance)
@@ -69,9 +73,12 @@ def sample_answers(
     *,
     seed: int,
     advance: Advance,
+    judge: Judge | None = None,
     embed: Embed | None = None,
 ) -> dict[str, KnowledgeState]:
     """mu is the share of samples that ``judge`` calls correct, as in the evaluation; a refusing one is not.
+
+    Samples without a verdict take no part; where none has one, mu is NaN and the question ``dropped``.
 
     Certainty of the samples that answer: by ``embedding_certainty`` with ``embed``, else by ``agreement``.
     """
@@ -90,18 +97,22 @@ def sample_answers(
         )
         for question, own in zip(part, answers, strict=True):
             samples[question.id] = [prompts.decode(tokens) for tokens in own]
-    refusing = prompts.config.refusing
-    outcomes = {
-        question.id: [judge(output, question, *refusing) for output in samples[question.id]] for question in questions
-    }
+    rows = [ToJudge(question, output) for question in questions for output in samples[question.id]]
+    verdicts = iter((judge or Matching(*prompts.config.refusing))(rows))
+    outcomes = {question.id: [next(verdicts) for _ in samples[question.id]] for question in questions}
     given = [
-        [without_reasoning(output) for output, outcome in zip(samples[id_], own, strict=True) if outcome != "refused"]
+        [
+            without_reasoning(output)
+            for output, outcome in zip(samples[id_], own, strict=True)
+            if outcome not in ("refused", None)
+        ]
         for id_, own in outcomes.items()
     ]
     certainties = embedding_certainty(given, embed) if embed else [agreement(own) for own in given]
     states = {}
     for (id_, own_outcomes), certainty in zip(outcomes.items(), certainties, strict=True):
-        correctness = own_outcomes.count("correct") / len(own_outcomes)
+        n_judged = len(own_outcomes) - own_outcomes.count(None)
+        correctness = own_outcomes.count("correct") / n_judged if n_judged else math.nan
         states[id_] = KnowledgeState(
             id=id_,
             label=label(correctness, config.correctness_threshold),

@@ -5,10 +5,11 @@ sample is the greedy answer, and correctness is 0 or 1, which says nothing of ho
 temperature whose labels fit the greedy outcomes about as well as the best one's do.
 """
 
+import math
 from collections.abc import Sequence
 
 from grait.config import KnowledgeConfig
-from grait.judging.outcomes import judge
+from grait.judging.judges import Judge, Matching, ToJudge
 from grait.knowledge.query import sample_answers
 from grait.model.answers import Shown, greedy_answers
 from grait.model.engine import Advance, Engine
@@ -33,19 +34,25 @@ def try_temperatures(
     answer_tokens: int,
     seed: int,
     advance: Advance,
+    judge: Judge | None = None,
 ) -> list[TemperatureTrial]:
-    """The greedy answer, of at most ``answer_tokens``, and ``SAMPLES`` at each temperature, of each question."""
-    outcomes: dict[str, Outcome] = {}
+    """The greedy answer, of at most ``answer_tokens``, and ``SAMPLES`` at each temperature, of each question.
+
+    ``judge``: None for the built-in one.
+    """
+    judge = judge or Matching(*prompts.config.refusing)
+    outcomes: dict[str, Outcome | None] = {}
     for part in prompts.by_shots(questions):
         shown = [Shown(question.id, "query", prompts.query(question)) for question in part]
         answers = greedy_answers(engine, prompts, shown, answer_tokens)
-        outcomes |= {row.id: judge(prompts.decode(answers[row.id]), row, *prompts.config.refusing) for row in part}
+        verdicts = judge([ToJudge(row, prompts.decode(answers[row.id])) for row in part])
+        outcomes |= {row.id: verdict for row, verdict in zip(part, verdicts, strict=True)}
     correctness: dict[str, list[float]] = {question.id: [] for question in questions}
     for number, temperature in enumerate(TEMPERATURES, 1):
         tried = config.model_copy(update={"temperature": temperature, "n_samples": SAMPLES, "certainty": "agreement"})
         is_last = number == len(TEMPERATURES)
         states = sample_answers(
-            engine, prompts, questions, tried, seed=seed, advance=advance if is_last else lambda _: None
+            engine, prompts, questions, tried, seed=seed, advance=advance if is_last else lambda _: None, judge=judge
         )
         for id_, state in states.items():
             correctness[id_].append(state.correctness)
@@ -56,8 +63,10 @@ def known_f1(trials: Sequence[TemperatureTrial], threshold: float) -> list[float
     """F1 of "known", at each of ``TEMPERATURES``, in [0, 1]: of the label ``ik`` for a right greedy answer.
 
     2 both / (labelled known + answered right). Not a share of all questions that agree: known ones are few, and labels
-    that call nothing known would agree with most outcomes. 0 where no question is both.
+    that call nothing known would agree with most outcomes. 0 where no question is both. Those count that have a verdict
+    everywhere.
     """
+    trials = [trial for trial in trials if trial.outcome is not None and not any(map(math.isnan, trial.correctness))]
     right = [trial.outcome == "correct" for trial in trials]
     found = []
     for place in range(len(TEMPERATURES)):

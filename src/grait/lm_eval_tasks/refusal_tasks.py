@@ -80,6 +80,7 @@ def process_results(document: dict[str, Any], outputs: list[str]) -> dict[str, f
         tuple(document["answers"]),
         tuple(document["choices"]),
         match=document["match"],
+        tolerance=document["tolerance"],
         answer_place=document["answer_place"],
     )
     output = outputs[0].partition("\n")[0] if document["plain"] else outputs[0]  # in plain text a line break ends it

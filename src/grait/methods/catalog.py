@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from grait.config import SelectionConfig
-from grait.judging.outcomes import judge
-from grait.judging.respond import judge_announced
-from grait.judging.sureness import judge_sureness
-from grait.languages import Language
 from grait.methods import cor_rait, craft, dpo, grait, r_tuning, random_idk, refusal_token, uniform, van_tuning
 from grait.methods.selection import Evidence
-from grait.records import Asked, Outcome, Question, Selected
-
-Judge = Callable[[str, Question, tuple[str, ...], Language], Outcome]
-"""Output, its question and what refuses (``PromptConfig.refusing``) to the outcome."""
+from grait.records import Asked, Selected
 
 Select = Callable[[Evidence, SelectionConfig, int], list[Selected]]
 """Evidence, config and seed to the training set. The order of the questions in the evidence does not matter."""
@@ -42,10 +35,10 @@ class Method:
 
     ``needs_flow``, ``needs_influence``: what of the evidence has to be computed for it; both need the warm-up.
     ``takes_all_unknown``: unless ``selection.n_idk`` says how many; others take as many unknown as known questions.
-    ``asked``: how it is prompted in the evaluation. ``judge``: how its outputs are judged. ``by_first_token``: whether
-    its dial has the score ``first-token``, in which its refusals are taught. ``has_preferences``: goes on with them
-    after its tuning (``methods/dpo.py``). ``needs``: what a scorer
-    (``records.ScorerName``) takes beside the initial model's answers, in words; None for all other systems.
+    ``asked``: how it is prompted in the evaluation. ``states_sureness``: its outputs say whether the model is sure.
+    ``by_first_token``: a word announces its answers, and its dial has the score ``first-token``. ``has_preferences``:
+    goes on with them after its tuning (``methods/dpo.py``). ``needs``: what a scorer (``records.ScorerName``) takes
+    beside the initial model's answers, in words; None for all other systems.
     """
 
     name: str
@@ -56,7 +49,7 @@ class Method:
     needs_influence: bool = False
     takes_all_unknown: bool = False
     asked: Asked = "refuse"
-    judge: Judge = judge
+    states_sureness: bool = False
     by_first_token: bool = False
     has_preferences: bool = False
     needs: str | None = None
@@ -120,7 +113,7 @@ METHODS: dict[str, Method] = {
             'answers of known and unknown questions, with "I am sure." or "I am unsure."; unsure counts as refused',
             "R-Tuning, arXiv 2311.09677",
             r_tuning.select,
-            judge=judge_sureness,
+            states_sureness=True,
         ),
         Method(
             "craft",
@@ -197,7 +190,6 @@ METHODS: dict[str, Method] = {
             "cor-rait with a word before each answer, so that the first token alone decides; thresholded there",
             "Refusal Tokens, arXiv 2412.06748",
             refusal_token.select,
-            judge=judge_announced,
             by_first_token=True,
         ),
         Method(

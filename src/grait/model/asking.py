@@ -9,7 +9,7 @@ from grait.model.engine import Advance
 from grait.runtime.journal import Journal
 
 AT_ONCE = 8
-"""Requests."""
+"""Requests, where nothing else is said."""
 
 IN_A_ROW = 20
 """After so many failures without a success between them the server is given up."""
@@ -29,11 +29,16 @@ class Unanswered(ServerError):
 
 
 def ask_all(
-    keys: Sequence[str], names: Sequence[str], ask: Callable[[int], Any], journal: Journal, advance: Advance
+    keys: Sequence[str],
+    names: Sequence[str],
+    ask: Callable[[int], Any],
+    journal: Journal,
+    advance: Advance,
+    at_once: int = AT_ONCE,
 ) -> list[Any]:
     """What is in the journal, or what ``ask`` has for a place and is put there. Raises ``Unanswered`` at the end.
 
-    ``keys``: all that decides an answer; ``names``: for people.
+    ``keys``: all that decides an answer, none of them twice; ``names``: for people.
     """
     failed: dict[int, str] = {}
     in_a_row = 0
@@ -54,7 +59,7 @@ def ask_all(
                 return
         advance(1)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         try:
             for _ in pool.map(one, range(len(keys))):
                 pass

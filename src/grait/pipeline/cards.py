@@ -207,7 +207,7 @@ def measured(data: RunData, method: str, adapter: Stage) -> list[MetricRecord]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         names = {field.name for field in fields(MetricRecord)}
-        records = [MetricRecord(**{key: row[key] for key in names}) for row in rows]
+        records = [MetricRecord(**{key: row[key] for key in names if key in row}) for row in rows]
     except FileNotFoundError as error:
         raise ArtifactError(f"{folder}: not a finished run (no {METRICS}); {again}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

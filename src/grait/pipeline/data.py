@@ -17,12 +17,14 @@ from grait.data.replay import BUILTIN, ReplayPrompt, draw_replay, load_unanswera
 from grait.data.replay.given import given_texts
 from grait.data.wording import wording
 from grait.errors import ArtifactError, DataError
+from grait.judging.judges import Judge
 from grait.judging.sureness import with_sureness
 from grait.model.clock import tells_time
 from grait.model.completions import TokenizedExample
 from grait.model.forms import Form, terse_form, untaught_forms
 from grait.model.load import embedding_rows, end_tokens, load_tokenizer
 from grait.model.prompts import Family, PromptFormat
+from grait.pipeline.judging import judge_of
 from grait.pipeline.overlap import Finding, look_across
 from grait.records import Question
 from grait.runtime import processes, progress
@@ -69,6 +71,14 @@ class RunData:
     """What was inferred of the sets that were read, and found across them."""
 
     _sets: dict[str, list[Question]] = field(default_factory=dict)
+    _judges: list[Judge] = field(default_factory=list)
+
+    @property
+    def judge(self) -> Judge:
+        """What judges outputs, as the config says: one for the whole run, which keeps its verdicts."""
+        if not self._judges:
+            self._judges.append(judge_of(self.config, self.folder))
+        return self._judges[0]
 
     def read(self, source: DataConfig) -> list[Question]:
         """The questions of a set, read once; says what was inferred."""

@@ -61,9 +61,10 @@ class CalibrationSet:
     initial: Mapping[str, Outcome]
 
     def answers(self, data: RunData, models: Models, stages: Stages, system: System) -> list[Prediction]:
-        """What a tuned model makes of the questions."""
+        """What a tuned model makes of the questions that have a verdict for the initial one."""
         own = system if self.form == data.prompts.forms[0] else replace(system, form=self.form)
-        return answer_questions(data, models, stages, own, self.asked, "calibration")
+        rows = answer_questions(data, models, stages, own, self.asked, "calibration")
+        return [row for row in rows if row.id in self.initial]
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +74,8 @@ class CalibrationSet:
     @property
     def why_not(self) -> str | None:
         """Why no dial can be set for the highest THS, if none can."""
-        return _why_none([self.initial[question.id] for question in self.asked.questions if question.answers])
+        answered = {question.id for question in self.asked.questions if question.answers}
+        return _why_none([outcome for id_, outcome in self.initial.items() if id_ in answered])
 
 
 def _why_none(outcomes: Sequence[Outcome]) -> str | None:
@@ -128,7 +130,7 @@ def start_calibration(
     system = System.of_method(INIT_BASIC, None)
     if form != data.prompts.forms[0]:
         asked = QuestionSet(asked.title, asked.questions[:limit])
-        system = System(INIT_REFUSE, None, "refuse", METHODS[INIT_REFUSE].judge, form)
+        system = System(INIT_REFUSE, None, "refuse", form)
     initial = answer_questions(data, models, stages, system, asked, "calibration")
     return CalibrationSet(source, form, asked, outcomes_of(initial))
 
@@ -307,7 +309,8 @@ def choose_dial(
 
     ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate.
     """
-    prompts, initial, form = data.prompts, calibration.initial, calibration.form
+    prompts, form = data.prompts, calibration.form
+    initial = {row.id: calibration.initial[row.id] for row in rows}
     terse = _terse(data, form, calibration.asked.questions) if score == "twice" else None
     closed = gate(ordinary, rows, score)
     at = closed.at if closed else None

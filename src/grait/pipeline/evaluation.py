@@ -10,20 +10,20 @@ from grait.config import Config
 from grait.dial.stored import with_dial
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
-from grait.evaluation.metrics import summarize
-from grait.judging.respond import judge_announced
-from grait.judging.sureness import judge_sureness
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Judge, main_method
+from grait.evaluation.metrics import summarize, with_abstention
+from grait.judging.judges import Announced, BySureness
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.model.forms import Form, form_key, forms_of, has_sentences, terse_form
 from grait.pipeline.data import RunData
+from grait.pipeline.judging import judge_key, judge_summary
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
-from grait.pipeline.predict import predict
+from grait.pipeline.predict import predict, with_verdict
 from grait.pipeline.results import SUMMARY, Answered, FormResults, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
 from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, Question, RefusedRecord
-from grait.runtime import processes
+from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, required_columns, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
 
@@ -33,27 +33,28 @@ HEADINGS = {
     "forms": "4/4 Evaluation by form",
     "unanswerable": "4/4 Questions without an answer",
     "tuning": "3/4 Training: trials",
+    "answers": "Benchmark",
 }
 """What questions are asked for, which is also the folder of the answers."""
 
 
 @dataclass(frozen=True)
 class System:
-    """A model to be asked. ``adapter``: None for the initial model. ``asked``: how; ``judge``: of what it says.
+    """A model to be asked. ``adapter``: None for the initial model. ``asked``: how.
 
-    ``form``: of ``refuse``; None for the main one.
+    ``form``: of ``refuse``; None for the main one. ``states_sureness``: as of ``catalog.Method``.
     """
 
     name: str
     adapter: Stage | None
     asked: Asked
-    judge: Judge
     form: Form | None = None
+    states_sureness: bool = False
 
     @classmethod
     def of_method(cls, name: str, adapter: Stage | None) -> "System":
         """A system of the catalog."""
-        return cls(name, adapter, METHODS[name].asked, METHODS[name].judge)
+        return cls(name, adapter, METHODS[name].asked, states_sureness=METHODS[name].states_sureness)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def answer_questions(
     stages: Stages,
     system: System,
     asked: QuestionSet,
-    purpose: Literal["evaluation", "calibration", "forms", "unanswerable", "tuning"] = "evaluation",
+    purpose: Literal["evaluation", "calibration", "forms", "unanswerable", "tuning", "answers"] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]
@@ -81,6 +82,8 @@ def answer_questions(
     key = answers_key(data, system, asked.questions) | {"columns": columns} | ({"terse": terse.name} if terse else {})
     within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name
     stage = Stage(within / asked.title / system.name, key)
+    judge = BySureness(data.judge) if system.states_sureness else data.judge
+    judge = Announced(judge) if announces(system) else judge
 
     def compute(partial: Path) -> Notes:
         new_tokens = max(data.config.evaluation.max_new_tokens, _longest_option(data, system, asked.questions))
@@ -98,7 +101,7 @@ def answer_questions(
                     data.prompts,
                     part,
                     system.asked,
-                    system.judge,
+                    judge,
                     form=system.form,
                     terse=terse,
                     max_new_tokens=data.config.evaluation.max_new_tokens,
@@ -108,8 +111,9 @@ def answer_questions(
                 bar=f"{system.name}, {asked.title}",
                 groups=data.prompts.asked_together(kept, system.asked, system.form),
             )
-        write_rows(partial / "predictions.parquet", predictions)
-        return {"skipped": skipped}
+        kept_rows, without = with_verdict(predictions, asked.title)
+        write_rows(partial / "predictions.parquet", kept_rows)
+        return {"skipped": skipped, **without}
 
     how = "" if system.form is None else f" in the form {system.form.name}"
     heading = HEADINGS[purpose]
@@ -126,7 +130,7 @@ def chooses(config: Config, system: System) -> bool:
 
     Not where refusals have other words than the refusal text, which no likelihood of options tells.
     """
-    return config.knowledge.scoring == "likelihood" and system.judge not in (judge_sureness, judge_announced)
+    return config.knowledge.scoring == "likelihood" and not system.states_sureness and not announces(system)
 
 
 def _longest_option(data: RunData, system: System, questions: Sequence[Question]) -> int:
@@ -135,6 +139,20 @@ def _longest_option(data: RunData, system: System, questions: Sequence[Question]
         return 0
     texts = {choice for question in questions for choice in question.choices}
     return max((len(data.prompts.tokens(text, is_chat=False)) + 1 for text in texts), default=0)
+
+
+def announces(system: System) -> bool:
+    """Whether a word stands before its answers (refusal tokens)."""
+    return system.name in METHODS and METHODS[system.name].by_first_token
+
+
+def on_common(title: str, systems: Mapping[str, list[Prediction]]) -> dict[str, list[Prediction]]:
+    """The answers to those questions that all systems were asked, with a verdict; says how many others there are."""
+    answered = [{row.id for row in rows} for rows in systems.values()]
+    ids, n = set[str]().union(*answered).intersection(*answered), len(set[str]().union(*answered))
+    if len(ids) < n:
+        progress.note(f"{title}: all systems are compared on the same {len(ids)} of {n} questions")
+    return {name: [row for row in rows if row.id in ids] for name, rows in systems.items()}
 
 
 def plan_answers(
@@ -166,6 +184,7 @@ def answers_key(data: RunData, system: System, questions: Sequence[Question]) ->
     return {
         "model": model_key(config),
         **engine_key(config),
+        **judge_key(config),
         "adapter": system.adapter.fingerprint if system.adapter else None,
         "asked": system.asked,
         **prompts.key,
@@ -244,7 +263,7 @@ def results(
     metrics, groups = measure(config, data.test_sets, predictions)
     return RunResult(
         folder=stages.folder,
-        metrics=metrics,
+        metrics=with_abstention(metrics, refused),
         groups=groups,
         questions=data.test_sets,
         predictions=predictions,
@@ -253,13 +272,14 @@ def results(
             "peak_memory_mb": peak_memory_mb(),
             "data": data.said,
             "stages": stages.notes,
+            **judge_summary(data.judge, stages.folder),
             "versions": versions(),
             "machine": machine(),
         },
         side_effects=side_effects,
         differences=measure_differences(config, predictions, main),
         dialled=dialled,
-        dialled_metrics=measure_with_dials(config, data.test_sets, dialled),
+        dialled_metrics=with_abstention(measure_with_dials(config, data.test_sets, dialled), refused),
         dialled_differences=measure_differences(config, dialled, with_dial(main)),
         forms=forms.records,
         form_differences=forms.differences,

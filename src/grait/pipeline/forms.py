@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from grait.config import Config
 from grait.evaluation.forms import FormAnswers, by_form
-from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_REFUSE, METHODS, main_method
 from grait.model.forms import forms_of, untaught_forms
 from grait.pipeline.data import RunData
@@ -64,8 +63,8 @@ def answers_by_form(
                 if form == main and (rows := predictions.get(title, {}).get(name)) is not None:
                     of_form[title][name] = [row for row in rows if row.id in ids]
                 else:
-                    own_judge = METHODS[name].judge if name in METHODS else judge
-                    system = System(name, adapter, "refuse", own_judge, form)
+                    states_sureness = name in METHODS and METHODS[name].states_sureness
+                    system = System(name, adapter, "refuse", form, states_sureness)
                     asked = QuestionSet(title, questions)
                     of_form[title][name] = answer_questions(data, models, stages, system, asked, "forms")
     return found

@@ -1,7 +1,8 @@
 """Stage 1, and again after the warm-up: what the model knows, and how that changes."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from grait.methods.selection import with_label
 from grait.model.load import resolve_device
 from grait.model.sentences import load_embedder
 from grait.pipeline.data import RunData
+from grait.pipeline.judging import judge_key
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages, digest
@@ -28,6 +30,7 @@ def knowledge_key(data: RunData) -> dict[str, Any]:
     return {
         "model": model_key(config),
         **engine_key(config),
+        **judge_key(config),
         **data.prompts.key,
         **_forms_that_have_to_fit(data),
         "knowledge": config.knowledge.model_dump(exclude={"own_samples", "own_max_new_tokens"}),
@@ -56,8 +59,13 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
         kept, skipped = data.fitting(
             list(data.questions.values()), models.longest, new_tokens, "training", is_trained_on=True
         )
-        write_rows(folder / "knowledge.parquet", _query_in_parts(data, models, stage, None, kept))
-        return {"skipped": skipped}
+        states = _query_in_parts(data, models, stage, None, kept)
+        without, threshold = _without_verdict(states), knowledge.correctness_threshold
+        write_rows(
+            folder / "knowledge.parquet",
+            [replace(state, correctness=threshold) if state.id in without else state for state in states],
+        )
+        return {"skipped": skipped} | ({"without_verdict": without} if without else {})
 
     stages.once("1/4 Knowledge: what does the model know?", stage, compute)
     states = read_rows(stage.folder / "knowledge.parquet", KnowledgeState)
@@ -66,6 +74,14 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
     stages.note_reasoning(stage, [state.answer for state in states], "knowledge.max_new_tokens")
     progress.note(f"{len(states)} questions: {n_ik} known (ik), {n_idk} unknown (idk), {dropped} on the threshold")
     return states
+
+
+def _without_verdict(states: list[KnowledgeState]) -> list[str]:
+    """The ids of those of which no sample has a verdict; says so."""
+    without = [state.id for state in states if math.isnan(state.correctness)]
+    if without:
+        progress.note(f"{len(without)} questions none of whose samples has a verdict: {progress.first_few(without)}")
+    return without
 
 
 def plan_knowledge(config: Config, training: SetSize) -> StagePlan:
@@ -85,8 +101,13 @@ def warmup_flow(
     def compute(folder: Path) -> Notes:
         questions = [data.questions[state.id] for state in states]
         states_after = _query_in_parts(data, models, stage, warmed_up, questions)
+        without = _without_verdict(states_after)
+        before = {state.id: state.correctness for state in states}  # what is not judged does not flow
+        states_after = [
+            replace(state, correctness=before[state.id]) if state.id in without else state for state in states_after
+        ]
         write_rows(folder / "flow.parquet", knowledge_flow(states, states_after))
-        return {}
+        return {"without_verdict": without} if without else {}
 
     stages.once("2/4 Knowledge flow: what does the model know after the warm-up?", stage, compute)
     return read_rows(stage.folder / "flow.parquet", KnowledgeFlow)
@@ -111,7 +132,14 @@ def _query_in_parts(
             KnowledgeState,
             questions,
             lambda part, advance: query(
-                engine, data.prompts, part, config.knowledge, seed=config.seed, advance=advance, embed=embed
+                engine,
+                data.prompts,
+                part,
+                config.knowledge,
+                seed=config.seed,
+                advance=advance,
+                judge=data.judge,
+                embed=embed,
             ),
             bar="knowledge query",
             groups=data.prompts.by_shots(questions),

@@ -13,7 +13,7 @@ from grait.evaluation.gain import gain
 from grait.methods.catalog import INIT_BASIC, METHODS, main_method, needing_flow, needing_influence
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import HIGHEST_THS, outcomes_of, stored_dials
-from grait.pipeline.evaluation import measure_differences
+from grait.pipeline.evaluation import measure_differences, on_common
 from grait.pipeline.results import Answered, RunResult
 from grait.pipeline.stages import Stages
 from grait.records import DifferenceRecord, Prediction
@@ -37,7 +37,9 @@ def against_initial(
         return []
     folder = data.folder / "calibration" / source.title
     asked = {
-        source.title: {name: _rows(folder, same.get(name, name)) for name in (INIT_BASIC, *set_here)},
+        source.title: on_common(
+            source.title, {name: _rows(folder, same.get(name, name)) for name in (INIT_BASIC, *set_here)}
+        ),
         **predictions,
     }
     initial = asked[source.title][INIT_BASIC]

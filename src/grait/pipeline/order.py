@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from grait.config import Config
+from grait.display.words import judge_in_words
 from grait.errors import KnowledgeError
 from grait.methods.catalog import INIT_BASIC, METHODS, UNTRAINED, needing_flow, needing_influence
 from grait.methods.selection import Evidence
@@ -21,7 +22,15 @@ from grait.pipeline.data import RunData
 from grait.pipeline.dialled import at_thresholds
 from grait.pipeline.dials import check_calibration, plan_dials, set_dials
 from grait.pipeline.enough import check_data, check_enough
-from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers, results, write_results
+from grait.pipeline.evaluation import (
+    QuestionSet,
+    System,
+    answer_questions,
+    on_common,
+    plan_answers,
+    results,
+    write_results,
+)
 from grait.pipeline.forms import plan_forms, trained_forms
 from grait.pipeline.influence import influence_scores, plan_influence
 from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledge, warmup_flow
@@ -90,7 +99,8 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
             if system.name != INIT_BASIC
         }
         untrained = {name: answered[name] for name in UNTRAINED}
-        predictions[title] = untrained | {method: answered[first] for method, first in same.items()}
+        of_all = untrained | {method: answered[first] for method, first in same.items()}
+        predictions[title] = on_common(title, of_all)
     set_dials(data, models, stages, adapters)
     score_questions(data, models, stages, asked, predictions, replayed)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
@@ -99,6 +109,8 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     result = results(data, stages, predictions, side_effects, at_thresholds(data, predictions, same), forms, refused)
     tried = [trial for found in tuned.values() for trial in found.trials]
     result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
+    for sentence in judge_in_words(result.summary):
+        stages.tell(sentence)
     result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
     write_results(result)
     write_cards(data, adapters, selected)
@@ -195,12 +207,13 @@ def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[st
     """
     first: dict[str, str] = {}
     for method, chosen in selected.items():
-        judge = METHODS[method].judge
+        states_sureness = METHODS[method].states_sureness
         alike = [
             one
             for one in first
             if list(selected[one]) == list(chosen)
-            and METHODS[one].judge is judge
+            and METHODS[one].states_sureness == states_sureness
+            and METHODS[one].by_first_token == METHODS[method].by_first_token
             and METHODS[one].has_preferences == METHODS[method].has_preferences
             and (one in tuned) == (method in tuned)
         ]

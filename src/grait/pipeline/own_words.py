@@ -8,6 +8,7 @@ from grait.knowledge.own_words import OwnAnswers, in_own_words, known_in_any_for
 from grait.methods.selection import with_label
 from grait.model.forms import Form, built_in, form_key, forms_of
 from grait.pipeline.data import RunData
+from grait.pipeline.judging import judge_key
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages, digest
@@ -41,6 +42,7 @@ def own_words(data: RunData, models: Models, stages: Stages, states: Sequence[Kn
         key = {
             "model": model_key(config),
             **engine_key(config),
+            **judge_key(config),
             **data.prompts.key,
             "asked": form.name,
             **form_key(form),
@@ -57,7 +59,14 @@ def own_words(data: RunData, models: Models, stages: Stages, states: Sequence[Kn
                     OwnWords,
                     questions,
                     lambda part, advance: in_own_words(
-                        engine, data.prompts, part, form, config.knowledge, seed=config.seed, advance=advance
+                        engine,
+                        data.prompts,
+                        part,
+                        form,
+                        config.knowledge,
+                        seed=config.seed,
+                        advance=advance,
+                        judge=data.judge,
                     ),
                     bar=f"own words, {form.name}",
                 )

@@ -10,10 +10,11 @@ from peft import get_peft_model_state_dict
 
 from grait.config import Config
 from grait.errors import ConfigError, KnowledgeError
-from grait.judging.outcomes import judge
+from grait.judging.judges import ToJudge
 from grait.methods.dpo import BETA, LEARNING_RATE_SHARE, Preference, preferences
 from grait.model.completions import TokenizedExample
 from grait.pipeline.data import RunData
+from grait.pipeline.judging import judge_key
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.stages import Notes, Stages
 from grait.pipeline.work import FORWARD_AND_BACKWARD, SetSize, StagePlan, Work
@@ -81,6 +82,7 @@ def _pairs(
     key = {
         "adapter": tuned.fingerprint,
         **engine_key(data.config),
+        **judge_key(data.config),
         "prompts": fingerprint([prompt.token_ids for prompt in prompts]),
         "references": fingerprint([question.answers for question in questions]),
         "samples": [config.n_samples, config.found_temperature, config.max_new_tokens],
@@ -103,7 +105,8 @@ def _pairs(
         rows = []
         for question, own in zip(questions, samples, strict=True):
             texts = [data.prompts.decode(tokens) for tokens in own]
-            judged = [(text, judge(text, question, *data.config.prompt.refusing)) for text in texts]
+            verdicts = data.judge([ToJudge(question, text) for text in texts])
+            judged = [(text, verdict) for text, verdict in zip(texts, verdicts, strict=True) if verdict is not None]
             rows += preferences(question.id, judged, data.config.prompt.first_refusal)
         write_rows(folder / "pairs.parquet", rows)
         return {}

@@ -3,24 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from grait.config import PromptConfig
-from grait.judging.outcomes import judge
+from grait.judging.judges import Judge, Matching, ToJudge
 from grait.judging.premise import denies_premise
-from grait.methods.catalog import METHODS, Judge
 from grait.model.answers import Shown, greedy_answers
 from grait.model.engine import Advance, Engine
 from grait.pipeline.data import RunData
+from grait.pipeline.judging import judge_key, of_system
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages
-from grait.records import Question, SideEffectAnswer, SideEffectKind, SideEffectOutcome
+from grait.records import Outcome, Question, SideEffectAnswer, SideEffectKind, SideEffectOutcome
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
 
 TITLES = {"side_effects": "side effects of", "conversations": "questions in a chat to"}
 """What is asked, in words, by the folder of the replies."""
+
+
+WITH_REFERENCE: tuple[SideEffectKind, ...] = ("passage", "question")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def replies(
         key = {
             "model": model_key(config),
             **engine_key(config),
+            **judge_key(config),
             "adapter": adapter.fingerprint if adapter else None,
             "prompts": fingerprint([_told_apart(row) for row in asked]),
             "refusal_phrases": fingerprint(config.prompt.all_refusal_phrases),
@@ -61,12 +64,16 @@ def replies(
         stages.once(f"4/4 Evaluation: {TITLES[within]} {name}", stage, compute)
         found[name] = read_rows(stage.folder / "answers.parquet", SideEffectAnswer)
         stages.note_reasoning(stage, [row.output for row in found[name]], "evaluation.max_new_tokens")
-    return found
+    unjudged = {
+        id_ for name in systems for id_ in stages.notes[f"{within}/{name}"].get("without_verdict", ())
+    }  # count for no system
+    return {name: [row for row in rows if row.id not in unjudged] for name, rows in found.items()}
 
 
 def _told_apart(row: Probing) -> list[Any]:
     """In a key. Only test questions are the user's, whose answers may change."""
-    return [row.id, row.prompt.text, *([asdict(row.question)] if row.kind == "question" else [])]
+    question = {key: value for key, value in asdict(row.question).items() if (key, value) != ("tolerance", None)}
+    return [row.id, row.prompt.text, *([question] if row.kind == "question" else [])]
 
 
 def _ask(
@@ -74,18 +81,23 @@ def _ask(
 ) -> Notes:
     kept, skipped = fitting(asked, models.longest - data.config.evaluation.max_new_tokens)
     name = stage.folder.name
-    own_judge = METHODS[name].judge if name in METHODS else judge
+    judge = of_system(data.judge, name)
+    builtin = of_system(Matching(*data.config.prompt.refusing), name)
     with models.engine(adapter) as engine:
         rows = stage_rows(
             stage,
             SideEffectAnswer,
             kept,
-            lambda part, advance: _reply(engine, data, part, own_judge, advance),
+            lambda part, advance: _reply(engine, data, part, judge, builtin, advance),
             bar=f"{name}, {stage.folder.parent.name.replace('_', ' ')}",
             unit="prompts",
         )
-    write_rows(folder / "answers.parquet", rows)
-    return {"skipped": skipped}
+    judged = [row for row in rows if row.outcome is not None]
+    without = [row.id for row in rows if row.outcome is None]
+    if without:
+        progress.note(f"{len(without)} replies without a verdict left out: {progress.first_few(without)}")
+    write_rows(folder / "answers.parquet", judged)
+    return {"skipped": skipped} | ({"without_verdict": without} if without else {})
 
 
 def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list[str]]:
@@ -98,23 +110,36 @@ def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list
 
 
 def _reply(
-    engine: Engine, data: RunData, asked: Sequence[Probing], own_judge: Judge, advance: Advance
+    engine: Engine, data: RunData, asked: Sequence[Probing], judge: Judge, builtin: Judge, advance: Advance
 ) -> list[SideEffectAnswer]:
-    """Greedy replies, judged, in their order."""
-    prompts, found = data.prompts, []
-    answers = greedy_answers(engine, prompts, asked, data.config.evaluation.max_new_tokens, advance)
-    for row in asked:
-        output = prompts.decode(answers[row.id])
-        outcome = _outcome(row, output, own_judge, prompts.config)
-        found.append(SideEffectAnswer(row.id, row.form, row.kind, row.category, output, outcome))
-    return found
+    """Greedy replies, judged, in their order; an outcome without a verdict is None, against its type.
+
+    What has a reference is judged as in the evaluation, the rest by the built-in judge: refused or not.
+    """
+    answers = greedy_answers(engine, data.prompts, asked, data.config.evaluation.max_new_tokens, advance)
+    outputs = {row.id: data.prompts.decode(answers[row.id]) for row in asked}
+    outcomes: dict[str, Outcome | None] = {}
+    for own, has_reference in ((judge, True), (builtin, False)):
+        rows = [row for row in asked if (row.kind in WITH_REFERENCE) is has_reference]
+        verdicts = own([ToJudge(row.question, outputs[row.id]) for row in rows])
+        outcomes |= {row.id: verdict for row, verdict in zip(rows, verdicts, strict=True)}
+    return [
+        SideEffectAnswer(
+            row.id,
+            row.form,
+            row.kind,
+            row.category,
+            outputs[row.id],
+            cast(SideEffectOutcome, _outcome(row, outputs[row.id], outcomes[row.id])),
+        )
+        for row in asked
+    ]
 
 
-def _outcome(row: Probing, output: str, own_judge: Judge, config: PromptConfig) -> SideEffectOutcome:
-    found = own_judge(output, row.question, *config.refusing)
-    if found == "refused":
-        return "refused"
-    if row.kind in ("passage", "question"):
+def _outcome(row: Probing, output: str, found: Outcome | None) -> SideEffectOutcome | None:
+    if found is None or found == "refused":
+        return found
+    if row.kind in WITH_REFERENCE:
         return "right" if found == "correct" else "answered"
     if row.kind == "unanswerable" and denies_premise(output, row.question.question):
         return "corrected"

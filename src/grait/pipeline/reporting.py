@@ -12,15 +12,16 @@ import numpy as np
 
 from grait.dial.curve import dial_curve, dial_points, operating_curve
 from grait.dial.stored import find_dials
-from grait.display.contents import ComparisonRecords, DialRecords, RunRecords
-from grait.errors import reason
+from grait.display.contents import BenchContents, ComparisonRecords, DialRecords, RunRecords
+from grait.errors import ArtifactError, reason
 from grait.evaluation.curves import ranking_curve
 from grait.methods.catalog import INIT_BASIC, main_method
 from grait.methods.selection import Evidence
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
-from grait.pipeline.results import Comparison, RunResult
-from grait.records import Prediction, Selected
+from grait.pipeline.evaluation import on_common
+from grait.pipeline.results import BENCH, Comparison, RunResult
+from grait.records import BenchRecord, BenchScore, Prediction, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import read_rows
 from grait.runtime.files import replacing_file, replacing_folder, written
@@ -70,8 +71,22 @@ def run_page(
         conversations=result.side_effects.conversations,
         dialled_forms=result.dialled_forms,
         trials=result.trials,
+        bench=_bench(folder / "bench" / BENCH),
     )
     return page.run_report(run)
+
+
+def _bench(path: Path) -> BenchContents | None:
+    """What ``grait bench`` found of the run, if it was asked."""
+    if not path.exists():
+        return None
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        records = [BenchRecord(**row) for row in tree["records"]]
+        scores = [BenchScore(**row) for row in tree["scores"]]
+        return BenchContents(records, scores, tree["left_out"], tree["about"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not readable; run grait bench again, which keeps what is answered") from error
 
 
 def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
@@ -92,7 +107,8 @@ def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialReco
     asked = {saved.data.title: [read_rows(file, Prediction) for file in files]} if is_here else {}
     asked |= {title: [systems[INIT_BASIC], systems[method]] for title, systems in result.predictions.items()}
     curves, chosen = {}, {}
-    for title, (before, after) in asked.items():
+    for title, own in asked.items():
+        before, after = on_common(title, dict(zip(systems, own, strict=True))).values()
         initial = {row.id: row.outcome for row in before}
         curves[title] = dial_curve(after, initial, score, gate)
         (chosen[title],) = dial_points(after, initial, score, np.array([threshold]), gate)

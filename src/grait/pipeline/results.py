@@ -24,6 +24,7 @@ METRICS, GROUPS = "metrics.json", "groups.json"
 FORMS, FORM_DIFFERENCES = "forms.json", "form_differences.json"
 SIDE_EFFECTS, CONVERSATIONS, DRIFT = "side_effects.json", "conversations.json", "drift.json"
 REFUSED = "unanswerable.json"
+BENCH = "bench.json"
 TUNING = "tuning.json"
 
 SUMMARY = "summary.json"

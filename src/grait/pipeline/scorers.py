@@ -17,7 +17,7 @@ from grait.config import Config
 from grait.dial.stored import with_dial
 from grait.dial.threshold import Array, refusal_score
 from grait.errors import ModelError
-from grait.judging.outcomes import judge
+from grait.judging.judges import ToJudge
 from grait.knowledge.conflict import hidden_states
 from grait.methods import conftuner, p_true
 from grait.methods.catalog import INIT_BASIC, METHODS
@@ -241,11 +241,14 @@ def _conftuner(
     replayed: Replayed | None,
 ) -> None:
     """Trained on the most frequent sample of each training question, right or wrong."""
+    verdicts = data.judge([ToJudge(data.questions[state.id], state.answer) for state in states])
     examples = []
-    for state in states:
+    for state, verdict in zip(states, verdicts, strict=True):
+        if verdict is None:
+            continue
         question = data.questions[state.id]
         reply = _reply(data, conftuner.request(with_options(question), state.answer), conftuner.DIGITS)
-        is_right = judge(state.answer, question, *data.config.prompt.refusing) == "correct"
+        is_right = verdict == "correct"
         example = TokenizedExample(state.id, reply.prompt_ids, reply.token_ids[:1])
         examples.append(WeightedExample(example, 1.0, choice=Choice(reply.token_ids, conftuner.costs(is_right))))
     optimizer = data.config.training.resolved(len(examples) + len(replay_examples(data.config, replayed, examples)))

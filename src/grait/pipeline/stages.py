@@ -13,6 +13,7 @@ from grait.judging.reasoning import ends_in_reasoning
 from grait.model.prompt_check import check_prompts
 from grait.model.vllm_engine import check_vllm
 from grait.pipeline.data import MOMENT, RunData
+from grait.pipeline.judging import check_judge
 from grait.pipeline.models import Models
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint, write_json
@@ -20,8 +21,8 @@ from grait.runtime.files import written
 from grait.runtime.lock import locked
 from grait.runtime.machine import peak_memory_mb
 
-_USUAL = ("answerable", True)
-"""A field of questions that runs of before did not have, as it was then."""
+_USUAL = (("answerable", True), ("tolerance", None))
+"""Fields of questions that runs of before did not have, as they were then."""
 
 Notes = dict[str, Any]
 """What a stage has to tell besides its result: ``skipped`` and ``non_finite`` ids."""
@@ -112,15 +113,17 @@ def alone(data: RunData, models: Models) -> Iterator[Stages]:
     for note in check_prompts(data.prompts, data.untaught):
         progress.note(note)
     with locked(data.folder):
+        if processes.is_main():
+            check_judge(data.judge, [question for own in data.tests.values() for question in own])
         if processes.is_main() and data.has_training:
             with written(data.folder, "the run folder"):
                 write_json(data.folder / "config.json", config.model_dump())
-        _keep_moment(data)
+        keep_moment(data)
         with models.releasing_vllm():
             yield Stages(data.folder)
 
 
-def _keep_moment(data: RunData) -> None:
+def keep_moment(data: RunData) -> None:
     """Write down the time that the chat template tells, if it tells one, and say so."""
     if (moment := data.moment) and processes.is_main():
         progress.note(
@@ -140,4 +143,6 @@ def left_out(where: str, ids: Sequence[str]) -> Notes:
 
 def digest(rows: Sequence[Any]) -> str:
     """Fingerprint of dataclass rows, for stage keys."""
-    return fingerprint([{key: value for key, value in asdict(row).items() if (key, value) != _USUAL} for row in rows])
+    return fingerprint(
+        [{key: value for key, value in asdict(row).items() if (key, value) not in _USUAL} for row in rows]
+    )

@@ -12,6 +12,7 @@ from grait.knowledge.temperature import (
     try_temperatures,
 )
 from grait.pipeline.data import RunData
+from grait.pipeline.judging import judge_key
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages, digest
@@ -39,6 +40,7 @@ def with_temperature(data: RunData, models: Models, stages: Stages) -> RunData:
     key = {
         "model": model_key(config),
         **engine_key(config),
+        **judge_key(config),
         **data.prompts.key,
         "knowledge": config.knowledge.model_dump(include={"max_new_tokens"}),
         "tried": [SAMPLES, *TEMPERATURES],
@@ -65,6 +67,7 @@ def with_temperature(data: RunData, models: Models, stages: Stages) -> RunData:
                     answer_tokens=config.evaluation.max_new_tokens,
                     seed=config.seed,
                     advance=advance,
+                    judge=data.judge,
                 ),
                 bar="temperature",
                 groups=data.prompts.by_shots(kept),

@@ -23,7 +23,7 @@ from grait.knowledge.own_words import OwnAnswers
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import outcomes_of
-from grait.pipeline.evaluation import QuestionSet, System, answer_questions
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, on_common
 from grait.pipeline.lessons import weighted_examples
 from grait.pipeline.models import Models
 from grait.pipeline.replay import Replayed, n_replayed
@@ -211,7 +211,7 @@ class _Search:
         return [replace(record, is_taken=number == place) for number, record in enumerate(records)]
 
     def trial(
-        self, number: int, optimizer: TrainingConfig, best: Sequence[Prediction] = ()
+        self, number: int, optimizer: TrainingConfig, best: list[Prediction] | None = None
     ) -> tuple[TrialRecord, list[Prediction]]:
         """One trial, and its answers. ``best``: the answers of the best one before it."""
         method, data = METHODS[self.taught.method], self.taught.data
@@ -223,9 +223,14 @@ class _Search:
         adapter = train_on(
             self.models, self.stages, f"{FOLDER}/{name}", what, optimizer, self.rows, self.taught.replayed
         )
-        system = System(name, adapter, method.asked, method.judge)
+        system = System(name, adapter, method.asked, states_sureness=method.states_sureness)
         answers = answer_questions(data, self.models, self.stages, system, self.asked, FOLDER)
-        ahead = lead(answers, best, self.initial, data.config.seed) if best else None
+        answers = [row for row in answers if row.id in self.initial]
+        initial = {row.id: self.initial[row.id] for row in answers}
+        ahead = None
+        if best:
+            own, before = on_common(name, {name: answers, "before": best}).values()
+            ahead = lead(own, before, initial, data.config.seed)
         notes = (self.stages.notes[f"{FOLDER}/{place}"] for place in (name, f"{self.asked.title}/{name}"))
         record = TrialRecord(
             method=method.name,
@@ -234,7 +239,7 @@ class _Search:
             steps=steps,
             of_steps=self.of_steps,
             n=len(answers),
-            **asdict(standing(answers, self.initial)),
+            **asdict(standing(answers, initial)),
             lead=ahead.difference if ahead else None,
             low=ahead.low if ahead else None,
             high=ahead.high if ahead else None,

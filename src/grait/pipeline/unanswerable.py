@@ -10,7 +10,7 @@ from grait.judging.premise import denies_premise
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import dialled, stored_dials
-from grait.pipeline.evaluation import QuestionSet, System, answer_questions
+from grait.pipeline.evaluation import QuestionSet, System, answer_questions, on_common
 from grait.pipeline.models import Models
 from grait.pipeline.stages import Stages
 from grait.records import Prediction, Question, RefusedRecord
@@ -30,8 +30,11 @@ def refused_records(
     dials = stored_dials(data, same, forms_of(data.config.prompt)[0])
     for title, questions in data.apart.items():
         by_id = {question.id: question for question in questions}
+        asked = QuestionSet(title, questions)
+        answered = {own.name: answer_questions(data, models, stages, own, asked, "unanswerable") for own in systems}
+        answered = on_common(title, answered)
         for system in systems:
-            rows = answer_questions(data, models, stages, system, QuestionSet(title, questions), "unanswerable")
+            rows = answered[system.name]
             names = [name for name, first in same.items() if first == system.name] or [system.name]
             by_name = dict.fromkeys(names, rows)
             for name in names:

@@ -36,6 +36,14 @@ class Journal:
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
 
+    def items(self) -> list[tuple[str, Any]]:
+        """All that is kept, as it came."""
+        return list(self._values.items())
+
+    def forget(self, key: str) -> None:
+        """As if it had never been found out, until it is put again."""
+        del self._values[key]
+
     def put(self, key: str, value: Any) -> None:
         line = json.dumps({"key": key, "value": value}) + "\n"
         with self._lock, written(self._path), self._path.open("a", encoding="utf-8") as file:
