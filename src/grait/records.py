@@ -54,8 +54,12 @@ FormName = Literal["examples", "instruction", "question", "assistant", "plain", 
 Match = Literal["normalized", "exact", "number", "date", "list"]
 """How the built-in judge holds an answer against its references."""
 
-View = Literal["oeqa", "mcqa"]
-"""How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
+View = Literal["oeqa", "mcqa", "context"]
+"""How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice; ``context``: in free text,
+most questions with a text."""
+
+ContextPolicy = Literal["only", "help"]
+"""From what a question with a text is answered. ``only``: from the text alone; ``help``: from what either knows."""
 
 MethodName = Literal[
     "van-tuning",
@@ -104,6 +108,8 @@ class Question:
     ``group``: what results are broken down by, such as MMLU's subject groups.
     ``answer_place``: place of the right option in ``choices`` where the set gives it, from 0. Needed because a few
     benchmark questions have options of equal text; without it the first option that is ``answers[0]`` is meant.
+    ``context``: the passages that it is asked with. ``holds_answer``: whether they hold the answer; None without any.
+    ``beyond``: references that do not count, as the passages do not hold them (``data.contexts.by_policy``).
     """
 
     id: str
@@ -119,6 +125,9 @@ class Question:
     answer_place: int | None = None
     answerable: bool = True
     tolerance: str | None = None
+    context: tuple[str, ...] = ()
+    holds_answer: bool | None = None
+    beyond: tuple[str, ...] = ()
 
     @property
     def answer_index(self) -> int:
@@ -422,6 +431,30 @@ class MetricRecord:
     abstention_precision: float | None = None
     abstention_recall: float | None = None
     abstention_f1: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuadrantRecord:
+    """What one method makes of the questions of one data set that have a text, in one quadrant; fractions in [0, 1].
+
+    ``knows``: the initial model answers it right without the text; ``holds``: the text holds the answer. ``lesson``:
+    what the policy wants. ``right`` + ``wrong`` + ``refused`` = 1; right is what the references say, also where the
+    policy wants a refusal. ``refused_by_text``: refused with the words for "not in the text"; a part of ``refused``.
+    ``over_refusal``: refused of what the initial model answers right with the text; None where the policy wants a
+    refusal, or where that is none.
+    """
+
+    method: str
+    dataset: str
+    knows: bool
+    holds: bool
+    lesson: Literal["answer", "refusal"]
+    n: int
+    right: float
+    wrong: float
+    refused: float
+    refused_by_text: float
+    over_refusal: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"evaluation": {"datasets": {"a": 1}}}, "evaluation.datasets = {'a': 1}", "list"),
     ({"evaluation": {"datasets": ["a.jsonl"]}}, "evaluation.datasets.0 = 'a.jsonl'", "section of keys and values"),
     ({"evaluation": {"datasets": [{"limit": 0}]}}, "evaluation.datasets.0.limit = 0", "greater than or equal to 1"),
-    ({"data": {"view": "x" * 500}}, "data.view = 'xxx", "'oeqa' or 'mcqa'"),
+    ({"data": {"view": "x" * 500}}, "data.view = 'xxx", "'oeqa', 'mcqa' or 'context'"),
 ]
 
 

@@ -27,6 +27,7 @@ from grait.pipeline.results import (
     DRIFT,
     FORM_DIFFERENCES,
     FORMS,
+    QUADRANTS,
     REFUSED,
     SIDE_EFFECTS,
     SUMMARY,
@@ -41,6 +42,7 @@ from grait.records import (
     DriftRecord,
     FormRecord,
     Prediction,
+    QuadrantRecord,
     RefusedRecord,
     Selected,
     SideEffectRecord,
@@ -133,6 +135,7 @@ class FinishedRun:
             forms=_records(folder / FORMS, FormRecord),
             refused=_records(folder / REFUSED, RefusedRecord),
             trials=_records(folder / TUNING, TrialRecord),
+            quadrants=_records(folder / QUADRANTS, QuadrantRecord),
             form_differences=_records(folder / FORM_DIFFERENCES, DifferenceRecord),
             dialled_forms=dialled_forms(self.data, self.predictions, self.same),
         )

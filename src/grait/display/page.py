@@ -46,6 +46,8 @@ from grait.display.tables import (
     judged_count,
     percent,
     published_rows,
+    quadrant_shares,
+    quadrant_title,
     trial_cells,
     verdicts,
 )
@@ -64,6 +66,7 @@ from grait.records import (
     FormRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     RefusedRecord,
     SideEffectRecord,
 )
@@ -136,6 +139,7 @@ def run_report(run: RunRecords) -> Report:
         forms=_forms(run, main, slugs, pictures),
         refused=_refused(run.refused),
         bench=_bench(run.bench) if run.bench else None,
+        quadrants=_quadrants(run.quadrants),
         side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
         methods=_explained(systems, [row.method for row in run.dialled_metrics]),
@@ -296,6 +300,23 @@ def _refused(records: Sequence[RefusedRecord]) -> list[tuple[str, str, list[dict
             [_refused_row(row) for row in records if (row.dataset, row.answerable) == (dataset, answerable)],
         )
         for dataset, answerable in kinds
+    ]
+
+
+def _quadrants(records: Sequence[QuadrantRecord]) -> list[tuple[str, int, list[dict[str, Any]]]]:
+    """(data set and quadrant, number of questions, rows) of the questions with a text, for the template."""
+    titles = {quadrant_title(row): row.n for row in records}
+    return [
+        (
+            title,
+            n,
+            [
+                {"method": row.method, "cells": [(text, None) for text in quadrant_shares(row)]}
+                for row in records
+                if quadrant_title(row) == title
+            ],
+        )
+        for title, n in titles.items()
     ]
 
 

@@ -58,7 +58,10 @@ def ask_both_ways(
     ]
     answered = engine.answers_both_ways(
         [prompt.token_ids for prompt in shown],
-        [prompts.completion(prompt, prompts.config.first_refusal).token_ids for prompt in shown],
+        [
+            prompts.completion(prompt, prompts.refusal(question)).token_ids
+            for prompt, question in zip(shown, questions, strict=True)
+        ],
         max_new_tokens=max_new_tokens,
         end_token_ids=prompts.end_token_ids(shown[0].is_chat),
         advance=advance,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from grait.config import Config, DataConfig
 from grait.data.wording import shared, wording
-from grait.dial.answers import refusal_token_ids
+from grait.dial.answers import refusal_token_ids, without_texts
 from grait.dial.choice import Target, choose, highest_ths
 from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, Terse, find_dials, save_dials, with_dial
 from grait.dial.threshold import Array, ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
@@ -69,7 +69,16 @@ class CalibrationSet:
     @property
     def fingerprint(self) -> str:
         """Of the questions, by whatever name or path their set is called."""
-        return fingerprint([[own.question, own.answers, own.choices, own.answerable] for own in self.asked.questions])
+        return fingerprint(
+            [
+                [own.question, own.answers, own.choices, own.answerable, *([own.context] if own.context else [])]
+                for own in self.asked.questions
+            ]
+        )
+
+    def refusal(self, data: RunData) -> str:
+        """What the dial says: that of questions that stand alone, if there are such."""
+        return data.prompts.refusal(without_texts(self.asked.questions)[0])
 
     @property
     def why_not(self) -> str | None:
@@ -188,7 +197,7 @@ def calibrated(
     rows = calibration.answers(data, models, stages, system)
     ordinary: list[OrdinaryPrompt] = []
     if has_sentences(data.config.prompt, calibration.form):
-        ordinary = ordinary_prompts(data, models, stages, system, calibration.form)
+        ordinary = ordinary_prompts(data, models, stages, system, calibration.form, calibration.refusal(data))
     return choose_dial(data, calibration, system.name, rows, ordinary, target, score)
 
 
@@ -230,19 +239,26 @@ def dialled_predictions(
     data: RunData, dials: Mapping[str, SavedDial], title: str, systems: Mapping[str, list[Prediction]]
 ) -> dict[str, list[Prediction]]:
     """A set's predictions of each method that has a dial, as its dial has them."""
-    refusing = data.config.prompt.refusing
+    refusing, context = data.config.prompt.refusing, data.config.context
     questions = {question.id: question for question in data.test_sets[title]}
     return {
-        with_dial(method): [dialled(dial, row, questions[row.id], refusing) for row in systems[method]]
+        with_dial(method): [
+            dialled(dial, row, own, refusing, context.refusal_of(own, dial.refusal))
+            for row in systems[method]
+            for own in (questions[row.id],)
+        ]
         for method, dial in dials.items()
     }
 
 
-def dialled(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
-    """An answer as the dial has it."""
+def dialled(
+    dial: SavedDial, row: Prediction, question: Question, refusing: Refusing, refusal: str | None = None
+) -> Prediction:
+    """An answer as the dial has it. ``refusal``: the words of a refusal; None for the dial's own."""
     if not passes(row, dial.score, dial.setting.gate):
         return row
-    return decided(row, refuses(refusal_score(row, dial.score), dial.threshold), dial.refusal, question, refusing)
+    is_refused = refuses(refusal_score(row, dial.score), dial.threshold)
+    return decided(row, is_refused, refusal or dial.refusal, question, refusing)
 
 
 def decided(row: Prediction, is_refused: bool, refusal: str, question: Question, refusing: Refusing) -> Prediction:
@@ -336,7 +352,7 @@ def choose_dial(
         unanswerable_refused=refused_shares([row for row in rows if row.id in nobody], setting),
         without_dial=without,
         achieved=achieved,
-        refusal=data.config.prompt.first_refusal,
+        refusal=calibration.refusal(data),
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,

@@ -22,7 +22,16 @@ from grait.pipeline.predict import predict, with_verdict
 from grait.pipeline.results import SUMMARY, Answered, FormResults, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
-from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, Question, RefusedRecord
+from grait.records import (
+    Asked,
+    DifferenceRecord,
+    GroupRecord,
+    MetricRecord,
+    Prediction,
+    QuadrantRecord,
+    Question,
+    RefusedRecord,
+)
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, required_columns, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
@@ -32,6 +41,7 @@ HEADINGS = {
     "calibration": "Calibration",
     "forms": "4/4 Evaluation by form",
     "unanswerable": "4/4 Questions without an answer",
+    "closed-book": "4/4 Evaluation without the texts",
     "tuning": "3/4 Training: trials",
     "answers": "Benchmark",
 }
@@ -71,7 +81,9 @@ def answer_questions(
     stages: Stages,
     system: System,
     asked: QuestionSet,
-    purpose: Literal["evaluation", "calibration", "forms", "unanswerable", "tuning", "answers"] = "evaluation",
+    purpose: Literal[
+        "evaluation", "calibration", "forms", "unanswerable", "closed-book", "tuning", "answers"
+    ] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]
@@ -256,6 +268,7 @@ def results(
     dialled: Answered,
     forms: FormResults,
     refused: Sequence[RefusedRecord],
+    quadrants: Sequence[QuadrantRecord] = (),
 ) -> RunResult:
     """What all systems' answers amount to. Arguments as the fields of ``RunResult``."""
     config = data.config
@@ -285,6 +298,7 @@ def results(
         form_differences=forms.differences,
         dialled_forms=forms.dialled,
         refused=list(refused),
+        quadrants=list(quadrants),
     )
 
 

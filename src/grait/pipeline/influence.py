@@ -135,7 +135,7 @@ def _examples(data: RunData, states: Sequence[KnowledgeState]) -> _Examples:
         "ik": [state.id for state in with_label(states, "ik")],
     }
     sets = {
-        name: [data.tokenized(question_id, "refuse", config.prompt.first_refusal) for question_id in ids]
+        name: [data.tokenized(row, "refuse", prompts.refusal(data.questions[row])) for row in ids]
         for name, ids in members.items()
     }
     answers = [

@@ -151,7 +151,11 @@ def _own_words(row: Selected, form: Form, own: OwnAnswers) -> str | None:
 
 
 def _refusal(data: RunData, row: Selected) -> str:
-    """The refusal text of a row: of several one that the seed and the question draw, where a refusal is taught."""
+    """The refusal text of a row: that of its text, where only this counts; else of several one that the seed and the
+    question draw, where a refusal is taught."""
+    own = data.prompts.refusal(data.taught[row.id])
+    if own != data.config.prompt.first_refusal:
+        return own
     texts = data.config.prompt.refusals
     is_drawn = row.target == "refusal" and len(texts) > 1
     return Random(f"{data.config.seed}\0{row.id}\0refusal").choice(texts) if is_drawn else texts[0]

@@ -17,6 +17,7 @@ from grait.methods.selection import Evidence
 from grait.pipeline.begun import as_begun
 from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
+from grait.pipeline.contexts import by_policy, known_without_text, quadrants
 from grait.pipeline.conversations import plan_conversations
 from grait.pipeline.data import RunData
 from grait.pipeline.dialled import at_thresholds
@@ -69,7 +70,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
     own = own_words(data, models, stages, asked)
-    states = known_at_best(data, asked, own)
+    states = by_policy(data, stages, known_at_best(data, asked, own))
     initial = check_enough(data, models, stages, states)
     config = data.config
     evidence = _evidence(data, models, stages, states, asked)
@@ -101,12 +102,15 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         untrained = {name: answered[name] for name in UNTRAINED}
         of_all = untrained | {method: answered[first] for method, first in same.items()}
         predictions[title] = on_common(title, of_all)
+    knows = known_without_text(data, models, stages)
     set_dials(data, models, stages, adapters)
     score_questions(data, models, stages, asked, predictions, replayed)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)
-    result = results(data, stages, predictions, side_effects, at_thresholds(data, predictions, same), forms, refused)
+    dialled = at_thresholds(data, predictions, same)
+    by_quadrant = quadrants(data, predictions, dialled, knows)
+    result = results(data, stages, predictions, side_effects, dialled, forms, refused, by_quadrant)
     tried = [trial for found in tuned.values() for trial in found.trials]
     result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
     for sentence in judge_in_words(result.summary):
@@ -128,13 +132,13 @@ def _evidence(
     methods = data.config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     if not needs_flow and not needs_influence:
-        return Evidence(states, {}, {})
+        return Evidence(states, {}, {}, data.answerless)
     warmed_up = warmup(data, models, stages, states)
     flow = warmup_flow(data, models, stages, asked, warmed_up) if needs_flow else []
     if needs_flow:
         static_conflict(data, models, stages, states)
     scores = influence_scores(data, models, stages, states, warmed_up) if needs_influence else []
-    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores}, data.answerless)
 
 
 def stage_plans(
@@ -189,12 +193,14 @@ def _planned(data: RunData, taught: Mapping[str, Taught]) -> list[StagePlan]:
 
 
 def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
-    """What each method trains on. All are chosen before the first is trained: one that cannot choose stops the run."""
+    """What each method trains on, without answers that no text holds. All are chosen before the first is trained: one
+    that cannot choose stops the run."""
     selected: dict[str, list[Selected]] = {}
     for name in config.training.methods:
         if select := METHODS[name].select:
             try:
-                selected[name] = select(evidence, config.selection, config.seed)
+                chosen = select(evidence, config.selection, config.seed)
+                selected[name] = [row for row in chosen if row.target == "refusal" or row.id not in evidence.answerless]
             except KnowledgeError as error:
                 raise KnowledgeError(f"{name}: {error}") from error
     return selected

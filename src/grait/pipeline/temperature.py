@@ -87,7 +87,9 @@ def _sample(data: RunData) -> list[Question]:
     """The questions that are tried, drawn by the seed; none where the run samples no answers."""
     scoring = data.config.knowledge.scoring
     sampled = [
-        row for row in data.questions.values() if scoring == "sampling" or (scoring == "auto" and not row.choices)
+        row
+        for row in data.closed_book(data.questions)
+        if row.answers and (scoring == "sampling" or (scoring == "auto" and not row.choices))
     ]
     return Random(data.config.seed).sample(sampled, _n_tried(len(sampled)))
 
