@@ -3,6 +3,8 @@
 Symbols as in GRAIT (arXiv 2502.05911) and CRaFT (arXiv 2410.06913).
 """
 
+import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,9 +39,10 @@ BenchPart = Literal["to answer", "to comply", "to refuse", "options"]
 """The questions of a benchmark set: with a reference; without one, but not to be refused; to be refused; multiple
 choice by likelihood."""
 
-Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
+Target = Literal["answer", "refusal", "answer-sure", "answer-unsure", "answer-respond"]
 """The lesson of a training example: the reference answer, the refusal text, or the reference answer followed by the
-statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words)."""
+statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words), or preceded by the
+word that announces an answer (refusal tokens; ``judging/respond.py``)."""
 
 Asked = Literal["query", "refuse"]
 """How a system is asked in the evaluation. ``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE, as all
@@ -75,10 +78,16 @@ MethodName = Literal[
     "grait-no-weights",
     "grait-released",
     "random-idk",
+    "uniform",
+    "refusal-token",
+    "dpo",
 ]
 """Methods that train; ``methods/catalog.py`` has one line about each. Here because the config names them, too."""
 
-SystemName = Literal["init-basic", "init-refuse", MethodName]
+ScorerName = Literal["answer-probability", "p-true", "probe", "text-floor", "conftuner"]
+"""Systems that answer as the initial model does, and refuse by a score of their own and a threshold."""
+
+SystemName = Literal["init-basic", "init-refuse", ScorerName, MethodName]
 """All that is evaluated: the initial model, asked in two ways, and what the methods make of it."""
 
 
@@ -296,7 +305,7 @@ class Prediction(Likelihoods):
     don't know, but I think Paris"); judged by the answer. ``n_suppressed_tokens``: of ``suppressed_output``, with its
     end token; ``first_token_logprob``: of the refusal's first token. Both None in files of before they were kept.
     ``terse_logprob``: as ``suppressed_logprob``, of the answer to the same question after solved examples
-    (``forms.terse_form``); None where it was not asked again.
+    (``forms.terse_form``); None where it was not asked again. Options by likelihood: ``answers.choose_both_ways``.
     """
 
     id: str
@@ -312,6 +321,31 @@ class Prediction(Likelihoods):
     n_suppressed_tokens: int | None = None
     first_token_logprob: float | None = None
     terse_logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPrediction(Prediction):
+    """A prediction as a dial has it, ranked by the dial's own score. ``score``: in [0, 1], higher refuses more readily.
+
+    Not stored: scores and thresholds are.
+    """
+
+    score: float = 0.5
+
+    @property
+    def refusal_log_odds(self) -> float:
+        """Log-odds (nats) of the score, finite."""
+        score = min(max(self.score, sys.float_info.min), 1 - sys.float_info.epsilon / 2)
+        return math.log(score) - math.log1p(-score)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionScore:
+    """A scorer's score of one question of the set ``dataset``, in [0, 1]: higher refuses more readily."""
+
+    dataset: str
+    id: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)

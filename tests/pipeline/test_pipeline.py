@@ -632,6 +632,9 @@ def test_multiple_choice_questions(done: Done, tmp_path: Path, scoring: str) -> 
         return
     result = grait.run(tree)
     assert [record.method for record in result.metrics] == SYSTEMS
+    texts = {own["id"]: {*own["choices"], "I don't know."} for own in rows}
+    are_chosen = [row.output in texts[row.id] for own in result.predictions["own"].values() for row in own]
+    assert all(are_chosen) == (scoring == "likelihood")  # a random model writes none of them
     states = read_rows(tmp_path / "run" / "knowledge" / "knowledge.parquet", KnowledgeState)
     asked = {row["id"]: row for row in rows}
     assert {state.label for state in states} >= {"ik", "idk"}

@@ -24,7 +24,7 @@ from grait.config.section import Section
 from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language, instructions
-from grait.records import FormName, MethodName, Question, SystemName, View
+from grait.records import FormName, MethodName, Question, ScorerName, SystemName, View
 
 MAX_SEED = 2**32 - 1
 """The largest that all libraries take."""
@@ -734,6 +734,16 @@ class EvaluationConfig(Section):
     max_probes: int = Field(
         100, ge=1, description="Of each kind, in each form, at most so many are asked for side effects."
     )
+    scorers: list[ScorerName] = Field(
+        [],
+        description="Systems beside the tuned ones that answer as the initial model does, and refuse by a score of "
+        "their own: `grait methods` explains each. Their thresholds are set on the calibration questions.",
+    )
+    learned_dial: bool = Field(
+        False,
+        description="Show each tuned model with a second dial, too, whose score weighs the probability of its own "
+        "answer and that of the initial model's (docs/dial.md). In the evaluation only.",
+    )
 
     @model_validator(mode="after")
     def _titles_differ(self) -> "EvaluationConfig":
@@ -758,7 +768,8 @@ class CompareConfig(Section):
     methods: list[SystemName] | None = Field(
         None,
         min_length=1,
-        description="What to train, in the place of training.methods; default: all. The initial model is always there.",
+        description="What to train, in the place of training.methods, and scorers, in the place of evaluation.scorers; "
+        "default: all. The initial model is always there.",
     )
 
     @field_validator("seeds", "methods")
@@ -810,8 +821,11 @@ class Config(Section):
             found["judge"] = True
         if self.context == ContextConfig():
             found["context"] = True
-        if not self.evaluation.forms:
-            found["evaluation"] = {"forms"} if self.prompt.forms else {"forms", "form_questions"}
+        in_evaluation = {key for key in ("forms", "scorers", "learned_dial") if not getattr(self.evaluation, key)}
+        if not self.evaluation.forms and not self.prompt.forms:
+            in_evaluation.add("form_questions")
+        if in_evaluation:
+            found["evaluation"] = in_evaluation
         if self.model.gguf_file is None:
             found["model"] = {"gguf_file"}
         in_prompt = set() if self.prompt.template_arguments else {"template_arguments"}

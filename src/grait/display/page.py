@@ -57,7 +57,7 @@ from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
 from grait.evaluation.standings import by_dataset
 from grait.influence.margins import label_separation
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Method, main_method
 from grait.methods.selection import by_question
 from grait.records import (
     BenchRecord,
@@ -104,6 +104,12 @@ class Report:
     pictures: dict[str, str]
 
 
+def _explained(names: Sequence[str], dialled: Sequence[str]) -> list[Method]:
+    """What the catalog says of all systems, of those that only have a threshold, too."""
+    found = dict.fromkeys([*names, *(name.removesuffix(with_dial("")) for name in dialled)])
+    return [METHODS[name] for name in found if name in METHODS]
+
+
 # -- a run ---------------------------------------------------------------------------------------------------------
 
 
@@ -136,7 +142,7 @@ def run_report(run: RunRecords) -> Report:
         quadrants=_quadrants(run.quadrants),
         side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
-        methods=[METHODS[name] for name in systems if name in METHODS],
+        methods=_explained(systems, [row.method for row in run.dialled_metrics]),
         tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
         summary=run.summary,
@@ -469,7 +475,7 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
         datasets=datasets,
         verdicts=verdicts(comparison.records, comparison.differences),
         refused=_refused(comparison.refused),
-        methods=[METHODS[name] for name in dict.fromkeys(row.method for row in comparison.records) if name in METHODS],
+        methods=_explained(*([row.method for row in rows] for rows in (comparison.records, comparison.dialled))),
         tables=[],
         config_text=_yaml(comparison.about["config"]),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from grait.judging.respond import announced
 from grait.judging.sureness import with_sureness
 from grait.knowledge.own_words import OwnAnswers
 from grait.model.completions import TokenizedExample
@@ -168,7 +169,9 @@ def taught(data: RunData, row: Selected) -> str:
 
 
 def _stated(row: Selected, answer: str) -> str:
-    """An answer, for R-Tuning followed by how sure the model is."""
+    """An answer, for R-Tuning followed by how sure the model is, for refusal tokens after the word for it."""
+    if row.target == "answer-respond":
+        return announced(answer)
     return answer if row.target == "answer" else with_sureness(answer, row.target == "answer-sure")
 
 

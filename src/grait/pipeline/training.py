@@ -111,7 +111,7 @@ def training(
     stage = train_on(
         models,
         stages,
-        f"adapters/{method}",
+        f"tuned/{method}" if METHODS[method].has_preferences else f"adapters/{method}",
         f"{method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
         config.training.resolved(len(examples)),
         questions,
