@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,7 @@ from grait.dial.answers import refusal_token_ids
 from grait.display.page import run_report  # the real one: conftest puts another into the module
 from grait.errors import ConfigError, DataError
 from grait.evaluation.quadrants import says, summarize_quadrants
+from grait.judging.judges import Matching, ToJudge
 from grait.judging.outcomes import judge
 from grait.methods.policy import labelled, lesson
 from grait.model.forms import FormConfig, forms_of
@@ -169,8 +171,9 @@ def test_quadrants_against_an_example_by_hand(policy: ContextPolicy) -> None:
         for outputs in (before, after)
     )
     knows = {"1": True, "2": True, "3": True, "4": False}
+    matching = Matching(*PromptConfig().refusing)
     found = summarize_quadrants(
-        "grait", "own", questions, tuned, initial, knows, policy, "The text does not say.", PromptConfig().refusing
+        "grait", "own", questions, tuned, initial, knows, policy, "The text does not say.", matching
     )
     known_held, known_not_held, neither = found
     assert known_held == QuadrantRecord("grait", "own", True, True, "answer", 2, 0.5, 0.0, 0.5, 0.0, 0.5)
@@ -178,6 +181,19 @@ def test_quadrants_against_an_example_by_hand(policy: ContextPolicy) -> None:
     by_memory = replace(answered, lesson="refusal", over_refusal=None)
     assert known_not_held == (answered if policy == "help" else by_memory)
     assert neither == QuadrantRecord("grait", "own", False, False, "refusal", 2, 0.0, 0.5, 0.5, 0.5, None)
+
+    asked: list[ToJudge] = []
+
+    class Mute:
+        name = "mute"
+
+        def __call__(self, outputs: Sequence[ToJudge]) -> list[Outcome | None]:
+            asked.extend(outputs)
+            return [None for _ in outputs]
+
+    unjudged = summarize_quadrants("grait", "own", questions, tuned, initial, knows, policy, "I pass.", Mute())
+    assert {row.question.id for row in asked} == ({"3", "4"} if policy == "only" else set())
+    assert sum(row.n for row in unjudged) == sum(row.n for row in found) - len({row.question.id for row in asked})
 
 
 def test_a_refusal_that_would_not_be_found_is_refused() -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from grait.judging.judges import Judge, ToJudge
 from grait.judging.matching import normalize
-from grait.judging.outcomes import judge
-from grait.languages import Language
 from grait.methods.policy import lesson
 from grait.records import ContextPolicy, Outcome, Prediction, QuadrantRecord, Question
 
@@ -19,9 +18,11 @@ def summarize_quadrants(
     knows: Mapping[str, bool],
     policy: ContextPolicy,
     refusal: str,
-    refusing: tuple[tuple[str, ...], Language],
+    judge: Judge,
 ) -> list[QuadrantRecord]:
     """One record for each quadrant that has questions, of those that both ``rows`` and ``initial`` answer.
+
+    What the ``judge`` has no verdict on is left out.
 
     ``initial``: the initial model's answers with the text; ``knows``: whether it is right without it, by id; False for
     what is not there. ``refusal``: the words for "not in the text".
@@ -30,16 +31,19 @@ def summarize_quadrants(
     own = {row.id: row for row in rows}
     before = {row.id: row for row in initial}
     ids = [name for name in by_id if name in own and name in before]
+    of_all = [
+        by_references([part[name] for name in ids], [by_id[name] for name in ids], judge) for part in (own, before)
+    ]
+    outcomes = {name: (now, was) for name, now, was in zip(ids, *of_all, strict=True) if now and was}
     records = []
     for holds in (True, False):
         for known in (True, False):
             members = [
-                name for name in ids if (knows.get(name, False), bool(by_id[name].holds_answer)) == (known, holds)
+                name for name in outcomes if (knows.get(name, False), bool(by_id[name].holds_answer)) == (known, holds)
             ]
             if not members:
                 continue
-            after = [by_references(own[name], by_id[name], refusing) for name in members]
-            first = [by_references(before[name], by_id[name], refusing) for name in members]
+            after, first = [outcomes[name][0] for name in members], [outcomes[name][1] for name in members]
             wanted, n = lesson(known, holds, policy), len(members)
             kept = [now for was, now in zip(first, after, strict=True) if was == "correct"]
             by_text = sum(
@@ -63,11 +67,22 @@ def summarize_quadrants(
     return records
 
 
-def by_references(row: Prediction, question: Question, refusing: tuple[tuple[str, ...], Language]) -> Outcome:
-    """The outcome by all references, also by those that the policy does not count."""
-    if row.outcome != "wrong" or not question.beyond:
-        return row.outcome
-    return judge(row.output, replace(question, answers=question.beyond, beyond=()), *refusing)
+def by_references(rows: Sequence[Prediction], questions: Sequence[Question], judge: Judge) -> list[Outcome | None]:
+    """The outcomes by all references, also by those that the policy does not count. None: the judge has no verdict."""
+    again = [
+        ToJudge(replace(question, answers=question.beyond, beyond=()), row.output)
+        for row, question in zip(rows, questions, strict=True)
+        if _is_judged_again(row, question)
+    ]
+    verdicts = iter(judge(again))
+    return [
+        next(verdicts) if _is_judged_again(row, question) else row.outcome
+        for row, question in zip(rows, questions, strict=True)
+    ]
+
+
+def _is_judged_again(row: Prediction, question: Question) -> bool:
+    return row.outcome == "wrong" and bool(question.beyond)
 
 
 def says(output: str, refusal: str) -> bool:

@@ -9,6 +9,7 @@ from grait.methods.catalog import INIT_BASIC
 from grait.methods.policy import QUADRANTS, labelled, lesson
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions
+from grait.pipeline.judging import of_system
 from grait.pipeline.models import Models
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Stages
@@ -66,6 +67,6 @@ def quadrants(
                 known,
                 config.context.policy,
                 config.context.refusal,
-                config.prompt.refusing,
+                of_system(data.judge, name),
             )
     return records
