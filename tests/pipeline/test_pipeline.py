@@ -144,6 +144,8 @@ def test_metrics_are_whole(done: Done) -> None:
             "auroc", "unparsable_rate", "hedged_rate", "right_refusal_share", "over_refusal_share", "prudence",
             "over_conservativeness", "honesty", "f1_ans", "f1_abs", "f1_rel", "penalised_50", "penalised_75",
             "penalised_90", "average_precision", "aurc", "ece",
+            "right_of_answered", "wrong_of_answered", "simpleqa_f", "omniscience_index", "hallucination_rate",
+            "truthrl_score", "abstention_precision", "abstention_recall", "abstention_f1",
         ]  # fmt: skip
         assert record["unparsable_rate"] == 0  # free text
         assert record["dataset"] == "own"

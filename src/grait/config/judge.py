@@ -51,7 +51,7 @@ class JudgeConfig(Section):
     request: dict[str, Any] = Field(
         {"temperature": 0}, description="With by: endpoint: what a request holds beside model and messages."
     )
-    timeout: float = Field(60, gt=0, description="With by: endpoint: seconds that one request may take.")
+    timeout: float = Field(60.0, gt=0, description="With by: endpoint: seconds that one request may take.")
     concurrency: int = Field(8, ge=1, le=256, description="With by: endpoint: requests at the same time.")
     retries: int = Field(
         4,

@@ -23,6 +23,8 @@ COLOURS = {
     "published": ("#c2456b", "#ee8aa6"),
     "craft": ("#2c8a58", "#5fbd88"),
     "other": ("#a67c00", "#d6ae3c"),
+    "scorer": ("#0d7a86", "#4dbdc9"),
+    "rival": ("#6b5b4d", "#b8a492"),
 }
 """On a light and on a dark page. ``paper``, ``ink``, ``soft`` (secondary text), ``line`` (rules), ``grid`` and ``tint``
 (faint areas); then what marks mean. ``over-refused``: refused, of what the initial model answers right."""
@@ -34,7 +36,7 @@ OUTCOMES: dict[Outcome, str] = {"correct": "right", "wrong": "wrong", "refused":
 """What readers are told an outcome is; also the name of its colour."""
 
 SOLID: tuple[int, ...] = ()
-DASHED, DOTTED, MIXED = (6, 3), (2, 2), (8, 3, 2, 3)
+DASHED, DOTTED, MIXED, LONG = (6, 3), (2, 2), (8, 3, 2, 3), (12, 4)
 
 STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     INIT_BASIC: ("ink", SOLID),
@@ -55,10 +57,18 @@ STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "grait-no-selection": ("published", DASHED),
     "grait-no-weights": ("published", DOTTED),
     "grait-released": ("published", MIXED),
+    "answer-probability": ("scorer", SOLID),
+    "p-true": ("scorer", DASHED),
+    "probe": ("scorer", MIXED),
+    "text-floor": ("scorer", DOTTED),
+    "conftuner": ("scorer", LONG),
+    "uniform": ("rival", SOLID),
+    "refusal-token": ("rival", DASHED),
+    "dpo": ("rival", MIXED),
 }
 """Colour and dashes of a system's line: the colour is its family, the dashes tell its members apart."""
 
-SHAPES = {SOLID: "circle", DASHED: "square", DOTTED: "triangle-up", MIXED: "diamond"}
+SHAPES = {SOLID: "circle", DASHED: "square", DOTTED: "triangle-up", MIXED: "diamond", LONG: "triangle-down"}
 """Of a system's point, by the dashes of its line."""
 
 

@@ -28,15 +28,16 @@ def in_parts(
     groups: Sequence[Sequence[Item]],
     compute: Callable[[list[Item]], list[Row]],
     advance: Advance,
-    size: int = QUESTIONS,
+    size: int | None = None,
 ) -> dict[str, Row]:
     """``compute``'s row of each question, by id. ``advance`` is told of the questions that are found in ``unfinished``.
 
     ``groups``: questions with the same shots, which are asked together; parts take them in this order. They do not
-    depend on where a run was killed, so that no row does. Several processes share each part. ``size``: of a part.
+    depend on where a run was killed, so that no row does. Several processes share each part. ``size``: of a part;
+    default: ``QUESTIONS``.
     """
     rows: dict[str, Row] = {}
-    parts = list(_parts([item for group in groups for item in group], size))
+    parts = list(_parts([item for group in groups for item in group], size or QUESTIONS))
     for number, part in enumerate(parts):
         path = unfinished / f"part-{number:05}.parquet"
         found = processes.from_main(_found(path, kind, part) if processes.is_main() else None)
@@ -61,7 +62,7 @@ def stage_rows(
     bar: str,
     unit: str = "questions",
     groups: Sequence[Sequence[Item]] = (),
-    size: int = QUESTIONS,
+    size: int | None = None,
 ) -> list[Row]:
     """``in_parts`` of a stage, with a progress bar; the rows are in the order of ``items``. ``groups``: default one."""
     with progress.bar(bar, len(processes.own(items)), unit) as advance:
