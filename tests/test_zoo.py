@@ -152,7 +152,9 @@ LIMITED: dict[str, tuple[str, int, dict[str, Any]]] = {
         "llama4_text", 63,
         {"attn_temperature_tuning": True, "floor_scale": 64, "attn_scale": 0.5, "attention_chunk_size": POSITIONS},
     ),
-    "scaled by column, with relative positions": ("inkling_text", 64, {"log_scaling_n_floor": 64}),
+    "scaled by column, with relative positions": (
+        "inkling_text", 64, {"log_scaling_n_floor": 64, "layer_types": ["hybrid_sliding", "hybrid"]},
+    ),
     "blocks of columns": (
         "minimax_m3_vl_text", 32,
         {"layer_types": ["full_attention", "minimax_m3_sparse"], "index_block_size": 32, "index_topk_blocks": 2,
