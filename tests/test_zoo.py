@@ -153,7 +153,8 @@ LIMITED: dict[str, tuple[str, int, dict[str, Any]]] = {
         {"attn_temperature_tuning": True, "floor_scale": 64, "attn_scale": 0.5, "attention_chunk_size": POSITIONS},
     ),
     "scaled by column, with relative positions": (
-        "inkling_text", 64, {"log_scaling_n_floor": 64, "layer_types": ["hybrid_sliding", "hybrid"]},
+        "inkling_text", 64,
+        {"log_scaling_n_floor": 64, "log_scaling_alpha": 2.0, "layer_types": ["hybrid_sliding", "hybrid"]},
     ),
     "blocks of columns": (
         "minimax_m3_vl_text", 32,
@@ -166,7 +167,9 @@ LIMITED: dict[str, tuple[str, int, dict[str, Any]]] = {
 """Families whose numbers change with the batch beyond so many tokens, and what their config says then."""
 
 
-@pytest.mark.parametrize("kind", LIMITED)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if "relative" in kind else ()) for kind in LIMITED]
+)
 def test_up_to_what_a_config_limits_everything_is_as_by_plain_passes(kind: str) -> None:
     """They were wrong beyond, without a word: shared prefixes, mixed lengths, samples side by side."""
     family, limit, changes = LIMITED[kind]
