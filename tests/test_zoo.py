@@ -13,7 +13,7 @@ import pytest
 import torch
 import zoo_table
 from peft import PeftModel, peft_model
-from tiny import END, PAD, loop_gradients, random_examples
+from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
 from transformers import (
@@ -150,7 +150,7 @@ LIMITED: dict[str, tuple[str, int, dict[str, Any]]] = {
     "keys that are kept": ("doge", 48, {"keep_window_size": 48}),
     "scaled by column": (
         "llama4_text", 63,
-        {"attn_temperature_tuning": True, "floor_scale": 64, "attn_scale": 0.5, "attention_chunk_size": POSITIONS},
+        {"attn_temperature_tuning": True, "floor_scale": 64, "attn_scale": 0.5, "attention_chunk_size": 512},
     ),
     "scaled by column, with relative positions": (
         "inkling_text", 64,
@@ -178,6 +178,10 @@ def test_up_to_what_a_config_limits_everything_is_as_by_plain_passes(kind: str) 
     own = [3, 12, limit - 15, limit - 14]
     assert_answers_are_plain(model, prompts_of(own, 10), in_batch=8192)
     engine = InferenceEngine(model, PAD, 8192, road=inference_road(model, PAD))
+    prompt = prompts_of(own, 10)[-1]
+    (side_by_side,) = engine.completion_logprobs([prompt], [[[60, 61, 62]] * limit])
+    one = plain_logprobs(model, [*prompt, 60, 61])[[-3, -2, -1], [60, 61, 62]]
+    assert difference(torch.tensor(side_by_side), one.expand(limit, -1)) < WITHIN
     with pytest.raises(ModelError, match=f"{limit + 1} tokens of prompt and answer exceed the {limit} that"):
         engine.completion_logprobs(prompts_of([limit - 10], 10), [[[60]]])
     rows = [
@@ -186,6 +190,17 @@ def test_up_to_what_a_config_limits_everything_is_as_by_plain_passes(kind: str) 
     ]
     assert max(len(row.prompt_ids) + len(row.completion_ids) for row in rows) == limit
     assert_gradients_and_a_step_are_plain(add_adapter(model, LoraSection(r=2), 0), rows)
+
+
+def test_what_a_config_limits_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    changes = {"original_max_position_embeddings": 512, "max_position_embeddings": 1024, "vocab_size": len(tokenizer)}
+    rope = {**LONG_ROPE, "original_max_position_embeddings": 512}
+    zoo_model("phi3", changes={**changes, "rope_parameters": rope}).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert grait.check({"model": {"name": str(tmp_path), "dtype": "float32"}}).works
+    said = [line for line in capsys.readouterr().err.splitlines() if "up to 512 tokens of prompt and answer" in line]
+    assert len(said) == 1 and "beyond original_max_position_embeddings = 512 all texts of a batch" in said[0]
 
 
 @pytest.mark.parametrize("kind", LIMITED)
