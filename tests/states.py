@@ -62,10 +62,12 @@ def select_of(name: str) -> Select:
 
 
 TRAINED = get_args(MethodName)
-SPLIT = [name for name in TRAINED if name not in ("van-tuning", "random-idk")]
+SPLIT = [name for name in TRAINED if name not in ("van-tuning", "random-idk", "uniform")]
 """Methods that follow the labels: answers of known questions, refusals (or "unsure") of unknown ones."""
 ALL_UNKNOWN = [name for name in SPLIT if name not in ("craft", "craft-no-certainty")]
 """Of these, the methods that may take any unknown question."""
+BOTH = ["uniform"]
+"""Methods that teach answer and refusal of every question."""
 SOFT = ["grait", "grait-stable-weights", "grait-equal-weights", "grait-known-answers"]
 """Of these, the methods that teach answers of unknown questions, too."""
 AS_MANY_AS_KNOWN = [name for name in ALL_UNKNOWN if not METHODS[name].takes_all_unknown]

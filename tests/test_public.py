@@ -12,8 +12,9 @@ import grait
 from grait.errors import ArtifactError, ConfigError
 
 PUBLIC = {
-    "Comparison", "Config", "GraitError", "RefusalDial", "RunResult", "bench", "calibrate", "check", "compare",
-    "evaluate", "export", "influence", "load_config", "merge", "push", "report", "run", "show_data",
+    "Comparison", "Config", "GraitError", "RefusalDial", "Rewritten", "RunResult", "bench", "calibrate", "check",
+    "compare", "evaluate", "export", "influence", "load_config", "merge", "push", "report", "rewrite", "run",
+    "show_data",
 }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def test_influence_is_a_package_of_grait() -> None:
 
 def test_folders_and_configs_are_named_by_text_or_path() -> None:
     of_folder = {"calibrate": "run", "export": "run", "merge": "run", "push": "run", "report": "folder"}
-    of_config = {"check": "config", "compare": "config", "evaluate": "config", "run": "config"}
+    of_config = {"check": "config", "compare": "config", "evaluate": "config", "rewrite": "config", "run": "config"}
     for name, argument in (of_folder | of_config).items():
         assert {str, Path} <= set(get_args(get_type_hints(getattr(grait, name))[argument])), name
 

@@ -1,10 +1,13 @@
 """Orders by a score, and over-refusal at equal wrong answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from grait.evaluation.metrics import over_refusal_rate, refusal_auroc
 from research.made_up import predictions
+from research.which_score import learned
 from research.which_score.compare import WRONG, along, as_trained, auroc_within, over_refusal_at
 
 
@@ -43,3 +46,22 @@ def test_along_a_score_stops_where_as_many_are_wrong_as_may_be() -> None:
     refused, best = along(np.arange(100.0), right, right)
     assert refused == pytest.approx([1 - 7 / 50, 1 - 11 / 50, 1 - 16 / 50])
     assert best == pytest.approx(0.01)
+
+
+def test_the_learned_dial_is_measured_on_questions_that_it_was_not_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = {title: {"init-basic": predictions(1, ("correct", "wrong")), "grait": predictions(2)} for title in "ab"}
+    n = len(cells["a"]["grait"])
+    monkeypatch.setattr(learned, "N_FITTED", n // 2)
+    found = learned.measured(cells, "grait", 0, right_answers=False)
+    assert set(found) == {
+        (title, score) for title in "ab" for score in (learned.TUNED, learned.INITIAL, learned.LEARNED)
+    }
+    turned = {"correct": "wrong", "wrong": "correct"}
+    cells["b"] = {
+        name: [replace(row, outcome=turned.get(row.outcome, row.outcome)) for row in rows]
+        for name, rows in cells["b"].items()
+    }
+    again = learned.measured(cells, "grait", 0, right_answers=False)
+    for score in (learned.TUNED, learned.INITIAL, learned.LEARNED):
+        assert again["a", score] == found["a", score]
+        assert again["b", score][0] == pytest.approx(1 - found["b", score][0])

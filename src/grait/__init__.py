@@ -1,8 +1,8 @@
 """Refusal-aware instruction tuning by gradient influence.
 
 What the command line does, from Python: ``run``, ``check``, ``compare``, ``evaluate``, ``bench``, ``calibrate``,
-``export``, ``merge``, ``push``, ``report``, ``show_data``. ``grait.influence`` ranks training examples by influence;
-``RefusalDial`` serves a tuned model.
+``export``, ``merge``, ``push``, ``report``, ``rewrite``, ``show_data``. ``grait.influence`` ranks training examples by
+influence; ``RefusalDial`` serves a tuned model.
 
 Everything is imported when it is first used: ``import grait`` loads no torch.
 """
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from grait.commands.push import push as push
     from grait.commands.recipe import load_config as load_config
     from grait.commands.report import report as report
+    from grait.commands.rewrite import Rewritten as Rewritten
+    from grait.commands.rewrite import rewrite as rewrite
     from grait.commands.run import run as run
     from grait.commands.show_data import show_data as show_data
     from grait.config import Config as Config
@@ -42,6 +44,7 @@ _COMMANDS = (
     "merge",
     "push",
     "report",
+    "rewrite",
     "run",
     "show_data",
 )
@@ -50,6 +53,7 @@ _HOMES = {
     "Config": "grait.config",
     "GraitError": "grait.errors",
     "RefusalDial": "grait.dial",
+    "Rewritten": "grait.commands.rewrite",
     "RunResult": "grait.pipeline.results",
     "load_config": "grait.commands.recipe",
     **{name: f"grait.commands.{name}" for name in _COMMANDS},

@@ -3,6 +3,8 @@
 Symbols as in GRAIT (arXiv 2502.05911) and CRaFT (arXiv 2410.06913).
 """
 
+import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,9 +39,10 @@ BenchPart = Literal["to answer", "to comply", "to refuse", "options"]
 """The questions of a benchmark set: with a reference; without one, but not to be refused; to be refused; multiple
 choice by likelihood."""
 
-Target = Literal["answer", "refusal", "answer-sure", "answer-unsure"]
+Target = Literal["answer", "refusal", "answer-sure", "answer-unsure", "answer-respond"]
 """The lesson of a training example: the reference answer, the refusal text, or the reference answer followed by the
-statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words)."""
+statement that the model is sure or unsure of it (R-Tuning; ``judging/sureness.py`` has the words), or preceded by the
+word that announces an answer (refusal tokens; ``judging/respond.py``)."""
 
 Asked = Literal["query", "refuse"]
 """How a system is asked in the evaluation. ``query``: BASIC after the shots, as Init-Basic; ``refuse``: REFUSE, as all
@@ -51,8 +54,12 @@ FormName = Literal["examples", "instruction", "question", "assistant", "plain", 
 Match = Literal["normalized", "exact", "number", "date", "list"]
 """How the built-in judge holds an answer against its references."""
 
-View = Literal["oeqa", "mcqa"]
-"""How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice."""
+View = Literal["oeqa", "mcqa", "context"]
+"""How a question set is asked. ``oeqa``: answered in free text; ``mcqa``: multiple choice; ``context``: in free text,
+most questions with a text."""
+
+ContextPolicy = Literal["only", "help"]
+"""From what a question with a text is answered. ``only``: from the text alone; ``help``: from what either knows."""
 
 MethodName = Literal[
     "van-tuning",
@@ -71,10 +78,16 @@ MethodName = Literal[
     "grait-no-weights",
     "grait-released",
     "random-idk",
+    "uniform",
+    "refusal-token",
+    "dpo",
 ]
 """Methods that train; ``methods/catalog.py`` has one line about each. Here because the config names them, too."""
 
-SystemName = Literal["init-basic", "init-refuse", MethodName]
+ScorerName = Literal["answer-probability", "p-true", "probe", "text-floor", "conftuner"]
+"""Systems that answer as the initial model does, and refuse by a score of their own and a threshold."""
+
+SystemName = Literal["init-basic", "init-refuse", ScorerName, MethodName]
 """All that is evaluated: the initial model, asked in two ways, and what the methods make of it."""
 
 
@@ -95,6 +108,8 @@ class Question:
     ``group``: what results are broken down by, such as MMLU's subject groups.
     ``answer_place``: place of the right option in ``choices`` where the set gives it, from 0. Needed because a few
     benchmark questions have options of equal text; without it the first option that is ``answers[0]`` is meant.
+    ``context``: the passages that it is asked with. ``holds_answer``: whether they hold the answer; None without any.
+    ``beyond``: references that do not count, as the passages do not hold them (``data.contexts.by_policy``).
     """
 
     id: str
@@ -110,6 +125,9 @@ class Question:
     answer_place: int | None = None
     answerable: bool = True
     tolerance: str | None = None
+    context: tuple[str, ...] = ()
+    holds_answer: bool | None = None
+    beyond: tuple[str, ...] = ()
 
     @property
     def answer_index(self) -> int:
@@ -287,7 +305,7 @@ class Prediction(Likelihoods):
     don't know, but I think Paris"); judged by the answer. ``n_suppressed_tokens``: of ``suppressed_output``, with its
     end token; ``first_token_logprob``: of the refusal's first token. Both None in files of before they were kept.
     ``terse_logprob``: as ``suppressed_logprob``, of the answer to the same question after solved examples
-    (``forms.terse_form``); None where it was not asked again.
+    (``forms.terse_form``); None where it was not asked again. Options by likelihood: ``answers.choose_both_ways``.
     """
 
     id: str
@@ -303,6 +321,31 @@ class Prediction(Likelihoods):
     n_suppressed_tokens: int | None = None
     first_token_logprob: float | None = None
     terse_logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPrediction(Prediction):
+    """A prediction as a dial has it, ranked by the dial's own score. ``score``: in [0, 1], higher refuses more readily.
+
+    Not stored: scores and thresholds are.
+    """
+
+    score: float = 0.5
+
+    @property
+    def refusal_log_odds(self) -> float:
+        """Log-odds (nats) of the score, finite."""
+        score = min(max(self.score, sys.float_info.min), 1 - sys.float_info.epsilon / 2)
+        return math.log(score) - math.log1p(-score)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionScore:
+    """A scorer's score of one question of the set ``dataset``, in [0, 1]: higher refuses more readily."""
+
+    dataset: str
+    id: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +431,30 @@ class MetricRecord:
     abstention_precision: float | None = None
     abstention_recall: float | None = None
     abstention_f1: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuadrantRecord:
+    """What one method makes of the questions of one data set that have a text, in one quadrant; fractions in [0, 1].
+
+    ``knows``: the initial model answers it right without the text; ``holds``: the text holds the answer. ``lesson``:
+    what the policy wants. ``right`` + ``wrong`` + ``refused`` = 1; right is what the references say, also where the
+    policy wants a refusal. ``refused_by_text``: refused with the words for "not in the text"; a part of ``refused``.
+    ``over_refusal``: refused of what the initial model answers right with the text; None where the policy wants a
+    refusal, or where that is none.
+    """
+
+    method: str
+    dataset: str
+    knows: bool
+    holds: bool
+    lesson: Literal["answer", "refusal"]
+    n: int
+    right: float
+    wrong: float
+    refused: float
+    refused_by_text: float
+    over_refusal: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,6 +263,7 @@ def test_the_help_names_every_command(command: Call) -> None:
     assert code == 0
     own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "export", "merge", "push", "check"}
     own |= {"methods", "datasets", "data show", "serve", "bench"}
+    own |= {"influence rank", "influence query", "influence validate"}
     assert set(commands()) == own
     assert all(re.search(rf"\b{name.split()[0]}\b", out) for name in commands())
 

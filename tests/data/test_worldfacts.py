@@ -6,12 +6,14 @@ import json
 import re
 import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grait.data.contexts import holds_answer
 from grait.data.worldfacts import FILE_NAME, SPLITS, VIEWS, load
 from grait.errors import DataError
 from grait.judging.matching import is_correct
@@ -345,3 +347,23 @@ def test_known_facts_are_in_the_file() -> None:
     assert answers["element_symbol", "gold"] == "Au"
     assert answers["day_translation", "Monday (German)"] == "Montag"
     assert answers["country_continent", "Kenya"] == "Africa"
+
+
+@pytest.mark.parametrize("split", ["val", "test_ood"])
+def test_the_context_view_is_the_same_questions_two_thirds_of_them_with_a_text(split: str) -> None:
+    plain, found = load(split), load(split, "context")
+    assert [replace(row, context=(), holds_answer=None) for row in found] == plain
+    n = Counter(row.holds_answer for row in found)
+    assert n[True] == pytest.approx(len(found) / 3, abs=1) and n[None] >= len(found) // 3
+    assert n[False] + n[None] == len(found) - n[True] and n[False] > len(found) / 4
+    assert found == load(split, "context")
+
+
+def test_a_text_of_the_context_view_holds_the_answer_where_it_says_so() -> None:
+    rows = load("val", "context")
+    asked = {(row.relation, f"{row.question} {row.answers[0]}") for row in rows}
+    for row in rows:
+        assert row.holds_answer == (holds_answer(row) if row.context else None)
+        stated = [line.removeprefix("- ") for text in row.context for line in text.split("\n")]
+        if len(stated) > 1:  # facts of the same relation, and of the same split
+            assert all({(row.relation, line.removesuffix(".")), (row.relation, line)} & asked for line in stated)

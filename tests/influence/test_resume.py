@@ -18,6 +18,7 @@ from tiny import END, PAD, poison, random_examples, tiny_model, with_lora
 
 from grait.errors import ArtifactError
 from grait.influence import GradientDatastore, Influence, influence, resume, sketch
+from grait.influence.datastore import influence_and_sketch
 
 EXAMPLES = [replace(example, completion_ids=(17, 4, 130, END)) for example in random_examples(14)]
 SETS = {"idk": EXAMPLES[:8], "ik": EXAMPLES[6:]}
@@ -172,6 +173,56 @@ def test_a_sketch_killed_after_any_batch_ends_with_the_same_rows(tmp_path: Path)
             with pytest.raises(ArtifactError, match="unfinished"):
                 GradientDatastore.open(folder)
         assert rows(run(folder)) == expected
+
+
+def both(
+    model: PeftModel, folder: Path, advance: Callable[[int], None] | None = None, n: int | None = None
+) -> tuple[Influence, GradientDatastore]:
+    """``n``: only so many of the examples are in a set."""
+    sets = SETS if n is None else {"idk": EXAMPLES[:n]}
+    return influence_and_sketch(
+        model, EXAMPLES, sets, folder / "store", resume=folder / "passes", pad_token_id=PAD, dimensions=256,
+        tokens_per_batch=TOKENS_PER_BATCH, advance=advance, road="copied prefix",
+    )  # fmt: skip
+
+
+def test_influence_and_sketch_in_two_passes_are_those_of_three(tmp_path: Path) -> None:
+    model = adapted()
+    poison(model, EXAMPLES[7].prompt_ids[0])
+    runs: list[int] = []
+    model.register_forward_hook(lambda *_: runs.append(1))
+    expected = exact(model, tmp_path / "alone")
+    n_alone = len(runs)
+    runs.clear()
+    found, store = both(model, tmp_path)
+    assert found == expected and len(runs) == n_alone
+    alone = sketch(
+        model, EXAMPLES, tmp_path / "sketch", pad_token_id=PAD, dimensions=256, tokens_per_batch=TOKENS_PER_BATCH
+    )
+    assert store.ids == alone.ids and EXAMPLES[7].id in found.non_finite
+    np.testing.assert_allclose(store.unit_gradients, alone.unit_gradients, atol=2e-3)
+    np.testing.assert_allclose(store.norms, alone.norms, rtol=1e-5)
+
+
+def test_examples_of_no_set_are_in_the_datastore_too(tmp_path: Path) -> None:
+    model = adapted()
+    found, store = both(model, tmp_path, n=3)
+    ids = {"idk": [example.id for example in EXAMPLES[:3]]}
+    assert store.influence(ids).scores["idk"] == pytest.approx(found.scores["idk"], abs=0.2)
+    assert np.isfinite(store.norms).all()
+
+
+def test_influence_and_sketch_killed_after_any_batch_end_with_the_same_numbers(tmp_path: Path) -> None:
+    model = adapted()
+    expected, store = both(model, tmp_path / "whole")
+    total = n_batches(lambda advance: both(model, tmp_path / "counted", advance))
+    for after in range(total):
+        folder = tmp_path / f"killed-{after}"
+        with pytest.raises(Killed):
+            both(model, folder, killer(after))
+        found, own = both(model, folder)
+        assert found == expected
+        np.testing.assert_allclose(own.unit_gradients, store.unit_gradients, atol=2e-3)
 
 
 SCRIPT = """

@@ -363,6 +363,12 @@ def test_sampling_with_a_model_is_seeded_and_joined_by_id() -> None:
         assert row.certainty is None or 0 < row.certainty <= 1
 
 
+@pytest.mark.parametrize("scoring", ["letter", "likelihood"])
+def test_options_without_a_reference_are_not_known(scoring: str) -> None:
+    (found,) = states_of(scoring, [replace(QUESTIONS[0], answers=())], prompt_format()).values()
+    assert (found.correctness, found.label) == (0.0, "idk")
+
+
 def test_options_cannot_be_scored_for_questions_without_them() -> None:
     questions = [*QUESTIONS, Question("free", "Who?", ("Ann",))]
     for scoring in ("letter", "likelihood"):

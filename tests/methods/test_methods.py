@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -26,13 +26,14 @@ from states import (
 
 from grait.config import SelectionConfig, TrainingConfig
 from grait.errors import KnowledgeError
-from grait.judging.judges import Matching, ToJudge
-from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
+from grait.judging.judges import Announced, Matching, ToJudge
+from grait.judging.respond import announced
+from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, uniform, van_tuning
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.methods.grait import softmax_weights, spread
 from grait.methods.selection import by_question, counts, most_correct
 from grait.pipeline.judging import of_system
-from grait.records import Question
+from grait.records import Question, ScorerName
 
 MARGINS = {row.id: row.left_out_margin for row in SCORES}
 
@@ -40,9 +41,11 @@ MARGINS = {row.id: row.left_out_margin for row in SCORES}
 
 
 def test_the_catalog_lists_the_initial_model_and_every_method_that_the_config_knows() -> None:
-    assert list(METHODS) == [INIT_BASIC, INIT_REFUSE, *TRAINED]
+    scorers = get_args(ScorerName)
+    assert list(METHODS) == [INIT_BASIC, INIT_REFUSE, *scorers, *TRAINED]
     assert all(name == method.name for name, method in METHODS.items())
-    assert [name for name, method in METHODS.items() if method.select is None] == [INIT_BASIC, INIT_REFUSE]
+    assert [name for name, method in METHODS.items() if method.select is None] == [INIT_BASIC, INIT_REFUSE, *scorers]
+    assert [name for name, method in METHODS.items() if method.needs is not None] == [*scorers]
     assert TrainingConfig(methods=list(TRAINED)).methods == list(TRAINED)
 
 
@@ -54,13 +57,37 @@ def test_each_method_has_one_line_and_a_source() -> None:
 
 
 def test_only_init_basic_is_asked_without_being_invited_to_refuse() -> None:
-    assert [name for name, method in METHODS.items() if method.asked == "query"] == [INIT_BASIC]
+    """And scorers, which have its answers."""
+    assert [name for name, method in METHODS.items() if method.asked == "query"] == [INIT_BASIC, *get_args(ScorerName)]
 
 
 def test_only_r_tuning_is_judged_by_what_it_says_of_its_answer() -> None:
     said = [ToJudge(Question("q", "What is the capital of Italy?", ("Rome",)), "Rome. I am unsure.")]
     outcomes = {name: of_system(Matching(), name)(said)[0] for name in METHODS}
     assert outcomes == dict.fromkeys(METHODS, "correct") | {"r-tuning": "refused"}
+
+
+def test_an_announced_answer_is_judged_without_the_word_that_announces_it() -> None:
+    question = Question("q", "What is the capital of Italy?", ("Rome",), match="exact")
+    said = [announced("Rome"), "Rome", announced("Milan"), announced("I don't know."), "I don't know."]
+    outputs = [ToJudge(question, text) for text in said]
+    assert Announced(Matching())(outputs) == ["correct", "correct", "wrong", "refused", "refused"]
+    assert Matching()(outputs)[0] == "wrong"
+
+
+def test_uniform_teaches_answer_and_refusal_of_every_question_at_weight_1() -> None:
+    rows = uniform.select(evidence(), PLAIN, 0)
+    assert {(row.id, row.target) for row in rows} == {(id_, t) for id_ in LABELS for t in ("answer", "refusal")}
+    assert len(rows) == 2 * len(LABELS)
+    assert {row.sample_weight for row in rows} == {1.0}
+
+
+def test_what_uniform_teaches_does_not_depend_on_what_the_model_knows() -> None:
+    """With the labels the other way round it is the same, but for the labels that the rows carry."""
+    turned = [replace(row, label={"ik": "idk", "idk": "ik"}.get(row.label, row.label)) for row in STATES]
+    for config in (PLAIN, SelectionConfig(n_ik=6, n_idk=6)):
+        first, second = (uniform.select(evidence(states), config, 1) for states in (STATES, turned))
+        assert [(row.id, row.target) for row in first] == [(row.id, row.target) for row in second]
 
 
 # -- one method after the other -----------------------------------------------------------------------------------

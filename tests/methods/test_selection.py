@@ -6,6 +6,7 @@ import pytest
 from states import (
     ALL_UNKNOWN,
     AS_MANY_AS_KNOWN,
+    BOTH,
     FLOW,
     KNOWN,
     LABELS,
@@ -63,7 +64,7 @@ def test_the_same_seed_gives_the_same_set_and_no_question_twice(name: str) -> No
     config = SelectionConfig(n_ik=7, n_idk=6)
     first = select_of(name)(evidence(), config, 3)
     assert first == select_of(name)(evidence(), config, 3)
-    assert len({(row.id, row.target) if name in SOFT else row.id for row in first}) == len(first)
+    assert len({(row.id, row.target) if name in (*SOFT, *BOTH) else row.id for row in first}) == len(first)
     assert all(row.label == LABELS[row.id] for row in first)
     assert all(math.isfinite(row.sample_weight) and row.sample_weight > 0 for row in first)
 
@@ -77,7 +78,11 @@ def test_questions_exactly_on_the_threshold_are_never_selected(name: str) -> Non
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_the_target_is_that_of_the_label(name: str) -> None:
-    taught = {"ik": "answer-sure", "idk": "answer-unsure"} if name == "r-tuning" else {"ik": "answer", "idk": "refusal"}
+    of_methods = {
+        "r-tuning": {"ik": "answer-sure", "idk": "answer-unsure"},
+        "refusal-token": {"ik": "answer-respond", "idk": "refusal"},
+    }
+    taught = of_methods.get(name, {"ik": "answer", "idk": "refusal"})
     for row in select_of(name)(evidence(), PLAIN, 0):
         assert row.target == taught[row.label] or (name in SOFT and (row.label, row.target) == ("idk", "answer"))
 
@@ -121,5 +126,5 @@ def test_the_papers_proportion_is_a_matter_of_counts() -> None:
     for name in TRAINED:
         chosen = select_of(name)(evidence(states, scores, flow), SelectionConfig(n_ik=20, n_idk=5), 0)
         assert len({row.id for row in chosen}) == 25
-        if name not in ("van-tuning", "r-tuning"):
+        if name not in ("van-tuning", "r-tuning", "uniform"):
             assert [row.target for row in chosen].count("refusal") == 5

@@ -138,7 +138,7 @@ def test_a_template_tells_the_time_of_the_runs_beginning(tmp_path: Path, clock: 
     )
     assert before.text == plain
     (tmp_path / "run").mkdir()
-    stages._keep_moment(data)
+    stages.keep_moment(data)
     clock.shift = timedelta(days=45, hours=3, minutes=7)
     later = RunData(data.config)
     assert later.prompts.prompt(question, "refuse") == before

@@ -475,7 +475,7 @@ def test_changed_training_questions_are_noticed(done: Done, tmp_path: Path) -> N
     [
         (knowledge, "query", 0, set()),
         (training, "train", 0, {*INITIAL}),
-        (influence, "influence", 0, {*INITIAL, "warmup"}),
+        (influence, "influence_and_sketch", 0, {*INITIAL, "warmup"}),
         (training, "train", 2, {*INITIAL, "warmup", "influence/exact", "adapters/cor-rait"}),
         (evaluation, "predict", 3, STAGES - {"evaluation/own/grait"}),
     ],
@@ -632,6 +632,9 @@ def test_multiple_choice_questions(done: Done, tmp_path: Path, scoring: str) -> 
         return
     result = grait.run(tree)
     assert [record.method for record in result.metrics] == SYSTEMS
+    texts = {own["id"]: {*own["choices"], "I don't know."} for own in rows}
+    are_chosen = [row.output in texts[row.id] for own in result.predictions["own"].values() for row in own]
+    assert all(are_chosen) == (scoring == "likelihood")  # a random model writes none of them
     states = read_rows(tmp_path / "run" / "knowledge" / "knowledge.parquet", KnowledgeState)
     asked = {row["id"]: row for row in rows}
     assert {state.label for state in states} >= {"ik", "idk"}

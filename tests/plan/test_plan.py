@@ -286,7 +286,7 @@ def test_options_need_no_samples(tiny: tuple[str, Files], tmp_path: Path) -> Non
 def test_the_sketch_needs_fewer_passes_and_a_datastore(tiny: tuple[str, Files], tmp_path: Path) -> None:
     exact = make_plan(config_of(tiny, tmp_path, influence={"mode": "exact"}), sets_of(100), size_of())
     sketch = make_plan(config_of(tiny, tmp_path, influence={"mode": "sketch"}), sets_of(100), size_of())
-    assert stage(exact, "influence").examples == Count(400, is_exact=False)
+    assert stage(exact, "influence").examples == Count(300, is_exact=False)
     assert stage(sketch, "influence").examples == Count(200, is_exact=False)
     assert sketch.disk["gradient datastore, at most"] == 200 * 2 * 8192
     assert exact.disk["gradient datastore, at most"] == 100 * 2 * 8192
@@ -313,7 +313,7 @@ def test_shots_in_all_prompts_run_once_for_a_micro_batch_and_backward_for_each_g
         for mode in ("sketch", "exact")
     )
     assert of_sketch == pytest.approx(trained_tokens("influence", 0, "all") / 2, rel=0.02)  # backward is half
-    assert of_exact == pytest.approx(1.5 * of_sketch)
+    assert of_exact == pytest.approx(of_sketch)  # its second pass stops before them
 
 
 def test_what_is_unknown_is_given_for_each_thousand(tiny: tuple[str, Files], tmp_path: Path) -> None:

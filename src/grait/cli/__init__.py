@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grait.cli import bench, checking, data, dialling, listing, measuring, running, serving, share
+from grait.cli import bench, checking, data, dialling, influence, listing, measuring, rewriting, running, serving, share
 from grait.errors import GraitError
 from grait.runtime.printable import printable
 
@@ -42,6 +42,7 @@ for command in (
     dialling.chat,
     dialling.play,
     serving.serve,
+    rewriting.rewrite,
     share.export,
     share.merge,
     share.push,
@@ -52,6 +53,7 @@ app.command()(bench.bench)
 app.command()(listing.methods)
 app.command()(listing.datasets)
 app.add_typer(data.app, name="data")
+app.add_typer(influence.app, name="influence")
 
 
 def main() -> None:

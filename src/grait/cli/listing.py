@@ -12,7 +12,7 @@ from grait.cli.options import show
 
 
 def methods() -> None:
-    """List the methods that training.methods may name, and the untrained systems they are compared with."""
+    """List the methods that training.methods may name, and what they are compared with (evaluation.scorers)."""
     from grait.methods.catalog import METHODS
 
     Console(highlight=False).print(methods_table(METHODS.values()))
@@ -21,8 +21,9 @@ def methods() -> None:
 def methods_table(rows: Iterable[Any]) -> Table:
     """One row for each method: what it does, what is computed for it, where it comes from."""
     table = Table(
-        caption="needs: what is computed for a method after the warm-up. Choose with "
-        + escape("--set training.methods=[cor-rait,grait]; the init systems are always evaluated."),
+        caption="needs: what is computed for a method; flow and influence follow the warm-up. Choose with "
+        + escape("--set training.methods=[cor-rait,grait]; those that refuse by a score with ")
+        + escape("--set evaluation.scorers=[probe,p-true]; the init systems are always evaluated."),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -32,8 +33,7 @@ def methods_table(rows: Iterable[Any]) -> Table:
     for name in ("what it does", "needs", "from"):
         table.add_column(name)
     for row in rows:
-        needs = [name for name, needed in (("flow", row.needs_flow), ("influence", row.needs_influence)) if needed]
-        table.add_row(*(escape(text) for text in (row.name, row.summary, ", ".join(needs), row.paper)))
+        table.add_row(*(escape(text) for text in (row.name, row.summary, row.computed, row.paper)))
     return table
 
 

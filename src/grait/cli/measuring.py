@@ -150,6 +150,8 @@ def _print_evaluation(result: Any) -> None:
     show(*tables.groups_tables(result.groups))
     if result.refused:
         show(tables.refused_table(result.refused))
+    if result.quadrants:
+        show(tables.quadrants_table(result.quadrants))
     show(*tables.forms_tables(result.forms))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))

@@ -150,6 +150,8 @@ def _run(settings: Any) -> None:
     show(*tables.trials_tables(result.trials))
     if result.refused:
         show(tables.refused_table(result.refused))
+    if result.quadrants:
+        show(tables.quadrants_table(result.quadrants))
     if result.side_effects.records:
         show(*tables.side_effects_tables(result.side_effects.records, result.side_effects.drift))
         show(*tables.conversations_tables(result.side_effects.conversations))
@@ -211,6 +213,7 @@ def contents(main: str) -> dict[str, str]:
         "tuning.json": "trials of learning rate and passes",
         "forms.json": "results in each form of a question, as fractions",
         "unanswerable.json": "what each system refuses of the questions without an answer, as fractions",
+        "quadrants.json": "results on questions with a text, by what the model knows and the text holds, as fractions",
         "form_differences.json": f"THS of {main} over all trained forms less that of each other method, paired",
         "summary.json": "times, peak memory, versions, what was left out",
     }
@@ -233,7 +236,8 @@ def example_lines(result: Any, method: str) -> list[str]:
         for after in systems[method]:
             if (before[after.id].outcome, after.outcome) == (was, now):
                 question = questions[after.id]
-                lines.append(f"  {kind}: {question.question}  (answer: {question.answers[0]})")
+                answer = question.answers[0] if question.answers else "not in the text"
+                lines.append(f"  {kind}: {question.question}  (answer: {answer})")
                 lines.append(f"    before: {_short(before[after.id].output)}")
                 lines.append(f"    after:  {_short(after.output)}")
                 break

@@ -109,8 +109,8 @@ def bench(
     model in the place of a tuned one; alone where no model is named. ``only``: names of sets; default: all. ``limit``:
     so many questions of each, the same ones in a fixed mixed order. ``folder``: has the sets' own files, each in a
     folder of the set's name or beside each other; then nothing is looked for on the hub. ``judge``: default: the
-    config's. ``overrides``: as of ``load_config``. A set that cannot be had is in ``left_out``, the others go on; DataError where
-    none can. What is answered is kept in ``out``. Raises a GraitError with one line.
+    config's. ``overrides``: as of ``load_config``. A set that cannot be had is in ``left_out``, the others go on;
+    DataError where none can. What is answered is kept in ``out``. Raises a GraitError with one line.
     """
     wanted = _wanted(only)
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):

@@ -141,7 +141,7 @@ def _calibrate(
                 if why_not := calibration.why_not:
                     raise DialError(why_not)
                 system = System.of_method(method, adapter)
-                own = score or default_score(data, form)
+                own = score or default_score(data, form, method)
                 dial, metrics = calibrated(data, tuned, of_tuned, calibration, system, target, own)
             except DialError as error:
                 failed[form.name] = str(error)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, get_args
 
 from grait.commands.recipe import run_config
 from grait.config import Config
@@ -26,8 +26,9 @@ from grait.pipeline.models import model_key
 from grait.pipeline.order import run
 from grait.pipeline.reporting import comparison_page, last
 from grait.pipeline.results import COMPARISON, Answered, Comparison, RunResult
+from grait.pipeline.scorers import P_TRUE
 from grait.pipeline.stages import digest
-from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord
+from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord, ScorerName
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import fingerprint, write_json
 from grait.runtime.files import replacing_folder, written
@@ -35,6 +36,10 @@ from grait.runtime.lock import locked
 from grait.runtime.machine import machine, versions
 
 ROWS = ("records", "differences", "dialled", "dialled_differences", "refused")
+
+
+LATER = (*get_args(ScorerName), "uniform", "refusal-token", "dpo")
+"""Systems that were added when comparisons had been kept: one that does not name them is named as ever."""
 
 
 def compare(config: Config | dict[str, Any] | str | Path) -> Comparison:
@@ -151,7 +156,7 @@ def _share_initial(config: Config, done: int, seed: int) -> None:
     ]
     if calibration := config.evaluation.calibration:
         title = HELD_OUT if calibration == "auto" else calibration.title
-        stages.append(Path("calibration", title, INIT_BASIC))
+        stages += [Path("calibration", title, INIT_BASIC), Path("scorers", P_TRUE)]
     for stage in stages:
         own, other = (Path(config.out) / f"seed-{number}" / stage for number in (seed, done))
         if other.exists() and not own.exists():
@@ -171,14 +176,21 @@ def _of_seed(config: Config, seed: int) -> Config:
             "out": str(Path(config.out) / f"seed-{seed}"),
             "training": config.training.model_copy(update={"methods": _trained(config)}),
             "tune": config.tune.model_copy(update={"budget": 0.0}),
-            "evaluation": config.evaluation.model_copy(update={"probes": False}),
+            "evaluation": config.evaluation.model_copy(update={"probes": False, "scorers": _scorers(config)}),
         }
     )
 
 
+def _compared_systems(config: Config) -> list[str]:
+    return [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
+
+
 def _trained(config: Config) -> list[str]:
-    methods = [name for name in METHODS if config.compare.methods is None or name in config.compare.methods]
-    return [name for name in methods if METHODS[name].select]
+    return [name for name in _compared_systems(config) if METHODS[name].select]
+
+
+def _scorers(config: Config) -> list[str]:
+    return [name for name in _compared_systems(config) if METHODS[name].needs is not None]
 
 
 def _key(config: Config) -> dict[str, Any]:
@@ -190,7 +202,7 @@ def _key(config: Config) -> dict[str, Any]:
         "config": config.model_dump(exclude=unused | {"out": True, "evaluation": in_evaluation}),
         "model": model_key(config),
         "questions": [digest(load_questions(dataset)) for dataset in sets],
-        "systems": list(METHODS),
+        "systems": [name for name in METHODS if name not in LATER or name in _compared_systems(config)],
     }
 
 

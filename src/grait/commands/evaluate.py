@@ -21,13 +21,14 @@ from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import with_abstention
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
 from grait.model.adapters import adapter_digests, find_adapter
+from grait.pipeline.contexts import known_without_text, quadrants
 from grait.pipeline.conversations import conversation_records, conversation_replies
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, measure, on_common, write_records
 from grait.pipeline.forms import answers_by_form, form_results
 from grait.pipeline.judging import judge_key, judge_summary
 from grait.pipeline.models import Models, model_key
-from grait.pipeline.results import FORMS, GROUPS, METRICS, REFUSED, SideEffects
+from grait.pipeline.results import FORMS, GROUPS, METRICS, QUADRANTS, REFUSED, SideEffects
 from grait.pipeline.side_effects import side_effects
 from grait.pipeline.stages import Notes, Stages, alone
 from grait.pipeline.unanswerable import refused_records
@@ -38,6 +39,7 @@ from grait.records import (
     HarnessRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     Question,
     RefusedRecord,
     SideEffectAnswer,
@@ -70,6 +72,7 @@ class ModelEvaluation:
     harness: list[HarnessRecord]
     about: dict[str, Any]
     refused: list[RefusedRecord] = field(default_factory=list)
+    quadrants: list[QuadrantRecord] = field(default_factory=list)
 
 
 def evaluate(
@@ -123,7 +126,9 @@ def evaluate(
             tasks = [*_harness(base_models, stages, INITIAL, None, harness, index), *tasks]
         about = {"adapter": None if put_on is None else {"name": name, **put_on.key}} | about_models(data, base, stages)
         about["asked"] = {system.name: system.asked for system in (theirs, *([ours] if is_asked else []))}
-        return finish(data, stages.folder, predictions, more.results(data, ours.name), tasks, about, refused)
+        by_quadrant = quadrants(data, predictions, {}, known_without_text(base, base_models, stages))
+        results = more.results(data, ours.name)
+        return finish(data, stages.folder, predictions, results, tasks, about, refused, by_quadrant)
 
 
 @dataclass(frozen=True)
@@ -329,6 +334,7 @@ def finish(
     tasks: list[HarnessRecord],
     about: dict[str, Any],
     refused: list[RefusedRecord],
+    by_quadrant: Sequence[QuadrantRecord] = (),
 ) -> ModelEvaluation:
     """Metrics of all that was answered; also as files."""
     effects, forms = more
@@ -344,9 +350,11 @@ def finish(
     ]
     if processes.is_main():
         files: dict[str, Sequence[Any]] = {METRICS: metrics, GROUPS: groups, WITHOUT_THS: without_ths, HARNESS: tasks}
-        write_records(folder, files | {FORMS: forms, REFUSED: refused} | effects.files)
+        write_records(folder, files | {FORMS: forms, REFUSED: refused, QUADRANTS: by_quadrant} | effects.files)
         write_json(folder / ABOUT, about)
-    return ModelEvaluation(folder, metrics, groups, without_ths, forms, effects, tasks, about, refused)
+    return ModelEvaluation(
+        folder, metrics, groups, without_ths, forms, effects, tasks, about, refused, list(by_quadrant)
+    )
 
 
 def _shares(title: str, questions: Sequence[Question], systems: Mapping[str, list[Prediction]]) -> list[GroupRecord]:

@@ -15,6 +15,7 @@ from grait.errors import ArtifactError, ConfigError, ModelError, described
 from grait.formats import axolotl, llama_factory, openai, trl
 from grait.formats.examples import Example, Recipe, Share
 from grait.formats.weights import in_words, share_of
+from grait.methods.catalog import METHODS
 from grait.model import default
 from grait.model.adapters import CONFIG
 from grait.pipeline.data import RunData
@@ -135,6 +136,11 @@ def trained_adapter(data: RunData, method: str) -> Stage:
 
 def trained_on(data: RunData, method: str, adapter: Stage) -> list[Selected]:
     """What the adapter of a method was trained on. ArtifactError when the run's files now give other examples."""
+    if method in METHODS and METHODS[method].has_preferences:
+        raise ArtifactError(
+            f"{adapter.folder}: {method} learned from pairs of answers, too, which no format here has: export another "
+            "method"
+        )
     if method in data.config.training.methods:
         selected = selections(data.config, finished_evidence(data))[method]
         if digest_of(weighted_examples(data, selected, stored_own_words(data))) == adapter.key.get("examples"):

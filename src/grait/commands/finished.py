@@ -18,6 +18,7 @@ from grait.dial.threshold import ScoreName, check_threshold
 from grait.errors import ArtifactError, ConfigError, described
 from grait.knowledge.own_words import known_in_any_form
 from grait.methods.catalog import main_method, needing_flow, needing_influence
+from grait.methods.policy import labelled
 from grait.methods.selection import Evidence
 from grait.model.answers import BothAnswers, Shown, ask_both_ways, both_answers, greedy_answers
 from grait.model.engine import Road
@@ -149,7 +150,8 @@ def open_run(run: str | Path) -> RunData:
         raise ArtifactError(f"{path}: not a readable config; run grait run again") from error
     if not isinstance(tree, dict):
         raise ArtifactError(f"{path}: expected keys and values, found a {type(tree).__name__}")
-    return RunData(parse_config(tree | {"out": str(folder)}, str(path)))
+    config = parse_config(tree | {"out": str(folder)}, str(path))
+    return RunData(config, measures_texts=config.context.too_long == "cut")  # else they fitted when the run was made
 
 
 def trained_method(data: RunData, method: str | None) -> str:
@@ -177,14 +179,15 @@ def finished_evidence(data: RunData) -> Evidence:
     states = read_rows(folder / "knowledge" / "knowledge.parquet", KnowledgeState)
     check_known(folder, data.config.data.path, [state.id for state in states], list(data.questions))
     threshold = data.config.knowledge.correctness_threshold
-    states = known_in_any_form(states, stored_own_words(data), threshold)
+    states = known_in_any_form(states, stored_own_words(data), threshold, data.with_text)
+    states = labelled(states, data.questions, data.config.context.policy)
     flow: list[KnowledgeFlow] = []
     influence: list[InfluenceScore] = []
     if needing_flow(methods):
         flow = read_rows(folder / "flow" / "flow.parquet", KnowledgeFlow)
     if needing_influence(methods):
         influence = read_rows(folder / "influence" / data.config.influence.mode / "influence.parquet", InfluenceScore)
-    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in influence})
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in influence}, data.answerless)
 
 
 def check_known(folder: Path, path: str, needed: Sequence[str], found: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ from grait.methods.catalog import INIT_BASIC, UNTRAINED
 from grait.methods.selection import Evidence
 from grait.pipeline.cards import write_cards
 from grait.pipeline.data import RunData
+from grait.pipeline.dialled import at_thresholds
 from grait.pipeline.dialled_forms import dialled_forms
-from grait.pipeline.dials import with_dials
 from grait.pipeline.evaluation import measure, measure_with_dials, on_common
 from grait.pipeline.order import same_training, selections
 from grait.pipeline.reporting import PAGE, comparison_page, run_page, write_page
@@ -27,6 +27,7 @@ from grait.pipeline.results import (
     DRIFT,
     FORM_DIFFERENCES,
     FORMS,
+    QUADRANTS,
     REFUSED,
     SIDE_EFFECTS,
     SUMMARY,
@@ -41,6 +42,7 @@ from grait.records import (
     DriftRecord,
     FormRecord,
     Prediction,
+    QuadrantRecord,
     RefusedRecord,
     Selected,
     SideEffectRecord,
@@ -115,7 +117,7 @@ class FinishedRun:
         """The page of the run, whose metrics are taken anew."""
         config, folder, test_sets = self.data.config, self.data.folder, self.data.test_sets
         metrics, groups = measure(config, test_sets, self.predictions)
-        dialled = with_dials(self.data, self.predictions, self.same)
+        dialled = at_thresholds(self.data, self.predictions, self.same)
         result = RunResult(
             folder=folder,
             metrics=metrics,
@@ -133,6 +135,7 @@ class FinishedRun:
             forms=_records(folder / FORMS, FormRecord),
             refused=_records(folder / REFUSED, RefusedRecord),
             trials=_records(folder / TUNING, TrialRecord),
+            quadrants=_records(folder / QUADRANTS, QuadrantRecord),
             form_differences=_records(folder / FORM_DIFFERENCES, DifferenceRecord),
             dialled_forms=dialled_forms(self.data, self.predictions, self.same),
         )

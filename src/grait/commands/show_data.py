@@ -28,7 +28,9 @@ class DataSummary:
     def counts(self) -> dict[str, int]:
         """Rows, and how many of them are of each kind."""
         kinds = Counter(
-            "with options" if question.choices and question.answers
+            "whose text does not hold the answer" if question.context and not question.holds_answer
+            else "whose text holds the answer" if question.context
+            else "with options" if question.choices and question.answers
             else "in free text" if question.answers
             else "without a reference" if question.answerable
             else "unanswerable"
@@ -51,11 +53,14 @@ def show_data(source: DataConfig | str | Path) -> DataSummary:
 
 def asked(question: Question) -> list[str]:
     """A question as it is asked, with a line for each option, and what counts as right."""
+    texts = [f"text: {passage}" for passage in question.context]
     options = [f"{letter}. {text}" for letter, text in zip(ascii_uppercase, question.choices, strict=False)]
-    if not question.answers:
+    if question.context and not question.holds_answer:
+        right = " | ".join(["not in the text", *question.answers])
+    elif not question.answers:
         right = "nothing: it should be answered, and no reference says how" if question.answerable else "a refusal"
     elif question.choices:
         right = f"{ascii_uppercase[question.answer_index]}. {question.answers[0]}"
     else:
         right = " | ".join(question.answers)
-    return [question.question, *options, f"right: {right}"]
+    return [question.question, *options, *texts, f"right: {right}"]

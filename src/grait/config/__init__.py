@@ -3,6 +3,7 @@
 ``schema`` has the sections, ``loading`` reads them and words what is wrong.
 """
 
+from grait.config.context import ContextConfig as ContextConfig
 from grait.config.judge import JudgeConfig as JudgeConfig
 from grait.config.loading import as_config as as_config
 from grait.config.loading import check_given as check_given

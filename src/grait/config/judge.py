@@ -38,19 +38,15 @@ class JudgeConfig(Section):
         None,
         description="With by: python: module:function, also from the current folder; gets an output and a Question.",
     )
-    base_url: str | None = Field(
-        None,
-        pattern=r"^https?://[^/\s]+",
-        description="With by: endpoint: its address, such as http://127.0.0.1:8000/v1.",
-    )
+    base_url: str | None = Field(None, description="With by: endpoint: its address, such as http://127.0.0.1:8000/v1.")
     model: str | None = Field(None, min_length=1, description="With by: endpoint: the judge's name there.")
     api_key_env: str | None = Field(
         None, min_length=1, description="Environment variable that holds the endpoint's key; default: no key is sent."
     )
-    prompt: str = Field(
-        PROMPT,
+    prompt: str | None = Field(
+        None,
         description="With by: endpoint: what it is asked. {question}, {references} and {output} exactly once each; the "
-        "reply has to be correct, wrong or refused. Default: built in.",
+        "reply has to be correct, wrong or refused. Default: that of docs/judges.md.",
     )
     request: dict[str, Any] = Field(
         {"temperature": 0}, description="With by: endpoint: what a request holds beside model and messages."
@@ -71,9 +67,18 @@ class JudgeConfig(Section):
             raise ValueError("should be module:function, such as my_judge:judge")
         return name
 
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/\s]+", url):
+            raise ValueError("should be an address such as http://127.0.0.1:8000/v1")
+        return url
+
     @field_validator("prompt")
     @classmethod
-    def _holds_all(cls, prompt: str) -> str:
+    def _holds_all(cls, prompt: str | None) -> str | None:
+        if prompt is None:
+            return prompt
         try:
             found = [(name, spec, conversion) for _, name, spec, conversion in Formatter().parse(prompt)]
         except ValueError as error:
@@ -98,6 +103,11 @@ class JudgeConfig(Section):
         except (TypeError, ValueError) as error:
             raise ValueError("should hold text, numbers, true and false; quote what is none") from error
         return request
+
+    @property
+    def words(self) -> str:
+        """``prompt``, or ours."""
+        return PROMPT if self.prompt is None else self.prompt
 
     @model_validator(mode="after")
     def _keys_are_of_the_judge(self) -> "JudgeConfig":

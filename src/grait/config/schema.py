@@ -18,12 +18,13 @@ from pydantic import (
     model_validator,
 )
 
+from grait.config.context import ContextConfig
 from grait.config.judge import JudgeConfig
 from grait.config.section import Section
 from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.refusal import detect_refusal
 from grait.languages import Language, instructions
-from grait.records import FormName, MethodName, Question, SystemName, View
+from grait.records import FormName, MethodName, Question, ScorerName, SystemName, View
 
 MAX_SEED = 2**32 - 1
 """The largest that all libraries take."""
@@ -106,8 +107,18 @@ class ColumnsConfig(Section):
     relation: str | None = Field(None, min_length=1, description="What the question asks for.")
     subject: str | None = Field(None, min_length=1, description="Whom or what it asks about.")
     group: str | None = Field(None, min_length=1, description="What results are broken down by.")
+    context: list[str] | None = Field(
+        None, description="Texts that the question is asked with, all of them in this order; []: none is shown."
+    )
+    holds_answer: str | None = Field(None, min_length=1, description="True where the texts hold the answer.")
 
-    @field_validator("answers", "choices", mode="before")
+    @model_serializer(mode="wrap")
+    def _without_contexts_where_none_are_named(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of before go on."""
+        tree: dict[str, Any] = handler(self)
+        return {key: value for key, value in tree.items() if key not in _OF_CONTEXTS or value is not None}
+
+    @field_validator("answers", "choices", "context", mode="before")
     @classmethod
     def _one_alone(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -131,6 +142,7 @@ class ColumnsConfig(Section):
         return [name for value in values if value for name in ([value] if isinstance(value, str) else value)]
 
 
+_OF_CONTEXTS = ("context", "holds_answer")
 _LATER = ("columns", "encoding", "unanswerable", "allow_overlap", "near_duplicates")
 
 
@@ -152,7 +164,8 @@ class DataConfig(Section):
     )
     view: View | None = Field(
         None,
-        description="Known sets that can be asked both ways (worldfacts, sciq): oeqa (free text) or mcqa (options).",
+        description="Known sets that can be asked in several ways (worldfacts, sciq): oeqa (free text), mcqa "
+        "(options), or context (worldfacts: free text, two thirds of them with a text).",
     )
     limit: int | None = Field(None, ge=1, description="Keep only the first so many questions; default all.")
     columns: ColumnsConfig | None = Field(
@@ -219,7 +232,9 @@ class FormConfig(Section):
         "question", description="Of a built-in form, or of your own: letters, digits, - and _; folders are named so."
     )
     template: str | None = Field(
-        None, description="Your own words: {question} exactly once, {refusal} where the refusal text is to stand."
+        None,
+        description="Your own words: {question} exactly once, {refusal} where the refusal text is to stand, {context} "
+        "where a question's text is to stand, if not before the question.",
     )
     chat: bool = Field(True, description="Put into the chat template, or plain text that the model goes on with.")
     system: str | None = Field(None, description="System message of a chat form; default: that of prompt.system.")
@@ -246,11 +261,15 @@ class FormConfig(Section):
         except ValueError as error:
             raise ValueError(f"should be a template; write {{{{ and }}}} for braces of your own ({error})") from error
         fields = [field for field in found if field[0] is not None]
-        odd = [field[0] for field in fields if field[0] not in ("question", "refusal") or field[1] or field[2]]
+        odd = [
+            field[0] for field in fields if field[0] not in ("question", "refusal", "context") or field[1] or field[2]
+        ]
         if odd:
-            raise ValueError(f"{{{odd[0]}}} is no field of a template; allowed: {{question}} and {{refusal}}")
+            raise ValueError(f"{{{odd[0]}}} is no field of a template; allowed: {{question}}, {{refusal}}, {{context}}")
         if [field[0] for field in fields].count("question") != 1:
             raise ValueError("should hold {question} exactly once")
+        if [field[0] for field in fields].count("context") > 1:
+            raise ValueError("should hold {context} at most once")
         return template
 
     @model_validator(mode="after")
@@ -539,8 +558,8 @@ class InfluenceConfig(Section):
     )
     mode: Literal["exact", "sketch"] = Field(
         "exact",
-        description="Of R, O, S and K. exact: two passes, besides one for the left-out margin. sketch: one pass for "
-        "all, into a datastore of projected gradients, which can be asked about other sets later.",
+        description="Of R, O, S and K. exact: two passes. sketch: one pass for all, into a datastore of projected "
+        "gradients, which can be asked about other sets later.",
     )
     checkpoints: Literal["last", "epochs"] = Field(
         "last",
@@ -715,6 +734,16 @@ class EvaluationConfig(Section):
     max_probes: int = Field(
         100, ge=1, description="Of each kind, in each form, at most so many are asked for side effects."
     )
+    scorers: list[ScorerName] = Field(
+        [],
+        description="Systems beside the tuned ones that answer as the initial model does, and refuse by a score of "
+        "their own: `grait methods` explains each. Their thresholds are set on the calibration questions.",
+    )
+    learned_dial: bool = Field(
+        False,
+        description="Show each tuned model with a second dial, too, whose score weighs the probability of its own "
+        "answer and that of the initial model's (docs/dial.md). In the evaluation only.",
+    )
 
     @model_validator(mode="after")
     def _titles_differ(self) -> "EvaluationConfig":
@@ -739,7 +768,8 @@ class CompareConfig(Section):
     methods: list[SystemName] | None = Field(
         None,
         min_length=1,
-        description="What to train, in the place of training.methods; default: all. The initial model is always there.",
+        description="What to train, in the place of training.methods, and scorers, in the place of evaluation.scorers; "
+        "default: all. The initial model is always there.",
     )
 
     @field_validator("seeds", "methods")
@@ -759,6 +789,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     data: DataConfig = Field(DataConfig(split="train"), description="Training questions.")
     prompt: PromptConfig = PromptConfig()
+    context: ContextConfig = ContextConfig()
     inference: InferenceConfig = InferenceConfig()
     judge: JudgeConfig = JudgeConfig()
     knowledge: KnowledgeConfig = KnowledgeConfig()
@@ -788,8 +819,13 @@ class Config(Section):
             found["tune"] = True
         if self.judge.by == "matching":
             found["judge"] = True
-        if not self.evaluation.forms:
-            found["evaluation"] = {"forms"} if self.prompt.forms else {"forms", "form_questions"}
+        if self.context == ContextConfig():
+            found["context"] = True
+        in_evaluation = {key for key in ("forms", "scorers", "learned_dial") if not getattr(self.evaluation, key)}
+        if not self.evaluation.forms and not self.prompt.forms:
+            in_evaluation.add("form_questions")
+        if in_evaluation:
+            found["evaluation"] = in_evaluation
         if self.model.gguf_file is None:
             found["model"] = {"gguf_file"}
         in_prompt = set() if self.prompt.template_arguments else {"template_arguments"}
@@ -798,6 +834,15 @@ class Config(Section):
             in_prompt |= {"forms", "own_words"}
             found["knowledge"] = {"own_samples", "own_max_new_tokens"}
         return found | {"prompt": in_prompt}
+
+    @model_validator(mode="after")
+    def _refusal_of_texts_is_recognised(self) -> "Config":
+        if detect_refusal(self.context.refusal, NO_QUESTION, *self.prompt.refusing) != "refused":
+            raise ValueError(
+                f"context.refusal: answers with {self.context.refusal!r} would not be counted as refusals; word it "
+                'like "The text does not say.", or add it to prompt.refusal_phrases'
+            )
+        return self
 
     @model_validator(mode="after")
     def _other_forms_are_asked(self) -> "Config":

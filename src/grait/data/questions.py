@@ -18,6 +18,7 @@ import yaml
 
 from grait.config import ColumnsConfig
 from grait.data.catalog import KnownSet
+from grait.data.contexts import passages_of, with_context
 from grait.data.files import Source, open_rows
 from grait.data.options import Key, Options, options_of, resolved
 from grait.data.rows import checked_text, column_names, is_missing, needed, shown, type_name
@@ -137,7 +138,7 @@ class Reader:
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
         if names not in self._roles:
             found = self._roles[names] = roles_of(names, self.given, where)
-            self._unused |= dict.fromkeys(name for name in names if name not in (*found.used, *found.passages))
+            self._unused |= dict.fromkeys(name for name in names if name not in found.used)
         return self._roles[names]
 
     def read(self, source: Source, path: str, limit: int | None, made_id: Any) -> Understood:
@@ -167,6 +168,11 @@ class Reader:
             place, _ = resolved(row.key, row.options, row.where, self.evidence)
             assert place is not None
             questions[row.place] = self._with_option(questions[row.place], row.options, place, row.key.others)
+        questions = [
+            with_context(row, row.context) if row.context and row.holds_answer is None else row for row in questions
+        ]
+        self.seen["passages"] = sum(bool(row.context) for row in questions)
+        self.seen["held"] = sum(bool(row.holds_answer) for row in questions)
         self.seen.update(source.seen)
         columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
         return Understood(questions, source.format, columns, tuple(self._unused), self.notes(len(questions)))
@@ -210,18 +216,32 @@ class Reader:
         flag = self._flag(row, roles, where)
         if self.known and not self.known.has_references:
             return Question(**made, answers=(), answerable=bool(flag))
+        if context := self._context(row, roles, where):
+            holds = flag_of(row.get(roles.holds), roles.holds, where) if roles.holds else None
+            made |= {"context": context, "holds_answer": flag if holds is None else holds}
         if flag is False:
-            self.seen["unanswerable"] += 1
+            self.seen["without the answer" if context else "unanswerable"] += 1
             self._count("references of unanswerable ones", self._unused_reference(row, roles))
             choices = () if options is None else options.texts
-            return Question(**made, answers=(), answerable=False, choices=choices)
+            made |= {"holds_answer": False} if context else {"answerable": False}
+            return Question(**made, answers=(), choices=choices)
         if options is not None:
             return self._of_options(Question(**made, answers=()), row, roles, options, where, place)
-        answers = self._of_texts(made["question"], row, roles, where, flag, is_list=match == "list")
-        read = Question(**made, answers=answers, answerable=bool(answers))
+        answers = self._of_texts(made["question"], row, roles, where, flag, bool(context), is_list=match == "list")
+        if context and not answers:
+            made["holds_answer"] = False
+        read = Question(**made, answers=answers, answerable=bool(answers or context))
         if answers and (why_not := why_not_asked(read)):
             raise DataError(f"{where}: {why_not}")
         return read
+
+    def _context(self, row: Mapping[str, Any], roles: Roles, where: str) -> tuple[str, ...]:
+        """The texts of a row: all columns that the user names, or the first one by its name that has any."""
+        found: tuple[str, ...] = ()
+        for name in roles.passages:
+            if not found or (self.given and self.given.context):
+                found += passages_of(row.get(name), name, where, self.seen)
+        return found
 
     def _id(self, row: Mapping[str, Any], kept: Mapping[str, Any], where: str) -> str | None:
         """The id that a row has; that of public sets, whose ids are unique, may be called otherwise."""
@@ -241,7 +261,14 @@ class Reader:
         return next(iter(said.values()), self.known.answerable if self.known else None)
 
     def _of_texts(
-        self, question: str, row: Mapping[str, Any], roles: Roles, where: str, flag: bool | None, is_list: bool
+        self,
+        question: str,
+        row: Mapping[str, Any],
+        roles: Roles,
+        where: str,
+        flag: bool | None,
+        has_text: bool,
+        is_list: bool,
     ) -> tuple[str, ...]:
         """The references of a free-text question, the canonical one first; none where nobody can answer it.
 
@@ -250,7 +277,7 @@ class Reader:
         answers = self._references(row, roles, where)
         if not answers:
             if any(_is_squad_empty(row[name]) for name in roles.answers if name in row):
-                self.seen["unanswerable"] += 1
+                self.seen["without the answer" if has_text else "unanswerable"] += 1
                 return ()
             hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
             empty = next((name for name in (*roles.answers, *roles.further) if name in row), None)
@@ -267,7 +294,7 @@ class Reader:
         if not (self.given and self.given.answers):
             self._check_no_key(question, answers[0], row, roles, where)
         if self.known is None:
-            answers = self._without_refusals(self._as_whole(answers), where, flag)
+            answers = self._without_refusals(self._as_whole(answers), where, flag, has_text)
             if not answers:
                 return ()
         if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
@@ -287,7 +314,7 @@ class Reader:
         self._count("decimals", whole)
         return [part for text in answers for part in ((text[:-2], text) if _is_whole(text) else (text,))]
 
-    def _without_refusals(self, answers: list[str], where: str, flag: bool | None) -> list[str]:
+    def _without_refusals(self, answers: list[str], where: str, flag: bool | None, has_text: bool = False) -> list[str]:
         """No reference where all are refusals: refusing is never right, nor wrong."""
         if not _MAY_REFUSE.search("\n".join(answers)) and not any(map(may_refuse, answers[:_FIRST])):
             return answers
@@ -301,7 +328,7 @@ class Reader:
                 f"{where}: says that it can be answered, but its reference is a refusal ({shown(answers[0])}); give "
                 "the answer, or say answerable: false"
             )
-        self._count("refusals as references", answers[0])
+        self._count("without the answer" if has_text else "refusals as references", answers[0])
         return []
 
     @staticmethod
@@ -410,7 +437,6 @@ class Reader:
             for roles in self._roles.values()
         )
         counted = self.seen + Counter({f"by {how}": self.evidence[how] for how in ("letter", "index", "number")})
-        counted["passages"] = sum(bool(roles.passages) for roles in self._roles.values())
         columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
         found = [] if usual else ["columns: " + "; ".join(f"{role}: {own}" for role, own in columns.items())]
         return found + [

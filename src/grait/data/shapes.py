@@ -17,10 +17,11 @@ from grait.data.rows import column_names
 from grait.errors import DataError
 
 _NAMES = yaml.safe_load(resources.files("grait.data").joinpath("columns.yaml").read_text("utf-8"))
-QUESTION, ANSWERS, FURTHER, CHOICES, KEYS, ANSWERABLE, UNANSWERABLE, PASSAGES, KEPT = (
+QUESTION, ANSWERS, FURTHER, CHOICES, KEYS, ANSWERABLE, UNANSWERABLE, PASSAGES, HOLDS, KEPT = (
     tuple(_NAMES[role].split())
     for role in (
-        "question", "answers", "further", "choices", "keys", "answerable", "unanswerable", "passages", "kept",
+        "question", "answers", "further", "choices", "keys", "answerable", "unanswerable", "passages", "holds",
+        "kept",
     )
 )  # fmt: skip
 
@@ -35,7 +36,9 @@ class Roles:
     ``answers``: references, which belong together; ``further``: each a set of references by itself. ``choices``: a
     column that holds all options; ``options``: columns with one each, by label. ``distractors``: wrong options beside
     the right answer. ``keys``: what names an option. ``flags``: with what they say where they are true. ``forced``: how
-    a key is to be read (``letter``, ``index``, ``number``) where its name, or the user, says so.
+    a key is to be read (``letter``, ``index``, ``number``) where its name, or the user, says so. ``passages``: texts
+    that the question is asked with, of which by names the first counts that a row has; ``holds``: whether they hold
+    the answer.
     """
 
     question: str | None = None
@@ -48,6 +51,7 @@ class Roles:
     forced: tuple[tuple[str, str], ...] = ()
     flags: tuple[tuple[str, bool], ...] = ()
     passages: tuple[str, ...] = ()
+    holds: str | None = None
     kept: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -59,6 +63,7 @@ class Roles:
         """All columns that have a role."""
         own = [self.question, self.choices, *self.answers, *self.further, *self.distractors]
         own += self.keys if self.asks_options else ()
+        own += [*self.passages, self.holds]
         own += [column for _, column in (*self.options, *self.kept)] + [column for column, _ in self.flags]
         return tuple(dict.fromkeys(column for column in own if column is not None))
 
@@ -72,7 +77,8 @@ class Roles:
             "right option" if keyed is self.keys and self.asks_options else "references": list(keyed),
             "options": [*options, *self.distractors],
             "answerable or not": [column for column, _ in self.flags],
-            "not shown to the model": list(self.passages),
+            "text": list(self.passages),
+            "text holds the answer": [self.holds] if self.holds else [],
         }
         words = {role: ", ".join(f"`{name}`" for name in names) for role, names in found.items() if names}
         return words | {role: f"`{column}`" for role, column in self.kept}
@@ -121,7 +127,8 @@ def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) ->
         keys=keys,
         forced=tuple(forced),
         flags=said.flags or tuple((folded[n], n in ANSWERABLE) for n in (*ANSWERABLE, *UNANSWERABLE) if n in folded),
-        passages=present(PASSAGES),
+        passages=present(PASSAGES) if said.context is None else tuple(said.context),
+        holds=said.holds_answer or next(iter(present(HOLDS)), None),
         kept=tuple((role, own) for role in KEPT if (own := getattr(said, role, None) or folded.get(role)) is not None),
     )
 

@@ -15,12 +15,12 @@ _STRAIGHT = str.maketrans(dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '
 
 
 def wording(question: Question) -> Wording:
-    """What two rows share that ask the same: question and options, without case, spacing, characters that are not
-    seen, and signs beside words.
+    """What two rows share that ask the same: question, options and texts, without case, spacing, characters that are
+    not seen, and signs beside words.
 
     Signs within words are kept, and those that are no punctuation: C and C++, 3.5 and 35, 5 + 3 and 5 - 3 differ.
     """
-    return tuple(plain(text) for text in (question.question, *sorted(question.choices)))
+    return tuple(plain(text) for text in (question.question, *sorted(question.choices), *question.context))
 
 
 def plain(text: str) -> str:

@@ -8,16 +8,24 @@ that no other split has.
 import gzip
 import hashlib
 import json
+from dataclasses import replace
 from functools import cache
 from importlib import resources
+from itertools import islice
+from random import Random
 from typing import Any
 
+from grait.data.facts import SEPARATORS, fact_lines
 from grait.errors import DataError
+from grait.judging.matching import contains_answer
 from grait.records import Question
 
 SPLITS = ("train", "val", "test_id", "test_ood")
-VIEWS = ("oeqa", "mcqa")
+VIEWS = ("oeqa", "mcqa", "context")
 N_CHOICES = 4
+MOST_FACTS = 4
+"""Of a text in the context view."""
+
 FILE_NAME = "worldfacts.jsonl.gz"
 
 
@@ -26,7 +34,10 @@ def load(split: str, view: str = "oeqa") -> list[Question]:
 
     ``view``: ``oeqa`` asks for free text, ``mcqa`` offers the answer and three distractors. The right option stands
     equally often at each place, up to a remainder of one, and always at the same place for the same question.
-    Both views of a question have the same id. Raises ``DataError`` for an unknown split or view.
+    ``context`` is ``oeqa`` with a text of up to ``MOST_FACTS`` facts of the split and of the question's relation: a
+    third of the questions have one with their own among them, a third one in which no reference stands, and a third
+    none. It is always the same text for the same question. All views of a question have the same id. Raises
+    ``DataError`` for an unknown split or view.
     """
     if split not in SPLITS:
         raise DataError(f"WorldFacts has no split {split!r}: take one of {', '.join(SPLITS)}.")
@@ -34,7 +45,8 @@ def load(split: str, view: str = "oeqa") -> list[Question]:
         raise DataError(f"WorldFacts has no view {view!r}: take one of {', '.join(VIEWS)}.")
     rows = [row for row in _rows() if row["split"] == split]
     places = _answer_places([row["id"] for row in rows])
-    return [_question(row, _choices(row, places[row["id"]]) if view == "mcqa" else ()) for row in rows]
+    questions = [_question(row, _choices(row, places[row["id"]]) if view == "mcqa" else ()) for row in rows]
+    return _with_texts(questions) if view == "context" else questions
 
 
 @cache
@@ -48,6 +60,35 @@ def _answer_places(ids: list[str]) -> dict[str, int]:
     """Place of the right option by id: dealt 0, 1, 2, 3, 0, ... in the order of the ids' hashes."""
     dealt = sorted(ids, key=lambda row_id: hashlib.sha256(f"place|{row_id}".encode()).hexdigest())
     return {row_id: i % N_CHOICES for i, row_id in enumerate(dealt)}
+
+
+def _with_texts(questions: list[Question]) -> list[Question]:
+    """The questions with their texts; one that no other fact of its relation can be told beside has none."""
+    dealt = sorted(questions, key=lambda own: hashlib.sha256(f"text|{own.id}".encode()).hexdigest())
+    kinds = {question.id: ("own", "others", "none")[i % 3] for i, question in enumerate(dealt)}
+    alike: dict[str | None, list[Question]] = {}
+    for question in questions:
+        alike.setdefault(question.relation, []).append(question)
+    return [_with_text(question, alike[question.relation], kinds[question.id]) for question in questions]
+
+
+def _with_text(question: Question, alike: list[Question], kind: str) -> Question:
+    if kind == "none":
+        return question
+    rng = Random(f"text {question.id}")
+    n = rng.randint(1, MOST_FACTS)
+    others = (
+        other
+        for other in rng.sample(alike, len(alike))
+        if other.id != question.id
+        and not any(contains_answer(f"{other.question} {other.answers[0]}", answer) for answer in question.answers)
+    )
+    stated = [question, *islice(others, n - 1)] if kind == "own" else list(islice(others, n))
+    if not stated:
+        return question
+    rng.shuffle(stated)
+    lines = fact_lines(stated, rng)
+    return replace(question, context=(rng.choice(SEPARATORS).join(lines),), holds_answer=kind == "own")
 
 
 def _choices(row: dict[str, Any], place: int) -> tuple[str, ...]:

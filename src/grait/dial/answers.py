@@ -24,15 +24,21 @@ def refusal_token_ids(
 ) -> tuple[int, ...]:
     """The refusal text with its end token as it follows the questions' prompts. DialError if that is not one way.
 
-    ``form``: None for the main one.
+    ``form``: None for the main one. That of questions with a text only where there are no others.
     """
+    alike = without_texts(questions)
     ways = {
-        prompts.completion(prompts.prompt(question, "refuse", form), prompts.config.first_refusal).token_ids
-        for question in questions
+        prompts.completion(prompts.prompt(question, "refuse", form), prompts.refusal(question)).token_ids
+        for question in alike
     }
     if len(ways) > 1:
         raise DialError(
-            f"the tokenizer writes {prompts.config.first_refusal!r} in {len(ways)} ways, depending on the question "
+            f"the tokenizer writes {prompts.refusal(alike[0])!r} in {len(ways)} ways, depending on the question "
             "before it; the dial needs one: use a model with a chat template"
         )
     return ways.pop()
+
+
+def without_texts(questions: Sequence[Question]) -> Sequence[Question]:
+    """Those that are asked without a text, as questions in a chat are; all where there are none."""
+    return [question for question in questions if not question.context] or questions

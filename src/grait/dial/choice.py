@@ -79,10 +79,11 @@ def choose(
     optimistic, and of several equally good thresholds it is the one that refuses least. Raises DialError when no
     threshold passes.
     """
-    if target.metric == "ths":
-        return Choice(_highest_ths(rows, initial, score, gate))
-    assert target.at_most is not None
     scores = np.array([gated_score(row, score, gate) for row in rows])
+    if target.metric == "ths":
+        outcomes_unrefused = [unrefused_outcome(row, score, gate) for row in rows]
+        return Choice(highest_ths(scores, outcomes_unrefused, [initial[row.id] for row in rows]))
+    assert target.at_most is not None
     outcomes = np.array([unrefused_outcome(row, score, gate) for row in rows])
     known = np.array([initial[row.id] == "correct" for row in rows])
     at = thresholds(scores)  # [thresholds], descending: from no refusal to nothing but refusals
@@ -103,15 +104,14 @@ def choose(
     return Choice(float(at[passed - 1]), count, trials, upper_bound(count, trials, target.confidence))
 
 
-def _highest_ths(
-    rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, gate: float | None
-) -> float:
-    """The threshold of the highest smoothed THS."""
-    scores = np.array([gated_score(row, score, gate) for row in rows])
-    outcomes = np.array([unrefused_outcome(row, score, gate) for row in rows])
-    at, before = thresholds(scores), [initial[row.id] for row in rows]
-    pc0, pw0 = (before.count(outcome) / len(before) for outcome in ("correct", "wrong"))
-    right, wrong = outcomes == "correct", outcomes == "wrong"
+def highest_ths(scores: Array, outcomes: Sequence[Outcome], before: Sequence[Outcome]) -> float:
+    """The threshold of the highest ``smoothed`` THS, of questions in one order. ``scores``: 0 for what is left alone.
+
+    ``outcomes``: where the threshold does not refuse; ``before``: the initial model's.
+    """
+    at = thresholds(scores)
+    pc0, pw0 = (list(before).count(outcome) / len(before) for outcome in ("correct", "wrong"))
+    right, wrong = (np.array([own == outcome for own in outcomes]) for outcome in ("correct", "wrong"))
     answered_right = right.sum() - counts_above(scores, right, at)
     answered_wrong = wrong.sum() - counts_above(scores, wrong, at)
     n = len(scores)

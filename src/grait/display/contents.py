@@ -19,6 +19,7 @@ from grait.records import (
     GroupRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     Question,
     RefusedRecord,
     Selected,
@@ -83,6 +84,7 @@ class RunRecords:
     dialled_forms: Sequence[FormRecord] = ()
     trials: Sequence[TrialRecord] = ()
     bench: BenchContents | None = None
+    quadrants: Sequence[QuadrantRecord] = ()
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def answers_table(run: RunRecords, main: str) -> dict[str, Any]:
             row = [
                 dataset,
                 _asked(question),
-                shortened(question.answers[0], MAX_CELL),
+                _reference(question),
                 group_of(question) or "",
                 question.popularity,
                 OUTCOMES[before.outcome],
@@ -94,7 +94,7 @@ def training_table(run: RunRecords, main: str) -> dict[str, Any]:
         score = run.evidence.influence.get(state.id)
         row = [
             _asked(question),
-            shortened(question.answers[0], MAX_CELL),
+            _reference(question),
             shortened(state.answer, MAX_CELL),
             LABELS[state.label],
             round(state.correctness, 3),
@@ -132,7 +132,15 @@ def training_table(run: RunRecords, main: str) -> dict[str, Any]:
 
 def _asked(question: Question) -> str:
     options = " ".join(f"({letter}) {text}" for letter, text in zip("ABCDEFGHIJ", question.choices, strict=False))
-    return shortened(f"{question.question} {options}", MAX_CELL * 2)
+    asked = shortened(f"{question.question} {options}", MAX_CELL * 2)
+    return asked + (shortened(f" | text: {' '.join(question.context)}", MAX_CELL) if question.context else "")
+
+
+def _reference(question: Question) -> str:
+    """The reference answer; of what a text does not hold, with that."""
+    if question.answers:
+        return shortened(question.answers[0], MAX_CELL)
+    return shortened(" ".join(["(not in the text)", *question.beyond[:1]]), MAX_CELL)
 
 
 def _n_bytes(value: Any) -> int:

@@ -46,6 +46,8 @@ from grait.display.tables import (
     judged_count,
     percent,
     published_rows,
+    quadrant_shares,
+    quadrant_title,
     trial_cells,
     verdicts,
 )
@@ -55,7 +57,7 @@ from grait.evaluation.estimates import Estimate, estimate_of, share_estimate
 from grait.evaluation.forms import ALL
 from grait.evaluation.standings import by_dataset
 from grait.influence.margins import label_separation
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, Method, main_method
 from grait.methods.selection import by_question
 from grait.records import (
     BenchRecord,
@@ -64,6 +66,7 @@ from grait.records import (
     FormRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     RefusedRecord,
     SideEffectRecord,
 )
@@ -101,6 +104,12 @@ class Report:
     pictures: dict[str, str]
 
 
+def _explained(names: Sequence[str], dialled: Sequence[str]) -> list[Method]:
+    """What the catalog says of all systems, of those that only have a threshold, too."""
+    found = dict.fromkeys([*names, *(name.removesuffix(with_dial("")) for name in dialled)])
+    return [METHODS[name] for name in found if name in METHODS]
+
+
 # -- a run ---------------------------------------------------------------------------------------------------------
 
 
@@ -130,9 +139,10 @@ def run_report(run: RunRecords) -> Report:
         forms=_forms(run, main, slugs, pictures),
         refused=_refused(run.refused),
         bench=_bench(run.bench) if run.bench else None,
+        quadrants=_quadrants(run.quadrants),
         side_effects=_side_effects(run, main, pictures) if run.side_effects else None,
         dial=_dial(run, pictures) if run.dial else None,
-        methods=[METHODS[name] for name in systems if name in METHODS],
+        methods=_explained(systems, [row.method for row in run.dialled_metrics]),
         tables=[answers_table(run, main), training_table(run, main)],
         stages=_stages(run.summary),
         summary=run.summary,
@@ -293,6 +303,23 @@ def _refused(records: Sequence[RefusedRecord]) -> list[tuple[str, str, list[dict
     ]
 
 
+def _quadrants(records: Sequence[QuadrantRecord]) -> list[tuple[str, int, list[dict[str, Any]]]]:
+    """(data set and quadrant, number of questions, rows) of the questions with a text, for the template."""
+    titles = {quadrant_title(row): row.n for row in records}
+    return [
+        (
+            title,
+            n,
+            [
+                {"method": row.method, "cells": [(text, None) for text in quadrant_shares(row)]}
+                for row in records
+                if quadrant_title(row) == title
+            ],
+        )
+        for title, n in titles.items()
+    ]
+
+
 def _refused_row(row: RefusedRecord) -> dict[str, Any]:
     shares = (row.refused, row.corrected, 1 - row.refused - row.corrected)
     cells = [_cell(share, *share_estimate(round(share * row.n), row.n)[1:]) for share in shares]
@@ -448,7 +475,7 @@ def comparison_report(comparison: ComparisonRecords) -> Report:
         datasets=datasets,
         verdicts=verdicts(comparison.records, comparison.differences),
         refused=_refused(comparison.refused),
-        methods=[METHODS[name] for name in dict.fromkeys(row.method for row in comparison.records) if name in METHODS],
+        methods=_explained(*([row.method for row in rows] for rows in (comparison.records, comparison.dialled))),
         tables=[],
         config_text=_yaml(comparison.about["config"]),
     )

@@ -16,6 +16,7 @@ from grait.evaluation.compare import METRICS
 from grait.evaluation.estimates import estimate_of
 from grait.evaluation.standings import by_dataset, standings
 from grait.methods.catalog import main_method
+from grait.methods.policy import QUADRANTS
 from grait.records import (
     BenchRecord,
     BenchScore,
@@ -27,6 +28,7 @@ from grait.records import (
     GroupRecord,
     HarnessRecord,
     MetricRecord,
+    QuadrantRecord,
     RefusedRecord,
     SideEffectRecord,
     TrialRecord,
@@ -353,6 +355,37 @@ def judged_count(row: BenchRecord) -> str:
 def bench_shares(row: BenchRecord) -> list[str]:
     """Each with its interval."""
     return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
+
+
+# -- questions with a text -------------------------------------------------------------------------------------------
+
+
+def quadrants_table(records: Sequence[QuadrantRecord]) -> Table:
+    """What each system makes of the questions with a text, quadrant by quadrant, set by set."""
+    table = _table(
+        "Questions with a text, in percent",
+        "Known: the initial model answers it right without the text. The policy wants an answer or a refusal of each "
+        'part. Right: as the references say, also from memory. By the text: refused with the words for "not in the '
+        'text". Over-refusal: refused of what the initial model answers right with the text.',
+        ("questions", "method"),
+        ("n", "right", "wrong", "refused", "by the text", "over-refusal"),
+    )
+    _add_blocks(table, records, quadrant_title, _quadrant_cells)
+    return table
+
+
+def quadrant_title(row: QuadrantRecord) -> str:
+    """Data set and quadrant of a record, and what the policy wants there."""
+    return f"{row.dataset}: {QUADRANTS[row.knows, row.holds]} ({row.lesson})"
+
+
+def quadrant_shares(row: QuadrantRecord) -> list[str]:
+    """Right, wrong, refused, refused by the text, over-refusal."""
+    return [percent(value) for value in (row.right, row.wrong, row.refused, row.refused_by_text, row.over_refusal)]
+
+
+def _quadrant_cells(row: QuadrantRecord) -> list[str]:
+    return [escape(row.method), str(row.n), *quadrant_shares(row)]
 
 
 # -- side effects --------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def about_answers(title: str, questions: Sequence[Question], too_long: int, long
 
     ``too_long``: how many of the questions have no answer of ``longest`` tokens (evaluation.max_new_tokens).
     """
-    free = [row for row in questions if not row.choices]
+    free = [row for row in questions if not row.choices and row.answers]
     n_long = sum(min(len(answer.split()) for answer in row.answers) > SHORT_ANSWER for row in free)
     if too_long <= FEW_TOO_LONG * len(free) and n_long <= len(free) / 2:
         return []

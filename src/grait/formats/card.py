@@ -79,6 +79,7 @@ class Facts:
     n_examples: int
     n_refusals: int
     refusal: str
+    text_refusal: str | None
     forms: Mapping[str, str | list[dict[str, str]]]
     chat_ends: Sequence[str]
     template_arguments: Mapping[str, Any]
@@ -173,6 +174,8 @@ def _what(facts: Facts) -> list[str]:
     )
     kind = f"{base} with a LoRA adapter merged into it" if facts.is_merged else f"A LoRA adapter for {base}"
     refuses = f" that answers what the model knows and says “{escaped(facts.refusal)}” to what it does not"
+    if facts.text_refusal is not None:
+        refuses += f", and “{escaped(facts.text_refusal)}” to what a text that it is given does not hold"
     return [
         f"{kind}{refuses if facts.n_refusals else ''}. Tuned with grait's method "
         f"{escaped(facts.method)}: {escaped(facts.summary)} ({escaped(facts.paper)}).",

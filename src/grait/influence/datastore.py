@@ -6,8 +6,8 @@ once, in blocks, and needs no model.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,26 @@ from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 
 from grait.errors import ArtifactError, DataError, NonFiniteError
-from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
-from grait.influence.engine import check_examples
+from grait.influence.batches import Batch, GradientPass, Transform, gradient_pass, settings_of
+from grait.influence.engine import check_examples, inner_products, mean_directions, saved_passes
 from grait.influence.margins import left_out_margins
 from grait.influence.projection import SparseProjection
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
 from grait.model.engine import Road
 from grait.runtime import processes
-from grait.runtime.artifacts import write_json
+from grait.runtime.artifacts import differences, write_json
 from grait.runtime.files import replacing_folder, written
 from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
 
 SCHEMA_VERSION = 1
 IDS, UNIT_GRADIENTS, NORMS, LOSSES, DONE = "ids.json", "unit_gradients.npy", "norms.npy", "losses.npy", "done.npy"
 ROWS_AT_ONCE = 1024
+
+ALIKE = ("dimensions", "seed", "frozen_model", "adapter", "transform")
+"""Settings that two datastores have to share for their rows to be compared."""
+DURING_TRAINING = "as it was in training"
+"""The adapter of gradients that were captured in training."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,31 @@ class GradientDatastore:
             left_out=left_out,
         )
 
+    def influence_on(self, targets: "GradientDatastore", sets: Mapping[str, Sequence[str]]) -> Influence:
+        """Influence of all examples on ``sets`` of another datastore's, named by their ids there.
+
+        Raises ArtifactError, naming the difference, where the two were not projected alike or are of another model or
+        adapter. Gradients that were captured in training are of many adapters, and go with any. Plain gradients of the
+        targets go with transformed ones of the examples: what a step of Adam's on each does to their loss (LESS).
+        """
+        ours, theirs = ({key: self._settings[key] for key in ALIKE}, {key: targets._settings[key] for key in ALIKE})
+        if DURING_TRAINING in (ours["adapter"], theirs["adapter"]):
+            ours["adapter"] = theirs["adapter"]
+        if theirs["transform"] == "none":
+            ours["transform"] = "none"
+        if changed := list(differences(ours, theirs)):
+            raise ArtifactError(f"{self.folder}: not to be compared with {targets.folder} ({'; '.join(changed)})")
+        rows = {name: targets._rows(name, members) for name, members in sets.items()}
+        means = torch.stack([targets._mean(name, own) for name, own in rows.items()])
+        products = torch.cat([block @ means.T for block in self._blocks(range(len(self.ids)))])
+        return Influence.of_columns(
+            self.ids,
+            {name: products[:, column].tolist() for column, name in enumerate(sets)},
+            norms=self.norms.tolist(),
+            losses=self.losses.tolist(),
+            left_out={targets.ids[row] for own in rows.values() for row in own if not targets._usable[row]},
+        )
+
     def left_out_margins(self, positive: Sequence[str], negative: Sequence[str]) -> dict[str, float]:
         """By id, how far on the side of ``positive`` (1) and not of ``negative`` (-1) the others put each example.
 
@@ -145,6 +175,10 @@ class GradientDatastore:
             free[pick] = False
             chosen.append(pick)
         return [self.ids[own[pick]] for pick in chosen]
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / SETTINGS).read_text(encoding="utf-8")))
 
     @property
     def _usable(self) -> np.ndarray:
@@ -196,20 +230,66 @@ def sketch(
     """
     check_examples("examples", examples)
     with gradient_pass(model, examples, pad_token_id, tokens_per_batch, transform, advance, road) as run:
-        settings = {
-            "schema_version": SCHEMA_VERSION,
-            "dimensions": dimensions,
-            "seed": seed,
-            **settings_of(run, {"examples": examples}),
-        }
-        if processes.is_main() and not folder.exists():
-            _create(folder, settings, [example.id for example in examples])
-        processes.wait()
-        check_settings(folder, settings)
-        sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}
-        _fill(run, examples, folder, SparseProjection(dimensions, seed, sizes, run.device))
+        projection, _ = _begun(run, examples, folder, dimensions, seed)
+        _fill(run, examples, folder, projection)
         processes.wait()
     return GradientDatastore.open(folder)
+
+
+def influence_and_sketch(
+    model: nn.Module,
+    examples: Sequence[TokenizedExample],
+    sets: Mapping[str, Sequence[TokenizedExample]],
+    folder: Path,
+    *,
+    pad_token_id: int,
+    resume: Path,
+    dimensions: int = 8192,
+    seed: int = 0,
+    tokens_per_batch: int = 2048,
+    transform: Transform | None = None,
+    advance: Callable[[int], None] | None = None,
+    road: Road | None = None,
+) -> tuple[Influence, GradientDatastore]:
+    """Exact ``influence`` and a datastore of ``examples`` in the two passes that influence takes alone.
+
+    The first pass over the sets has their gradients at hand, so those of the examples among them are stored on the way;
+    only examples of no set take a pass of their own. Arguments as of ``influence`` and ``sketch``.
+    """
+    check_examples("examples", examples)
+    for name, members in sets.items():
+        check_examples(name, members)
+    everything = [*examples, *(member for members in sets.values() for member in members)]
+    with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance, road) as run:
+        projection, store = _begun(run, examples, folder, dimensions, seed)
+        places = {example: row for row, example in enumerate(examples)}
+
+        def observe(batch: Batch, members: list[TokenizedExample]) -> None:
+            kept = [row for row, member in enumerate(members) if member in places]
+            if not kept:
+                return
+            layers = ((name, run.gradients(name, layer)) for name, layer in batch.factors.items())
+            found, norms = units(layers, batch.losses, projection)
+            store.put([places[members[row]] for row in kept], found[kept], norms[kept], batch.losses[kept])
+
+        saved = saved_passes(run, resume, {"examples": examples, **sets})
+        directions, norms = mean_directions(run, sets, saved, observe)
+        store.flush()
+        processes.wait()
+        _fill(replace(run, advance=lambda _: None), examples, folder, projection)
+        found = inner_products(run, examples, directions, list(sets), norms, saved)
+        processes.wait()
+    return found, GradientDatastore.open(folder)
+
+
+def _begun(
+    run: GradientPass, examples: Sequence[TokenizedExample], folder: Path, dimensions: int, seed: int
+) -> tuple[SparseProjection, "Writing"]:
+    """The projection, and the datastore to be filled with it, which may hold some rows already."""
+    settings = {"dimensions": dimensions, "seed": seed, **settings_of(run, {"examples": examples})}
+    Writing.begin(folder, settings, [example.id for example in examples])
+    sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}
+    return SparseProjection(dimensions, seed, sizes, run.device), Writing(folder)
 
 
 def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:
@@ -230,48 +310,78 @@ def _create(folder: Path, settings: dict[str, Any], ids: list[str]) -> None:
         write_json(partial / SETTINGS, settings)
 
 
-def _mapped(folder: Path, name: str) -> "np.memmap[Any, Any]":
-    try:
-        array: np.memmap[Any, Any] = np.load(folder / name, mmap_mode="r+", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{folder}: not a readable gradient datastore ({error}); delete it") from error
-    return array
+def units(layers: Iterable[tuple[str, Tensor]], losses: Tensor, projection: SparseProjection) -> tuple[Tensor, Tensor]:
+    """From all gradients of a batch, by layer [batch, out * in]: unit rows [batch, dimensions], and norms [batch].
+
+    A row whose loss [batch] or gradient is not finite, or whose gradient is 0, is 0 and has the norm NaN.
+    """
+    projected = torch.zeros((len(losses), projection.dimensions), device=losses.device)
+    squares = torch.zeros_like(losses)
+    for name, gradients in layers:
+        squares += gradients.square().sum(1)
+        projection.add(projected, name, gradients.to(projected))
+    length = projected.norm(dim=1)
+    usable = losses.isfinite() & length.isfinite() & (length > 0)
+    return torch.where(usable[:, None], projected / length[:, None], 0.0), squares.sqrt().where(usable, torch.nan)
+
+
+class Writing:
+    """A datastore that is being filled. What is put is on the disk, and counts, after ``flush``, or some time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.done = self._mapped(DONE)
+        self._rows, self._norms, self._losses = (self._mapped(name) for name in (UNIT_GRADIENTS, NORMS, LOSSES))
+        self._clock = Clock(SECONDS_BETWEEN_WRITES)
+        self._waiting: list[int] = []
+
+    @classmethod
+    def begin(cls, folder: Path, settings: dict[str, Any], ids: Sequence[str]) -> None:
+        """Make the folder unless it is there; ArtifactError where it is there with other settings."""
+        settings = {"schema_version": SCHEMA_VERSION, **settings}
+        if processes.is_main() and not folder.exists():
+            _create(folder, settings, list(ids))
+        processes.wait()
+        check_settings(folder, settings)
+
+    def put(self, rows: list[int], units: Tensor, norms: Tensor, losses: Tensor) -> None:
+        self._rows[rows] = units.to(torch.float16).cpu().numpy()
+        self._norms[rows] = norms.double().cpu().numpy()
+        self._losses[rows] = losses.double().cpu().numpy()
+        self._waiting.extend(rows)
+        if self._clock.is_due():
+            self.flush()
+
+    def flush(self) -> None:
+        for array in (self._rows, self._norms, self._losses):
+            array.flush()
+        self.done[self._waiting] = True  # only after what it speaks of is on the disk
+        self.done.flush()
+        self._waiting.clear()
+        self._rows = self._mapped(UNIT_GRADIENTS)  # anew, so that what is written no longer takes memory
+
+    def leave_out(self, rows: list[int]) -> None:
+        """Count as done rows that have no gradient."""
+        self._norms[rows] = self._losses[rows] = np.nan
+        self._waiting.extend(rows)
+        self.flush()
+
+    def _mapped(self, name: str) -> "np.memmap[Any, Any]":
+        try:
+            array: np.memmap[Any, Any] = np.load(self.folder / name, mmap_mode="r+", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{self.folder}: not a readable gradient datastore ({error}); delete it") from error
+        return array
 
 
 def _fill(run: GradientPass, examples: Sequence[TokenizedExample], folder: Path, projection: SparseProjection) -> None:
-    rows, norms, losses, done = (_mapped(folder, name) for name in (UNIT_GRADIENTS, NORMS, LOSSES, DONE))
-    clock = Clock(SECONDS_BETWEEN_WRITES)
-    waiting: list[int] = []
-
-    def write() -> None:
-        nonlocal rows
-        for array in (rows, norms, losses):
-            array.flush()
-        done[waiting] = True  # only after what it speaks of is on the disk
-        done.flush()
-        waiting.clear()
-        rows = _mapped(folder, UNIT_GRADIENTS)  # anew, so that what is written no longer takes memory
-
-    finished = done.copy()
+    store = Writing(folder)
+    finished = store.done.copy()
     own = processes.own(range(len(examples)))
     for batch in run.batches(
         [examples[row] for row in own], lambda _, positions: bool(finished[[own[i] for i in positions]].all())
     ):
-        own_rows = [own[position] for position in batch.positions]
-        projected = torch.zeros((len(batch.positions), projection.dimensions), device=run.device)
-        squares = torch.zeros_like(batch.losses)
-        for name, layer in batch.factors.items():
-            gradients = run.gradients(name, layer)
-            squares += gradients.square().sum(1)
-            projection.add(projected, name, gradients.to(projected))
-        length = squares.sqrt()
-        projected_length = projected.norm(dim=1)
-        usable = batch.losses.isfinite() & projected_length.isfinite() & (projected_length > 0)
-        unit = torch.where(usable[:, None], projected / projected_length[:, None], 0.0)
-        rows[own_rows] = unit.to(torch.float16).cpu().numpy()
-        norms[own_rows] = torch.where(usable, length, torch.nan).double().cpu().numpy()
-        losses[own_rows] = batch.losses.double().cpu().numpy()
-        waiting.extend(own_rows)
-        if clock.is_due():
-            write()
-    write()
+        layers = ((name, run.gradients(name, layer)) for name, layer in batch.factors.items())
+        found = units(layers, batch.losses, projection)
+        store.put([own[position] for position in batch.positions], *found, batch.losses)
+    store.flush()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from grait.errors import DataError, NonFiniteError
-from grait.influence.batches import GradientPass, Transform, gradient_pass, settings_of
+from grait.influence.batches import Batch, GradientPass, Transform, gradient_pass, settings_of
 from grait.influence.gradients import as_factor
 from grait.influence.resume import SavedPasses
 from grait.influence.scores import Influence
@@ -73,11 +73,16 @@ def influence(
         check_examples(name, members)
     everything = [*examples, *(member for members in sets.values() for member in members)]
     with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance, road) as run:
-        if resume and processes.count() > 1:
-            resume = resume / f"process-{processes.rank()}-of-{processes.count()}"
-        saved = SavedPasses.open(resume, settings_of(run, {"examples": examples, **sets})) if resume else None
+        saved = saved_passes(run, resume, {"examples": examples, **sets}) if resume else None
         directions, norms = mean_directions(run, sets, saved)
         return inner_products(run, examples, directions, list(sets), norms, saved)
+
+
+def saved_passes(run: GradientPass, folder: Path, examples: Mapping[str, Sequence[TokenizedExample]]) -> SavedPasses:
+    """What this process keeps of its passes in ``folder``."""
+    if processes.count() > 1:
+        folder = folder / f"process-{processes.rank()}-of-{processes.count()}"
+    return SavedPasses.open(folder, settings_of(run, examples))
 
 
 def _usable(losses: Tensor, norms: Tensor) -> Tensor:
@@ -86,9 +91,15 @@ def _usable(losses: Tensor, norms: Tensor) -> Tensor:
 
 
 def mean_directions(
-    run: GradientPass, sets: Mapping[str, Sequence[TokenizedExample]], saved: SavedPasses | None = None
+    run: GradientPass,
+    sets: Mapping[str, Sequence[TokenizedExample]],
+    saved: SavedPasses | None = None,
+    observe: Callable[[Batch, list[TokenizedExample]], None] | None = None,
 ) -> tuple[Directions, Norms]:
-    """First pass: mean_j u_j of each set, and the norms of its gradients. Shared examples are run once."""
+    """First pass: mean_j u_j of each set, and the norms of its gradients. Shared examples are run once.
+
+    ``observe``: gets every batch that runs now, with its examples.
+    """
     columns: dict[TokenizedExample, list[int]] = {}
     for column, members in enumerate(sets.values()):
         for example in members:
@@ -116,6 +127,8 @@ def mean_directions(
             for column in columns[distinct[member]]:
                 coefficients[column, row] = 1 / norms[row]
                 state["counts"][column] += 1
+        if observe:
+            observe(batch, [distinct[position] for position in batch.positions])
         coefficients = coefficients.to(norms.device)
         keep = coefficients.sum(0) > 0
         for name, layer in batch.factors.items():

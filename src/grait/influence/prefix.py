@@ -24,7 +24,7 @@ from grait.model.engine import Road
 
 
 @contextmanager
-def _plain_attention(model: nn.Module) -> Iterator[None]:
+def plain_attention(model: nn.Module) -> Iterator[None]:
     """Attention made of plain operations, whose backward pass can run for many examples at once."""
     before = model.config._attn_implementation  # type: ignore[union-attr]
     if before != "eager":
@@ -64,7 +64,7 @@ class SharedPrefix:
             return None
         token_ids = examples[0].prompt_ids[:length]
         device = next(iter(linears.values())).weight.device
-        with torch.enable_grad(), _plain_attention(model), capture(model, linears, 1, length) as captured:
+        with torch.enable_grad(), plain_attention(model), capture(model, linears, 1, length) as captured:
             found = keys_and_values(model, token_ids, device)
         return cls(model, linears, token_ids, found, captured)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.outcomes import judge
+from grait.judging.respond import without_announcement
 from grait.judging.sureness import is_unsure, without_sureness
 from grait.languages import Language
 from grait.records import Outcome, Question
@@ -55,3 +56,17 @@ class BySureness:
         sure = [replace(row, output=without_sureness(row.output)) for row in outputs if not is_unsure(row.output)]
         verdicts = iter(self.judge(sure))
         return ["refused" if is_unsure(row.output) else next(verdicts) for row in outputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """For outputs whose answers a word announces: what follows it is judged (``judging.respond``)."""
+
+    judge: Judge
+
+    @property
+    def name(self) -> str:
+        return self.judge.name
+
+    def __call__(self, outputs: Sequence[ToJudge]) -> list[Outcome | None]:
+        return self.judge([replace(row, output=without_announcement(row.output)) for row in outputs])

@@ -19,7 +19,7 @@ _VERDICT = re.compile(
 
 
 def filled(prompt: str, question: Question, output: str) -> str:
-    """``JudgeConfig.prompt`` for one output. The model's reasoning, and questions that it asks itself, are left out."""
+    """``JudgeConfig.words`` for one output. The model's reasoning, and questions that it asks itself, are left out."""
     return prompt.format(
         question=_asked(question),
         references=_references(question),

@@ -47,7 +47,6 @@ def nearest_known(ik: Tensor, idk: Tensor, rows_per_block: int = 1024) -> tuple[
     return torch.cat(cosines), torch.cat(rows)
 
 
-@torch.inference_mode()
 def last_hidden_states(
     model: PreTrainedModel,
     sequences: Sequence[Sequence[int]],
@@ -55,12 +54,26 @@ def last_hidden_states(
     tokens_per_batch: int = 8192,
     road: Road = "copied prefix",
 ) -> Tensor:
-    """Last hidden state at the last token of each sequence: [sequences, hidden size], fp32, on the CPU.
+    """Last hidden state at the last token of each sequence: [sequences, hidden size]; as ``hidden_states``."""
+    return hidden_states(model, sequences, pad_token_id, tokens_per_batch, road, last_only=True)[:, 0]
 
-    ``sequences``: token ids, at least one each. One forward pass without the head; what all begin with runs once.
-    ``tokens_per_batch``, padding included, bounds memory and does not change results but for rounding.
+
+@torch.inference_mode()
+def hidden_states(
+    model: PreTrainedModel,
+    sequences: Sequence[Sequence[int]],
+    pad_token_id: int,
+    tokens_per_batch: int = 8192,
+    road: Road = "copied prefix",
+    last_only: bool = False,
+) -> Tensor:
+    """Hidden states at the last token of each sequence: [sequences, layers + 1, hidden size], fp32, on the CPU.
+
+    The first are the embeddings. ``last_only``: of the last layer, [sequences, 1, hidden size]. ``sequences``: token
+    ids, at least one each. One forward pass without the head; what all begin with runs once. ``tokens_per_batch``,
+    padding included, bounds memory and does not change results but for rounding.
     """
-    representations = torch.zeros((len(sequences), model.config.get_text_config(decoder=True).hidden_size))
+    found: list[Tensor] = [torch.empty(0)] * len(sequences)
     decoder, device = model.get_decoder(), model.device
     lengths = [len(tokens) for tokens in sequences]
     n_shared = shareable_length(model, sequences, max(lengths), road)
@@ -74,12 +87,17 @@ def last_hidden_states(
             input_ids[index, : len(own)] = torch.tensor(own)
             mask[index, : len(own)] = 1
         last = (mask.sum(1) - 1).to(device)
-        hidden = decoder(
+        output = decoder(
             input_ids=input_ids.to(device),
             attention_mask=torch.cat([mask.new_ones((len(rows), n_shared)), mask], dim=1).to(device),
             position_ids=(n_shared + torch.arange(width)).expand(len(rows), -1).to(device),
             past_key_values=cache_of(prefix, len(rows)) if prefix else None,
             use_cache=bool(prefix),
-        ).last_hidden_state
-        representations[rows] = hidden[torch.arange(len(rows), device=device), last].float().cpu()
-    return representations
+            output_hidden_states=not last_only,
+        )
+        layers = [output.last_hidden_state] if last_only else output.hidden_states
+        places = torch.arange(len(rows), device=device)
+        states = torch.stack([layer[places, last].float().cpu() for layer in layers], dim=1)
+        for row, own_states in zip(rows, states, strict=True):
+            found[row] = own_states
+    return torch.stack(found)

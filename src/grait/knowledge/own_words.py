@@ -5,7 +5,7 @@ A reference answer is a few words, and a chat model answers in a sentence: taugh
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -85,8 +85,12 @@ def whole_sentences(text: str) -> str:
     return found.group() if found else ""
 
 
-def known_in_any_form(states: Sequence[KnowledgeState], own: OwnAnswers, threshold: float) -> list[KnowledgeState]:
+def known_in_any_form(
+    states: Sequence[KnowledgeState], own: OwnAnswers, threshold: float, with_text: Collection[str] = ()
+) -> list[KnowledgeState]:
     """The states with the highest correctness of all forms that were asked, and its label.
+
+    ``with_text``: ids of questions whose own words were said with their text at hand, which tell nothing of knowledge.
 
     A model may know in one form what it does not say in another; it is not to refuse there what it can say here.
     Certainty and answer stay those of the main query.
@@ -95,7 +99,8 @@ def known_in_any_form(states: Sequence[KnowledgeState], own: OwnAnswers, thresho
         return list(states)
     found = []
     for state in states:
-        others = [of_form[state.id].correctness for of_form in own.values() if state.id in of_form]
+        forms = () if state.id in with_text else own.values()
+        others = [of_form[state.id].correctness for of_form in forms if state.id in of_form]
         correctness = max([state.correctness, *others])
         found.append(replace(state, correctness=correctness, label=label(correctness, threshold)))
     return found

@@ -132,7 +132,7 @@ def _from_text_probabilities(
     Either of them is right or wrong as the other, so that mu, certainty and answer are about texts. Certainty is minus
     their entropy: -H, in [-ln(texts), 0] nats.
     """
-    correctness = probabilities[question.choices[question.answer_index]]
+    correctness = probabilities[question.choices[question.answer_index]] if question.answers else 0.0
     return KnowledgeState(
         id=question.id,
         label=label(correctness, config.correctness_threshold),

@@ -22,6 +22,9 @@ class Instructions:
 
     ``question``, ``answer``: marks before them in plain text, ``q`` and ``a`` the short ones; ``text``, ``letter``: the
     task; ``refusal``: the text that is learned where the config names none.
+
+    Of a question with a text, in English where a language has none of its own: ``given``: the mark before the text;
+    ``only``, ``help``: what is said of it by ``context.policy``; ``not_in_text``: with {refusal}.
     """
 
     refusal: str
@@ -35,6 +38,10 @@ class Instructions:
     a: str
     assistant: str
     short: str
+    given: str = "Text:"
+    only: str = "Answer from the text alone."
+    help: str = "The text may help."
+    not_in_text: str = "If the text does not hold the answer, reply only: {refusal}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """Every method, one entry each. A new one: a module with ``select``, an entry here, its name in ``records.MethodName``.
 
+Scorers select nothing, and answer as the initial model does: ``pipeline/scorers.py`` has where their scores come from.
+
 A method turns evidence into the questions to train on, with what each teaches and its weight. Prompts, training and
 evaluation are the same for all: REFUSE prompts, one adapter, greedy answers. (R-Tuning's own prompts do not invite to
 refuse; here it is asked like the others, so that only the training sets differ.)
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from grait.config import SelectionConfig
-from grait.methods import cor_rait, craft, grait, r_tuning, random_idk, van_tuning
+from grait.methods import cor_rait, craft, dpo, grait, r_tuning, random_idk, refusal_token, uniform, van_tuning
 from grait.methods.selection import Evidence
 from grait.records import Asked, Selected
 
@@ -29,11 +31,14 @@ CRAFT = "CRaFT, arXiv 2410.06913"
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A system to compare. ``select`` is None for the initial model, which is evaluated as it is.
+    """A system to compare. ``select`` is None for the initial model, which is evaluated as it is, and for scorers.
 
     ``needs_flow``, ``needs_influence``: what of the evidence has to be computed for it; both need the warm-up.
     ``takes_all_unknown``: unless ``selection.n_idk`` says how many; others take as many unknown as known questions.
     ``asked``: how it is prompted in the evaluation. ``states_sureness``: its outputs say whether the model is sure.
+    ``by_first_token``: a word announces its answers, and its dial has the score ``first-token``. ``has_preferences``:
+    goes on with them after its tuning (``methods/dpo.py``). ``needs``: what a scorer (``records.ScorerName``) takes
+    beside the initial model's answers, in words; None for all other systems.
     """
 
     name: str
@@ -45,8 +50,18 @@ class Method:
     takes_all_unknown: bool = False
     asked: Asked = "refuse"
     states_sureness: bool = False
+    by_first_token: bool = False
+    has_preferences: bool = False
+    needs: str | None = None
+
+    @property
+    def computed(self) -> str:
+        """What has to be computed for it besides answers, in words."""
+        found = (("flow", self.needs_flow), ("influence", self.needs_influence), (self.needs, self.needs))
+        return ", ".join(name for name, needed in found if name and needed)
 
 
+_scorer = partial(Method, select=None, asked="query")
 _ours = partial(Method, paper="this project", needs_influence=True, takes_all_unknown=True)
 _published = partial(Method, paper=GRAIT, needs_influence=True)
 
@@ -55,6 +70,36 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(INIT_BASIC, "the initial model, asked to answer; the zero of THS", CRAFT, None, asked="query"),
         Method(INIT_REFUSE, "the initial model, invited to refuse", CRAFT, None),
+        _scorer(
+            "answer-probability",
+            "the initial model's answers, refused where one has a low probability",
+            "Chow's rule",
+            needs="",
+        ),
+        _scorer(
+            "p-true",
+            "the initial model's answers, refused where it does not call its own answer true",
+            "P(True), arXiv 2207.05221",
+            needs="one pass over its answers",
+        ),
+        _scorer(
+            "probe",
+            "the initial model's answers, refused by a logistic regression on its hidden states before the answer",
+            "SAPLMA, arXiv 2304.13734",
+            needs="knowledge, hidden states",
+        ),
+        _scorer(
+            "text-floor",
+            "control: the same regression on the question's text alone, which no model reads",
+            "this project",
+            needs="knowledge",
+        ),
+        _scorer(
+            "conftuner",
+            "the initial model's answers, refused where a tuned adapter states a low confidence (Brier loss)",
+            "ConfTuner, arXiv 2508.18847",
+            needs="knowledge, an adapter, one pass over its answers",
+        ),
         Method("van-tuning", "random questions with their answers, no refusals", CRAFT, van_tuning.select),
         Method("cor-rait", "random known questions, random unknown ones refused", CRAFT, cor_rait.select),
         Method(
@@ -133,9 +178,30 @@ METHODS: dict[str, Method] = {
             "this project",
             random_idk.select,
         ),
+        Method(
+            "uniform",
+            "answers and refusals of all questions, all weights 1: nothing is chosen or weighed",
+            "this project",
+            uniform.select,
+            takes_all_unknown=True,
+        ),
+        Method(
+            "refusal-token",
+            "cor-rait with a word before each answer, so that the first token alone decides; thresholded there",
+            "Refusal Tokens, arXiv 2412.06748",
+            refusal_token.select,
+            by_first_token=True,
+        ),
+        Method(
+            "dpo",
+            "cor-rait, then preferences: its own right samples over the refusal, the refusal over its own wrong ones",
+            "DPO, arXiv 2305.18290",
+            dpo.select,
+            has_preferences=True,
+        ),
     )
 }
-"""By name: the untrained systems first, then all of ``records.MethodName``."""
+"""By name: the untrained systems first, then all of ``records.ScorerName``, then all of ``records.MethodName``."""
 
 
 def main_method(systems: Iterable[str]) -> str:

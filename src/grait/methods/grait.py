@@ -143,7 +143,8 @@ def _covering(
     if config.n_idk is not None:
         chosen = random.Random(seed).sample(chosen, config.n_idk)
     refused = {score.id for score in chosen}
-    others = sorted((state for state in evidence.states if state.id in refused), key=lambda state: state.id)
+    taught = refused - evidence.answerless
+    others = sorted((state for state in evidence.states if state.id in taught), key=lambda state: state.id)
     weighed = [(state, max(state.correctness, least)) for state in [*known, *others]]
     answers = [Selected(state.id, state.label, weight, "answer") for state, weight in weighed if weight > 0]
     total = sum(row.sample_weight for row in answers)

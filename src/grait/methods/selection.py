@@ -16,11 +16,13 @@ class Evidence:
     ``states``: what the initial model knows, in any order; no method depends on it.
     ``flow``: knowledge flow mu(M~) - mu(M0) by question id, in [-1, 1]; empty when no method of the run needs it.
     ``influence``: scores by question id; likewise. An id that is missing from either was not computed.
+    ``answerless``: ids of questions that no answer can be taught of; their text does not hold it (``methods.policy``).
     """
 
     states: Sequence[KnowledgeState]
     flow: Mapping[str, float]
     influence: Mapping[str, InfluenceScore]
+    answerless: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,26 +72,39 @@ def completion_losses(
 
     Of rows with a teacher the mean divergence from it instead: ``teacher_ids`` [batch, answer tokens, k], -1 at the
     positions of all others, and ``teacher_logprobs`` [batch, answer tokens, k + 1], as in ``divergences``. Where there
-    is ``first_token_weight`` [batch], the loss of a row's first token counts so many times. Prompt tokens carry no
-    loss. The head runs at answer positions only; where their logits are more than ``LOGITS_AT_ONCE`` it runs in chunks,
-    if it may (``in_chunks``). ``cache`` holds keys and values of tokens before those of the batch, whose attention mask
-    and positions then cover them.
+    is ``first_token_weight`` [batch], the loss of a row's first token counts so many times. Where there are
+    ``choice_ids`` (-1 in rows without any) and ``choice_costs`` [batch, k], a row's loss is ``expected_costs``; its
+    completion is one token. Prompt tokens carry no loss. The head runs at answer positions only; where their logits are
+    more than ``LOGITS_AT_ONCE`` it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens
+    before those of the batch, whose attention mask and positions then cover them.
     """
+    losses, is_answer = token_losses(model, batch, cache, in_chunks), batch["targets"] != IGNORED
+    return losses.sum(-1) / is_answer.sum(-1)
+
+
+def token_losses(
+    model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None = None, in_chunks: bool = True
+) -> Tensor:
+    """The losses of which ``completion_losses`` takes the mean, [batch, answer tokens]: 0 where there is no target."""
     targets = batch["targets"]
     chunked = None
     config = extract_model_from_parallel(model).config.get_text_config(decoder=True)
-    if in_chunks and targets.numel() * config.vocab_size > LOGITS_AT_ONCE:
+    if in_chunks and "choice_ids" not in batch and targets.numel() * config.vocab_size > LOGITS_AT_ONCE:
         chunked = _ChunkedHead.of(model)
     if chunked:
-        token_losses = chunked.losses(batch, cache)
+        found = chunked.losses(batch, cache)
     else:
         logits, (flat_targets, *taught) = answer_logits(model, batch, cache), _flat(batch)
-        token_losses = _token_losses(logits.flatten(0, 1), flat_targets, *taught).view_as(targets)
-    is_answer = targets != IGNORED
+        found = _token_losses(logits.flatten(0, 1), flat_targets, *taught).view_as(targets)
+        if "choice_ids" in batch:
+            expected = expected_costs(logits[:, -1], batch["choice_ids"], batch["choice_costs"])
+            last = torch.where(batch["choice_ids"][:, 0] >= 0, expected, found[:, -1])
+            found = torch.cat([found[:, :-1], last[:, None]], dim=1)
     if "first_token_weight" in batch:
+        is_answer = targets != IGNORED
         is_first = is_answer & (is_answer.cumsum(-1) == 1)
-        token_losses = torch.where(is_first, batch["first_token_weight"][:, None] * token_losses, token_losses)
-    return token_losses.sum(-1) / is_answer.sum(-1)
+        found = torch.where(is_first, batch["first_token_weight"][:, None] * found, found)
+    return found
 
 
 def divergences(logits: Tensor, token_ids: Tensor, logprobs: Tensor) -> Tensor:
@@ -106,6 +119,15 @@ def divergences(logits: Tensor, token_ids: Tensor, logprobs: Tensor) -> Tensor:
     rest = logits.scatter(-1, indices, lowest).logsumexp(-1, keepdim=True)
     own = torch.cat([logits.gather(-1, indices), rest], dim=-1) - logits.logsumexp(-1, keepdim=True)
     return nn.functional.kl_div(own, taught, reduction="none").sum(-1)
+
+
+def expected_costs(logits: Tensor, token_ids: Tensor, costs: Tensor) -> Tensor:
+    """The mean cost of a token that is drawn from these alone as the model has them, [rows], fp32 or better.
+
+    ``logits``: [rows, vocabulary] where it is drawn; ``token_ids``, ``costs``: [rows, k].
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return (logits.gather(-1, token_ids.clamp(min=0)).softmax(-1) * costs).sum(-1)
 
 
 def answer_logits(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCache | None) -> Tensor:

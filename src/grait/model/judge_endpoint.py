@@ -47,7 +47,7 @@ class JudgeEndpoint:
     def __call__(self, row: ToJudge) -> Reply:
         """ServerError where no answer comes after all retries; JudgeError where none can come."""
         messages: list[dict[str, str]] = [
-            {"role": "user", "content": filled(self.config.prompt, row.question, row.output)}
+            {"role": "user", "content": filled(self.config.words, row.question, row.output)}
         ]
         why_not, retries, tokens, asks = "", 0, None, 0
         while asks < ASKS:

@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
-from grait.config import PromptConfig
+from grait.config import ContextConfig, PromptConfig
+from grait.data.contexts import closed_book
 from grait.errors import ModelError
 from grait.judging.reasoning import has_reasoning
 from grait.languages import Language, instructions
 from grait.model.forms import Form, forms_of
 from grait.model.template import ChatTemplate
-from grait.records import Asked, Question
+from grait.records import Asked, ContextPolicy, Question
 
 Family = Literal["basic", "refuse"]
 AnswerForm = Literal["text", "letter"]
@@ -50,23 +51,51 @@ class Completion:
     token_ids: tuple[int, ...]
 
 
+PASSAGE_BREAK = "\n\n"
+"""What stands between passages."""
+
+
 def request(
-    question: Question, family: Family, answer_form: AnswerForm, refusal: str, language: Language = "en"
+    question: Question,
+    family: Family,
+    answer_form: AnswerForm,
+    refusal: str,
+    language: Language = "en",
+    policy: ContextPolicy = "only",
 ) -> str:
-    """The instruction and the question, as the user says them; the same for all models."""
+    """The instruction, the question's text, if it has one, and the question, as the user says them; the same for all
+    models."""
     said = instructions(language)
     lines = [said.letter if question.choices and answer_form == "letter" else said.text]
     if question.topic is not None:
         lines.insert(0, said.topic.format(topic=question.topic))
+    if question.context:
+        lines.append(said.only if policy == "only" else said.help)
     if family == "refuse":
-        lines.append(said.refuse.format(refusal=refusal))
-    return "\n".join([" ".join(lines), f"{said.question} {with_options(question)}"])
+        is_of_text = question.context and policy == "only"
+        lines.append((said.not_in_text if is_of_text else said.refuse).format(refusal=refusal))
+    given = [f"{said.given} {PASSAGE_BREAK.join(question.context)}"] if question.context else []
+    return "\n".join([" ".join(lines), *given, f"{said.question} {with_options(question)}"])
 
 
 def with_options(question: Question) -> str:
     """The question, and a line for each of its options."""
     options = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, question.choices, strict=False)]
     return "\n".join([question.question, *options])
+
+
+def in_words(template: str, asked: str, context: Sequence[str], refusal: str) -> str:
+    """A question in the words of a form; its text stands at {context}, or else before the question.
+
+    Of a question without a text, lines of the template that have {context} and not {question} are left out.
+    """
+    text = PASSAGE_BREAK.join(context)
+    if "{context}" not in template:
+        return template.format(question=f"{text}{PASSAGE_BREAK}{asked}" if context else asked, refusal=refusal)
+    if not context:
+        lines = [line for line in template.split("\n") if "{context}" not in line or "{question}" in line]
+        template = "\n".join(lines)
+    return template.format(question=asked, context=text, refusal=refusal)
 
 
 def as_plain_text(asked: str, language: Language = "en") -> str:
@@ -94,11 +123,11 @@ def without_embedding(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int],
 class PromptFormat:
     """Questions to prompts, answers to completions.
 
-    ``shots``: solved questions put before the question of a knowledge query. ``topic_shots``: by topic, those that
-    questions of this topic have instead. ``ends``: tokens that the model's generation config names as ends of a text.
-    ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``. ``moment``: what a
-    chat template that tells the date takes for now; None for the clock. ``rows``: how many tokens the model has an
-    embedding for; None where that is not known. Raises ModelError where the config names chat
+    ``shots``: solved questions put before the question of a knowledge query, without their texts. ``topic_shots``: by
+    topic, those that questions of this topic have instead. ``ends``: tokens that the model's generation config names
+    as ends of a text. ``answer_form``: multiple-choice answers are given as option ``letter`` or as option ``text``.
+    ``moment``: what a chat template that tells the date takes for now; None for the clock. ``rows``: how many tokens
+    the model has an embedding for; None where that is not known. Raises ModelError where the config names chat
     forms and the tokenizer has no chat template.
     """
 
@@ -110,6 +139,7 @@ class PromptFormat:
     moment: datetime | None = None
     ends: frozenset[int] = frozenset()
     rows: int | None = None
+    context: ContextConfig = field(default_factory=ContextConfig)
 
     def __post_init__(self) -> None:
         if self.config.forms:
@@ -145,7 +175,12 @@ class PromptFormat:
 
     def request(self, question: Question, family: Family) -> str:
         """The instruction and the question, as the user says them."""
-        return request(question, family, self.answer_form, self.config.first_refusal, self.config.language)
+        refusal, language = self.refusal(question), self.config.language
+        return request(question, family, self.answer_form, refusal, language, self.context.policy)
+
+    def refusal(self, question: Question) -> str:
+        """The text that this question is refused with."""
+        return self.context.refusal_of(question, self.config.first_refusal)
 
     def reference(self, question: Question) -> str:
         """The reference answer as the model should give it."""
@@ -159,7 +194,8 @@ class PromptFormat:
 
     def shots_for(self, question: Question) -> tuple[Question, ...]:
         """The solved questions before this one in its knowledge query."""
-        return self.shots if question.topic is None else self.topic_shots.get(question.topic, self.shots)
+        shots = self.shots if question.topic is None else self.topic_shots.get(question.topic, self.shots)
+        return tuple(map(closed_book, shots))
 
     def by_shots(self, questions: Sequence[Question]) -> list[list[Question]]:
         """The questions in parts that have the same shots, so that the queries of a part have a long common prefix."""
@@ -218,7 +254,7 @@ class PromptFormat:
         """The question in the words of its form."""
         if form is None or form.template is None:
             return self.request(question, family)
-        return form.template.format(question=with_options(question), refusal=self.config.first_refusal)
+        return in_words(form.template, with_options(question), question.context, self.refusal(question))
 
     def saying(self, refusal: str) -> "PromptFormat":
         """The same with another refusal text in its instructions."""
@@ -232,7 +268,9 @@ class PromptFormat:
     def key(self) -> dict[str, Any]:
         """The wording of all prompts, for the keys of stages."""
         template = self.template.key if self.has_template else {}
-        return {"prompt": self.config.wording, **template}
+        context = self.context.model_dump(include={"policy", "refusal"})
+        is_usual = context == ContextConfig().model_dump(include={"policy", "refusal"})
+        return {"prompt": self.config.wording, **({} if is_usual else {"context": context}), **template}
 
     def _prompt(
         self, question: Question, family: Family, shots: tuple[Question, ...], form: Form | None = None

@@ -125,6 +125,7 @@ def card(
             n_examples=len(selected) + n_unanswerable,
             n_refusals=sum(row.target == "refusal" for row in selected) + n_unanswerable,
             refusal=config.prompt.first_refusal,
+            text_refusal=config.context.refusal if data.with_text and config.context.policy == "only" else None,
             forms={form.name: _prompt(prompts, question, form) for form in prompts.forms},
             **_of_template(prompts),
             loader=model_class(read_config(config.model)).__name__,

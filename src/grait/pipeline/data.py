@@ -11,18 +11,21 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from grait.config import Config, DataConfig, Section, TrainingConfig
+from grait.data.contexts import by_policy, closed_book, is_measured
 from grait.data.held_out import held_out
 from grait.data.load import load_shots, load_topic_shots, understand
 from grait.data.replay import BUILTIN, ReplayPrompt, draw_replay, load_unanswerable
 from grait.data.replay.given import given_texts
 from grait.data.wording import wording
-from grait.errors import ArtifactError, DataError
+from grait.errors import ArtifactError, DataError, ModelError
 from grait.judging.judges import Judge
 from grait.judging.sureness import with_sureness
 from grait.model.clock import tells_time
 from grait.model.completions import TokenizedExample
+from grait.model.cutting import cut
 from grait.model.forms import Form, terse_form, untaught_forms
-from grait.model.load import embedding_rows, end_tokens, load_tokenizer
+from grait.model.limits import longest_sequence
+from grait.model.load import embedding_rows, end_tokens, load_tokenizer, read_config
 from grait.model.prompts import Family, PromptFormat
 from grait.pipeline.judging import judge_of
 from grait.pipeline.overlap import Finding, look_across
@@ -41,12 +44,13 @@ class RunData:
     """The config of a run, and what it names: each part is read when it is first needed.
 
     ``has_training`` False: ``config.data`` is not read; ``given_shots`` are shown, or those that a test set keeps for
-    its own questions.
+    its own questions. ``measures_texts`` False: texts of questions may be longer than the model's context.
     """
 
     config: Config
     has_training: bool = True
     given_shots: tuple[Question, ...] = ()
+    measures_texts: bool = True
 
     def at_temperature(self, temperature: float) -> "RunData":
         """The same with this number for ``knowledge.temperature``."""
@@ -91,8 +95,7 @@ class RunData:
         found = understand(source)
         refusals = {text.casefold() for text in self.config.prompt.refusals}
         questions = [
-            replace(question, answers=(), answerable=False) if _is_only(question, refusals) else question
-            for question in found.questions
+            _without_answer(question) if _is_only(question, refusals) else question for question in found.questions
         ]
         if n_more := sum(one is not other for one, other in zip(questions, found.questions, strict=True)):
             found.notes.append(f"{n_more} questions have the refusal as their reference: they have no answer")
@@ -105,6 +108,47 @@ class RunData:
             if note not in self.said:
                 self.said.append(note)
                 progress.note(note)
+
+    def _as_asked(self, questions: Sequence[Question], title: str) -> list[Question]:
+        """The questions with texts that leave room, and with what counts as right by ``context.policy``.
+
+        DataError for texts that are too long, unless ``context.too_long`` is ``cut``.
+        """
+        if self.measures_texts and any(question.context for question in questions):
+            questions = self._with_texts_that_fit(questions, title)
+        return [by_policy(question, self.config.context.policy) for question in questions]
+
+    def _with_texts_that_fit(self, questions: Sequence[Question], title: str) -> list[Question]:
+        try:
+            longest = longest_sequence(read_config(self.config.model).get_text_config(decoder=True))
+        except ModelError:  # told when the model is loaded; that of a server is not here
+            return list(questions)
+        knowledge, forms = self.config.knowledge, (*self.prompts.forms, *self.untaught)
+        new_tokens = max(self.config.evaluation.max_new_tokens, knowledge.max_new_tokens, knowledge.own_max_new_tokens)
+
+        def n_needed(question: Question) -> int:
+            return self._n_needed(question, new_tokens, forms, is_trained_on=self.has_training)
+
+        frame = n_needed(Question("", "?", ("?",), context=("?",)))
+        too_long = [
+            question
+            for question in questions
+            if question.context and frame + _most_tokens(question) > longest and n_needed(question) > longest
+        ]
+        if not too_long:
+            return list(questions)
+        named = progress.first_few([question.id for question in too_long])
+        what = (
+            f"{title}: {len(too_long)} of {len(questions)} questions are, with their texts, longer than the {longest} "
+            f"tokens that the model attends to: {named}"
+        )
+        if self.config.context.too_long == "stop":
+            raise DataError(f"{what}; give shorter texts, or have them cut at the end: --set context.too_long=cut")
+        shorter = {question.id: cut(question, n_needed, longest) for question in too_long}
+        lost = [question for question in too_long if question.holds_answer]
+        n_lost = sum(not (now := shorter[question.id]) or not now.holds_answer for question in lost)
+        self.say([f"{what}; these texts are cut at the end, and {n_lost} of them no longer hold the answer"])
+        return [shorter.get(question.id) or question for question in questions]
 
     @cached_property
     def _training(self) -> tuple[list[Question], list[Question]]:
@@ -126,7 +170,7 @@ class RunData:
 
     @cached_property
     def _all_training_questions(self) -> list[Question]:
-        """Those that have a reference."""
+        """Those that have a reference, or a text without the answer."""
         questions, others = self._training
         if others and not self.unanswerable:
             self.say(
@@ -154,14 +198,16 @@ class RunData:
             )
         tests = (question for own in self.tests.values() for question in own)
         ids = held_out(self._all_training_questions, {wording(question) for question in (*self.shots, *tests)})
-        return [question for question in self._all_training_questions if question.id in ids]
+        found = [question for question in self._all_training_questions if question.id in ids]
+        return self._as_asked(found, self.config.data.title)
 
     @cached_property
     def training_set(self) -> list[Question]:
-        """All training questions that have a reference, but those put aside; the shots come first where the set has
-        none of its own."""
+        """All training questions that have a reference, or a text without the answer, but those put aside; the shots
+        come first where the set has none of its own."""
         aside = {question.id for question in self.held_out}
-        return [question for question in self._all_training_questions if question.id not in aside]
+        found = [question for question in self._all_training_questions if question.id not in aside]
+        return self._as_asked(found, self.config.data.title)
 
     @property
     def calibration(self) -> DataConfig | None:
@@ -179,7 +225,8 @@ class RunData:
         if self.config.evaluation.calibration == "auto" and source == self.calibration:
             return self.held_out
         read = self.read(source)
-        found = [question for question in read if question.answers or not question.answerable]
+        found = [question for question in read if is_measured(question) or not question.answerable]
+        found = self._as_asked(found, source.title)
         if not any(question.answers for question in found):
             raise DataError(f"{source.title}: no calibration question has an answer; add some that have")
         if len(found) < len(read):
@@ -191,13 +238,28 @@ class RunData:
         """Solved examples: those that the training set keeps apart, else its first questions."""
         if not self.has_training:
             return self.given_shots
-        return tuple((load_shots(self.config.data) or self._all_training_questions)[: self.config.prompt.n_shots])
+        solved = load_shots(self.config.data) or [row for row in self._all_training_questions if row.answers]
+        return tuple(solved[: self.config.prompt.n_shots])
 
     @cached_property
     def questions(self) -> dict[str, Question]:
         """Training questions by id, without the shots."""
         shots = {shot.id for shot in self.shots}
         return {question.id: question for question in self.training_set if question.id not in shots}
+
+    @property
+    def with_text(self) -> frozenset[str]:
+        """Ids of training questions that are asked with a text."""
+        return frozenset(question.id for question in self.questions.values() if question.context)
+
+    @property
+    def answerless(self) -> frozenset[str]:
+        """Ids of training questions that no answer can be taught of: nothing that counts stands in their text."""
+        return frozenset(question.id for question in self.questions.values() if not question.answers)
+
+    def closed_book(self, question_ids: Iterable[str]) -> list[Question]:
+        """Training questions as the knowledge query asks them: without their texts."""
+        return [closed_book(self.questions[question_id]) for question_id in question_ids]
 
     def terse_form(self, form: Form) -> Form | None:
         """In which the run's tuned models are asked a question of ``form`` again (``forms.terse_form``).
@@ -230,13 +292,19 @@ class RunData:
 
     @cached_property
     def _tests(self) -> dict[str, tuple[list[Question], list[Question]]]:
-        return {dataset.title: _parted(self.read(dataset)) for dataset in self.config.evaluation.datasets}
+        return {
+            dataset.title: _parted(self._as_asked(self.read(dataset), dataset.title))
+            for dataset in self.config.evaluation.datasets
+        }
 
     @cached_property
     def test_sets(self) -> dict[str, list[Question]]:
-        """Test questions that have a reference by the title of their set; DataError for a run without any."""
+        """Test questions that have a reference, or a text without the answer, by the title of their set.
+
+        DataError for a run without any reference.
+        """
         found = {title: own for title, (own, _) in self._tests.items() if own}
-        if self.has_training and self._tests and not found:
+        if self.has_training and self._tests and not any(row.answers for own in found.values() for row in own):
             raise DataError(
                 f"{', '.join(self._tests)}: no test question has an answer, so that nothing says what the model knew "
                 "and lost; add a set with answers, or measure refusals alone: grait eval"
@@ -325,6 +393,7 @@ class RunData:
             answer_form="letter" if letters else "text",
             ends=end_tokens(self.config.model),
             rows=embedding_rows(self.config.model),
+            context=self.config.context,
         )
         prompts.check_forms(self.untaught, "evaluation.forms")
         return prompts
@@ -366,21 +435,10 @@ class RunData:
         which have to fit in every form. ``form``: that of the others; None for the main one. ``where``: what the
         questions are, for the message. Raises DataError when none fits.
         """
-        refusals = self.config.prompt.refusals if is_trained_on else (self.config.prompt.first_refusal,)
         forms = self.prompts.forms if is_trained_on else (form,)
         kept, skipped = [], []
         for question in questions:
-            asked = self.prompts.query(question)
-            shown = [self.saying(text).prompt(question, "refuse", form) for form in forms for text in refusals]
-            given = [*refusals]
-            if is_trained_on and question.answers:  # the longest that any method teaches
-                given += [with_sureness(self.prompts.reference(question), False), *question.choices]
-            answers = [
-                *(self.prompts.completion(asked, text) for text in refusals),
-                *(self.prompts.completion(prompt, text) for prompt in shown for text in given),
-            ]
-            n_answer = max(max_new_tokens, *(len(answer.token_ids) for answer in answers))
-            if max(len(prompt.token_ids) for prompt in (asked, *shown)) + n_answer <= longest:
+            if self._n_needed(question, max_new_tokens, forms, is_trained_on) <= longest:
                 kept.append(question)
             else:
                 skipped.append(question.id)
@@ -394,10 +452,41 @@ class RunData:
             )
         return kept, skipped
 
+    def _n_needed(
+        self, question: Question, max_new_tokens: int, forms: Sequence[Form | None], is_trained_on: bool
+    ) -> int:
+        """Tokens of the longest prompt of a question with its longest answer, in these forms."""
+        refusals = self.config.prompt.refusals if is_trained_on else (self.config.prompt.first_refusal,)
+        asked = self.prompts.query(question)
+        shown = [self.saying(text).prompt(question, "refuse", form) for form in forms for text in refusals]
+        given = list(dict.fromkeys([*refusals, self.prompts.refusal(question)]))
+        if is_trained_on and question.answers:  # the longest that any method teaches
+            given += [with_sureness(self.prompts.reference(question), False), *question.choices]
+        answers = [
+            *(self.prompts.completion(asked, text) for text in refusals),
+            *(self.prompts.completion(prompt, text) for prompt in shown for text in given),
+        ]
+        n_answer = max(max_new_tokens, *(len(answer.token_ids) for answer in answers))
+        return max(len(prompt.token_ids) for prompt in (asked, *shown)) + n_answer
+
+
+def _most_tokens(question: Question) -> int:
+    """At least the tokens of a question with its text and its longest answer: no token is shorter than a byte."""
+    answers = [*question.answers, *question.choices]
+    texts = (*question.context, question.question, *answers, *answers)  # options are shown, too
+    return sum(len(text.encode()) + 2 for text in texts)
+
 
 def _parted(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
-    """Those that have a reference, and the others."""
-    return [row for row in questions if row.answers], [row for row in questions if not row.answers]
+    """Those that are measured by their answers, and the others."""
+    return [row for row in questions if is_measured(row)], [row for row in questions if not is_measured(row)]
+
+
+def _without_answer(question: Question) -> Question:
+    """A question that nobody can answer, or whose text does not hold the answer."""
+    if question.context:
+        return replace(question, answers=(), holds_answer=False)
+    return replace(question, answers=(), answerable=False)
 
 
 def _is_only(question: Question, refusals: Collection[str]) -> bool:

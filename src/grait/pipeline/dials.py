@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, replace
 
 from grait.config import Config, DataConfig
 from grait.data.wording import shared, wording
-from grait.dial.answers import refusal_token_ids
-from grait.dial.choice import Target, choose
+from grait.dial.answers import refusal_token_ids, without_texts
+from grait.dial.choice import Target, choose, highest_ths
 from grait.dial.stored import FILE_NAME, OperatingPoint, SavedDial, Terse, find_dials, save_dials, with_dial
-from grait.dial.threshold import ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
+from grait.dial.threshold import Array, ScoreName, Setting, dialled_outcomes, passes, refusal_score, refuses
 from grait.errors import DataError, DialError
 from grait.evaluation.metrics import summarize
 from grait.judging.outcomes import is_hedged, is_unparsable
-from grait.methods.catalog import INIT_BASIC, INIT_REFUSE
+from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS
 from grait.model.forms import Form, forms_of, has_sentences
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
@@ -25,21 +25,24 @@ from grait.pipeline.predict import Refusing
 from grait.pipeline.results import Answered
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
-from grait.records import MetricRecord, Outcome, Prediction, Question
+from grait.records import MetricRecord, Outcome, Prediction, Question, ScoredPrediction
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, fingerprint
 
 HIGHEST_THS = Target("ths")
 
 
-def default_score(data: RunData, form: Form) -> ScoreName:
-    """The score of a form's dial where none is named.
+def default_score(data: RunData, form: Form, method: str) -> ScoreName:
+    """The score of a method's dial in a form where none is named: ``first-token`` where the method teaches its refusals
+    so, else one for all.
 
     ``twice`` where questions are asked again after solved examples; in other forms of a run that names its forms
     ``combined``: the length of sentences should not count, and to their first token alone relations count that were
     trained (research/LOG.md). In a run of one form ``answer``: better out-of-domain than ``text`` and ``first-token``,
     and no worse in-domain (research/best_threshold).
     """
+    if METHODS[method].by_first_token:
+        return "first-token"
     if data.terse_form(form):
         return "twice"
     return "combined" if data.config.prompt.forms else "answer"
@@ -66,19 +69,32 @@ class CalibrationSet:
     @property
     def fingerprint(self) -> str:
         """Of the questions, by whatever name or path their set is called."""
-        return fingerprint([[own.question, own.answers, own.choices, own.answerable] for own in self.asked.questions])
+        return fingerprint(
+            [
+                [own.question, own.answers, own.choices, own.answerable, *([own.context] if own.context else [])]
+                for own in self.asked.questions
+            ]
+        )
+
+    def refusal(self, data: RunData) -> str:
+        """What the dial says: that of questions that stand alone, if there are such."""
+        return data.prompts.refusal(without_texts(self.asked.questions)[0])
 
     @property
     def why_not(self) -> str | None:
         """Why no dial can be set for the highest THS, if none can."""
         answered = {question.id for question in self.asked.questions if question.answers}
-        outcomes = [outcome for id_, outcome in self.initial.items() if id_ in answered]
-        if {"correct", "wrong"} <= set(outcomes):
-            return None
-        return (
-            f"the initial model answers {outcomes.count('correct')} of {len(outcomes)} questions right and "
-            f"{outcomes.count('wrong')} wrong, and a dial takes right and wrong answers"
-        )
+        return _why_none([outcome for id_, outcome in self.initial.items() if id_ in answered])
+
+
+def _why_none(outcomes: Sequence[Outcome]) -> str | None:
+    """Of calibration questions that have an answer, by the initial model."""
+    if {"correct", "wrong"} <= set(outcomes):
+        return None
+    return (
+        f"the initial model answers {outcomes.count('correct')} of {len(outcomes)} questions right and "
+        f"{outcomes.count('wrong')} wrong, and a dial takes right and wrong answers"
+    )
 
 
 def check_calibration(data: RunData) -> None:
@@ -153,7 +169,7 @@ def _set_dial(data: RunData, models: Models, stages: Stages, calibration: Calibr
     folder = system.adapter.folder
     form, main = calibration.form.name, data.prompts.forms[0].name
     stored = processes.from_main(find_dials(folder, main) if processes.is_main() else None)
-    score = default_score(data, calibration.form)
+    score = default_score(data, calibration.form, system.name)
     found = stored.forms.get(form) if stored else None
     is_same_set = found and (found.data == calibration.source or found.questions == calibration.fingerprint)
     if found and not (is_same_set and (found.target, found.score) == (HIGHEST_THS.metric, score)):
@@ -181,7 +197,7 @@ def calibrated(
     rows = calibration.answers(data, models, stages, system)
     ordinary: list[OrdinaryPrompt] = []
     if has_sentences(data.config.prompt, calibration.form):
-        ordinary = ordinary_prompts(data, models, stages, system, calibration.form)
+        ordinary = ordinary_prompts(data, models, stages, system, calibration.form, calibration.refusal(data))
     return choose_dial(data, calibration, system.name, rows, ordinary, target, score)
 
 
@@ -223,20 +239,32 @@ def dialled_predictions(
     data: RunData, dials: Mapping[str, SavedDial], title: str, systems: Mapping[str, list[Prediction]]
 ) -> dict[str, list[Prediction]]:
     """A set's predictions of each method that has a dial, as its dial has them."""
-    refusing = data.config.prompt.refusing
+    refusing, context = data.config.prompt.refusing, data.config.context
     questions = {question.id: question for question in data.test_sets[title]}
     return {
-        with_dial(method): [dialled(dial, row, questions[row.id], refusing) for row in systems[method]]
+        with_dial(method): [
+            dialled(dial, row, own, refusing, context.refusal_of(own, dial.refusal))
+            for row in systems[method]
+            for own in (questions[row.id],)
+        ]
         for method, dial in dials.items()
     }
 
 
-def dialled(dial: SavedDial, row: Prediction, question: Question, refusing: Refusing) -> Prediction:
-    """An answer as the dial has it."""
+def dialled(
+    dial: SavedDial, row: Prediction, question: Question, refusing: Refusing, refusal: str | None = None
+) -> Prediction:
+    """An answer as the dial has it. ``refusal``: the words of a refusal; None for the dial's own."""
     if not passes(row, dial.score, dial.setting.gate):
         return row
-    if refuses(refusal_score(row, dial.score), dial.threshold):
-        return replace(row, output=dial.refusal, outcome="refused", is_unparsable=False, is_hedged=False)
+    is_refused = refuses(refusal_score(row, dial.score), dial.threshold)
+    return decided(row, is_refused, refusal or dial.refusal, question, refusing)
+
+
+def decided(row: Prediction, is_refused: bool, refusal: str, question: Question, refusing: Refusing) -> Prediction:
+    """The refusal, or the answer that may not begin as it does."""
+    if is_refused:
+        return replace(row, output=refusal, outcome="refused", is_unparsable=False, is_hedged=False)
     answer, outcome = row.suppressed_output, row.suppressed_outcome
     return replace(
         row,
@@ -245,6 +273,43 @@ def dialled(dial: SavedDial, row: Prediction, question: Question, refusing: Refu
         is_unparsable=outcome == "wrong" and is_unparsable(answer, question, *refusing),
         is_hedged=outcome != "refused" and is_hedged(answer, question, *refusing),
     )
+
+
+def why_no_dial(data: RunData, initial: Mapping[str, Outcome]) -> str | None:
+    """Why no threshold can be set on the run's calibration questions for the highest THS, if none can."""
+    source = data.calibration
+    if source is None:
+        return "there are no calibration questions"
+    asked = data.calibration_questions(source)
+    return _why_none([initial[own.id] for own in asked if own.answers and own.id in initial])
+
+
+@dataclass(frozen=True)
+class ScoreDial:
+    """A threshold on scores that stand beside answers, set for the highest THS on calibration questions."""
+
+    threshold: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Prediction], scores: Array, initial: Mapping[str, Outcome]) -> "ScoreDial":
+        """``rows``, ``scores``: of calibration questions, in one order; ``initial``: the initial model's outcomes."""
+        return cls(highest_ths(scores, [row.suppressed_outcome for row in rows], [initial[row.id] for row in rows]))
+
+    def applied(self, data: RunData, title: str, rows: Sequence[Prediction], scores: Array) -> list[Prediction]:
+        """A test set's answers as the threshold has them, ranked by their scores."""
+        questions = {question.id: question for question in data.test_sets[title]}
+        config = data.config.prompt
+        found = list[Prediction]()
+        for row, score in zip(rows, scores.tolist(), strict=True):
+            is_refused = refuses(score, self.threshold)
+            own = decided(row, is_refused, config.first_refusal, questions[row.id], config.refusing)
+            found.append(ranked(own, score))
+        return found
+
+
+def ranked(row: Prediction, score: float) -> ScoredPrediction:
+    """The prediction with the score of its dial."""
+    return ScoredPrediction(**asdict(row), score=score)
 
 
 def choose_dial(
@@ -287,7 +352,7 @@ def choose_dial(
         unanswerable_refused=refused_shares([row for row in rows if row.id in nobody], setting),
         without_dial=without,
         achieved=achieved,
-        refusal=data.config.prompt.first_refusal,
+        refusal=calibration.refusal(data),
         refusal_token_ids=refusal_token_ids(prompts, calibration.asked.questions, form),
         end_token_ids=tuple(sorted(prompts.end_token_ids(prompts.is_chat(calibration.asked.questions[0], form)))),
         gate=closed,

@@ -40,7 +40,9 @@ def check_data(data: RunData, stages: Stages) -> None:
 
 def _is_too_long(data: RunData, question: Question, longest: int) -> bool:
     """Whether no reference answer of a free-text question can be given in so many tokens."""
-    if question.choices or any(len(answer) <= longest for answer in question.answers):  # a token has a character
+    if question.choices or not question.answers:
+        return False
+    if any(len(answer) <= longest for answer in question.answers):  # a token has a character
         return False
     asked = data.prompts.query(question)
     return all(len(data.prompts.completion(asked, answer).token_ids) - 1 > longest for answer in question.answers)

@@ -11,7 +11,7 @@ from grait.dial.stored import with_dial
 from grait.evaluation.compare import compare, gather
 from grait.evaluation.groups import summarize_groups
 from grait.evaluation.metrics import summarize, with_abstention
-from grait.judging.judges import BySureness
+from grait.judging.judges import Announced, BySureness
 from grait.methods.catalog import INIT_BASIC, INIT_REFUSE, METHODS, main_method
 from grait.model.forms import Form, form_key, forms_of, has_sentences, terse_form
 from grait.pipeline.data import RunData
@@ -22,7 +22,16 @@ from grait.pipeline.predict import predict, with_verdict
 from grait.pipeline.results import SUMMARY, Answered, FormResults, RunResult, SideEffects
 from grait.pipeline.stages import Notes, Stages, digest
 from grait.pipeline.work import SetSize, StagePlan, Work
-from grait.records import Asked, DifferenceRecord, GroupRecord, MetricRecord, Prediction, Question, RefusedRecord
+from grait.records import (
+    Asked,
+    DifferenceRecord,
+    GroupRecord,
+    MetricRecord,
+    Prediction,
+    QuadrantRecord,
+    Question,
+    RefusedRecord,
+)
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, required_columns, write_json, write_rows
 from grait.runtime.machine import machine, peak_memory_mb, versions
@@ -32,6 +41,7 @@ HEADINGS = {
     "calibration": "Calibration",
     "forms": "4/4 Evaluation by form",
     "unanswerable": "4/4 Questions without an answer",
+    "closed-book": "4/4 Evaluation without the texts",
     "tuning": "3/4 Training: trials",
     "answers": "Benchmark",
 }
@@ -71,7 +81,9 @@ def answer_questions(
     stages: Stages,
     system: System,
     asked: QuestionSet,
-    purpose: Literal["evaluation", "calibration", "forms", "unanswerable", "tuning", "answers"] = "evaluation",
+    purpose: Literal[
+        "evaluation", "calibration", "forms", "unanswerable", "closed-book", "tuning", "answers"
+    ] = "evaluation",
 ) -> list[Prediction]:
     """The judged answers of a system to these questions, without those that are too long."""
     form = system.form or data.prompts.forms[0]
@@ -83,9 +95,10 @@ def answer_questions(
     within = stages.folder / purpose if system.form is None else stages.folder / purpose / system.form.name
     stage = Stage(within / asked.title / system.name, key)
     judge = BySureness(data.judge) if system.states_sureness else data.judge
+    judge = Announced(judge) if announces(system) else judge
 
     def compute(partial: Path) -> Notes:
-        new_tokens = data.config.evaluation.max_new_tokens
+        new_tokens = max(data.config.evaluation.max_new_tokens, _longest_option(data, system, asked.questions))
         kept, skipped = data.fitting(asked.questions, models.longest, new_tokens, asked.title, form=system.form)
         if terse:
             kept, too_long = data.fitting(kept, models.longest, new_tokens, asked.title, form=terse)
@@ -103,8 +116,9 @@ def answer_questions(
                     judge,
                     form=system.form,
                     terse=terse,
-                    max_new_tokens=new_tokens,
+                    max_new_tokens=data.config.evaluation.max_new_tokens,
                     advance=advance,
+                    by_likelihood=chooses(data.config, system),
                 ),
                 bar=f"{system.name}, {asked.title}",
                 groups=data.prompts.asked_together(kept, system.asked, system.form),
@@ -121,6 +135,27 @@ def answer_questions(
     found = read_rows(stage.folder / "predictions.parquet", Prediction)
     stages.note_reasoning(stage, [row.output for row in found], "evaluation.max_new_tokens")
     return found
+
+
+def chooses(config: Config, system: System) -> bool:
+    """Whether a system's answers to questions with options are chosen by likelihood, not written.
+
+    Not where refusals have other words than the refusal text, which no likelihood of options tells.
+    """
+    return config.knowledge.scoring == "likelihood" and not system.states_sureness and not announces(system)
+
+
+def _longest_option(data: RunData, system: System, questions: Sequence[Question]) -> int:
+    """In tokens, of those that are chosen by likelihood."""
+    if not chooses(data.config, system):
+        return 0
+    texts = {choice for question in questions for choice in question.choices}
+    return max((len(data.prompts.tokens(text, is_chat=False)) + 1 for text in texts), default=0)
+
+
+def announces(system: System) -> bool:
+    """Whether a word stands before its answers (refusal tokens)."""
+    return system.name in METHODS and METHODS[system.name].by_first_token
 
 
 def on_common(title: str, systems: Mapping[str, list[Prediction]]) -> dict[str, list[Prediction]]:
@@ -170,6 +205,7 @@ def answers_key(data: RunData, system: System, questions: Sequence[Question]) ->
         "answer_form": prompts.answer_form,
         "questions": digest(questions),
         "max_new_tokens": config.evaluation.max_new_tokens,
+        **({"options": "likelihood"} if chooses(config, system) and any(own.choices for own in questions) else {}),
     }
 
 
@@ -232,6 +268,7 @@ def results(
     dialled: Answered,
     forms: FormResults,
     refused: Sequence[RefusedRecord],
+    quadrants: Sequence[QuadrantRecord] = (),
 ) -> RunResult:
     """What all systems' answers amount to. Arguments as the fields of ``RunResult``."""
     config = data.config
@@ -261,6 +298,7 @@ def results(
         form_differences=forms.differences,
         dialled_forms=forms.dialled,
         refused=list(refused),
+        quadrants=list(quadrants),
     )
 
 

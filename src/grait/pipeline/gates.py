@@ -42,15 +42,17 @@ class OrdinaryPrompt(Likelihoods):
     first_token_logprob: float
 
 
-def ordinary_prompts(data: RunData, models: Models, stages: Stages, system: System, form: Form) -> list[OrdinaryPrompt]:
+def ordinary_prompts(
+    data: RunData, models: Models, stages: Stages, system: System, form: Form, said: str | None = None
+) -> list[OrdinaryPrompt]:
     """What a tuned model makes of ``N_PROMPTS`` held-out ordinary prompts, without those that are too long.
 
-    None where the run replays all of them.
+    None where the run replays all of them. ``said``: the dial's refusal text; None for that of the config.
     """
     asked = _shown(data, form)
     if not asked:
         return []
-    refusal = data.prompts.completion(asked[0].prompt, data.config.prompt.first_refusal).token_ids
+    refusal = data.prompts.completion(asked[0].prompt, said or data.config.prompt.first_refusal).token_ids
     key = {
         "model": model_key(data.config),
         **engine_key(data.config),

@@ -15,11 +15,11 @@ from grait.influence import (
     AdamTransform,
     GradientDatastore,
     Influence,
-    influence,
     over_checkpoints,
     read_moments,
     sketch,
 )
+from grait.influence.datastore import influence_and_sketch
 from grait.influence.gradients import trainable_linears
 from grait.influence.margins import label_separation
 from grait.methods.selection import sample_ids, with_label
@@ -60,7 +60,7 @@ def influence_scores(
     """R, O, S, K and left-out margin of the labelled questions.
 
     ``influence.mode`` exact: R, O, S and K from two passes over all gradients; the margin, which needs the gradients of
-    all questions at once, from a sketch of them in both modes.
+    all questions at once, from a sketch of them in both modes, which the first of the two passes makes on its way.
     """
     config = data.config
     examples = _examples(data, states)
@@ -77,7 +77,7 @@ def influence_scores(
     )
 
     def compute(folder: Path) -> Notes:
-        checkpoints = _checkpoints(config, warmed_up)
+        checkpoints = checkpoints_of(config, warmed_up)
         models.roads()  # found before an adapter is on
         at_each = [
             (rate, *_at_checkpoint(models, adapter, examples, stage.unfinished(), name))
@@ -106,10 +106,10 @@ def plan_influence(config: Config, training: SetSize) -> StagePlan:
     """The most that ``influence_scores`` costs: were all questions known (ik), each would have a refusal and an answer.
 
     Shots go forward once for a batch, and backward, half of the work, once for each gradient; the second of the exact
-    passes stops before them. In exact mode the margins are a sketch of the refusals besides.
+    passes, over the refusals, stops before them.
     """
     n, is_exact = training.count.or_per, config.influence.mode == "exact"
-    n_gradients = (3 if is_exact else 2) * n
+    n_gradients = 2 * n
     passes = n_gradients + (n if is_exact else 0)
     own = passes * (training.prompt_tokens + ANSWER_TOKENS - 1)
     work = Work(
@@ -117,11 +117,7 @@ def plan_influence(config: Config, training: SetSize) -> StagePlan:
         trained_positions=passes * ANSWER_TOKENS,
         passes=FORWARD_AND_BACKWARD * own / config.influence.tokens_per_batch,
     )
-    how = (
-        "exact, two passes, and one for the margins"
-        if is_exact
-        else f"one pass, {config.influence.dimensions:,} numbers each"
-    )
+    how = "exact, two passes" if is_exact else f"one pass, {config.influence.dimensions:,} numbers each"
     does = f"gradients of the refusal for every question and of the answer for known ones; {how}"
     per = training.count.per("training questions")
     return StagePlan("influence", does, Count(None if per else passes, False), work, unit="gradients", per=per)
@@ -135,7 +131,7 @@ def _examples(data: RunData, states: Sequence[KnowledgeState]) -> _Examples:
         "ik": [state.id for state in with_label(states, "ik")],
     }
     sets = {
-        name: [data.tokenized(question_id, "refuse", config.prompt.first_refusal) for question_id in ids]
+        name: [data.tokenized(row, "refuse", prompts.refusal(data.questions[row])) for row in ids]
         for name, ids in members.items()
     }
     answers = [
@@ -151,13 +147,13 @@ def _at_checkpoint(
 ) -> tuple[Influence, dict[str, float]]:
     """Influence and left-out margins at one adapter of the warm-up. The datastore is left in ``unfinished / name``."""
     with models.adapted(adapter, is_trainable=True) as model:
-        transform = _gradient_transform(models.config, adapter, model)
-        store = _sketched(models, model, examples, transform, unfinished / name)
+        transform = gradient_transform(models.config, adapter, model)
         ids = examples.ids
         if models.config.influence.mode == "sketch":
+            store = _sketched(models, model, examples, transform, unfinished / name)
             found = store.influence(ids, examples=[row.id for row in examples.refusals])
         else:
-            found = _exact(models, model, examples, transform, unfinished / f"{name}-exact")
+            found, store = _exact(models, model, examples, transform, unfinished, name)
         return found, store.left_out_margins(ids["idk"], ids["ik"])
 
 
@@ -192,7 +188,7 @@ def _tell_separation(scores: Sequence[InfluenceScore]) -> None:
         )
 
 
-def _checkpoints(config: Config, warmed_up: Stage) -> list[tuple[str, float, Stage]]:
+def checkpoints_of(config: Config, warmed_up: Stage) -> list[tuple[str, float, Stage]]:
     """Name, weight and adapter of each checkpoint: the last one alone, or each epoch's with its learning rate."""
     if config.influence.checkpoints == "last":
         return [("datastore", 1.0, warmed_up)]
@@ -210,35 +206,39 @@ def _checkpoints(config: Config, warmed_up: Stage) -> list[tuple[str, float, Sta
 
 
 def _exact(
-    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, unfinished: Path
-) -> Influence:
+    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, unfinished: Path, name: str
+) -> tuple[Influence, GradientDatastore]:
+    """With the datastore of those that have a margin."""
+    config = models.config
     everything = [*examples.refusals, *(row for rows in examples.sets.values() for row in rows)]
     with progress.bar("gradients, two passes", len(processes.own(everything)), "examples") as advance:
-        return influence(
+        return influence_and_sketch(
             model,
             examples.refusals,
             examples.sets,
+            unfinished / name,
             pad_token_id=models.pad_token_id,
-            tokens_per_batch=models.config.influence.tokens_per_batch,
+            resume=unfinished / f"{name}-exact",
+            dimensions=config.influence.dimensions,
+            seed=config.seed,
+            tokens_per_batch=config.influence.tokens_per_batch,
             transform=transform,
             advance=advance,
-            resume=unfinished,
             road=models.roads().gradients,
         )
 
 
 def _sketched(
-    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, unfinished: Path
+    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, folder: Path
 ) -> GradientDatastore:
-    """The gradients of all examples, or in exact mode of those alone that have a margin."""
+    """The gradients of all examples."""
     config = models.config
-    asked = examples.sets.values() if config.influence.mode == "sketch" else ()
-    everything = {row.id: row for rows in (examples.refusals, *asked) for row in rows}
+    everything = {row.id: row for rows in (examples.refusals, *examples.sets.values()) for row in rows}
     with progress.bar("gradients, one pass", len(processes.own(list(everything))), "examples") as advance:
         return sketch(
             model,
             list(everything.values()),
-            unfinished,
+            folder,
             pad_token_id=models.pad_token_id,
             dimensions=config.influence.dimensions,
             seed=config.seed,
@@ -249,7 +249,8 @@ def _sketched(
         )
 
 
-def _gradient_transform(config: Config, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
+def gradient_transform(config: Config, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
+    """What ``influence.transform`` asks for, with the moments that lie beside the adapter."""
     if config.influence.transform == "none":
         return None
     path = warmed_up.folder / MOMENTS

@@ -50,7 +50,7 @@ def judge_key(config: Config) -> dict[str, Any]:
     if own.by == "matching":
         return {}
     if own.by == "endpoint":
-        return {"judge": own.model_dump(include={"by", "model", "prompt", "request"})}
+        return {"judge": own.model_dump(include={"by", "model", "request"}) | {"prompt": own.words}}
     file = inspect.getsourcefile(_module(own))
     source = fingerprint(Path(file).read_text(encoding="utf-8")) if file else None
     return {"judge": {"by": own.by, "python": own.python, "source": source}}
@@ -131,7 +131,7 @@ class KeptJudge:
 
     def _key(self, row: ToJudge) -> str:
         if self.config.by == "endpoint":
-            shown: Any = filled(self.config.prompt, row.question, row.output)
+            shown: Any = filled(self.config.words, row.question, row.output)
         else:
             shown = [asdict(row.question) | {"id": ""}, _shown(row)]
         return fingerprint([self._judge, shown])

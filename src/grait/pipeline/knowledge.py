@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.config import Config
+from grait.data.contexts import closed_book
 from grait.knowledge.flow import knowledge_flow
 from grait.knowledge.query import query
 from grait.methods.catalog import needing_flow
@@ -49,7 +50,7 @@ def _forms_that_have_to_fit(data: RunData) -> dict[str, Any]:
 
 
 def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[KnowledgeState]:
-    """What the initial model knows of each training question."""
+    """What the initial model knows of each training question, asked without its text."""
     stage = Stage(stages.folder / "knowledge", knowledge_key(data))
 
     def compute(folder: Path) -> Notes:
@@ -59,7 +60,7 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
         kept, skipped = data.fitting(
             list(data.questions.values()), models.longest, new_tokens, "training", is_trained_on=True
         )
-        states = _query_in_parts(data, models, stage, None, kept)
+        states = _query_in_parts(data, models, stage, None, [*map(closed_book, kept)])
         without, threshold = _without_verdict(states), knowledge.correctness_threshold
         write_rows(
             folder / "knowledge.parquet",
@@ -99,7 +100,7 @@ def warmup_flow(
     stage = Stage(stages.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(data)})
 
     def compute(folder: Path) -> Notes:
-        questions = [data.questions[state.id] for state in states]
+        questions = data.closed_book(state.id for state in states)
         states_after = _query_in_parts(data, models, stage, warmed_up, questions)
         without = _without_verdict(states_after)
         before = {state.id: state.correctness for state in states}  # what is not judged does not flow

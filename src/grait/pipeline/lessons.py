@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from grait.judging.respond import announced
 from grait.judging.sureness import with_sureness
 from grait.knowledge.own_words import OwnAnswers
 from grait.model.completions import TokenizedExample
@@ -150,7 +151,11 @@ def _own_words(row: Selected, form: Form, own: OwnAnswers) -> str | None:
 
 
 def _refusal(data: RunData, row: Selected) -> str:
-    """The refusal text of a row: of several one that the seed and the question draw, where a refusal is taught."""
+    """The refusal text of a row: that of its text, where only this counts; else of several one that the seed and the
+    question draw, where a refusal is taught."""
+    own = data.prompts.refusal(data.taught[row.id])
+    if own != data.config.prompt.first_refusal:
+        return own
     texts = data.config.prompt.refusals
     is_drawn = row.target == "refusal" and len(texts) > 1
     return Random(f"{data.config.seed}\0{row.id}\0refusal").choice(texts) if is_drawn else texts[0]
@@ -164,7 +169,9 @@ def taught(data: RunData, row: Selected) -> str:
 
 
 def _stated(row: Selected, answer: str) -> str:
-    """An answer, for R-Tuning followed by how sure the model is."""
+    """An answer, for R-Tuning followed by how sure the model is, for refusal tokens after the word for it."""
+    if row.target == "answer-respond":
+        return announced(answer)
     return answer if row.target == "answer" else with_sureness(answer, row.target == "answer-sure")
 
 

@@ -1,7 +1,7 @@
 """The whole run, in order.
 
 temperature -> knowledge -> warm-up -> influence -> selection -> replay -> trials -> training -> evaluation -> dial ->
-report
+scores -> report
 
 A stage whose artifact is already there with the same key is not run again.
 """
@@ -17,9 +17,11 @@ from grait.methods.selection import Evidence
 from grait.pipeline.begun import as_begun
 from grait.pipeline.cards import write_cards
 from grait.pipeline.conflict import plan_conflict, static_conflict
+from grait.pipeline.contexts import by_policy, known_without_text, quadrants
 from grait.pipeline.conversations import plan_conversations
 from grait.pipeline.data import RunData
-from grait.pipeline.dials import check_calibration, plan_dials, set_dials, with_dials
+from grait.pipeline.dialled import at_thresholds
+from grait.pipeline.dials import check_calibration, plan_dials, set_dials
 from grait.pipeline.enough import check_data, check_enough
 from grait.pipeline.evaluation import (
     QuestionSet,
@@ -36,9 +38,11 @@ from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledg
 from grait.pipeline.models import Models
 from grait.pipeline.no_harm import against_initial, in_words
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
+from grait.pipeline.preferences import check_preferences, plan_preferences, preferring
 from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
+from grait.pipeline.scorers import plan_scorers, score_questions
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
 from grait.pipeline.temperature import plan_temperature, with_temperature
@@ -61,11 +65,12 @@ def run(config: Config) -> RunResult:
 def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     check_calibration(data)
     check_data(data, stages)
+    check_preferences([name for name in data.config.training.methods if METHODS[name].has_preferences])
     ordinary = asked_prompts(data)
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
     own = own_words(data, models, stages, asked)
-    states = known_at_best(data, asked, own)
+    states = by_policy(data, stages, known_at_best(data, asked, own))
     initial = check_enough(data, models, stages, states)
     config = data.config
     evidence = _evidence(data, models, stages, states, asked)
@@ -80,6 +85,11 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         method: training(found.data, models, stages, method, selected[method], own, replayed)
         for method, found in tuned.items()
     }
+    adapters |= {
+        method: preferring(tuned[method].data, models, stages, method, adapter, states)
+        for method, adapter in adapters.items()
+        if METHODS[method].has_preferences
+    }
     systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
     for title, questions in data.test_sets.items():
@@ -92,11 +102,15 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         untrained = {name: answered[name] for name in UNTRAINED}
         of_all = untrained | {method: answered[first] for method, first in same.items()}
         predictions[title] = on_common(title, of_all)
+    knows = known_without_text(data, models, stages)
     set_dials(data, models, stages, adapters)
+    score_questions(data, models, stages, asked, predictions, replayed)
     refused = refused_records(data, models, stages, systems, {**{name: name for name in UNTRAINED}, **same})
     side_effects = trained_side_effects(data, models, stages, adapters, same)
     forms = trained_forms(data, models, stages, adapters, same, predictions)
-    result = results(data, stages, predictions, side_effects, with_dials(data, predictions, same), forms, refused)
+    dialled = at_thresholds(data, predictions, same)
+    by_quadrant = quadrants(data, predictions, dialled, knows)
+    result = results(data, stages, predictions, side_effects, dialled, forms, refused, by_quadrant)
     tried = [trial for found in tuned.values() for trial in found.trials]
     result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
     for sentence in judge_in_words(result.summary):
@@ -118,13 +132,13 @@ def _evidence(
     methods = data.config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     if not needs_flow and not needs_influence:
-        return Evidence(states, {}, {})
+        return Evidence(states, {}, {}, data.answerless)
     warmed_up = warmup(data, models, stages, states)
     flow = warmup_flow(data, models, stages, asked, warmed_up) if needs_flow else []
     if needs_flow:
         static_conflict(data, models, stages, states)
     scores = influence_scores(data, models, stages, states, warmed_up) if needs_influence else []
-    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores})
+    return Evidence(states, {row.id: row.flow for row in flow}, {row.id: row for row in scores}, data.answerless)
 
 
 def stage_plans(
@@ -153,9 +167,12 @@ def stage_plans(
         plans.append(plan_replay(config, training_set))
     n_rows = n_rows or {}
     plans += [plan_training(config, training_set, method, n_rows.get(method)) for method in methods]
+    for method in methods:
+        plans += plan_preferences(config, training_set, method) if METHODS[method].has_preferences else []
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:
         plans += plan_dials(config, calibration)
+    plans += plan_scorers(config, training_set, others)
     if config.evaluation.probes:
         plans += [*plan_side_effects(config), plan_conversations(config, others[0])]
     for tests in others[:n_tests]:
@@ -176,12 +193,14 @@ def _planned(data: RunData, taught: Mapping[str, Taught]) -> list[StagePlan]:
 
 
 def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
-    """What each method trains on. All are chosen before the first is trained: one that cannot choose stops the run."""
+    """What each method trains on, without answers that no text holds. All are chosen before the first is trained: one
+    that cannot choose stops the run."""
     selected: dict[str, list[Selected]] = {}
     for name in config.training.methods:
         if select := METHODS[name].select:
             try:
-                selected[name] = select(evidence, config.selection, config.seed)
+                chosen = select(evidence, config.selection, config.seed)
+                selected[name] = [row for row in chosen if row.target == "refusal" or row.id not in evidence.answerless]
             except KnowledgeError as error:
                 raise KnowledgeError(f"{name}: {error}") from error
     return selected
@@ -200,6 +219,8 @@ def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[st
             for one in first
             if list(selected[one]) == list(chosen)
             and METHODS[one].states_sureness == states_sureness
+            and METHODS[one].by_first_token == METHODS[method].by_first_token
+            and METHODS[one].has_preferences == METHODS[method].has_preferences
             and (one in tuned) == (method in tuned)
         ]
         first[method] = alike[0] if alike else method

@@ -86,7 +86,7 @@ def stored_own_words(data: RunData) -> OwnAnswers:
 
 def known_at_best(data: RunData, states: Sequence[KnowledgeState], own: OwnAnswers) -> list[KnowledgeState]:
     """``known_in_any_form``, and says how many that makes."""
-    found = known_in_any_form(states, own, data.config.knowledge.correctness_threshold)
+    found = known_in_any_form(states, own, data.config.knowledge.correctness_threshold, data.with_text)
     if own:
         n_ik, n_idk = len(with_label(found, "ik")), len(with_label(found, "idk"))
         progress.note(f"in the best of {1 + len(own)} forms: {n_ik} known (ik), {n_idk} unknown (idk)")

@@ -28,14 +28,15 @@ def in_parts(
     groups: Sequence[Sequence[Item]],
     compute: Callable[[list[Item]], list[Row]],
     advance: Advance,
+    size: int = QUESTIONS,
 ) -> dict[str, Row]:
     """``compute``'s row of each question, by id. ``advance`` is told of the questions that are found in ``unfinished``.
 
     ``groups``: questions with the same shots, which are asked together; parts take them in this order. They do not
-    depend on where a run was killed, so that no row does. Several processes share each part.
+    depend on where a run was killed, so that no row does. Several processes share each part. ``size``: of a part.
     """
     rows: dict[str, Row] = {}
-    parts = list(_parts([item for group in groups for item in group]))
+    parts = list(_parts([item for group in groups for item in group], size))
     for number, part in enumerate(parts):
         path = unfinished / f"part-{number:05}.parquet"
         found = processes.from_main(_found(path, kind, part) if processes.is_main() else None)
@@ -60,16 +61,17 @@ def stage_rows(
     bar: str,
     unit: str = "questions",
     groups: Sequence[Sequence[Item]] = (),
+    size: int = QUESTIONS,
 ) -> list[Row]:
     """``in_parts`` of a stage, with a progress bar; the rows are in the order of ``items``. ``groups``: default one."""
     with progress.bar(bar, len(processes.own(items)), unit) as advance:
-        rows = in_parts(stage.unfinished(), kind, groups or [items], lambda part: compute(part, advance), advance)
+        rows = in_parts(stage.unfinished(), kind, groups or [items], lambda part: compute(part, advance), advance, size)
     return [rows[item.id] for item in items]
 
 
-def _parts(items: list[Item]) -> Iterator[list[Item]]:
-    for start in range(0, len(items), QUESTIONS):
-        yield items[start : start + QUESTIONS]
+def _parts(items: list[Item], size: int) -> Iterator[list[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _found(path: Path, kind: type[Row], part: Sequence[_Row]) -> list[Row] | None:

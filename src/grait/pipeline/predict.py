@@ -7,7 +7,7 @@ from typing import Any, cast
 from grait.judging.judges import Judge, ToJudge
 from grait.judging.outcomes import is_hedged, is_unparsable
 from grait.languages import Language
-from grait.model.answers import BothAnswers, ask_both_ways
+from grait.model.answers import BothAnswers, ask_both_ways, choose_both_ways
 from grait.model.engine import Advance, Engine
 from grait.model.forms import Form
 from grait.model.prompts import PromptFormat
@@ -29,8 +29,10 @@ def predict(
     terse: Form | None = None,
     max_new_tokens: int,
     advance: Advance,
+    by_likelihood: bool = False,
 ) -> list[Prediction]:
-    """One prediction for each question, in their order; questions may be none.
+    """One prediction for each question, in their order; questions may be none. ``by_likelihood``: those with options
+    are answered by ``choose_both_ways``.
 
     Questions with the same shots are asked together, so that their common prefix runs once. ``advance`` is
     told answered questions. ``form``, ``terse``: as of ``ask_both_ways``. Rows without a verdict are among them
@@ -40,10 +42,14 @@ def predict(
         return []
     answers: dict[str, BothAnswers] = {}
     for part in prompts.asked_together(questions, asked, form):
-        both = ask_both_ways(
-            engine, prompts, part, asked, form=form, terse=terse, max_new_tokens=max_new_tokens, advance=advance
-        )
-        answers |= {question.id: own for question, own in zip(part, both, strict=True)}
+        chosen = [question for question in part if by_likelihood and question.choices]
+        written = [question for question in part if not (by_likelihood and question.choices)]
+        both = choose_both_ways(engine, prompts, chosen, asked, form=form, advance=advance) if chosen else []
+        if written:
+            both += ask_both_ways(
+                engine, prompts, written, asked, form=form, terse=terse, max_new_tokens=max_new_tokens, advance=advance
+            )
+        answers |= {question.id: own for question, own in zip([*chosen, *written], both, strict=True)}
     return judged(questions, [answers[question.id] for question in questions], judge, prompts.config.refusing)
 
 

@@ -285,7 +285,8 @@ def _said(messages: Sequence[dict[str, str]]) -> tuple[str, ...]:
 def _earlier_turn(data: RunData, prompt: ReplayPrompt) -> list[dict[str, str]]:
     """What was said before a single turn, where the seed draws it: a training question, refused or answered."""
     rng, config = random.Random(f"{data.config.seed}\0{prompt.id}\0turns"), data.config
-    free = [question for question in data.questions.values() if not question.choices and data.prompts.takes_turns]
+    plain = [question for question in data.questions.values() if not question.choices and not question.context]
+    free = plain if data.prompts.takes_turns else []
     if not prompt.is_single or not free or rng.random() >= config.replay.after_turns:
         return []
     question = rng.choice(free)

@@ -1,7 +1,7 @@
 """Replies of systems to prompts that measure side effects: asked once, judged, kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.judging import judge_key, of_system
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
-from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.stages import Notes, Stages, named_fields
 from grait.records import Outcome, Question, SideEffectAnswer, SideEffectKind, SideEffectOutcome
 from grait.runtime import progress
 from grait.runtime.artifacts import Stage, fingerprint, read_rows, write_rows
@@ -72,8 +72,7 @@ def replies(
 
 def _told_apart(row: Probing) -> list[Any]:
     """In a key. Only test questions are the user's, whose answers may change."""
-    question = {key: value for key, value in asdict(row.question).items() if (key, value) != ("tolerance", None)}
-    return [row.id, row.prompt.text, *([question] if row.kind == "question" else [])]
+    return [row.id, row.prompt.text, *([named_fields(row.question)] if row.kind == "question" else [])]
 
 
 def _ask(

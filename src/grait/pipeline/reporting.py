@@ -72,6 +72,7 @@ def run_page(
         dialled_forms=result.dialled_forms,
         trials=result.trials,
         bench=_bench(folder / "bench" / BENCH),
+        quadrants=result.quadrants,
     )
     return page.run_report(run)
 

@@ -14,6 +14,7 @@ from grait.records import (
     GroupRecord,
     MetricRecord,
     Prediction,
+    QuadrantRecord,
     Question,
     RefusedRecord,
     SideEffectRecord,
@@ -25,6 +26,7 @@ FORMS, FORM_DIFFERENCES = "forms.json", "form_differences.json"
 SIDE_EFFECTS, CONVERSATIONS, DRIFT = "side_effects.json", "conversations.json", "drift.json"
 REFUSED = "unanswerable.json"
 BENCH = "bench.json"
+QUADRANTS = "quadrants.json"
 TUNING = "tuning.json"
 
 SUMMARY = "summary.json"
@@ -89,7 +91,7 @@ class RunResult:
     as ``differences``, of the means over trained forms; ``dialled_forms``: as ``forms``, of trained forms with their
     dials. ``refused``: of test questions without a reference. ``against_initial``: of the main method with its dial and
     each other system with its own, also the initial model; the calibration questions first. ``trials``: short trainings
-    that settings were found by.
+    that settings were found by. ``quadrants``: of test questions with a text.
     """
 
     folder: Path
@@ -109,6 +111,7 @@ class RunResult:
     dialled_forms: list[FormRecord] = field(default_factory=list)
     against_initial: list[DifferenceRecord] = field(default_factory=list)
     trials: list[TrialRecord] = field(default_factory=list)
+    quadrants: list[QuadrantRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
@@ -117,7 +120,8 @@ class RunResult:
         dialled = ("dialled_metrics", "dialled_differences", "against_initial")
         names = ("metrics", "groups", "differences", *of_forms, *dialled)
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
-        return found | {REFUSED: self.refused, TUNING: self.trials} | self.side_effects.files
+        found |= {REFUSED: self.refused, QUADRANTS: self.quadrants, TUNING: self.trials}
+        return found | self.side_effects.files
 
 
 @dataclass(frozen=True)

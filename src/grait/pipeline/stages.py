@@ -21,7 +21,7 @@ from grait.runtime.files import written
 from grait.runtime.lock import locked
 from grait.runtime.machine import peak_memory_mb
 
-_USUAL = (("answerable", True), ("tolerance", None))
+_USUAL = (("answerable", True), ("tolerance", None), ("context", ()), ("holds_answer", None), ("beyond", ()))
 """Fields of questions that runs of before did not have, as they were then."""
 
 Notes = dict[str, Any]
@@ -143,6 +143,9 @@ def left_out(where: str, ids: Sequence[str]) -> Notes:
 
 def digest(rows: Sequence[Any]) -> str:
     """Fingerprint of dataclass rows, for stage keys."""
-    return fingerprint(
-        [{key: value for key, value in asdict(row).items() if (key, value) not in _USUAL} for row in rows]
-    )
+    return fingerprint([named_fields(row) for row in rows])
+
+
+def named_fields(row: Any) -> dict[str, Any]:
+    """A dataclass row in a key: without fields of questions that are as they were before there were such."""
+    return {key: value for key, value in asdict(row).items() if (key, value) not in _USUAL}

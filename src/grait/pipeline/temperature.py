@@ -87,12 +87,15 @@ def _sample(data: RunData) -> list[Question]:
     """The questions that are tried, drawn by the seed; none where the run samples no answers."""
     scoring = data.config.knowledge.scoring
     sampled = [
-        row for row in data.questions.values() if scoring == "sampling" or (scoring == "auto" and not row.choices)
+        row
+        for row in data.closed_book(data.questions)
+        if row.answers and (scoring == "sampling" or (scoring == "auto" and not row.choices))
     ]
-    return Random(data.config.seed).sample(sampled, _n_tried(len(sampled)))
+    return Random(data.config.seed).sample(sampled, sample_size(len(sampled)))
 
 
-def _n_tried(n: int) -> int:
+def sample_size(n: int) -> int:
+    """How many of so many questions are tried."""
     return min(n, MOST_QUESTIONS, max(n // SHARE, 20))
 
 
@@ -114,7 +117,7 @@ def plan_temperature(config: Config, training: SetSize) -> list[StagePlan]:
     knowledge, count = config.knowledge, training.count
     if knowledge.temperature != "auto" or (training.has_options and knowledge.scoring != "sampling"):
         return []
-    n = _n_tried(count.n) if count.n is not None else MOST_QUESTIONS
+    n = sample_size(count.n) if count.n is not None else MOST_QUESTIONS
     tried = training.first(n)
     samples = SAMPLES * len(TEMPERATURES)
     batch = config.tokens_per_batch

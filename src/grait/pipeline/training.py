@@ -56,6 +56,12 @@ def warmup(data: RunData, models: Models, stages: Stages, states: Sequence[Knowl
         WeightedExample(data.tokenized(state.id, "basic", data.prompts.reference(data.questions[state.id])), 1.0)
         for state in best
     ]
+    return warm_up_on(models, stages, f"2/4 Influence: warm-up on {len(examples)} known questions", examples)
+
+
+def warm_up_on(models: Models, stages: Stages, title: str, examples: Sequence[WeightedExample]) -> Stage:
+    """The adapter that a warm-up on these examples gives, in the folder ``warmup``, on request that of every epoch."""
+    config = models.config
     key = {
         "model": model_key(config),
         "examples": digest_of(examples),
@@ -67,7 +73,7 @@ def warmup(data: RunData, models: Models, stages: Stages, states: Sequence[Knowl
     is_kept = config.influence.checkpoints == "epochs"
     stage = Stage(stages.folder / "warmup", key)
     stages.once(
-        f"2/4 Influence: warm-up on {len(examples)} known questions",
+        title,
         stage,
         lambda folder: _train(models, "warm-up", stage, examples, config.warmup, folder, keep_epochs=is_kept),
     )
@@ -105,7 +111,7 @@ def training(
     stage = train_on(
         models,
         stages,
-        f"adapters/{method}",
+        f"tuned/{method}" if METHODS[method].has_preferences else f"adapters/{method}",
         f"{method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
         config.training.resolved(len(examples)),
         questions,

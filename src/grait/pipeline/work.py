@@ -59,7 +59,7 @@ class Count:
 class SetSize:
     """How many questions a set has, and how long they are.
 
-    ``characters``, ``longest``: mean and most characters of a question with its options.
+    ``characters``, ``longest``: mean and most characters of a question with its options and texts.
     """
 
     title: str
@@ -74,7 +74,8 @@ class SetSize:
     def counted(cls, title: str, source: str, questions: Sequence[Question]) -> "SetSize":
         """The size of questions that are at hand; at least one."""
         lengths = [
-            len(question.question) + sum(len(choice) + 4 for choice in question.choices) for question in questions
+            len(question.question) + sum(len(more) + 4 for more in (*question.choices, *question.context))
+            for question in questions
         ]
         return cls(
             title=title,

@@ -23,7 +23,8 @@ def set_sizes(config: Config) -> list[SetSize]:
     """
     sets: list[SetSize] = []
     here = [source for source in config.evaluation.datasets if not is_on_hub(source)]
-    run = RunData(config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"datasets": here})}))
+    evaluation = config.evaluation.model_copy(update={"datasets": here})
+    run = RunData(config.model_copy(update={"evaluation": evaluation}), measures_texts=False)
     for source in (config.data, *config.evaluation.all_sets):
         if is_on_hub(source):
             sets.append(_hub_set(source))

@@ -18,12 +18,21 @@ NOTHING = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Tokens that the model is to choose among, and what each costs; no other token is a target."""
+
+    token_ids: tuple[int, ...]
+    costs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WeightedExample:
     """An example and the factor of its loss.
 
     ``form``: how it is put; prompts of one form share a beginning. ``teacher``: what the initial model would write;
     the loss is then the divergence from it, not cross-entropy. ``first_token_weight``: how many times the loss of the
-    completion's first token counts.
+    completion's first token counts. ``choice``: of the completion, which is one of its tokens; the loss is then the
+    cost to be expected.
     """
 
     example: TokenizedExample
@@ -31,6 +40,7 @@ class WeightedExample:
     form: str = ""
     teacher: Teacher | None = None
     first_token_weight: float = 1.0
+    choice: Choice | None = None
 
     @property
     def content(self) -> dict[str, Any]:
@@ -43,6 +53,8 @@ class WeightedExample:
             found["teacher"] = hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
         if self.first_token_weight != 1.0:
             found["first_token_weight"] = self.first_token_weight
+        if self.choice is not None:
+            found["choice"] = asdict(self.choice)
         return found
 
 
@@ -123,7 +135,20 @@ class WeightedCollator:
             batch |= _teachers([row.teacher for row in rows], batch["targets"].shape[1])
         if any(row.first_token_weight != 1.0 for row in rows):
             batch["first_token_weight"] = torch.tensor([row.first_token_weight for row in rows])
+        if any(row.choice is not None for row in rows):
+            batch |= _choices([row.choice for row in rows])
         return batch | {"form": form}
+
+
+def _choices(choices: Sequence[Choice | None]) -> dict[str, Tensor]:
+    """``choice_ids`` and ``choice_costs`` [rows, k]; where there is no choice the ids are -1. All have k tokens."""
+    (k,) = {len(choice.token_ids) for choice in choices if choice is not None}
+    nothing = Choice((-1,) * k, (0.0,) * k)
+    given = [choice or nothing for choice in choices]
+    return {
+        "choice_ids": torch.tensor([choice.token_ids for choice in given]),
+        "choice_costs": torch.tensor([choice.costs for choice in given]),
+    }
 
 
 def _teachers(teachers: Sequence[Teacher | None], n_targets: int) -> dict[str, Tensor]:

@@ -6,13 +6,14 @@ Only what is said to the model is read: a conversation up to its last user turn.
 import gzip
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from grait.config import ReplayConfig
 from grait.data.files import open_rows
+from grait.data.messages import checked_messages
 from grait.data.rows import checked_text, column_names, shown, type_name
 from grait.errors import DataError
 from grait.records import Question
@@ -27,7 +28,6 @@ SHORT = 90
 """Characters."""
 
 COLUMNS = ("id", "kind", "messages", "prompt")
-ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +137,10 @@ def _prompt(row: object, where: str, made_id: str) -> ReplayPrompt:
 
 
 def _messages(value: Any, column: str, where: str) -> list[dict[str, str]]:
-    """Up to the last user turn."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        wanted = "a list of messages" if column == "messages" else "text or a list of messages"
-        raise DataError(f"{where}: `{column}` has to be {wanted}, found {type_name(value)} ({shown(value)})")
-    messages = []
-    for number, message in enumerate(value, 1):
-        place = f"{where}, message {number}"
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise DataError(f"{place}: expected an object with `role` and `content`, found {shown(message)}")
-        if message["role"] not in ROLES:
-            raise DataError(f"{place}: the role {shown(message['role'])} is none of {', '.join(ROLES)}")
-        if message.get("content") is None:
-            raise DataError(f"{place}: has no `content`; found {column_names(list(message))}")
-        messages.append({"role": message["role"], "content": checked_text(message["content"], "content", place)})
+    """Up to the last user turn, without blanks around what is said."""
+    messages = [
+        {**message, "content": message["content"].strip()} for message in checked_messages(value, column, where)
+    ]
     last = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=None)
     if last is None:
         raise DataError(f"{where}: has no user turn in `{column}`; there is nothing to answer")

@@ -6,6 +6,7 @@ Made of the run's own questions, so that the same question is refused when it st
 import random
 from collections.abc import Sequence
 
+from grait.data.facts import SEPARATORS, fact_lines
 from grait.data.replay import ReplayPrompt
 from grait.records import Question
 
@@ -16,19 +17,18 @@ FRAMES = (
     "Notes:\n{text}\n\n{question}",
     "Context: {text}\nQuestion: {question}",
 )
-SEPARATORS = ("\n", " ", "\n- ")
 MOST_OTHERS = 3
 """Other questions with their answers in one text."""
 
 
 def given_texts(questions: Sequence[Question], n: int, seed: int) -> list[ReplayPrompt]:
-    """At most ``n`` prompts, of different questions, drawn by the seed. Questions with options are left alone.
+    """At most ``n`` prompts, of different questions, drawn by the seed. Those with options or a text are left alone.
 
     A text is a list of questions with their answers, among them the one that is asked; the others are of the same
     relation where the set names relations. What the model is to answer is what the initial model answers.
     """
     rng = random.Random(f"given {seed}")
-    free = [question for question in questions if not question.choices]
+    free = [question for question in questions if not question.choices and not question.context]
     alike: dict[str | None, list[Question]] = {}
     for question in free:
         alike.setdefault(question.relation, []).append(question)
@@ -41,7 +41,7 @@ def _prompt(question: Question, alike: Sequence[Question], rng: random.Random) -
     drawn = rng.sample(alike, min(len(alike), n_others + 1))
     stated = [question, *[other for other in drawn if other.id != question.id][:n_others]]
     rng.shuffle(stated)
-    lines = [f"{one.question} {one.answers[0]}{rng.choice(['.', ''])}" for one in stated]
+    lines = fact_lines(stated, rng)
     text = rng.choice(FRAMES).format(text=rng.choice(SEPARATORS).join(lines), question=question.question)
     name = f"given-{question.id}"
     return ReplayPrompt(name, "given-text", ({"role": "user", "content": text},), name)

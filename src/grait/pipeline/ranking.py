@@ -1,0 +1,284 @@
+"""Influence of anybody's training examples on anybody's targets: LESS's workflow, warm-up and all."""
+
+import json
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from grait.config import Config
+from grait.data.pairs import Pair
+from grait.errors import ArtifactError, DataError, ModelError
+from grait.influence import (
+    AdamTransform,
+    GradientDatastore,
+    Influence,
+    influence,
+    over_checkpoints,
+    sketch,
+    token_influence,
+)
+from grait.model.adapters import CONFIG, WEIGHTS
+from grait.model.completions import TokenizedExample
+from grait.model.prompts import Prompt, PromptFormat
+from grait.pipeline.influence import checkpoints_of, gradient_transform
+from grait.pipeline.models import Models
+from grait.pipeline.stages import Notes, Stages, digest, left_out
+from grait.pipeline.training import warm_up_on
+from grait.runtime import processes, progress
+from grait.runtime.artifacts import Stage, write_json
+from grait.runtime.files import replacing_file, written
+from grait.training.examples import WeightedExample
+
+ALL = "all"
+"""The group of targets that name none."""
+
+MADE_WITH = "made_with.json"
+ADAPTER = "adapter"
+"""In a datastore's folder: what model it was made with, and the adapter."""
+
+LEAST_WARMUP = 100
+"""Examples of a warm-up by share, where there are so many: fewer would hardly move the adapter."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What influence is asked on, by group."""
+
+    groups: dict[str, list[TokenizedExample]]
+
+    @property
+    def everything(self) -> list[TokenizedExample]:
+        return [row for rows in self.groups.values() for row in rows]
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        return {name: [row.id for row in rows] for name, rows in self.groups.items()}
+
+
+def tokenized(prompts: PromptFormat, pair: Pair) -> TokenizedExample:
+    """A row as the model is trained on it. Text has its end token, once; of ``text`` the first token has no loss."""
+    if pair.template_arguments:
+        prompts = replace(
+            prompts, config=prompts.config.model_copy(update={"template_arguments": pair.template_arguments})
+        )
+    eos = str(prompts.tokenizer.eos_token)
+    if isinstance(pair.prompt, tuple):
+        prompt = prompts.conversation(pair.prompt)
+        return TokenizedExample(pair.id, prompt.token_ids, prompts.completion(prompt, pair.completion).token_ids)
+    completion = pair.completion.removesuffix(eos)
+    if pair.prompt is None:
+        token_ids = (*prompts.tokens(completion, is_chat=False), prompts.end_id(is_chat=False))
+        return TokenizedExample(pair.id, token_ids[:1], token_ids[1:])
+    prompt = Prompt(pair.prompt, prompts.tokens(pair.prompt, is_chat=False), is_chat=False, blanks="")
+    return TokenizedExample(pair.id, prompt.token_ids, prompts.completion(prompt, completion).token_ids)
+
+
+def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], what: str) -> list[TokenizedExample]:
+    """The rows as tokens; those longer than the model attends to are left out, and named."""
+    found = [tokenized(prompts, pair) for pair in pairs]
+    longest = models.longest
+    kept = [row for row in found if row.n_tokens <= longest]
+    if len(kept) < len(found):
+        ids = [row.id for row in found if row.n_tokens > longest]
+        progress.note(f"{what}: {len(ids)} rows longer than {longest} tokens left out: {progress.first_few(ids)}")
+    if not kept:
+        raise DataError(f"{what}: every row is longer than the {longest} tokens that the model attends to")
+    return kept
+
+
+def grouped(pairs: Sequence[Pair], rows: Sequence[TokenizedExample]) -> Targets:
+    """The targets by their group, in the order in which groups appear."""
+    names = {pair.id: pair.group or ALL for pair in pairs}
+    groups: dict[str, list[TokenizedExample]] = {}
+    for row in rows:
+        groups.setdefault(names[row.id], []).append(row)
+    return Targets(groups)
+
+
+def warmed_up(models: Models, stages: Stages, examples: Sequence[TokenizedExample], n: int) -> Stage:
+    """The adapter of a short tuning on ``n`` of the examples, drawn by the seed (LESS, step 1)."""
+    drawn = random.Random(f"warm-up {models.config.seed}").sample(list(examples), n)
+    title = f"Warm-up on {n} of {len(examples)} examples, drawn at random"
+    return warm_up_on(models, stages, title, [WeightedExample(row, 1.0) for row in drawn])
+
+
+def check_trained(models: Models, adapter: Stage) -> None:
+    """Raise ModelError for an adapter at its starting point, where the gradients of its A are 0."""
+    with models.adapted(adapter) as model:
+        after = [weight for name, weight in model.named_parameters() if "lora_B" in name]
+        if after and not any(bool(weight.any()) for weight in after):
+            raise ModelError(
+                f"{adapter.folder}: this adapter was not trained yet (its B are 0), so that half of its gradients are "
+                "0; train it a little, or leave it out for a warm-up"
+            )
+
+
+def ranking(
+    models: Models,
+    stages: Stages,
+    adapter: Stage,
+    examples: Sequence[TokenizedExample],
+    targets: Targets,
+    datastore: Path | None = None,
+) -> Influence:
+    """Influence of the examples on each group of targets, at the adapter or summed over the warm-up's epochs.
+
+    ``datastore``: where the sketch of ``influence.mode: sketch`` is kept, to be asked again; None: in the stage.
+    """
+    config = models.config
+    key = {
+        "adapter": adapter.fingerprint,
+        "transform": config.influence.transform,
+        "checkpoints": config.influence.checkpoints,
+        "mode": config.influence.mode,
+        "examples": digest(examples),
+        "targets": {name: digest(rows) for name, rows in targets.groups.items()},
+        **(_of_sketch(config) if config.influence.mode == "sketch" else {}),
+    }
+    stage = Stage(stages.folder / "influence", key)
+
+    def compute(folder: Path) -> Notes:
+        models.roads()
+        found = over_checkpoints(
+            (rate, _at(models, own, examples, targets, stage.unfinished() / name, datastore))
+            for name, rate, own in checkpoints_of(config, adapter)
+        )
+        write_json(folder / "influence.json", asdict(found))
+        return left_out("influence", found.non_finite)
+
+    n = len(targets.everything)
+    title = f"Influence of {len(examples)} examples on {n} targets: {config.influence.mode}"
+    stages.once(title, stage, compute)
+    return read_influence(stage)
+
+
+def read_influence(stage: Stage) -> Influence:
+    """What a finished ``ranking`` found."""
+    path = stage.folder / "influence.json"
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return Influence(**(tree | {"non_finite": tuple(tree["non_finite"])}))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not a readable ranking; delete {stage.folder} to make it again") from error
+
+
+def _of_sketch(config: Config) -> dict[str, int]:
+    return {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
+
+
+def _at(
+    models: Models,
+    adapter: Stage,
+    examples: Sequence[TokenizedExample],
+    targets: Targets,
+    unfinished: Path,
+    datastore: Path | None,
+) -> Influence:
+    """At one adapter."""
+    config = models.config
+    with models.adapted(adapter, is_trainable=True) as model:
+        if config.influence.mode == "sketch":
+            transform = gradient_transform(config, adapter, model)
+            store = sketched(models, model, examples, datastore or unfinished / "examples", "examples", transform)
+            if datastore and processes.is_main():
+                _say_made_with(models, adapter, datastore)
+            own = sketched(models, model, targets.everything, unfinished / "targets", "targets")
+            return store.influence_on(own, targets.ids)
+        everything = [*examples, *targets.everything]
+        with progress.bar("gradients, two passes", len(processes.own(everything)), "examples") as advance:
+            return influence(
+                model,
+                examples,
+                targets.groups,
+                pad_token_id=models.pad_token_id,
+                tokens_per_batch=config.influence.tokens_per_batch,
+                advance=advance,
+                resume=unfinished,
+                road=models.roads().gradients,
+            )
+
+
+def sketched(
+    models: Models,
+    model: PeftModel,
+    rows: Sequence[TokenizedExample],
+    folder: Path,
+    what: str,
+    transform: AdamTransform | None = None,
+) -> GradientDatastore:
+    """A datastore of these rows' gradients; those of targets are never transformed (LESS section 3.2)."""
+    config = models.config
+    with progress.bar(f"gradients of {what}", len(processes.own(rows)), "examples") as advance:
+        return sketch(
+            model,
+            rows,
+            folder,
+            pad_token_id=models.pad_token_id,
+            dimensions=config.influence.dimensions,
+            seed=config.seed,
+            tokens_per_batch=config.influence.tokens_per_batch,
+            transform=transform,
+            advance=advance,
+            road=models.roads().gradients,
+        )
+
+
+def _say_made_with(models: Models, adapter: Stage, datastore: Path) -> None:
+    """Keep with a datastore what a later question needs: the model's name and the adapter."""
+    config = models.config
+    with written(datastore, "the gradient datastore"):
+        (datastore / ADAPTER).mkdir(exist_ok=True)
+        for name in (CONFIG, WEIGHTS):
+            with replacing_file(datastore / ADAPTER / name) as partial:
+                shutil.copyfile(adapter.folder / name, partial)
+        own = config.influence.model_dump(include={"dimensions", "tokens_per_batch"})
+        write_json(
+            datastore / MADE_WITH,
+            {
+                "seed": config.seed,
+                "model": config.model.model_dump(),
+                "influence": own,
+            },
+        )
+
+
+def made_with(datastore: Path) -> dict[str, Any]:
+    """Sections of the config that a datastore was made with; empty where it does not say. ArtifactError: damaged."""
+    path = datastore / MADE_WITH
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not readable; delete it, and say --model and --adapter") from error
+
+
+def tokens_of(
+    models: Models, adapter: Stage, examples: Sequence[TokenizedExample], targets: Targets
+) -> dict[str, dict[str, list[float]]]:
+    """By group and example, the share of each completion token in the example's exact influence."""
+    with models.adapted(adapter, is_trainable=True) as model:
+        return token_influence(
+            model,
+            examples,
+            targets.groups,
+            pad_token_id=models.pad_token_id,
+            tokens_per_batch=models.config.influence.tokens_per_batch,
+            road=models.roads().gradients,
+        )
+
+
+def highest(found: Influence) -> dict[str, float]:
+    """An example's influence on the group that it helps most (LESS section 4.2); of one group simply that."""
+    by_group: Mapping[str, Mapping[str, float]] = found.scores
+    return {name: max(own[name] for own in by_group.values()) for name in found.gradient_norms}
+
+
+def in_order(scores: Mapping[str, float]) -> list[str]:
+    """Ids from the highest score to the lowest, ties by their order."""
+    return sorted(scores, key=lambda name: -scores[name])

@@ -1,0 +1,213 @@
+"""``grait influence rank`` and ``query``: from files to a ranked file, on a tiny model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Call
+from peft import PeftModel
+from tiny import with_lora
+from tiny_folder import save_tiny
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import grait.influence
+from grait.commands import rank as module
+from grait.errors import ArtifactError, ConfigError, ModelError
+from grait.influence import TokenizedExample, influence
+
+WORDS = "capital France Paris Italy Rome Answer question letter option wrote yellow blue green red".split()
+FAST = ["model.dtype=float32", "model.device=cpu", "warmup.epochs=1", "lora.r=2"]
+
+
+def rows(n: int, offset: int = 0) -> list[dict[str, Any]]:
+    def word(i: int) -> str:
+        return WORDS[(i * i + offset) % len(WORDS)]
+
+    return [{"id": f"e{i}", "prompt": f"The {word(i)} of", "completion": f" {word(i + 3)}."} for i in range(n)]
+
+
+def write(path: Path, given: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in given), encoding="utf-8")
+    return str(path)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A model, a trained adapter, examples, and targets of two groups."""
+    folder = tmp_path_factory.mktemp("rank")
+    name = save_tiny(folder / "model")
+    adapted = with_lora(AutoModelForCausalLM.from_pretrained(name))
+    adapted.save_pretrained(folder / "adapter")
+    targets = [row | {"id": f"t{i}", "kind": "ab"[i % 2]} for i, row in enumerate(rows(4, 5))]
+    return {
+        "model": name,
+        "adapter": str(folder / "adapter"),
+        "examples": write(folder / "examples.jsonl", rows(12)),
+        "targets": write(folder / "targets.jsonl", targets),
+    }
+
+
+def tokens(tokenizer: Any, row: dict[str, Any]) -> TokenizedExample:
+    prompt = tokenizer(row["prompt"])["input_ids"]
+    whole = tokenizer(row["prompt"] + row["completion"])["input_ids"]
+    return TokenizedExample(row["id"], tuple(prompt), (*whole[len(prompt) :], tokenizer.eos_token_id))
+
+
+def test_the_file_has_the_rows_in_the_order_of_exact_influence(files: dict[str, str], tmp_path: Path) -> None:
+    found = grait.influence.rank(
+        files["model"], adapter=files["adapter"], examples=files["examples"], targets=files["targets"],
+        out=tmp_path / "ranked.jsonl", overrides=FAST, tokens=2,
+    )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(files["model"])
+    base = AutoModelForCausalLM.from_pretrained(files["model"])
+    model = PeftModel.from_pretrained(base, files["adapter"], is_trainable=True)
+    examples, targets = (
+        [tokens(tokenizer, row) for row in read(Path(files[name]))] for name in ("examples", "targets")
+    )
+    expected = influence(model, examples, {"all": targets}, pad_token_id=tokenizer.eos_token_id).scores["all"]
+    written = read(tmp_path / "ranked.jsonl")
+    assert [row["score"] for row in written] == sorted((row["score"] for row in written), reverse=True)
+    assert {row["id"] for row in written} == expected.keys() and len({round(x, 3) for x in expected.values()}) > 4
+    assert [row["rank"] for row in written] == list(range(1, 13)) and found.n == 12
+    by_id = {row["id"]: row for row in rows(12)}
+    for row in written:
+        assert row["score"] == pytest.approx(expected[row["id"]], abs=1e-5)
+        assert {key: row[key] for key in ("prompt", "completion")} == {
+            key: by_id[row["id"]][key] for key in ("prompt", "completion")
+        }
+    for row in written[:2]:
+        assert sum(share for _, share in row["tokens"]) == pytest.approx(row["score"], abs=1e-5)
+        assert "".join(text for text, _ in row["tokens"][:-1]) == by_id[row["id"]]["completion"]
+    assert "tokens" not in written[2]
+
+
+def test_groups_have_scores_of_their_own_and_the_highest_counts(files: dict[str, str], tmp_path: Path) -> None:
+    found = grait.influence.rank(
+        files["model"], adapter=files["adapter"], examples=files["examples"], targets=files["targets"],
+        out=tmp_path / "ranked.jsonl", overrides=FAST, group_column="kind", top="25%",
+    )  # fmt: skip
+    written = read(tmp_path / "ranked.jsonl")
+    assert len(written) == 3 and found.n == 12
+    for row in written:
+        assert set(row["scores"]) == {"a", "b"} and row["score"] == max(row["scores"].values())
+
+
+def test_a_datastore_answers_for_other_targets_as_a_ranking_would(files: dict[str, str], tmp_path: Path) -> None:
+    other = write(tmp_path / "other.jsonl", [row | {"id": f"o{i}"} for i, row in enumerate(rows(3, 2))])
+    store = tmp_path / "store"
+    options = {"examples": files["examples"], "overrides": FAST}
+    adapted = {"adapter": files["adapter"], **options}
+    grait.influence.rank(
+        files["model"], **adapted, targets=files["targets"], out=tmp_path / "one.jsonl", datastore=store
+    )
+    asked = grait.influence.query(
+        store, targets=other, examples=files["examples"], out=tmp_path / "asked.jsonl", overrides=["lora.r=2"]
+    )
+    taken = grait.influence.rank(files["model"], **adapted, targets=other, out=tmp_path / "two.jsonl")
+    exact = {row.id: row.score for row in taken.rows}
+    assert {row.id: row.score for row in asked.rows} == pytest.approx(exact, abs=0.05)
+    assert read(tmp_path / "asked.jsonl")[0]["prompt"]
+
+
+def test_a_datastore_is_asked_with_its_own_adapter_only(files: dict[str, str], tmp_path: Path) -> None:
+    store, options = tmp_path / "store", {"examples": files["examples"], "targets": files["targets"], "overrides": FAST}
+    grait.influence.rank(
+        files["model"], adapter=files["adapter"], **options, out=tmp_path / "one.jsonl", datastore=store
+    )
+    model = with_lora(AutoModelForCausalLM.from_pretrained(files["model"]))
+    with torch.no_grad():
+        next(weight for weight in model.parameters() if weight.requires_grad).add_(0.1)
+    model.save_pretrained(tmp_path / "other")
+    with pytest.raises(ArtifactError, match=r"adapter changed"):
+        grait.influence.query(store, adapter=tmp_path / "other", targets=files["targets"], out=tmp_path / "q.jsonl")
+
+
+def test_without_an_adapter_one_is_warmed_up_and_kept_and_a_second_call_only_reads(
+    files: dict[str, str], tmp_path: Path, command: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["influence", "rank", "--model", files["model"], "--examples", files["examples"], "--targets",
+            files["targets"], "--out", str(tmp_path / "ranked.jsonl"), "--warmup", "4"]  # fmt: skip
+    call += [part for key in FAST for part in ("--set", key)]
+    code, out, err = command(*call)
+    assert code == 0 and "Warm-up on 4 of 12 examples" in err
+    assert "10 of 12 examples" in out and "12 rows are in" in out
+    before = (tmp_path / "ranked.jsonl").read_text()
+    (tmp_path / "ranked.jsonl").unlink()
+    code, out, err = command(*call)
+    assert code == 0 and err.count("finished before, reused") == 2
+    assert (tmp_path / "ranked.jsonl").read_text() == before
+    assert (tmp_path / "ranked.jsonl.work" / "warmup" / "adapter_model.safetensors").is_file()
+
+
+def test_the_whole_of_less(files: dict[str, str], tmp_path: Path) -> None:
+    """Adam's steps on the examples against plain gradients of the targets, summed over two epochs of a warm-up."""
+    less = ["influence.transform=adam", "influence.checkpoints=epochs", "warmup.epochs=2", "warmup.batch_size=4",
+            "warmup.micro_batch_size=4"]  # fmt: skip
+    found = grait.influence.rank(
+        files["model"], examples=files["examples"], targets=files["targets"], out=tmp_path / "less.jsonl",
+        mode="sketch", warmup=8, overrides=[*FAST, *less],
+    )  # fmt: skip
+    assert found.n == 12 and len({round(row.score, 9) for row in found.rows}) == 12
+    assert max(abs(row.score) for row in found.rows) < 2 * 2e-4  # learning rates of two epochs times a cosine
+
+
+def test_an_untrained_adapter_is_refused(files: dict[str, str], tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(files["model"]), LoraConfig(r=2, task_type="CAUSAL_LM"))
+    model.save_pretrained(tmp_path / "fresh")
+    with pytest.raises(ModelError, match="not trained yet"):
+        grait.influence.rank(
+            files["model"], adapter=tmp_path / "fresh", examples=files["examples"], targets=files["targets"],
+            out=tmp_path / "ranked.jsonl", overrides=FAST,
+        )  # fmt: skip
+
+
+def test_what_cannot_be_is_one_line(files: dict[str, str], tmp_path: Path, command: Call) -> None:
+    call = [
+        "influence",
+        "rank",
+        "--model",
+        files["model"],
+        "--examples",
+        files["examples"],
+        "--targets",
+        files["targets"],
+    ]
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("precious\n")
+    for more, words in (
+        (["--out", str(mine)], "is there already"),
+        (["--top", "0%"], "expected a number from 1, or a share"),
+        (["--top", "many"], "expected a number, or a share such as 5%"),
+        (["--mode", "magic"], "expected exact or sketch"),
+        (["--adapter", files["adapter"], "--set", "influence.transform=adam"], "needs mode sketch"),
+        (
+            ["--adapter", files["adapter"], "--mode", "sketch", "--set", "influence.transform=adam"],
+            "has no optimizer",
+        ),
+        (["--adapter", files["adapter"], "--set", "influence.checkpoints=epochs"], "sums over a warm-up"),
+        (["--examples", str(mine)], "line 1"),
+    ):
+        code, _, err = command(*call, *(["--out", str(tmp_path / "x.jsonl")] if "--out" not in more else []), *more)
+        assert code == 2 and words in err and len(err.strip().splitlines()) == 1, err
+    assert mine.read_text() == "precious\n"
+    code, _, err = command("influence", "query", str(tmp_path), "--targets", files["targets"])
+    assert code == 2 and "no gradient datastore" in err
+
+
+def test_shares_and_counts() -> None:
+    assert module._count("top", None, 50, 1) == 50
+    assert module._count("top", "5%", 1000, 1) == 50
+    assert module._count("warmup", "5%", 1000, 100) == 100
+    assert module._count("warmup", 7, 1000, 100) == 7
+    assert module._count("top", "200", 50, 1) == 50
+    for wrong in ("-1", "101%", "0"):
+        with pytest.raises(ConfigError):
+            module._count("top", wrong, 50, 1)
