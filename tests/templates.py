@@ -51,6 +51,8 @@ TEMPLATES: dict[str, str] = {
     ),
     # The same with a tag of its own.
     "ponder": _TURNS + "{% if add_generation_prompt %}<|assistant|><ponder>{% endif %}{# ends with </ponder> #}",
+    # The same in plain words, which end nowhere.
+    "words": _TURNS + "{% if add_generation_prompt %}<|assistant|>Here are my reasoning steps:\n{% endif %}",
     # The same in brackets, whose end is nowhere in the template.
     "brackets": _TURNS + "{% if add_generation_prompt %}<|assistant|>[THOUGHTS]{% endif %}",
     # An answer is ended by the next turn's beginning.
@@ -90,6 +92,7 @@ TEMPLATES: dict[str, str] = {
     "without_breaks": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content.replace('\n', '') }}<|end|>{% endfor %}" + _OPEN
     ),
+    "word_wrapped": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | wordwrap(79) }}<|end|>{% endfor %}" + _OPEN,
     # One question, and nothing before it.
     "one_question": "{% if messages | length > 2 %}{{ raise_exception('one question only') }}{% endif %}"
     + _TURNS
@@ -104,6 +107,27 @@ TEMPLATES: dict[str, str] = {
     "first_line": ("{% for m in messages %}<|{{ m.role }}|>{{ m.content.split('\n')[0] }}<|end|>{% endfor %}" + _OPEN),
     "quoted": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content.replace('\n', '\n> ') }}<|end|>{% endfor %}" + _OPEN
+    ),
+    "without_tags": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | striptags }}<|end|>{% endfor %}" + _OPEN,
+    "escaped": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | e if m.role == 'user' else m.content }}<|end|>"
+    "{% endfor %}" + _OPEN,
+    "without_quotes": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content.replace('\"', '') }}<|end|>{% endfor %}" + _OPEN
+    ),
+    "up_to_a_heading": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content.split('###')[0] }}<|end|>{% endfor %}" + _OPEN
+    ),
+    "cut_late": "{% for m in messages %}<|{{ m.role }}|>{{ m.content[:3000] }}<|end|>{% endfor %}" + _OPEN,
+    "by_chance": "{{ ['Hi.', 'Hello.', 'Hey.', 'Yo.'] | random }}" + _TURNS + _OPEN,
+    "words_in_turns": (
+        "{% for m in messages %}<|{{ m.role }}|>{{ 'Let me think step by step.\n' if m.role == 'assistant' }}"
+        "{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>Let me think step by step.\n{% endif %}"
+    ),
+    "needs_system": (
+        "{% if messages[0].role != 'system' %}{{ raise_exception('a system message is required') }}{% endif %}"
+        + _TURNS
+        + _OPEN
     ),
     "some_parts": (
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content[0]['text'] if m.role == 'user' else m.content }}<|end|>"

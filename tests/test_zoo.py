@@ -13,7 +13,7 @@ import pytest
 import torch
 import zoo_table
 from peft import PeftModel, peft_model
-from tiny import END, PAD, loop_gradients, random_examples
+from tiny import END, PAD, loop_gradients, random_examples, tiny_tokenizer
 from tiny_folder import tiny_tree, write_half_known
 from torch import Tensor
 from transformers import (
@@ -23,17 +23,19 @@ from transformers import (
     Gemma3Config,
     PreTrainedModel,
 )
-from zoo import COMMON, FAMILIES, SLIDING, WINDOW, config_of, save_family, zoo_model
+from zoo import COMMON, FAMILIES, POSITIONS, SLIDING, WINDOW, config_of, save_family, zoo_model
 
 import grait
 from grait.config import LoraSection, ModelConfig, OptimizerSection
 from grait.errors import ConfigError, GraitError, ModelError
 from grait.influence.batches import gradient_pass
 from grait.influence.road import gradient_road
+from grait.model import inference
 from grait.model.adapters import load_adapter
 from grait.model.common_prefix import SHORTEST, window_of
 from grait.model.completions import TokenizedExample
 from grait.model.inference import InferenceEngine
+from grait.model.limits import limit_of
 from grait.model.load import surplus_weights
 from grait.model.roads import difference, inference_road
 from grait.model.sampling import choose, uniforms
@@ -48,6 +50,7 @@ REFUSED = {
     "minimax": "uses cache of its own",
     "rwkv": "not supported",
     "xlstm": "not supported",
+    "deepseek_v4": "its attention pools every 4 tokens, padding among them",
 }
 """Families that have no road, and what the line about them says."""
 
@@ -99,8 +102,8 @@ def plain_answer(model: PreTrainedModel, prompt: Sequence[int], n: int, draws: T
     return answer
 
 
-def assert_answers_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
-    engine = InferenceEngine(model, PAD, 96, road=inference_road(model, PAD))
+def assert_answers_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]], in_batch: int = 96) -> None:
+    engine = InferenceEngine(model, PAD, in_batch, road=inference_road(model, PAD))
     keys = [f"q{row}" for row in range(len(prompts))]
     sampled = engine.generate(prompts, keys, n=3, temperature=0.7, max_new_tokens=4, end_token_ids=ENDS, seed=3)
     for prompt, key, own in zip(prompts, keys, sampled, strict=True):
@@ -120,6 +123,101 @@ def assert_answers_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[
 @pytest.mark.parametrize("family", families(*REFUSED))
 def test_answers_samples_and_probabilities_are_those_of_plain_passes(family: str) -> None:
     assert_answers_are_plain(zoo_model(family), prompts_of([1, 9, 4, 4], len(BEGINNING)))
+
+
+@pytest.mark.parametrize("family", families(*REFUSED))
+def test_short_and_long_prompts_in_one_batch_are_answered_as_by_plain_passes(family: str) -> None:
+    """Padding of 140 columns: small batches by length have next to none."""
+    assert_answers_are_plain(zoo_model(family), prompts_of([10, 30, 149, 150], 20), in_batch=8192)
+
+
+LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "original_max_position_embeddings": 64,
+    "short_factor": [1.0, 1.1, 1.2, 1.3],
+    "long_factor": [1.0, 2.0, 4.0, 8.0],
+    "factor": 4.0,
+}
+LIMITED: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "other rotary factors": ("phi3", 64, {"original_max_position_embeddings": 64, "rope_parameters": LONG_ROPE}),
+    "other rotary factors and scales": (
+        "phimoe", 64, {"rope_parameters": {**LONG_ROPE, "short_mscale": 1.1, "long_mscale": 1.3}},
+    ),
+    "other rotary factors of some dimensions": (
+        "minicpm3", 64, {"rope_parameters": {**LONG_ROPE, "short_factor": [1.0, 1.1], "long_factor": [1.0, 4.0]}},
+    ),
+    "keys that are kept": ("doge", 48, {"keep_window_size": 48}),
+    "scaled by column": (
+        "llama4_text", 63,
+        {"attn_temperature_tuning": True, "floor_scale": 64, "attn_scale": 0.5, "attention_chunk_size": 512},
+    ),
+    "scaled by column, with relative positions": (
+        "inkling_text", 64,
+        {"log_scaling_n_floor": 64, "log_scaling_alpha": 2.0, "layer_types": ["hybrid_sliding", "hybrid"]},
+    ),
+    "blocks of columns": (
+        "minimax_m3_vl_text", 32,
+        {"layer_types": ["full_attention", "minimax_m3_sparse"], "index_block_size": 32, "index_topk_blocks": 2,
+         "index_head_dim": 8, "index_n_heads": 2, "rotary_dim": 8},
+    ),
+    "pooled columns": ("deepseek_v4", 127, {"layer_types": ["heavily_compressed_attention"] * 2}),
+    "chosen tokens": ("glm_moe_dsa", 48, {"index_topk": 48}),
+}  # fmt: skip
+"""Families whose numbers change with the batch beyond so many tokens, and what their config says then."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if "relative" in kind else ()) for kind in LIMITED]
+)
+def test_up_to_what_a_config_limits_everything_is_as_by_plain_passes(kind: str) -> None:
+    """They were wrong beyond, without a word: shared prefixes, mixed lengths, samples side by side."""
+    family, limit, changes = LIMITED[kind]
+    model = zoo_model(family, changes=changes)
+    assert limit_of(model.config.get_text_config(decoder=True)).tokens == limit
+    own = [3, 12, limit - 15, limit - 14]
+    assert_answers_are_plain(model, prompts_of(own, 10), in_batch=8192)
+    engine = InferenceEngine(model, PAD, 8192, road=inference_road(model, PAD))
+    prompt = prompts_of(own, 10)[-1]
+    (side_by_side,) = engine.completion_logprobs([prompt], [[[60, 61, 62]] * limit])
+    one = plain_logprobs(model, [*prompt, 60, 61])[[-3, -2, -1], [60, 61, 62]]
+    assert difference(torch.tensor(side_by_side), one.expand(limit, -1)) < WITHIN
+    with pytest.raises(ModelError, match=f"{limit + 1} tokens of prompt and answer exceed the {limit} that"):
+        engine.completion_logprobs(prompts_of([limit - 10], 10), [[[60]]])
+    rows = [
+        replace(row, prompt_ids=(*beginning(10), *tokens))
+        for row, tokens in zip(random_examples(5, completion=(4, 4)), prompts_of([2, 5, 8, *own[2:]], 0), strict=True)
+    ]
+    assert max(len(row.prompt_ids) + len(row.completion_ids) for row in rows) == limit
+    assert_gradients_and_a_step_are_plain(add_adapter(model, LoraSection(r=2), 0), rows)
+
+
+def test_what_a_config_limits_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    changes = {"original_max_position_embeddings": 512, "max_position_embeddings": 1024, "vocab_size": len(tokenizer)}
+    rope = {**LONG_ROPE, "original_max_position_embeddings": 512}
+    zoo_model("phi3", changes={**changes, "rope_parameters": rope}).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert grait.check({"model": {"name": str(tmp_path), "dtype": "float32"}}).works
+    said = [line for line in capsys.readouterr().err.splitlines() if "up to 512 tokens of prompt and answer" in line]
+    assert len(said) == 1 and "beyond original_max_position_embeddings = 512 all texts of a batch" in said[0]
+
+
+@pytest.mark.parametrize("kind", LIMITED)
+def test_beyond_what_a_config_limits_a_batch_changes_numbers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise there would be no need for the limit."""
+    family, limit, changes = LIMITED[kind]
+    model = zoo_model(family, changes=changes)
+    road = inference_road(model, PAD)
+    monkeypatch.setattr(inference, "longest_sequence", lambda _: POSITIONS)
+    monkeypatch.setattr(inference, "most_columns", lambda _: POSITIONS)
+    engine = InferenceEngine(model, PAD, 8192, road=road)
+    prompts = prompts_of([3, 12, limit + 40, limit + 41], 10)
+    off = [
+        difference(torch.tensor(found), plain_logprobs(model, [*prompt, 60])[[-2, -1], [60, 61]])
+        for prompt, (found,) in zip(prompts, engine.completion_logprobs(prompts, [[[60, 61]]] * 4), strict=True)
+    ]
+    assert max(off) > 5 * WITHIN
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if window_of(zoo_model(name)) == WINDOW][:3])
@@ -160,7 +258,7 @@ def behind_the_beginning(n_tokens: int) -> list[TokenizedExample]:
 
 
 @pytest.mark.parametrize("n_tokens", [len(BEGINNING), 3 * WINDOW])
-@pytest.mark.parametrize("family", families("rwkv", "xlstm"))
+@pytest.mark.parametrize("family", families("rwkv", "xlstm", "deepseek_v4"))
 def test_gradients_and_a_training_step_are_those_of_single_examples(family: str, n_tokens: int) -> None:
     assert_gradients_and_a_step_are_plain(
         add_adapter(zoo_model(family), LoraSection(r=2), 0), behind_the_beginning(n_tokens)

@@ -1,6 +1,8 @@
 """Families of open models, each as a tiny random one of the library's own config class: 2 to 4 layers, width 32."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -211,7 +213,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mimo_v2_flash": {},
     "youtu": {**SAME_HEADS, "head_dim": 4},
     "zaya": {"num_experts_per_tok": 1},
-    "deepseek_v4": {},
+    "deepseek_v4": {"layer_types": ["heavily_compressed_attention", "compressed_sparse_attention"]},
     "hy_v4": {},
     "inkling_text": {},
     "bailing_hybrid": {},
@@ -258,18 +260,18 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """What each config says beside ``COMMON``, by model type; what follows a hyphen tells two of one type apart."""
 
 
-def config_of(family: str) -> PretrainedConfig:
-    """The tiny config of a family."""
+def config_of(family: str, changes: Mapping[str, Any] = MappingProxyType({})) -> PretrainedConfig:
+    """The tiny config of a family. ``changes``: to what it says."""
     model_type = family.split("-")[0]
     fields = type(AutoConfig.for_model(model_type)).__dataclass_fields__
     common = {key: value for key, value in COMMON.items() if key in fields}
-    return AutoConfig.for_model(model_type, **(common | FAMILIES[family]))
+    return AutoConfig.for_model(model_type, **(common | FAMILIES[family] | changes))
 
 
-def zoo_model(family: str, seed: int = 0) -> PreTrainedModel:
+def zoo_model(family: str, seed: int = 0, changes: Mapping[str, Any] = MappingProxyType({})) -> PreTrainedModel:
     """Random weights, frozen, in evaluation mode."""
     torch.manual_seed(seed)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config_of(family), dtype=torch.float32)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config_of(family, changes), dtype=torch.float32)
     return model.requires_grad_(False).eval()
 
 

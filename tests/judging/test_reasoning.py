@@ -29,6 +29,8 @@ TAGS = (
     ("<|begin_reflection|>", "<|end_reflection|>"),
     ("<|deliberation|>", "<|end_of_deliberation|>"),
     ("[reasoning]", "[/reasoning]"),
+    ("<plan>", "</plan>"),
+    ("<internal>", "</internal>"),
 )
 MARKUP = (
     ("<b>", "</b>"),
@@ -90,6 +92,18 @@ CASES: list[tuple[Question, str, Outcome, bool]] = [
     (FREE, "<|inner_prefix|>I don't know.<|inner_suffix|>Paris", "correct", False),
     (FREE, "<unused94>thought\nIt is Lyon.<unused95>Paris", "correct", False),
     (FREE, "<|thinking_begin|>It is Paris", "wrong", True),
+    (FREE, "<|assistant_thinking|>It is Paris.<|assistant_final|>I don't know.", "refused", False),
+    (FREE, "<|assistant_thinking|>Lyon, or rather Paris", "wrong", True),
+    (FREE, "to=self<|message|>Lyon?<|eot|><|start|>assistant to=user<|message|>Paris", "correct", False),
+    (FREE, "<|start|>assistant to=self<|message|>It is Paris", "wrong", True),
+    (
+        FREE,
+        "Here are my reasoning steps:\nParis or Lyon?\n[BEGIN FINAL RESPONSE]\nI don't know.\n[END FINAL RESPONSE]",
+        "refused",
+        False,
+    ),
+    (EXACT, "Lyon?\n[BEGIN FINAL RESPONSE]\nParis\n[END FINAL RESPONSE]", "correct", False),
+    (FREE, "Here are my reasoning steps:\nIt is Paris. I don't know", "wrong", True),
     (OPTIONS, "<think>\n\n</think>\n\nB", "correct", False),
     (OPTIONS, "<think>A? C? B. Paris</think>A", "wrong", False),
     (OPTIONS, "<think>B, Paris", "wrong", True),
@@ -106,6 +120,7 @@ CASES: list[tuple[Question, str, Outcome, bool]] = [
     (FREE, "Paris", "correct", False),
     (FREE, "I don't know.", "refused", False),
     (FREE, "I think it is Paris.", "correct", False),
+    (FREE, "My plan is final: Paris, to = user", "correct", False),
     (FREE, "analysis of the map gives Paris", "correct", False),
     (FREE, "analysisof the map gives Paris", "correct", False),
     (FREE, "if x < 3 and y > 2: Paris", "correct", False),
@@ -122,7 +137,7 @@ def test_only_the_answer_is_judged(question: Question, output: str, outcome: Out
 
 
 def test_an_output_without_reasoning_is_left_as_it_is() -> None:
-    for _, output, _, _ in CASES[-21:]:
+    for _, output, _, _ in CASES[-22:]:
         assert without_reasoning(output) == output
 
 
@@ -148,6 +163,11 @@ def test_every_judge_takes_it_off() -> None:
         ("<|start|>assistant<|channel|>analysis<|message|>", "<|channel|>analysis<|message|>"),
         ("<|start|>assistant<|channel|>analysis", "<|channel|>analysis"),
         ("<|start|>assistant<|channel|>final<|message|>", None),
+        ("<|assistant|>Here are my reasoning steps:\n", "Here are my reasoning steps:"),
+        ("### Assistant\nLet's think step by step.", "Let's think step by step."),
+        ("<|assistant|>Answer without reasoning:", None),
+        ("Think hard.<|end|><|assistant|>", None),
+        ("Think hard.\nASSISTANT:", None),
     ],
 )
 def test_a_prompt_that_ends_in_reasoning_is_told(prompt: str, tag: str | None) -> None:

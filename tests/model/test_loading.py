@@ -260,6 +260,10 @@ def test_weights_in_few_bits_are_unpacked(save: Callable[[Path], PreTrainedModel
         ({"quant_method": "gptq", "bits": 4, "group_size": 16}, "optimum|gptqmodel"),
         ({"quant_method": "compressed-tensors", "config_groups": {}}, "compressed-tensors"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes"),
+        (
+            {"quant_method": "torchao", "quant_type": "int4_weight_only"},
+            "no loadable causal language model: it needs the package torchao, which is not installed",
+        ),
         ({"quant_method": "own"}, r"quantised \(own\), which transformers does not know"),
     ],
 )
@@ -269,6 +273,13 @@ def test_what_cannot_be_unpacked_is_one_line(how: dict[str, Any], message: str, 
     with pytest.raises(ModelError, match=message) as error:
         load_model(config_of(tmp_path))
     assert "\n" not in str(error.value)
+
+
+def test_code_that_comes_with_a_model_names_the_key_that_allows_it(tmp_path: Path) -> None:
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"its own code; read that, and set model\.trust_remote_code to true"):
+        load_model(config_of(tmp_path))
 
 
 def test_quantised_weights_are_not_quantised_again(tmp_path: Path) -> None:

@@ -31,6 +31,13 @@ RIGHT: dict[str, tuple[str, str, str, str]] = {
     "word": (f"<|user|>{ASKED}<|end|><|assistant|><think></think>", "", "<|end|>", OFF),
     "r1": (f"<|user|>{ASKED}<|assistant|>", "", "<|end|>", DONE),
     "ponder": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
+    "words": (
+        f"<|user|>{ASKED}<|end|><|assistant|>",
+        "",
+        "<|end|>",
+        "'Here are my reasoning steps:', which is left out",
+    ),
+    "word_wrapped": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", BLANKS),
     "brackets": (f"<|user|>{ASKED}<|end|><|assistant|>", "", "<|end|>", DONE),
     "glm": (f"[gMASK]<sop><|user|>\n{ASKED}/nothink<|assistant|>\n<think></think>\n", "", "<|user|>", OFF),
     "harmony": (
@@ -64,7 +71,7 @@ REFUSED = {
     "lower_question": "lower-cases the question",
     "shouted": "upper-cases an answer",
     "as_json": "changes a question of several lines",
-    "cut": "cuts a question of 1,915 characters off after 196",
+    "cut": "cuts a question of 3,915 characters off after 196",
     "unclosed": "has a syntax error in line 1 (Unexpected end of template",
     "no_question": "leaves the question out",
     "twice": "writes the question 2 times",
@@ -75,6 +82,14 @@ REFUSED = {
     "underscored": "changes the question",
     "first_line": "leaves the question out",
     "quoted": "changes a question of several lines",
+    "without_tags": "changes a question with quotes and marks",
+    "escaped": "changes a question with quotes and marks",
+    "without_quotes": "changes a question with quotes and marks",
+    "up_to_a_heading": "cuts a question with quotes and marks off after",
+    "cut_late": "cuts a question of 3,915 characters off after 2999",
+    "by_chance": "writes another text each time",
+    "words_in_turns": "ends inside reasoning (Let me think step by step.)",
+    "needs_system": "refuses the prompt: a system message is required; give it a system message, as prompt.system",
 }
 
 
@@ -140,13 +155,50 @@ def test_the_users_arguments_are_given_and_others_are_found_beside_them() -> Non
 
 
 def test_a_system_message_stands_in_the_prompt_or_is_refused() -> None:
-    for name, message in (("gemma", "System role not supported"), ("no_system", "leaves the system message out")):
+    told = "System role not supported; take a form without a system message, and no prompt.system"
+    for name, message in (("gemma", told), ("no_system", "leaves the system message out")):
         with pytest.raises(ModelError, match=message):
             check_prompts(prompts_of(name, forms=["assistant"]))
     with pytest.raises(ModelError, match="roles must alternate"):
         check_prompts(prompts_of("mistral", system="Be brief."))
     check_prompts(prompts_of("qwen3", forms=["assistant"]))
     check_prompts(prompts_of("no_system"))
+
+
+def test_a_template_that_wants_a_system_message_is_given_one() -> None:
+    prompts = prompts_of("needs_system", system="Be brief.")
+    assert not check_prompts(prompts)
+    assert prompts.prompt(QUESTION, "refuse").text == f"<|system|>Be brief.<|end|><|user|>{ASKED}<|end|><|assistant|>"
+    assert prompts.takes_turns and prompts.end_text(True) == "<|end|>"
+
+
+def test_several_templates_without_a_default_are_named() -> None:
+    prompts = prompts_of("llama3")
+    one = prompts.tokenizer.chat_template
+    prompts.tokenizer.chat_template = {"rag": one, "tool_use": one}
+    with pytest.raises(
+        ModelError, match=r"has several \(rag, tool_use\), and none is the default; save one of them as"
+    ):
+        check_prompts(prompts)
+    prompts = prompts_of("llama3")
+    prompts.tokenizer.chat_template = {"default": one, "tool_use": one}
+    check_prompts(prompts)
+
+
+def test_a_template_that_tells_the_second_is_no_chance() -> None:
+    prompts = prompts_of("llama3")
+    prompts.tokenizer.chat_template = "{{ strftime_now('%H:%M:%S.%f') }}" + prompts.tokenizer.chat_template
+    check_prompts(prompts)
+
+
+def test_a_template_that_drops_later_turns_is_told_in_plain_words() -> None:
+    prompts = prompts_of("llama3")
+    prompts.tokenizer.chat_template = (
+        "<|user|>{{ messages[0].content }}<|end|>{% if messages[1:] %}<|assistant|>{{ messages[1].content }}<|end|>"
+        "{% endif %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    (note,) = check_prompts(prompts)
+    assert note.startswith("the chat template takes one question (it leaves later turns out): nothing is taught")
 
 
 def test_shots_as_turns_are_asked_in_every_template() -> None:

@@ -5,6 +5,7 @@ That the answers are right is in ``test_engine_contract.py``.
 
 import copy
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,6 +17,7 @@ import pytest
 from fake_vllm import LLM, Call
 from tiny import POSITIONS, tiny_model, with_lora
 from tiny_folder import Files, tiny_tree
+from zoo import zoo_model
 
 import grait
 from grait.config import Config, InferenceConfig, ModelConfig, parse_config
@@ -99,6 +101,7 @@ def test_closing_stops_vllm_itself(folder: Path) -> None:
 
 
 def test_a_start_that_fails_is_one_line(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "model" / "config.json", tmp_path)  # and no weights
     with pytest.raises(ModelError, match="vLLM could not start it: ") as caught:
         VllmModel(ModelConfig(name=str(tmp_path), dtype="float32"), VLLM, 0)
     assert "\n" not in str(caught.value)
@@ -213,6 +216,16 @@ def test_a_length_that_vllm_has_no_memory_for_is_the_longest(folder: Path, monke
 
     monkeypatch.setattr(LLM, "__init__", with_less)
     assert served(folder).engine(None).longest == 40
+
+
+def test_beyond_a_limit_of_the_config_vllm_takes_nothing(tmp_path: Path) -> None:
+    """It would take LongRoPE's long factors for every text as soon as it takes longer ones than the short are for."""
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 48, "factor": 2.0}
+    rope |= {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    changes = {"rope_parameters": rope, "original_max_position_embeddings": 48}
+    zoo_model("phi3", changes=changes).save_pretrained(tmp_path / "model")
+    assert served(tmp_path).engine(None).longest == 48
+    assert LLM.started[0].arguments["max_model_len"] == 48
 
 
 def test_the_rank_of_an_adapter_is_that_of_its_largest_layer(folder: Path, tmp_path: Path) -> None:

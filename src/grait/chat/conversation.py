@@ -17,7 +17,7 @@ from transformers import StoppingCriteriaList, TextIteratorStreamer
 from grait.chat.reply import dialled
 from grait.commands.finished import LiveRun
 from grait.errors import ModelError, reason
-from grait.model.engine import longest_sequence
+from grait.model.limits import longest_sequence
 
 Turn = tuple[str, str]
 """A user's message, and the answer to it."""

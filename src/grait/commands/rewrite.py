@@ -21,7 +21,7 @@ from grait.knowledge.facts import Fact, asked_fact
 from grait.knowledge.query import label
 from grait.methods.rewriting import Weights, refusal_weights, refused_ids
 from grait.model.answers import Shown
-from grait.model.engine import longest_sequence
+from grait.model.limits import longest_sequence
 from grait.model.load import read_config
 from grait.model.prompts import Prompt, PromptFormat
 from grait.pipeline.data import RunData

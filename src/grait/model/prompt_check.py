@@ -1,13 +1,15 @@
 """The one check of what prompts and answers look like, before anything is asked: chat templates do what they like."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from transformers import PreTrainedTokenizerBase
 
 from grait.errors import ModelError
 from grait.model.forms import Form, built_in
 from grait.model.prompts import PromptFormat, without_embedding
-from grait.model.template import ASKED, change, places
+from grait.model.template import ChatTemplate, change, places
 from grait.records import Question
 
 PROBES = (
@@ -20,8 +22,20 @@ PROBES = (
 LINES = "Read this:\n\n  The Po flows into the Adriatic Sea.\n- it has  two\tbanks\n\nWhere does it end?"
 """Paragraphs, indented lines and wide blanks, of which templates make what they like."""
 
-LONG = " ".join(f"town {n}," for n in range(200)) + " and which is the largest?"
+LONG = " ".join(f"town {n}," for n in range(400)) + " and which is the largest?"
 """Of which nothing may be cut."""
+
+MARKS = 'Who said "I <b>am</b> 1 & 2" in {that} [way]? See http://a.org/b_c, at 5 % of it\'s ### *end* \\ now.'
+"""Of which pages and programs make something else."""
+
+_PECULIAR = {
+    LINES: "a question of several lines",
+    LONG: f"a question of {len(LONG):,} characters",
+    MARKS: "a question with quotes and marks",
+}
+
+RENDERINGS = 8
+"""So many times a text is written: chance would show."""
 
 
 def check_prompts(prompts: PromptFormat, untaught: Sequence[Form] = ()) -> list[str]:
@@ -50,6 +64,8 @@ def _check_all(prompts: PromptFormat, untaught: Sequence[Form]) -> None:
             f"prompt.shots_style = chat: the chat template takes one question, and no solved ones before it "
             f"({prompts.template.refuses_turns}); set it to plain"
         )
+    if prompts.has_template:
+        _check_chance(prompts.template)
     _check(prompts, None)
     if prompts.has_template:
         _check_lines(prompts)
@@ -96,11 +112,29 @@ def _check(prompts: PromptFormat, form: Form | None) -> None:
         raise ModelError(f"{what}: the tokenizer gives two questions the same tokens; take another one")
 
 
+def _check_chance(template: ChatTemplate) -> None:
+    """One conversation, rendered several times at one time of the clock, is one text."""
+    pinned = replace(template, moment=datetime(2026, 1, 2, 3, 4, 5))
+    for render in (pinned.opened, pinned.turn):
+        if len({render(template.asked) for _ in range(RENDERINGS)}) > 1:
+            raise ModelError(
+                "the chat template writes another text each time, for the same messages: what is asked would not be "
+                "what was taught; take another template"
+            )
+
+
 def _check_lines(prompts: PromptFormat) -> None:
-    """A question of several lines, and a long one: blanks and line breaks may change, nothing else."""
-    for said, what in ((LINES, "a question of several lines"), (LONG, f"a question of {len(LONG):,} characters")):
-        if changed := change(said, prompts.chat([{"role": "user", "content": said}]).text, what):
+    """A question of several lines, a long one and one with marks: blanks may change, and line breaks, nothing else."""
+    for said, what in _PECULIAR.items():
+        if changed := change(said, _bare(prompts, said), what):
             raise ModelError(f"a bare chat question: the chat template {changed}; take another template")
+
+
+def _bare(prompts: PromptFormat, said: str) -> str:
+    """A prompt in the chat template, after the config's system message alone."""
+    system = prompts.config.system
+    before = [] if system is None else [{"role": "system", "content": system}]
+    return prompts.chat([*before, {"role": "user", "content": said}]).text
 
 
 def _check_turn(prompts: PromptFormat, form: Form) -> None:
@@ -147,11 +181,11 @@ def _notes(prompts: PromptFormat) -> list[str]:
             f"the chat template takes one question ({why}): nothing is taught or measured after earlier turns, and "
             "replay prompts of several turns are left out"
         )
-    if LINES not in prompts.chat([{"role": "user", "content": LINES}]).text:
+    if not all(said in _bare(prompts, said) for said in _PECULIAR):
         notes.append("the chat template changes blanks and line breaks of what is asked")
-    opened, (prompt, _) = template.opened(ASKED), template.prompt(ASKED)
+    opened, (prompt, _) = template.opened(template.asked), template.prompt(template.asked)
     more, own = opened.removeprefix(prompt).strip(), prompt.removeprefix(opened).strip()
-    beginning = prompt.rpartition(ASKED[0]["content"])[2].strip()
+    beginning = prompt.rpartition(template.asked[-1]["content"])[2].strip()
     if prompt.startswith(opened) and own:
         notes.append(f"the chat template's prompts are completed as in its finished turns: answers follow {own!r}")
     elif opened.startswith(prompt) and more and more != prompts.end_text(False):

@@ -23,7 +23,7 @@ from grait.errors import ModelError
 from grait.judging.reasoning import has_reasoning
 from grait.languages import Language, instructions
 from grait.model.forms import Form, forms_of
-from grait.model.template import ASKED, ChatTemplate
+from grait.model.template import ChatTemplate
 from grait.records import Asked, ContextPolicy, Question
 
 Family = Literal["basic", "refuse"]
@@ -310,7 +310,7 @@ class PromptFormat:
 
     @cached_property
     def _chat_blanks(self) -> str:
-        return self.template.prompt(ASKED)[1]
+        return self.template.prompt(self.template.asked)[1]
 
     def completion(self, prompt: Prompt, answer: str) -> Completion:
         """The continuation of this prompt with this answer.

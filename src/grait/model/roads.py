@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 from grait.errors import ModelError, reason
 from grait.model.common_prefix import SHORTEST, cache_of, for_gradients, keys_and_values, shared_length, window_of
 from grait.model.completions import TokenizedExample, collate, completion_losses
-from grait.model.engine import BothWays, Road, longest_sequence
+from grait.model.engine import BothWays, Road
 from grait.model.inference import InferenceEngine
+from grait.model.limits import limit_of
 
 EXACT = {torch.float64: 1e-5, torch.float32: 1e-4, torch.float16: 0.01, torch.bfloat16: 0.03}
 """Difference from plain passes up to which a road is right: root mean square, as a share of that of log-probabilities.
@@ -40,6 +41,8 @@ COLUMNS = 256
 """Windows up to this are exceeded on purpose, by columns that no row sees: some models count columns, not positions."""
 
 NEW_TOKENS = 2
+
+_WIDER = "a model with more positions (max_position_embeddings)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +153,12 @@ def name_of(model: nn.Module) -> str:
 def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Road:
     """The road of ``InferenceEngine``: answers, log-probabilities and losses of the short examples decide."""
     needed = max(example.n_tokens for example in short_examples(model))
-    longest = longest_sequence(model.config.get_text_config(decoder=True))
-    if longest < needed:
+    limit = limit_of(model.config.get_text_config(decoder=True))
+    if limit.tokens < needed:
         raise ModelError(
-            f"{name_of(model)}: it attends to {longest} tokens, and two short examples have up to {needed}: no "
-            "question with its answer would fit; take a model with more positions (max_position_embeddings)"
+            f"{name_of(model)}: it attends to {limit.tokens} tokens"
+            f"{f' ({limit.why})' if limit.why else ''}, and two short examples have up to {needed}: no question with "
+            f"its answer would fit; take {'another model' if limit.why else _WIDER}"
         )
     with torch.inference_mode():
         try:

@@ -26,6 +26,8 @@ ANSWER = "qWertz7"
 
 ASKED: tuple[Message, ...] = ({"role": "user", "content": "Yxcvb8"},)
 
+_SYSTEM: Message = {"role": "system", "content": "Be brief."}
+
 _REASONING = re.compile(r"(?<![\w.'\"<\[/|◁:])\w*(?:think|reason)\w*", re.IGNORECASE)
 """Variables of a template that may turn reasoning off."""
 
@@ -72,19 +74,25 @@ class ChatTemplate:
     @cached_property
     def takes_parts(self) -> bool:
         """Whether a message's content has to be a list of parts, as templates for images may want it."""
-        content = ASKED[0]["content"]
+        content = ASKED[-1]["content"]
         as_text, as_parts = (self._attempt(dict(self.given), form) for form in (_as_text, _as_parts))
         return content not in (as_text or "") and content in (as_parts or "")
 
     @cached_property
+    def asked(self) -> tuple[Message, ...]:
+        """A small conversation: ``ASKED``, after a system message where the template takes none without."""
+        return ASKED if self._refusal(ASKED) is None or self._refusal((_SYSTEM, *ASKED)) else (_SYSTEM, *ASKED)
+
+    @cached_property
     def refuses_turns(self) -> str:
         """Why it takes no question after another one and its answer, in words; empty where it does."""
-        earlier = ({"role": "user", "content": "Mnbvc4"}, _answering("Lkjhg9"))
+        *system, last = self.asked
+        earlier = (*system, {"role": "user", "content": "Mnbvc4"}, _answering("Lkjhg9"))
         try:
-            text, _ = self.prompt([*earlier, *ASKED])
+            text, _ = self.prompt([*earlier, last])
         except ModelError as error:
-            return reason(error.__cause__ or error)
-        is_whole = all(message["content"] in text for message in (*earlier, *ASKED))
+            return reason(error.__cause__) if error.__cause__ else "it leaves later turns out"
+        is_whole = all(message["content"] in text for message in (*earlier, last) if message not in system)
         return "" if is_whole else "it leaves earlier turns out"
 
     @cached_property
@@ -94,11 +102,11 @@ class ChatTemplate:
         Where only the next turn's beginning ends an answer, that one, if the model's generation config names it.
         """
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
-        after = self._first_token(self.turn([*ASKED, _answering(ANSWER)]).rpartition(ANSWER)[2])
+        after = self._first_token(self.turn([*self.asked, _answering(ANSWER)]).rpartition(ANSWER)[2])
         if after is not None and after in special:
             return after
         try:
-            following = self.turn([*ASKED, _answering(ANSWER), *ASKED]).rpartition(ANSWER)[2]
+            following = self.turn([*self.asked, _answering(ANSWER), *ASKED]).rpartition(ANSWER)[2]
         except ModelError:
             following = ""
         after = self._first_token(following)
@@ -160,13 +168,13 @@ class ChatTemplate:
     @property
     def left_after(self) -> str:
         """What a finished turn has between an answer and its end, where no end token follows an answer at once."""
-        after = self.turn([*ASKED, _answering(ANSWER)]).rpartition(ANSWER)[2].strip()
+        after = self.turn([*self.asked, _answering(ANSWER)]).rpartition(ANSWER)[2].strip()
         return "" if self._first_token(after) in {None, self.end} else after
 
     @property
     def change(self) -> tuple[str, str]:
         """What is cut off the end of the template's own generation prompt, and what is written there instead."""
-        opened, (prompt, _) = self.opened(ASKED), self.prompt(ASKED)
+        opened, (prompt, _) = self.opened(self.asked), self.prompt(self.asked)
         n = next((i for i, pair in enumerate(zip(opened, prompt, strict=False)) if pair[0] != pair[1]), None)
         n = min(len(opened), len(prompt)) if n is None else n
         return opened[n:], prompt[n:]
@@ -175,12 +183,12 @@ class ChatTemplate:
     def key(self) -> dict[str, Any]:
         """For the keys of stages. Nothing where prompts are what the template writes by itself."""
         try:
-            opened, (prompt, blanks) = self.opened(ASKED), self.prompt(ASKED)
+            opened, (prompt, blanks) = self.opened(self.asked), self.prompt(self.asked)
         except ModelError:
             return {}
         if opened == prompt and not blanks and not self.takes_parts and self.arguments == self.given:
             return {}  # so that runs of before are continued
-        beginning = prompt.rpartition(ASKED[0]["content"])[2]  # what stands before may have a date in it
+        beginning = prompt.rpartition(ASKED[-1]["content"])[2]  # what stands before may have a date in it
         return {"template": {"arguments": self.arguments, "answers_begin": [beginning, blanks]}}
 
     def _leads_away(self, more: str) -> bool:
@@ -219,10 +227,37 @@ class ChatTemplate:
             ) from error
         except Exception as error:  # a template raises what it likes
             what = "prompt" if is_prompt else "answer"
-            raise ModelError(
-                f"the chat template refuses the {what}: {reason(error)}; prompt.template_arguments gives it what it "
-                "lacks, else take a tokenizer with another template"
-            ) from error
+            raise ModelError(f"the chat template refuses the {what}: {self._mend(messages, error)}") from error
+
+    def _mend(self, messages: Sequence[Message], error: Exception) -> str:
+        """Why the template refuses messages, and what to do about it."""
+        several = self.tokenizer.chat_template
+        if isinstance(several, dict) and "default" not in several:
+            return (
+                f"the tokenizer has several ({', '.join(several)}), and none is the default; save one of them as "
+                "chat_template.jinja beside the tokenizer's files"
+            )
+        others = [message for message in messages if message["role"] != "system"]
+        if len(others) < len(messages) and self._refusal(others) is None:
+            return f"{reason(error)}; take a form without a system message, and no prompt.system"
+        if len(others) == len(messages) and self._refusal((_SYSTEM, *messages)) is None:
+            return f"{reason(error)}; give it a system message, as prompt.system"
+        return (
+            f"{reason(error)}; prompt.template_arguments gives it what it lacks, else take a tokenizer with another "
+            "template"
+        )
+
+    def _refusal(self, messages: Sequence[Message]) -> Exception | None:
+        """What the template raises at messages, given as text and as parts; None where it takes either."""
+        found = None
+        for as_content in (_as_text, _as_parts):
+            try:
+                self._render(messages, self.given, True, as_content)
+            except Exception as error:  # a template raises what it likes
+                found = error
+            else:
+                return None
+        return found
 
     def _render(
         self, messages: Sequence[Message], arguments: Mapping[str, Any], is_prompt: bool, as_content: "_AsContent"
@@ -238,7 +273,9 @@ class ChatTemplate:
     def _attempt(self, arguments: Mapping[str, Any], as_content: "_AsContent | None" = None) -> str | None:
         """The prompt of a small conversation; None where the template raises."""
         try:
-            return self._render(ASKED, arguments, True, as_content or (_as_parts if self.takes_parts else _as_text))
+            return self._render(
+                self.asked, arguments, True, as_content or (_as_parts if self.takes_parts else _as_text)
+            )
         except Exception:  # a template raises what it likes
             return None
 

@@ -29,7 +29,8 @@ from accelerate.utils.memory import clear_device_cache
 from grait.config import InferenceConfig, ModelConfig
 from grait.errors import ModelError, reason
 from grait.model.adapters import CONFIG, load_adapter
-from grait.model.engine import Advance, BothWays, Tokens, check_length, longest_sequence, silent
+from grait.model.engine import Advance, BothWays, Tokens, check_length, silent
+from grait.model.limits import limit_of, longest_sequence
 from grait.model.load import model_class, read_config, resolve_dtype, resolve_name
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -100,6 +101,7 @@ class VllmModel:
         self.max_rank = min(rank for rank in (0, *RANKS) if rank >= max_rank)
         self._config = model
         lora = {"enable_lora": True, "max_lora_rank": self.max_rank} if max_rank else {}
+        limit = limit_of(read_config(model).get_text_config(decoder=True))  # vLLM has one set of rotary factors for all
         try:
             self._llm = vllm.LLM(
                 model=resolve_name(model.name),
@@ -107,7 +109,7 @@ class VllmModel:
                 trust_remote_code=model.trust_remote_code,
                 dtype=str(resolve_dtype(model)).removeprefix("torch."),
                 skip_tokenizer_init=True,
-                max_model_len=-1,  # the model's, or as long as there is memory for
+                max_model_len=limit.tokens if limit.why else -1,  # the model's, or as long as there is memory for
                 enable_prefix_caching=True,
                 tensor_parallel_size=inference.tensor_parallel_size,
                 gpu_memory_utilization=inference.gpu_memory_utilization,

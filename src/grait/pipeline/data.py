@@ -23,8 +23,8 @@ from grait.judging.sureness import with_sureness
 from grait.model.clock import tells_time
 from grait.model.completions import TokenizedExample
 from grait.model.cutting import cut
-from grait.model.engine import longest_sequence
 from grait.model.forms import Form, terse_form, untaught_forms
+from grait.model.limits import longest_sequence
 from grait.model.load import embedding_rows, end_tokens, load_tokenizer, read_config
 from grait.model.prompts import Family, PromptFormat
 from grait.pipeline.judging import judge_of

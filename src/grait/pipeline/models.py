@@ -18,6 +18,7 @@ from grait.methods.catalog import needing_influence
 from grait.model.adapters import load_adapter
 from grait.model.engine import Engine, Road
 from grait.model.inference import InferenceEngine
+from grait.model.limits import limit_of
 from grait.model.load import load_model, resolve_dtype
 from grait.model.roads import Roads, inference_road, plain_gradients
 from grait.model.vllm_engine import VllmModel, adapter_rank
@@ -76,7 +77,11 @@ class Models:
     @cached_property
     def inference_road(self) -> Road:
         """That of the initial model, for it and its adapters alike."""
-        return inference_road(self.initial, self.pad_token_id)
+        road = inference_road(self.initial, self.pad_token_id)
+        limit = limit_of(self.initial.config.get_text_config(decoder=True))
+        if limit.why:
+            progress.note(f"up to {limit.tokens} tokens of prompt and answer: {limit.why}; longer ones are left out")
+        return road
 
     def roads(self) -> Roads:
         """Those of the initial model with the config's adapter on, found once, and before another adapter is on it.

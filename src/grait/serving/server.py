@@ -13,7 +13,7 @@ from grait.commands.finished import DialledRun, dialled, live
 from grait.commands.served import Here, served_model
 from grait.dial.threshold import check_threshold
 from grait.errors import ConfigError, ServerError, reason
-from grait.model.engine import longest_sequence
+from grait.model.limits import longest_sequence
 from grait.model.load import read_config
 from grait.model.server import Address, Server, check_key
 from grait.runtime import progress
