@@ -173,3 +173,25 @@ def test_a_policy_takes_away_what_counts_and_the_closed_book_gives_it_back() -> 
     assert by_policy(refused, "only") == refused
     assert closed_book(refused) == closed_book(NOT_HELD) == PLAIN
     assert closed_book(PLAIN) is PLAIN
+
+
+@pytest.mark.parametrize(
+    ("match", "answers", "text", "is_held"),
+    [
+        ({"match": "number", "tolerance": "1%"}, ["8,849 m"], "Climbed in 1953, Everest is 8850 metres high.", True),
+        ({"match": "number"}, ["8,849 m"], "Everest is 8850 metres high.", False),
+        ({"match": "number", "tolerance": "1%"}, ["1,950 m"], "It was first climbed in 1953.", False),
+        ({"match": "number"}, ["5"], "In 1969 five men came.", True),
+        ({"match": "date"}, ["1969-07-20"], "Built in 1961, it came down on 20 July 1969.", True),
+        ({"match": "date"}, ["1969-07-20"], "They landed before 20 July 1969.", False),
+        ({"match": "list"}, ["red|rouge", "green"], "Rouge is a colour. So is green, and blue.", True),
+        ({"match": "list"}, ["red", "green"], "Only red here.", False),
+        ({"match": "exact"}, ["Au"], "The symbol is Au now.", True),
+    ],
+)
+def test_whether_a_text_holds_the_answer_goes_by_match(
+    tmp_path: Path, match: dict[str, str], answers: list[str], text: str, is_held: bool
+) -> None:
+    row = {"question": "What is it?", "answers": answers, "context": ["Another text.", text], **match}
+    (found,) = load_questions(DataConfig(path=write_jsonl(tmp_path / "own.jsonl", [row])))
+    assert found.holds_answer is is_held

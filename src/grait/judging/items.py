@@ -37,6 +37,12 @@ def is_right_list(output: str, answers: tuple[str, ...]) -> bool:
     return all(_HOLD in piece for piece in pieces)
 
 
+def holds_items(text: str, answers: tuple[str, ...]) -> bool:
+    """Whether every item stands somewhere in a text."""
+    plain = _folded(text)
+    return all(any(re.search(_pattern(name), plain) for name in item) for item in items_of(answers))
+
+
 def _folded(text: str) -> str:
     plain = unicodedata.normalize("NFKD", straighten(text).casefold())
     return "".join(letter for letter in plain if not unicodedata.combining(letter))
