@@ -363,6 +363,8 @@ def test_what_does_not_fit_is_one_line(given: Given, run: Path, tmp_path: Path) 
 def test_the_list_says_what_needs_a_judge(command: Call) -> None:
     code, out, _ = command("bench", "--list")
     assert code == 0 and all(f"\n{name} " in f"\n{out}" for name in ("invented", *SETS))
+    here = "coconot-contrast/{0} or coconot/{0} or {0}\n".format("coconot_contrast_eval.jsonl")
+    assert f"--folder with {here}" in out
     assert out.count("better with a judge") == 5 and out.count("no judge needed") == 4
 
 

@@ -119,6 +119,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model": {"trust_remote_code": 3}}, "model.trust_remote_code = 3", "boolean"),
     ({"model": "gpt2"}, "model = 'gpt2'", "section of keys and values"),
     ({"training": None}, "training = None", "section of keys and values"),
+    ({"context": {"refusal": None}}, "context.refusal: is empty", "should be a text"),
     ({"seed": {"a": 1}}, "seed = {'a': 1}", "integer"),
     ({"seed": -1}, "seed = -1", "greater than or equal to 0"),
     ({"out": ""}, "out = ''", "at least 1 character"),

@@ -8,10 +8,11 @@ import pytest
 from conftest import Call
 from tiny_folder import write_jsonl
 
-from grait.config import ColumnsConfig, DataConfig
+from grait.config import ColumnsConfig, DataConfig, parse_config
 from grait.data.contexts import by_policy, closed_book, is_measured
 from grait.data.load import load_questions, understand
 from grait.errors import DataError
+from grait.pipeline.data import RunData
 from grait.records import Question
 
 PASSAGES = ("The Po flows into the Adriatic Sea.", "The Elbe flows into the North Sea.")
@@ -173,3 +174,64 @@ def test_a_policy_takes_away_what_counts_and_the_closed_book_gives_it_back() -> 
     assert by_policy(refused, "only") == refused
     assert closed_book(refused) == closed_book(NOT_HELD) == PLAIN
     assert closed_book(PLAIN) is PLAIN
+
+
+@pytest.mark.parametrize(
+    ("match", "answers", "text", "is_held"),
+    [
+        ({"match": "number", "tolerance": "1%"}, ["8,849 m"], "Climbed in 1953, Everest is 8850 metres high.", True),
+        ({"match": "number"}, ["8,849 m"], "Everest is 8850 metres high.", False),
+        ({"match": "number", "tolerance": "1%"}, ["1,950 m"], "It was first climbed in 1953.", False),
+        ({"match": "number"}, ["5"], "In 1969 five men came.", True),
+        ({"match": "date"}, ["1969-07-20"], "Built in 1961, it came down on 20 July 1969.", True),
+        ({"match": "date"}, ["1969-07-20"], "They landed before 20 July 1969.", False),
+        ({"match": "list"}, ["red|rouge", "green"], "Rouge is a colour. So is green, and blue.", True),
+        ({"match": "list"}, ["red", "green"], "Only red here.", False),
+        ({"match": "exact"}, ["Au"], "The symbol is Au now.", True),
+    ],
+)
+def test_whether_a_text_holds_the_answer_goes_by_match(
+    tmp_path: Path, match: dict[str, str], answers: list[str], text: str, is_held: bool
+) -> None:
+    row = {"question": "What is it?", "answers": answers, "context": ["Another text.", text], **match}
+    (found,) = load_questions(DataConfig(path=write_jsonl(tmp_path / "own.jsonl", [row])))
+    assert found.holds_answer is is_held
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["The text does not say.", "not mentioned", "No Answer Present.", "CANNOTANSWER", "noanswer", "Not in the text",
+     "The passage doesn\u2019t mention it."],
+)  # fmt: skip
+def test_a_reference_that_says_that_there_is_none_is_none(tmp_path: Path, reference: str) -> None:
+    rows = [{"question": "Who?", "context": "Ann.", "answers": [reference]}, {"question": "Who?", "answer": reference}]
+    with_text, without = load_questions(DataConfig(path=write_jsonl(tmp_path / "own.jsonl", rows)))
+    assert (with_text.answers, with_text.holds_answer, is_measured(with_text)) == ((), False, True)
+    assert (without.answers, without.answerable) == ((), False)
+
+
+@pytest.mark.parametrize("answer", ["Not Guilty", "To be or not to be", "You can't take it with you", "Not proven"])
+def test_a_negation_alone_is_no_refusal(tmp_path: Path, answer: str) -> None:
+    row = {"question": "What?", "context": "It was another.", "answer": answer}
+    (found,) = load_questions(DataConfig(path=write_jsonl(tmp_path / "own.jsonl", [row])))
+    assert found.answers == (answer,)
+
+
+def test_the_configured_refusals_as_references_are_none(tmp_path: Path) -> None:
+    row = {"question": "Who?", "context": "Nothing.", "answer": "Keine Angabe im Dokument"}
+    source = DataConfig(path=write_jsonl(tmp_path / "own.jsonl", [row]))
+    config = parse_config(
+        {"model": {"name": "m"}, "out": "o",
+         "data": source.model_dump(), "evaluation": {"datasets": [source.model_dump()]},
+         "prompt": {"refusal_phrases": ["keine angabe"]}, "context": {"refusal": "Keine Angabe im Dokument."}}
+    )  # fmt: skip
+    (found,) = RunData(config).read(source)
+    assert (found.answers, found.holds_answer) == ((), False)
+
+
+def test_what_is_said_of_the_text_goes_before_what_is_said_of_the_question(tmp_path: Path) -> None:
+    row = {"question": "Who?", "answers": ["Ann"], "context": "Bob.", "is_impossible": True}
+    rows = [row | {"holds_answer": True}, row, row | {"holds_answer": True, "answers": []}]
+    held, said, empty = load_questions(DataConfig(path=write_jsonl(tmp_path / "own.jsonl", rows)))
+    assert (held.answers, held.holds_answer) == (("Ann",), True)
+    assert (said.answers, said.holds_answer) == (empty.answers, empty.holds_answer) == ((), False)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from grait.data.contexts import holds_answer
 from grait.data.worldfacts import FILE_NAME, SPLITS, VIEWS, load
 from grait.errors import DataError
+from grait.judging.kinds import holds_answer
 from grait.judging.matching import is_correct
 from grait.records import Question
 

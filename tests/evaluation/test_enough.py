@@ -28,6 +28,9 @@ def test_a_model_that_knows_all_or_nothing_has_no_boundary_to_learn() -> None:
         check_both_sides([state("a", 0.1), state("b", 0.1)], 0.5)
     with pytest.raises(KnowledgeError, match=r"knows 2 and does not know 0: nothing to refuse\. Add harder questions"):
         check_both_sides([state("a", 0.9), state("b", 0.9), state("c", 0.5)], 0.5)
+    for correctness, same in ((0.1, r"wrong\. Take"), (0.9, r"right\. Add")):
+        with pytest.raises(KnowledgeError, match=rf"\(judge\.by = python\) may be the cause: .* everything {same}"):
+            check_both_sides([state("a", correctness)] * 2, 0.5, "python")
 
 
 def test_questions_that_will_do_need_no_warning() -> None:

@@ -150,6 +150,8 @@ def test_what_stands_in_the_question_is_passed_over_unless_it_is_the_reference()
         ("red and green", False), ("red, green, blue and yellow", False), ("Yellow, red, green, blue", False),
         ("1. Red\n2. Green\n3. Blue\n4. Pink", False), ("red, green or blue", False), ("red, green, not blue", False),
         ("infrared, green, blue", False), ("", False),
+        ("red, green and possibly blue", False), ("dark red, green, blue", False), ("red, green, light-blue", False),
+        ("Probably red, green and blue.", True), ("the colour red, the green one, and finally blue", True),
     ],
 )  # fmt: skip
 def test_a_list_has_all_items_in_any_order_and_no_others(output: str, is_in: bool) -> None:
@@ -158,6 +160,12 @@ def test_a_list_has_all_items_in_any_order_and_no_others(output: str, is_in: boo
 
 def test_items_may_hold_what_separates_items() -> None:
     assert right("list", "Trinidad and Tobago, Côte d'Ivoire", "", "Trinidad and Tobago", "Cote d'Ivoire")
+
+
+def test_an_item_may_be_a_part_of_another_one() -> None:
+    assert right("list", "Sudan and South Sudan", "", "Sudan", "South Sudan")
+    assert right("list", "Lake Huron, Lake Erie", "", "Huron", "Erie")
+    assert not right("list", "South Sudan and Chad", "", "Sudan", "Chad")
 
 
 @pytest.mark.parametrize(

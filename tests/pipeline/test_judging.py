@@ -189,6 +189,8 @@ def test_a_function_of_the_current_folder_gets_the_output_and_the_question(
     ("name", "body", "expected"),
     [
         ("judge_two", "return ('wrong', 1 / (output != 'out3'))[0]", "raised ZeroDivisionError"),
+        ("judge_six", "return {'out3': exit}.get(output, lambda _: 'wrong')(3)", "raised SystemExit: 3"),
+        ("judge_seven", "return {f'out{n}': 'wrong' for n in range(3)}[output]", "raised KeyError: 'out3'"),
         ("judge_three", "return True if output == 'out3' else 'wrong'", "returned bool True; expected 'correct'"),
         ("judge_four", "return 'incorrect' if output == 'out3' else 'wrong'", "returned str 'incorrect'"),
     ],
@@ -209,7 +211,8 @@ def test_another_source_is_another_judge(tmp_path: Path, monkeypatch: pytest.Mon
     assert judge_key(Config.model_validate({"judge": {"by": "python", "python": "judge_five:decide"}})) != own.key
     for name, expected in (
         ("no_such_module_x:decide", "cannot be imported"),
-        ("judge_five:other", "expected a function"),
+        ("judge_five:other", "judge_five:other: judge_five has no function other"),
+        ("judge_five:__name__", "expected a function __name__, found str 'judge_five'"),
     ):
         with pytest.raises(ConfigError, match=expected):
             judge_of(Config.model_validate({"judge": {"by": "python", "python": name}}), tmp_path)(ROWS[:1])  # type: ignore[call-arg]

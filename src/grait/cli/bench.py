@@ -68,13 +68,14 @@ def bench(
 
 
 def _list() -> None:
+    from grait.commands.bench import own_files
     from grait.data.catalog import KNOWN_SETS
     from grait.evaluation.bench import BENCHES, SCORES
 
     for row in BENCHES.values():
         known = KNOWN_SETS[row.name]
         places = [f"hub {known.hub}"] if known.hub else []
-        places += [f"--folder with {row.name}/{known.names[0].format(split=row.split)}"] if known.names else []
+        places += [f"--folder with {' or '.join(own_files(known, row.split))}"] if known.names else []
         judged = "better with a judge" if row.needs_judge else "no judge needed"
         show(f"{row.name:18}{known.summary}")
         for what, text in (

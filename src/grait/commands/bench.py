@@ -280,15 +280,18 @@ def _or_left_out(left_out: dict[str, str], name: str) -> Iterator[None]:
 
 def _folder_of(known: KnownSet, split: str, folder: Path) -> Path:
     """Where the set's file is: in a folder of the set's name, or in ``folder`` itself where its name is its own."""
-    names = [name.format(split=split, Split=split.capitalize()) for name in known.names]
-    inner = [folder / known.name, folder / known.name.partition("-")[0]]
-    found = next((place for place in inner if any((place / name).is_file() for name in names)), None)
-    own_names = [name for name in names if not name.startswith(f"{split}.")]
-    if found is None and any((folder / name).is_file() for name in own_names):
-        found = folder
+    places = own_files(known, split)
+    found = next((folder / place for place in places if (folder / place).is_file()), None)
     if found is None:
-        raise DataError(f"{known.name}: {folder} has no {known.name}/{f' or {known.name}/'.join(names)}")
-    return found
+        raise DataError(f"{known.name}: {folder} has no {' or '.join(places)}")
+    return found.parent
+
+
+def own_files(known: KnownSet, split: str) -> list[str]:
+    """Where a set's own file may be in ``folder``, the first place first."""
+    names = [name.format(split=split, Split=split.capitalize()) for name in known.names]
+    inner = [f"{place}/{name}" for place in (known.name, known.name.partition("-")[0]) for name in names]
+    return list(dict.fromkeys([*inner, *(name for name in names if not name.startswith(f"{split}."))]))
 
 
 # -- asking --------------------------------------------------------------------------------------------------------

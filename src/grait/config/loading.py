@@ -78,6 +78,8 @@ def _explain(detail: Any) -> str:
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):
         return f"{key}: {message}"  # about several keys of a section, which the message names
+    if detail["type"] == "string_type" and detail["input"] is None:
+        return f"{key}: is empty; should be a text, or be left out"
     return f"{key} = {_shown(detail['input'])}: {message}"
 
 

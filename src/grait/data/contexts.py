@@ -9,7 +9,7 @@ from grait.data.rows import checked_text, is_missing, shown, type_name
 from grait.data.shapes import fold
 from grait.data.values import parsed_text
 from grait.errors import DataError
-from grait.judging.matching import contains_answer
+from grait.judging.kinds import holds_answer
 from grait.records import ContextPolicy, Question
 
 TEXT = ("text", "contents", "content", "passagetext", "pagecontent", "passage", "paragraph", "context", "sentences")
@@ -62,11 +62,6 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[
     if isinstance(title, Sequence) and not isinstance(title, str) and len(title) == len(texts):
         return tuple(f"{one}\n{text}" for one, text in zip(title, texts, strict=True))
     return tuple(texts)
-
-
-def holds_answer(question: Question) -> bool:
-    """Whether a reference answer stands in one of the passages, by the built-in matching."""
-    return any(contains_answer(text, answer) for answer in question.answers for text in question.context)
 
 
 def with_context(question: Question, context: tuple[str, ...]) -> Question:

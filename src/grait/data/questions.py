@@ -32,12 +32,13 @@ from grait.languages import Language
 from grait.records import Match, Question
 
 SENTINELS = frozenset(
-    "unanswerable,not answerable,not attempted,no answer,no answer possible,idk,abstain,n/a,unknown".split(",")
+    "unanswerable,not answerable,not attempted,no answer,no answer possible,no answer present,no answer found,noanswer,"
+    "cannotanswer,idk,abstain,n/a,unknown,not given,not in the text,not in the context".split(",")
 )
 """References that mean that there is none, without case, signs at the end, and underscores."""
 
 _MAY_REFUSE = re.compile(
-    r"know|sure|answer|certain|unable|impossible|inform|determin|idea|tell|sorry|abstain|attempted|idk|n/a",
+    r"know|sure|answer|certain|unable|impossible|inform|determin|idea|tell|sorry|abstain|attempted|idk|n/a|\bnot\b|n['\u2019]t\b",
     re.IGNORECASE,
 )
 _FIRST = 3
@@ -219,6 +220,8 @@ class Reader:
         if context := self._context(row, roles, where):
             holds = flag_of(row.get(roles.holds), roles.holds, where) if roles.holds else None
             made |= {"context": context, "holds_answer": flag if holds is None else holds}
+            if holds and flag is False and (options is not None or self._references(row, roles, where)):
+                flag = None  # what is said of the text goes first
         if flag is False:
             self.seen["without the answer" if context else "unanswerable"] += 1
             self._count("references of unanswerable ones", self._unused_reference(row, roles))

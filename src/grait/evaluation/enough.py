@@ -23,19 +23,25 @@ SEEN = (1.96 + 0.84) / 1.96
 STRONGER = "a form in which it answers better (such as prompt.forms: [examples]), easier questions, or a stronger model"
 
 
-def check_both_sides(states: Sequence[KnowledgeState], threshold: float) -> None:
-    """Raise KnowledgeError when the model knows everything or nothing: there is then no boundary to learn."""
+def check_both_sides(states: Sequence[KnowledgeState], threshold: float, judge: str = "matching") -> None:
+    """Raise KnowledgeError when the model knows everything or nothing: there is then no boundary to learn.
+
+    ``judge``: ``judge.by``, named as a likely cause where it is not the built-in one.
+    """
     n_ik, n_idk = (sum(state.label == label for state in states) for label in ("ik", "idk"))
     if n_ik and n_idk:
         return
     found = f"of {len(states)} training questions the model knows {n_ik} and does not know {n_idk}"
+    verdicts = f"The judge (judge.by = {judge}) may be the cause: look first whether it calls everything "
+    wrong, right = (f"{verdicts}{same}. " if judge != "matching" else "" for same in ("wrong", "right"))
     if not n_ik:
         raise KnowledgeError(
-            f"{found}: nothing to keep. Take {STRONGER}, or lower knowledge.correctness_threshold (now {threshold}) or "
-            "knowledge.temperature"
+            f"{found}: nothing to keep. {wrong}Take {STRONGER}, or lower knowledge.correctness_threshold (now "
+            f"{threshold}) or knowledge.temperature"
         )
     raise KnowledgeError(
-        f"{found}: nothing to refuse. Add harder questions, or raise knowledge.correctness_threshold (now {threshold})"
+        f"{found}: nothing to refuse. {right}Add harder questions, or raise knowledge.correctness_threshold (now "
+        f"{threshold})"
     )
 
 

@@ -100,13 +100,19 @@ def is_right_date(output: str, answers: tuple[str, ...], question: str) -> bool:
     """
     given = find_dates(straighten(own_reply(output)))
     asked = {date.parts for date in find_dates(straighten(question))}
-
-    def is_it(date: Date, wanted: Date) -> bool:
-        pairs = zip(wanted.parts, date.parts, strict=True)
-        return not date.is_vague and all(want is None or want == got for want, got in pairs)
-
     for wanted in filter(None, map(read_date, answers)):
-        first = next((date for date in given if is_it(date, wanted) or date.parts not in asked), None)
-        if first and is_it(first, wanted):
+        first = next((date for date in given if _is_it(date, wanted) or date.parts not in asked), None)
+        if first and _is_it(first, wanted):
             return True
     return False
+
+
+def holds_date(text: str, answers: tuple[str, ...]) -> bool:
+    """Whether any date of a text is a reference, in all parts that the reference has."""
+    found = find_dates(straighten(text))
+    return any(_is_it(date, wanted) for wanted in filter(None, map(read_date, answers)) for date in found)
+
+
+def _is_it(date: Date, wanted: Date) -> bool:
+    pairs = zip(wanted.parts, date.parts, strict=True)
+    return not date.is_vague and all(want is None or want == got for want, got in pairs)

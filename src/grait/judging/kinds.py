@@ -1,9 +1,9 @@
 """Is a free-text answer right? By what the question asks for: words, a number, a date or a list."""
 
-from grait.judging.dates import is_right_date, read_date
-from grait.judging.items import is_right_list, items_of
-from grait.judging.matching import is_correct
-from grait.judging.numbers import is_right_number, read_number, read_tolerance
+from grait.judging.dates import holds_date, is_right_date, read_date
+from grait.judging.items import holds_items, is_right_list, items_of
+from grait.judging.matching import contains_answer, is_correct
+from grait.judging.numbers import holds_number, is_right_number, read_number, read_tolerance
 from grait.records import Question
 
 
@@ -19,6 +19,18 @@ def is_right(output: str, question: Question) -> bool:
     if question.match == "list":
         return is_right_list(output, question.answers)
     return is_correct(output, question)
+
+
+def holds_answer(question: Question) -> bool:
+    """Whether a reference stands in one of the passages, by ``question.match``: of a list all items, in any of them."""
+    match, answers = "normalized" if question.choices else question.match, question.answers
+    if match == "list":
+        return len(answers) > 1 and holds_items("\n".join(question.context), answers)
+    if match == "number":
+        return any(holds_number(text, answers, question.tolerance) for text in question.context)
+    if match == "date":
+        return any(holds_date(text, answers) for text in question.context)
+    return any(contains_answer(text, answer) for answer in answers for text in question.context)
 
 
 def why_not_asked(question: Question) -> str | None:

@@ -88,9 +88,7 @@ def quantities(text: str) -> list[Quantity]:
     """All numbers of a straightened text, in order; those in words only where there are no digits."""
     found = list(_NUMBER.finditer(text))
     if not found:
-        lowered = text.lower()
-        words = [match for match in _WORDS.finditer(lowered) if match.group() != "one" or lowered.strip(" .") == "one"]
-        return [Quantity((_in_words(match.group()),), _unit(text, match.end())) for match in words]
+        return _worded(text)
     dates = [date.place for date in find_dates(text) if date.month is not None]
     rows: list[Quantity] = []
     several: set[int] = set()
@@ -113,6 +111,13 @@ def quantities(text: str) -> list[Quantity]:
         Quantity((), row.unit, row.is_time) if place in several and not row.is_time else row
         for place, row in enumerate(rows)
     ]
+
+
+def _worded(text: str) -> list[Quantity]:
+    """The numbers in words; "one" only where it is the whole text."""
+    lowered = text.lower()
+    words = [match for match in _WORDS.finditer(lowered) if match.group() != "one" or lowered.strip(" .") == "one"]
+    return [Quantity((_in_words(match.group()),), _unit(text, match.end())) for match in words]
 
 
 def _readings(match: re.Match[str]) -> list[float]:
@@ -201,24 +206,45 @@ def is_right_number(output: str, answers: tuple[str, ...], question: str, tolera
     """
     given = quantities(straighten(own_reply(output)))
     asked = {value for row in quantities(straighten(question)) for value in row.readings}
-    allowed, is_share = (read_tolerance(tolerance) if tolerance else None) or (0.0, False)
-
-    def is_it(row: Quantity, wanted: Quantity) -> bool:
-        value = wanted.readings[0]
-        may = allowed * abs(value) if is_share else allowed
-        factor = row.unit.factor / wanted.unit.factor if row.unit and wanted.unit else 1.0
-        return any(
-            abs(own * factor - value) <= may or math.isclose(abs(own * factor - value), may, abs_tol=1e-9 * abs(value))
-            for own in row.readings
-        )
-
     for wanted in filter(None, map(read_number, answers)):
-        comparable = [
-            row for row in given if row.unit is None or wanted.unit is None or row.unit.kind == wanted.unit.kind
-        ]
         first = next(
-            (row for row in comparable if is_it(row, wanted) or not (row.is_time or asked & {*row.readings})), None
+            (
+                row
+                for row in given
+                if _is_comparable(row, wanted)
+                and (_is_it(row, wanted, tolerance) or not (row.is_time or asked & {*row.readings}))
+            ),
+            None,
         )
-        if first and is_it(first, wanted):
+        if first and _is_it(first, wanted, tolerance):
             return True
     return False
+
+
+def holds_number(text: str, answers: tuple[str, ...], tolerance: str | None) -> bool:
+    """Whether any number of a text, in digits or words, is a reference, within the tolerance.
+
+    A year or a date is only one without a unit.
+    """
+    plain = straighten(text)
+    rows = [*quantities(plain), *_worded(plain)]
+    return any(
+        _is_comparable(row, wanted) and _is_it(row, wanted, tolerance) and not (row.is_time and wanted.unit)
+        for wanted in filter(None, map(read_number, answers))
+        for row in rows
+    )
+
+
+def _is_comparable(row: Quantity, wanted: Quantity) -> bool:
+    return row.unit is None or wanted.unit is None or row.unit.kind == wanted.unit.kind
+
+
+def _is_it(row: Quantity, wanted: Quantity, tolerance: str | None) -> bool:
+    allowed, is_share = (read_tolerance(tolerance) if tolerance else None) or (0.0, False)
+    value = wanted.readings[0]
+    may = allowed * abs(value) if is_share else allowed
+    factor = row.unit.factor / wanted.unit.factor if row.unit and wanted.unit else 1.0
+    return any(
+        abs(own * factor - value) <= may or math.isclose(abs(own * factor - value), may, abs_tol=1e-9 * abs(value))
+        for own in row.readings
+    )

@@ -80,7 +80,7 @@ class JudgeEndpoint:
             return text, raw.retries_taken, tokens
         except APIConnectionError as error:  # timeouts, too
             raise ServerError(
-                self._told(f"{reason(error)} ({config.timeout:g} s, {config.retries} retries)")
+                self._told(f"{reason(error)} (timeout {config.timeout:g} s, {config.retries} retries)")
             ) from error
         except APIStatusError as error:
             told = f"status {error.status_code}: {_short(error.response.text)}"

@@ -93,7 +93,7 @@ class RunData:
 
     def _read(self, source: DataConfig) -> list[Question]:
         found = understand(source)
-        refusals = {text.casefold() for text in self.config.prompt.refusals}
+        refusals = {_plain(text) for text in (*self.config.prompt.refusals, self.config.context.refusal)}
         questions = [
             _without_answer(question) if _is_only(question, refusals) else question for question in found.questions
         ]
@@ -490,5 +490,9 @@ def _without_answer(question: Question) -> Question:
 
 
 def _is_only(question: Question, refusals: Collection[str]) -> bool:
-    """Whether the run's refusals, in lower case, are all that would count as right."""
-    return bool(question.answers) and all(answer.casefold() in refusals for answer in question.answers)
+    """Whether the run's refusals, as of ``_plain``, are all that would count as right."""
+    return bool(question.answers) and all(_plain(answer) in refusals for answer in question.answers)
+
+
+def _plain(refusal: str) -> str:
+    return refusal.strip(" .!").casefold()

@@ -55,7 +55,7 @@ def check_enough(
 
     They are what the evaluation needs anyway. Raises a GraitError where there is nothing to learn or to measure.
     """
-    check_both_sides(states, data.config.knowledge.correctness_threshold)
+    check_both_sides(states, data.config.knowledge.correctness_threshold, data.config.judge.by)
     stages.warn(about_labels(len(with_label(states, "ik")), len(with_label(states, "idk"))))
     found = {}
     for title, questions in data.test_sets.items():

@@ -218,30 +218,38 @@ def _module(config: JudgeConfig) -> ModuleType:
     sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"judge.python = {config.python}: the module {name} cannot be imported, from {here} or as a package: "
-            f"{type(error).__name__}: {reason(error)}"
+            f"{_raised(error)}"
         ) from error
     finally:
         sys.path.remove(here)
 
 
 def _function(config: JudgeConfig) -> Function:
-    name = str(config.python).partition(":")[2]
+    module, _, name = str(config.python).partition(":")
     found = getattr(_module(config), name, None)
+    if found is None:
+        raise ConfigError(f"judge.python = {config.python}: {module} has no function {name}")
     if not callable(found):
         raise ConfigError(f"judge.python = {config.python}: expected a function {name}, found {described(found)}")
     function: Function = found
     return function
 
 
+def _raised(error: BaseException) -> str:
+    """The kind of an error, and what it says."""
+    kind, told = type(error).__name__, reason(error)
+    return told if told.startswith(kind) else f"{kind}: {told}"
+
+
 def _called(function: Function, row: ToJudge, name: str) -> Reply:
     where = f"judge.python = {name}: question {row.question.id!r}, output {_short(_shown(row))}"
     try:
         verdict = function(_shown(row), row.question)
-    except Exception as error:
-        raise JudgeError(f"{where}: raised {type(error).__name__}: {reason(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise JudgeError(f"{where}: raised {_raised(error)}") from error
     if not isinstance(verdict, str) or verdict not in get_args(Outcome):
         raise JudgeError(f"{where}: returned {described(verdict)}; expected 'correct', 'wrong' or 'refused'")
     outcome: Outcome = verdict  # type: ignore[assignment]
