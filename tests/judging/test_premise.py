@@ -3,7 +3,7 @@
 import pytest
 
 from grait.evaluation.bench import BENCHES
-from grait.judging.outcomes import judge
+from grait.judging.judges import Matching
 from grait.judging.premise import denies_premise, places_in_fiction
 from grait.methods.catalog import INIT_REFUSE
 from grait.pipeline.bench import judged_replies
@@ -30,7 +30,7 @@ def test_a_denial_is_none(text: str) -> None:
 
 def test_it_counts_as_accepted_of_invented_names_and_as_a_denial_elsewhere() -> None:
     """SmolLM2-135M-Instruct's own words. Of Gotham, say, they would be right."""
-    system = System(INIT_REFUSE, None, "refuse", judge)
+    system = System(INIT_REFUSE, None, "refuse")
     for name, expected in (("invented", False), ("selfaware", True)):
-        (found,) = judged_replies(BENCHES[name], [(ASKED, MADE_UP)], system, None, ((), "en"))
+        (found,) = judged_replies(BENCHES[name], [(ASKED, MADE_UP)], system, Matching(()))
         assert found.is_right == expected
