@@ -55,6 +55,7 @@ def trained(model: PeftModel, folder: Path, *, capture: GradientCapture | None =
     }
     trainer_class = changes.pop("trainer", Trainer)
     rows = changes.pop("rows", [as_row(example) for example in EXAMPLES])
+    resume = changes.pop("resume", None)
     extra = {name: changes.pop(name) for name in ("compute_loss_func",) if name in changes}
     trainer = trainer_class(
         model=model,
@@ -64,7 +65,7 @@ def trained(model: PeftModel, folder: Path, *, capture: GradientCapture | None =
         callbacks=[capture or GradientCapture(folder / "gradients", dimensions=DIMENSIONS)],
         **extra,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return model
 
 
@@ -211,6 +212,30 @@ def test_packing_and_several_processes_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
-    trained(with_lora(tiny_model()), tmp_path)
+    """Whatever its settings, and whichever of its epochs is there: nothing of two trainings is mixed, or lost."""
+    trained(with_lora(tiny_model()), tmp_path, num_train_epochs=2)
+    (tmp_path / "gradients" / "epoch-1").rename(tmp_path / "elsewhere")
+    norms = (tmp_path / "gradients" / "epoch-2" / "norms.npy").read_bytes()
+    for changes in ({"learning_rate": 0.5, "max_steps": 1}, {"rows": [as_row(example) for example in EXAMPLES[:5]]}):
+        with pytest.raises(ArtifactError, match="epoch-2 holds gradients of an earlier training"):
+            trained(with_lora(tiny_model()), tmp_path, **changes)
+    assert [own.name for own in (tmp_path / "gradients").iterdir()] == ["epoch-2"]
+    assert (tmp_path / "gradients" / "epoch-2" / "norms.npy").read_bytes() == norms
+
+
+def test_a_training_that_resumes_goes_on_and_one_that_wrote_nothing_begins_again(tmp_path: Path) -> None:
+    class Stopped(GradientCapture):
+        def on_epoch_begin(self, *args: Any, **given: Any) -> None:
+            super().on_epoch_begin(*args, **given)
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "gradients"
+    with pytest.raises(KeyboardInterrupt):
+        trained(with_lora(tiny_model()), tmp_path, capture=Stopped(folder, dimensions=DIMENSIONS))
+    trained(with_lora(tiny_model()), tmp_path, save_strategy="epoch")
+    checkpoint = str(next((tmp_path / "trainer").glob("checkpoint-*")))
+    trained(with_lora(tiny_model()), tmp_path, num_train_epochs=2, resume=checkpoint)
+    assert sorted(own.name for own in folder.iterdir()) == ["epoch-1", "epoch-2"]
+    other = GradientCapture(folder, dimensions=64)
     with pytest.raises(ArtifactError, match="made with other settings"):
-        trained(with_lora(tiny_model()), tmp_path, rows=[as_row(example) for example in EXAMPLES[:5]])
+        trained(with_lora(tiny_model()), tmp_path, num_train_epochs=2, resume=checkpoint, capture=other)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grait.errors import ConfigError, DataError, ModelError
+from grait.errors import ArtifactError, ConfigError, DataError, ModelError
 from grait.influence.datastore import DURING_TRAINING, Writing, units
 from grait.influence.gradients import Captured, capture, factors_of, trainable_linears
 from grait.influence.projection import SparseProjection
@@ -61,7 +61,8 @@ class GradientCapture(TrainerCallback):
 
     Cost: the projection, and memory for the layers' inputs and gradients of one micro-batch. Needs a LoRA adapter on
     linear layers and the model's own loss, the mean over tokens; a Trainer that resumes goes on in the same folders.
-    Refused with one line: several processes or GPUs, packing, torch.compile, and losses that are not the model's. A
+    Refused with one line: a folder of an earlier training, several processes or GPUs,
+    packing, torch.compile, and losses that are not the model's. A
     term that a Trainer of your own adds to that loss cannot be seen, and would be in the gradients.
     """
 
@@ -80,6 +81,8 @@ class GradientCapture(TrainerCallback):
     ) -> None:
         """Look at the training set, and at every forward pass from now on."""
         _check(args)
+        if state.global_step == 0:
+            _check_new(self.folder)
         model, loader = given["model"], given["train_dataloader"]
         self._hooks.close()
         self._step = None
@@ -249,6 +252,16 @@ def _check(args: TrainingArguments) -> None:
             raise ConfigError(f"GradientCapture: {name} puts several examples into one row; set it to false")
     if args.torch_compile:
         raise ConfigError("GradientCapture: torch_compile hides the layers; set it to false")
+
+
+def _check_new(folder: Path) -> None:
+    """ArtifactError where a training that begins would mix its gradients with those of an earlier one."""
+    for own in sorted(folder.glob("epoch-*")):
+        if Writing(own).done.any():
+            raise ArtifactError(
+                f"GradientCapture: {own} holds gradients of an earlier training, and this one begins anew; name "
+                "another folder, delete this one, or resume from a checkpoint"
+            )
 
 
 def _check_rows(given: Mapping[str, Any]) -> None:
