@@ -61,9 +61,9 @@ class GradientCapture(TrainerCallback):
 
     Cost: the projection, and memory for the layers' inputs and gradients of one micro-batch. Needs a LoRA adapter on
     linear layers and the model's own loss, the mean over tokens; a Trainer that resumes goes on in the same folders.
-    Refused with one line: a folder of an earlier training, several processes or GPUs,
-    packing, torch.compile, and losses that are not the model's. A
-    term that a Trainer of your own adds to that loss cannot be seen, and would be in the gradients.
+    Refused with one line: a folder of an earlier training, several processes or GPUs, packing, torch.compile, and
+    losses that are not the model's. A term that a Trainer of your own adds to that loss cannot be seen, and would be in
+    the gradients.
     """
 
     def __init__(
