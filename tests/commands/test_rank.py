@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait.influence
 from grait.commands import rank as module
-from grait.errors import ArtifactError, ConfigError, ModelError
+from grait.errors import ArtifactError, ConfigError, DataError, ModelError
 from grait.influence import TokenizedExample, influence
 
 WORDS = "capital France Paris Italy Rome Answer question letter option wrote yellow blue green red".split()
@@ -85,6 +85,53 @@ def test_the_file_has_the_rows_in_the_order_of_exact_influence(files: dict[str, 
         assert sum(share for _, share in row["tokens"]) == pytest.approx(row["score"], abs=1e-5)
         assert "".join(text for text, _ in row["tokens"][:-1]) == by_id[row["id"]]["completion"]
     assert "tokens" not in written[2]
+
+
+def ranked(files: dict[str, str], out: Path, **changes: Any) -> Any:
+    options: dict[str, Any] = {name: files[name] for name in ("model", "adapter", "examples", "targets")}
+    return grait.influence.rank(**(options | {"out": out, "overrides": FAST} | changes))
+
+
+def test_of_an_earlier_ranking_nothing_is_left_and_it_is_said(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows ranked by groups and with tokens, ranked again with neither."""
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    ranked(files, first, group_column="kind", tokens=2)
+    assert {"scores", "tokens"} <= read(first)[0].keys()
+    ranked(files, second, examples=first)
+    assert all(row.keys() == {"id", "prompt", "completion", "rank", "score"} for row in read(second))
+    assert "was ranked before; that ranking's rank, score, scores, tokens left out" in capsys.readouterr().err
+
+
+def test_columns_of_ones_own_are_not_overwritten(files: dict[str, str], tmp_path: Path) -> None:
+    for column, value, changes in (("score", 0.5, {}), ("rank", 1, {}), ("tokens", 7, {"tokens": 1}),
+                                   ("scores", {}, {"group_column": "kind"})):  # fmt: skip
+        path = write(tmp_path / "own.jsonl", [row | {column: value} for row in rows(3)])
+        with pytest.raises(DataError, match=f"line 1: has a column `{column}`, which the ranking writes"):
+            ranked(files, tmp_path / "out.jsonl", examples=path, **changes)
+    path = write(tmp_path / "own.jsonl", [row | {"tokens": 7} for row in rows(3)])
+    ranked(files, tmp_path / "out.jsonl", examples=path)
+    assert all(row["tokens"] == 7 for row in read(tmp_path / "out.jsonl"))
+
+
+def test_a_row_without_an_id_gets_the_one_that_it_is_ranked_by(files: dict[str, str], tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", [row | {"id": None} for row in rows(2)])
+    found = ranked(files, tmp_path / "out.jsonl", examples=path)
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [row.id for row in found.rows]
+    assert {row.id for row in found.rows} == {"own-1", "own-2"}
+
+
+def test_groups_of_targets_are_told_apart_or_named(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short, long = rows(2)
+    path = write(tmp_path / "t.jsonl", [short | {"group": "all"}, long])
+    with pytest.raises(DataError, match="line 1: a group called `all`"):
+        ranked(files, tmp_path / "out.jsonl", targets=path)
+    path = write(tmp_path / "t.jsonl", [short, long | {"group": "far", "completion": " yellow" * 5000}])
+    ranked(files, tmp_path / "out.jsonl", targets=path)
+    assert "no row left of the groups far" in capsys.readouterr().err
 
 
 def test_groups_have_scores_of_their_own_and_the_highest_counts(files: dict[str, str], tmp_path: Path) -> None:

@@ -92,11 +92,19 @@ def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], 
 
 
 def grouped(pairs: Sequence[Pair], rows: Sequence[TokenizedExample]) -> Targets:
-    """The targets by their group, in the order in which groups appear."""
+    """The targets by their group, in the order in which groups appear; a group that has no row left is named.
+
+    Raises DataError where a group is called as that of the rows that name none.
+    """
+    if {"", ALL} <= {pair.group for pair in pairs}:
+        first = next(pair for pair in pairs if pair.group == ALL)
+        raise DataError(f"{first.where}: a group called `{ALL}`, as are targets without a group; call it otherwise")
     names = {pair.id: pair.group or ALL for pair in pairs}
     groups: dict[str, list[TokenizedExample]] = {}
     for row in rows:
         groups.setdefault(names[row.id], []).append(row)
+    if lost := [name for name in dict.fromkeys(names.values()) if name not in groups]:
+        progress.note(f"targets: no row left of the groups {progress.first_few(lost)}; they have no score")
     return Targets(groups)
 
 
