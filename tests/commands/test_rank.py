@@ -255,6 +255,6 @@ def test_shares_and_counts() -> None:
     assert module._count("warmup", "5%", 1000, 100) == 100
     assert module._count("warmup", 7, 1000, 100) == 7
     assert module._count("top", "200", 50, 1) == 50
-    for wrong in ("-1", "101%", "0"):
+    for wrong in ("-1", "101%", "0", "inf%", "nan%", "inf"):
         with pytest.raises(ConfigError):
             module._count("top", wrong, 50, 1)

@@ -281,7 +281,7 @@ def _count(name: str, value: str | int | None, n: int, least: int) -> int:
     try:
         share = float(text.removesuffix("%")) / 100 if text.endswith("%") else None
         count = max(round(share * n), least) if share is not None else int(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(f"{name}: expected a number, or a share such as 5%, found {value!r}") from None
     if count < 1 or (share is not None and not 0 < share <= 1):
         raise ConfigError(f"{name}: expected a number from 1, or a share above 0% up to 100%, found {value!r}")

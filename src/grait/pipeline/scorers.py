@@ -221,7 +221,8 @@ def _scored_replies(
             for questions in asked.values():  # each set apart: rounding depends on what is in a batch
                 own = list(islice(waiting, len(questions)))
                 texts = [[(token,) for token in reply.token_ids] for reply in own]
-                scored = engine.completion_logprobs([reply.prompt_ids for reply in own], texts, advance=advance)
+                prompts = [reply.prompt_ids for reply in own]
+                scored = engine.completion_logprobs(prompts, texts, advance=advance) if own else []
                 found.append(np.array([score([value for (value,) in row]) for row in scored]))
         return found, {}
 
