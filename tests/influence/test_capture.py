@@ -1,5 +1,6 @@
 """Gradients captured in a training are those of single examples, whatever they were batched with."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +182,23 @@ def smoothed(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Te
     return outputs.logits.float().square().mean()
 
 
+WITHOUT_TARGETS = {"input_ids": [5, 6, 7], "labels": [-100] * 3}
+
+
+def test_a_row_without_targets_among_others_has_no_gradient(tmp_path: Path) -> None:
+    trained(with_lora(tiny_model()), tmp_path, rows=[WITHOUT_TARGETS, as_row(EXAMPLES[0])])
+    store = GradientDatastore.open(tmp_path / "gradients" / "epoch-1")
+    assert np.isfinite(store.norms).tolist() == [False, True]
+
+
 def test_what_cannot_be_followed_is_refused_in_one_line(tmp_path: Path) -> None:
     for n, (expected, words, changes) in enumerate([
         (ModelError, "not the model's own loss", {"trainer": OtherLoss}),
         (ModelError, "loss_type dft", {"trainer": Weighted}),
         (ModelError, "with input_ids and labels", {"compute_loss_func": smoothed}),
         (ConfigError, "torch_compile", {"torch_compile": True}),
+        (ConfigError, "set label_smoothing_factor to 0", {"label_smoothing_factor": 0.1}),
+        (DataError, r"a step whose rows \(0, 1\) have no target", {"rows": [WITHOUT_TARGETS, WITHOUT_TARGETS]}),
         (DataError, "ids: expected 7", {"capture": GradientCapture(tmp_path / "x", ids=["a"])}),
     ]):  # fmt: skip
         with pytest.raises(expected, match=words) as caught:
@@ -203,6 +215,12 @@ def test_packing_and_several_processes_are_refused(tmp_path: Path) -> None:
         object.__setattr__(packed, name, True)
         with pytest.raises(ConfigError, match=name):
             _check(packed)
+    for reentrant in (False, True):
+        kept = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[])
+        object.__setattr__(kept, "gradient_checkpointing", True)
+        object.__setattr__(kept, "gradient_checkpointing_kwargs", {"use_reentrant": reentrant})
+        with pytest.raises(ConfigError, match="use_reentrant=False") if reentrant else nullcontext():
+            _check(kept)
     object.__setattr__(args, "deepspeed", "ds.json")
     with pytest.raises(ConfigError, match="no DDP, FSDP or DeepSpeed"):
         _check(args)

@@ -194,6 +194,12 @@ class GradientCapture(TrainerCallback):
             return
         n_items = given.get("num_items_in_batch")
         n_items = float(step.n_targets.sum() if n_items is None else n_items)
+        if n_items == 0:
+            names = progress.first_few(list(dict.fromkeys(self._names[row] for own in step.rows for row in own)))
+            raise DataError(
+                f"GradientCapture: a step whose rows ({names}) have no target (labels all {IGNORED}): its loss is no "
+                "number, and would make the weights none; take such rows out of the training set"
+            )
         loss, expected = output["loss"], float((step.losses * step.n_targets).nansum()) / n_items
         if not math.isclose(expected, float(loss.detach()), rel_tol=SAME_LOSS, abs_tol=SAME_LOSS):
             raise ModelError(
@@ -250,6 +256,14 @@ def _check(args: TrainingArguments) -> None:
     for name in ("packing", "padding_free"):
         if getattr(args, name, False):
             raise ConfigError(f"GradientCapture: {name} puts several examples into one row; set it to false")
+    if args.label_smoothing_factor:
+        raise ConfigError(
+            "GradientCapture: label smoothing is not the model's own loss; set label_smoothing_factor to 0"
+        )
+    if args.gradient_checkpointing and (args.gradient_checkpointing_kwargs or {}).get("use_reentrant"):
+        raise ConfigError(
+            "GradientCapture: reentrant gradient checkpointing hides the layers; set use_reentrant=False in its kwargs"
+        )
     if args.torch_compile:
         raise ConfigError("GradientCapture: torch_compile hides the layers; set it to false")
 
