@@ -162,6 +162,16 @@ def test_a_datastore_answers_for_other_targets_as_a_ranking_would(files: dict[st
     assert read(tmp_path / "asked.jsonl")[0]["prompt"]
 
 
+def test_a_datastore_finds_its_model_from_another_folder(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(files["model"]).parent)
+    ranked(files, tmp_path / "one.jsonl", model=Path(files["model"]).name, datastore=tmp_path / "store")
+    monkeypatch.chdir(tmp_path)
+    found = grait.influence.query("store", targets=files["targets"], out="asked.jsonl")
+    assert found.n == 12
+
+
 def test_a_datastore_is_asked_with_its_own_adapter_only(files: dict[str, str], tmp_path: Path) -> None:
     store, options = tmp_path / "store", {"examples": files["examples"], "targets": files["targets"], "overrides": FAST}
     grait.influence.rank(

@@ -245,11 +245,13 @@ def _say_made_with(models: Models, adapter: Stage, datastore: Path) -> None:
             with replacing_file(datastore / ADAPTER / name) as partial:
                 shutil.copyfile(adapter.folder / name, partial)
         own = config.influence.model_dump(include={"dimensions", "tokens_per_batch"})
+        local = Path(config.model.name)
+        name = str(local.resolve()) if local.is_dir() else config.model.name
         write_json(
             datastore / MADE_WITH,
             {
                 "seed": config.seed,
-                "model": config.model.model_dump(),
+                "model": config.model.model_dump() | {"name": name},
                 "influence": own,
             },
         )
