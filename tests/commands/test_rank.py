@@ -14,8 +14,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait.influence
 from grait.commands import rank as module
+from grait.data.pairs import Pair
 from grait.errors import ArtifactError, ConfigError, DataError, ModelError
 from grait.influence import TokenizedExample, influence
+from grait.pipeline.data import RunData
+from grait.pipeline.ranking import tokenized
 
 WORDS = "capital France Paris Italy Rome Answer question letter option wrote yellow blue green red".split()
 FAST = ["model.dtype=float32", "model.device=cpu", "warmup.epochs=1", "lora.r=2"]
@@ -120,6 +123,22 @@ def test_a_row_without_an_id_gets_the_one_that_it_is_ranked_by(files: dict[str, 
     found = ranked(files, tmp_path / "out.jsonl", examples=path)
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [row.id for row in found.rows]
     assert {row.id for row in found.rows} == {"own-1", "own-2"}
+
+
+def test_text_is_tokenised_together_and_the_completion_begins_where_the_prompts_tokens_change(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    prompts = RunData(module._config({"name": files["model"]}, tmp_path / "x", FAST), has_training=False).prompts
+    tokenizer = prompts.tokenizer
+    ends = [("The capital of", " Paris"), ("The capi", "tal of France"), ("The capital of ", "Paris")]
+    merged = 0
+    for prompt, completion in ends:
+        own, whole = (tuple(tokenizer(text)["input_ids"]) for text in (prompt, prompt + completion))
+        n = next((i for i, (a, b) in enumerate(zip(own, whole, strict=False)) if a != b), len(own))
+        found = tokenized(prompts, Pair("a", prompt, completion, "", {}, {}, ""))
+        assert (found.prompt_ids, found.completion_ids) == (whole[:n], (*whole[n:], tokenizer.eos_token_id))
+        merged += n < len(own)
+    assert merged
 
 
 def test_groups_of_targets_are_told_apart_or_named(

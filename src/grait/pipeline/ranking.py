@@ -23,8 +23,9 @@ from grait.influence import (
     token_influence,
 )
 from grait.model.adapters import CONFIG, WEIGHTS
+from grait.model.common_prefix import common_prefix_length
 from grait.model.completions import TokenizedExample
-from grait.model.prompts import Prompt, PromptFormat
+from grait.model.prompts import PromptFormat
 from grait.pipeline.influence import checkpoints_of, gradient_transform
 from grait.pipeline.models import Models
 from grait.pipeline.stages import Notes, Stages, digest, left_out
@@ -61,7 +62,11 @@ class Targets:
 
 
 def tokenized(prompts: PromptFormat, pair: Pair) -> TokenizedExample:
-    """A row as the model is trained on it. Text has its end token, once; of ``text`` the first token has no loss."""
+    """A row as the model is trained on it. Text has its end token, once; of ``text`` the first token has no loss.
+
+    A prompt and a completion of text are tokenised together, and the completion begins where the prompt's own tokens
+    end, or change, as TRL's SFTTrainer does.
+    """
     if pair.template_arguments:
         prompts = replace(
             prompts, config=prompts.config.model_copy(update={"template_arguments": pair.template_arguments})
@@ -74,8 +79,10 @@ def tokenized(prompts: PromptFormat, pair: Pair) -> TokenizedExample:
     if pair.prompt is None:
         token_ids = (*prompts.tokens(completion, is_chat=False), prompts.end_id(is_chat=False))
         return TokenizedExample(pair.id, token_ids[:1], token_ids[1:])
-    prompt = Prompt(pair.prompt, prompts.tokens(pair.prompt, is_chat=False), is_chat=False, blanks="")
-    return TokenizedExample(pair.id, prompt.token_ids, prompts.completion(prompt, completion).token_ids)
+    token_ids = (*prompts.tokens(pair.prompt + completion, is_chat=False), prompts.end_id(is_chat=False))
+    own = prompts.tokens(pair.prompt, is_chat=False)
+    n_prompt = max(1, common_prefix_length([(*own, -1), token_ids]))
+    return TokenizedExample(pair.id, token_ids[:n_prompt], token_ids[n_prompt:])
 
 
 def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], what: str) -> list[TokenizedExample]:
