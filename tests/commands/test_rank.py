@@ -1,6 +1,7 @@
 """``grait influence rank`` and ``query``: from files to a ranked file, on a tiny model."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +201,18 @@ def test_a_datastore_is_asked_with_its_own_adapter_only(files: dict[str, str], t
     with torch.no_grad():
         next(weight for weight in model.parameters() if weight.requires_grad).add_(0.1)
     model.save_pretrained(tmp_path / "other")
-    with pytest.raises(ArtifactError, match=r"adapter changed"):
+    with pytest.raises(ArtifactError, match=r"store: was made with another adapter than .*other$"):
         grait.influence.query(store, adapter=tmp_path / "other", targets=files["targets"], out=tmp_path / "q.jsonl")
+
+
+def test_of_an_adapter_of_another_size_the_weight_and_both_sizes_are_named(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    shutil.copytree(files["adapter"], tmp_path / "big")
+    config = json.loads((tmp_path / "big" / "adapter_config.json").read_text(encoding="utf-8"))
+    (tmp_path / "big" / "adapter_config.json").write_text(json.dumps(config | {"r": 16}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"lora_A\S* has the size \[\d+, \d+\], expected \[16, \d+\]$"):
+        ranked(files, tmp_path / "out.jsonl", adapter=tmp_path / "big")
 
 
 def test_without_an_adapter_one_is_warmed_up_and_kept_and_a_second_call_only_reads(

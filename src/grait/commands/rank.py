@@ -187,9 +187,16 @@ def query(
     models.roads()
     with models.adapted(put_on, is_trainable=True) as tuned, tempfile.TemporaryDirectory() as work:
         progress.heading(f"Influence of {len(store.ids)} stored examples on {len(wanted.everything)} targets")
-        found = store.influence_on(
-            sketched(models, tuned, wanted.everything, Path(work) / "targets", "targets"), wanted.ids
-        )
+        asked_store = sketched(models, tuned, wanted.everything, Path(work) / "targets", "targets")
+        try:
+            found = store.influence_on(asked_store, wanted.ids)
+        except ArtifactError as error:
+            told = str(error).replace(str(asked_store.folder), "the targets")
+            if "frozen_model" in told:
+                told = f"{folder}: was made with another model than {config.model.name}, or an adapter on other layers"
+            elif "adapter changed" in told:
+                told = f"{folder}: was made with another adapter than {own}"
+            raise ArtifactError(told) from error
     scores = highest(found)
     ranked = _ranked(found, scores, in_order(scores)[:n_kept], pairs)
     with written(out):
