@@ -1,6 +1,7 @@
 """``grait influence rank`` and ``query``: from files to a ranked file, on a tiny model."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import grait.influence
 from grait.commands import rank as module
-from grait.errors import ArtifactError, ConfigError, ModelError
+from grait.data.pairs import Pair
+from grait.errors import ArtifactError, ConfigError, DataError, ModelError
 from grait.influence import TokenizedExample, influence
+from grait.pipeline.data import RunData
+from grait.pipeline.ranking import tokenized
 
 WORDS = "capital France Paris Italy Rome Answer question letter option wrote yellow blue green red".split()
 FAST = ["model.dtype=float32", "model.device=cpu", "warmup.epochs=1", "lora.r=2"]
@@ -87,6 +91,69 @@ def test_the_file_has_the_rows_in_the_order_of_exact_influence(files: dict[str, 
     assert "tokens" not in written[2]
 
 
+def ranked(files: dict[str, str], out: Path, **changes: Any) -> Any:
+    options: dict[str, Any] = {name: files[name] for name in ("model", "adapter", "examples", "targets")}
+    return grait.influence.rank(**(options | {"out": out, "overrides": FAST} | changes))
+
+
+def test_of_an_earlier_ranking_nothing_is_left_and_it_is_said(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows ranked by groups and with tokens, ranked again with neither."""
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    ranked(files, first, group_column="kind", tokens=2)
+    assert {"scores", "tokens"} <= read(first)[0].keys()
+    ranked(files, second, examples=first)
+    assert all(row.keys() == {"id", "prompt", "completion", "rank", "score"} for row in read(second))
+    assert "was ranked before; that ranking's rank, score, scores, tokens left out" in capsys.readouterr().err
+
+
+def test_columns_of_ones_own_are_not_overwritten(files: dict[str, str], tmp_path: Path) -> None:
+    for column, value, changes in (("score", 0.5, {}), ("rank", 1, {}), ("tokens", 7, {"tokens": 1}),
+                                   ("scores", {}, {"group_column": "kind"})):  # fmt: skip
+        path = write(tmp_path / "own.jsonl", [row | {column: value} for row in rows(3)])
+        with pytest.raises(DataError, match=f"line 1: has a column `{column}`, which the ranking writes"):
+            ranked(files, tmp_path / "out.jsonl", examples=path, **changes)
+    path = write(tmp_path / "own.jsonl", [row | {"tokens": 7} for row in rows(3)])
+    ranked(files, tmp_path / "out.jsonl", examples=path)
+    assert all(row["tokens"] == 7 for row in read(tmp_path / "out.jsonl"))
+
+
+def test_a_row_without_an_id_gets_the_one_that_it_is_ranked_by(files: dict[str, str], tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", [row | {"id": None} for row in rows(2)])
+    found = ranked(files, tmp_path / "out.jsonl", examples=path)
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [row.id for row in found.rows]
+    assert {row.id for row in found.rows} == {"own-1", "own-2"}
+
+
+def test_text_is_tokenised_together_and_the_completion_begins_where_the_prompts_tokens_change(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    prompts = RunData(module._config({"name": files["model"]}, tmp_path / "x", FAST), has_training=False).prompts
+    tokenizer = prompts.tokenizer
+    ends = [("The capital of", " Paris"), ("The capi", "tal of France"), ("The capital of ", "Paris")]
+    merged = 0
+    for prompt, completion in ends:
+        own, whole = (tuple(tokenizer(text)["input_ids"]) for text in (prompt, prompt + completion))
+        n = next((i for i, (a, b) in enumerate(zip(own, whole, strict=False)) if a != b), len(own))
+        found = tokenized(prompts, Pair("a", prompt, completion, "", {}, {}, ""))
+        assert (found.prompt_ids, found.completion_ids) == (whole[:n], (*whole[n:], tokenizer.eos_token_id))
+        merged += n < len(own)
+    assert merged
+
+
+def test_groups_of_targets_are_told_apart_or_named(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short, long = rows(2)
+    path = write(tmp_path / "t.jsonl", [short | {"group": "all"}, long])
+    with pytest.raises(DataError, match="line 1: a group called `all`"):
+        ranked(files, tmp_path / "out.jsonl", targets=path)
+    path = write(tmp_path / "t.jsonl", [short, long | {"group": "far", "completion": " yellow" * 5000}])
+    ranked(files, tmp_path / "out.jsonl", targets=path)
+    assert "no row left of the groups far" in capsys.readouterr().err
+
+
 def test_groups_have_scores_of_their_own_and_the_highest_counts(files: dict[str, str], tmp_path: Path) -> None:
     found = grait.influence.rank(
         files["model"], adapter=files["adapter"], examples=files["examples"], targets=files["targets"],
@@ -115,6 +182,16 @@ def test_a_datastore_answers_for_other_targets_as_a_ranking_would(files: dict[st
     assert read(tmp_path / "asked.jsonl")[0]["prompt"]
 
 
+def test_a_datastore_finds_its_model_from_another_folder(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(files["model"]).parent)
+    ranked(files, tmp_path / "one.jsonl", model=Path(files["model"]).name, datastore=tmp_path / "store")
+    monkeypatch.chdir(tmp_path)
+    found = grait.influence.query("store", targets=files["targets"], out="asked.jsonl")
+    assert found.n == 12
+
+
 def test_a_datastore_is_asked_with_its_own_adapter_only(files: dict[str, str], tmp_path: Path) -> None:
     store, options = tmp_path / "store", {"examples": files["examples"], "targets": files["targets"], "overrides": FAST}
     grait.influence.rank(
@@ -124,8 +201,18 @@ def test_a_datastore_is_asked_with_its_own_adapter_only(files: dict[str, str], t
     with torch.no_grad():
         next(weight for weight in model.parameters() if weight.requires_grad).add_(0.1)
     model.save_pretrained(tmp_path / "other")
-    with pytest.raises(ArtifactError, match=r"adapter changed"):
+    with pytest.raises(ArtifactError, match=r"store: was made with another adapter than .*other$"):
         grait.influence.query(store, adapter=tmp_path / "other", targets=files["targets"], out=tmp_path / "q.jsonl")
+
+
+def test_of_an_adapter_of_another_size_the_weight_and_both_sizes_are_named(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    shutil.copytree(files["adapter"], tmp_path / "big")
+    config = json.loads((tmp_path / "big" / "adapter_config.json").read_text(encoding="utf-8"))
+    (tmp_path / "big" / "adapter_config.json").write_text(json.dumps(config | {"r": 16}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"lora_A\S* has the size \[\d+, \d+\], expected \[16, \d+\]$"):
+        ranked(files, tmp_path / "out.jsonl", adapter=tmp_path / "big")
 
 
 def test_without_an_adapter_one_is_warmed_up_and_kept_and_a_second_call_only_reads(
@@ -208,6 +295,6 @@ def test_shares_and_counts() -> None:
     assert module._count("warmup", "5%", 1000, 100) == 100
     assert module._count("warmup", 7, 1000, 100) == 7
     assert module._count("top", "200", 50, 1) == 50
-    for wrong in ("-1", "101%", "0"):
+    for wrong in ("-1", "101%", "0", "inf%", "nan%", "inf"):
         with pytest.raises(ConfigError):
             module._count("top", wrong, 50, 1)

@@ -26,3 +26,21 @@ def test_the_best_of_each_data_set_and_those_level_with_it() -> None:
     ]
     found = standings(records, differences)
     assert [(row.dataset, row.best.method, row.level) for row in found] == [("one", "b", ("c",)), ("two", "a", ())]
+    assert [row.level for row in standings(records, differences[:1])] == [("c",), ("b",)]  # not tested: not told
+    assert standings(records[:1], []) == []
+
+
+def test_the_best_beside_the_initial_model_is_held_against_the_others_too() -> None:
+    """With the initial model best, and left out of a table, the best one there has its own paired differences."""
+
+    def rows(right: int) -> list[Prediction]:
+        outcomes = ["correct"] * right + ["wrong"] * (12 - right)
+        return [Prediction(str(i), "", own, "", own, -1.0, -1.0, 0.0, False, False) for i, own in enumerate(outcomes)]
+
+    cells = {"init": {0: rows(8)}, "a": {0: rows(6)}, "b": {0: rows(7)}}
+    records, differences = compare(gather("d", cells, "init"), resamples=500)
+    assert {(row.method, row.versus) for row in differences} == {
+        ("init", "a"), ("init", "b"), ("b", "init"), ("b", "a"),
+    }  # fmt: skip
+    (found,) = standings([row for row in records if row.method != "init"], differences)
+    assert (found.best.method, found.level) == ("b", ("a",))

@@ -1,5 +1,6 @@
 """Gradients captured in a training are those of single examples, whatever they were batched with."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def trained(model: PeftModel, folder: Path, *, capture: GradientCapture | None =
     }
     trainer_class = changes.pop("trainer", Trainer)
     rows = changes.pop("rows", [as_row(example) for example in EXAMPLES])
+    resume = changes.pop("resume", None)
     extra = {name: changes.pop(name) for name in ("compute_loss_func",) if name in changes}
     trainer = trainer_class(
         model=model,
@@ -64,7 +66,7 @@ def trained(model: PeftModel, folder: Path, *, capture: GradientCapture | None =
         callbacks=[capture or GradientCapture(folder / "gradients", dimensions=DIMENSIONS)],
         **extra,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return model
 
 
@@ -180,12 +182,23 @@ def smoothed(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Te
     return outputs.logits.float().square().mean()
 
 
+WITHOUT_TARGETS = {"input_ids": [5, 6, 7], "labels": [-100] * 3}
+
+
+def test_a_row_without_targets_among_others_has_no_gradient(tmp_path: Path) -> None:
+    trained(with_lora(tiny_model()), tmp_path, rows=[WITHOUT_TARGETS, as_row(EXAMPLES[0])])
+    store = GradientDatastore.open(tmp_path / "gradients" / "epoch-1")
+    assert np.isfinite(store.norms).tolist() == [False, True]
+
+
 def test_what_cannot_be_followed_is_refused_in_one_line(tmp_path: Path) -> None:
     for n, (expected, words, changes) in enumerate([
         (ModelError, "not the model's own loss", {"trainer": OtherLoss}),
         (ModelError, "loss_type dft", {"trainer": Weighted}),
         (ModelError, "with input_ids and labels", {"compute_loss_func": smoothed}),
         (ConfigError, "torch_compile", {"torch_compile": True}),
+        (ConfigError, "set label_smoothing_factor to 0", {"label_smoothing_factor": 0.1}),
+        (DataError, r"a step whose rows \(0, 1\) have no target", {"rows": [WITHOUT_TARGETS, WITHOUT_TARGETS]}),
         (DataError, "ids: expected 7", {"capture": GradientCapture(tmp_path / "x", ids=["a"])}),
     ]):  # fmt: skip
         with pytest.raises(expected, match=words) as caught:
@@ -202,6 +215,12 @@ def test_packing_and_several_processes_are_refused(tmp_path: Path) -> None:
         object.__setattr__(packed, name, True)
         with pytest.raises(ConfigError, match=name):
             _check(packed)
+    for reentrant in (False, True):
+        kept = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[])
+        object.__setattr__(kept, "gradient_checkpointing", True)
+        object.__setattr__(kept, "gradient_checkpointing_kwargs", {"use_reentrant": reentrant})
+        with pytest.raises(ConfigError, match="use_reentrant=False") if reentrant else nullcontext():
+            _check(kept)
     object.__setattr__(args, "deepspeed", "ds.json")
     with pytest.raises(ConfigError, match="no DDP, FSDP or DeepSpeed"):
         _check(args)
@@ -211,6 +230,30 @@ def test_packing_and_several_processes_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
-    trained(with_lora(tiny_model()), tmp_path)
+    """Whatever its settings, and whichever of its epochs is there: nothing of two trainings is mixed, or lost."""
+    trained(with_lora(tiny_model()), tmp_path, num_train_epochs=2)
+    (tmp_path / "gradients" / "epoch-1").rename(tmp_path / "elsewhere")
+    norms = (tmp_path / "gradients" / "epoch-2" / "norms.npy").read_bytes()
+    for changes in ({"learning_rate": 0.5, "max_steps": 1}, {"rows": [as_row(example) for example in EXAMPLES[:5]]}):
+        with pytest.raises(ArtifactError, match="epoch-2 holds gradients of an earlier training"):
+            trained(with_lora(tiny_model()), tmp_path, **changes)
+    assert [own.name for own in (tmp_path / "gradients").iterdir()] == ["epoch-2"]
+    assert (tmp_path / "gradients" / "epoch-2" / "norms.npy").read_bytes() == norms
+
+
+def test_a_training_that_resumes_goes_on_and_one_that_wrote_nothing_begins_again(tmp_path: Path) -> None:
+    class Stopped(GradientCapture):
+        def on_epoch_begin(self, *args: Any, **given: Any) -> None:
+            super().on_epoch_begin(*args, **given)
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "gradients"
+    with pytest.raises(KeyboardInterrupt):
+        trained(with_lora(tiny_model()), tmp_path, capture=Stopped(folder, dimensions=DIMENSIONS))
+    trained(with_lora(tiny_model()), tmp_path, save_strategy="epoch")
+    checkpoint = str(next((tmp_path / "trainer").glob("checkpoint-*")))
+    trained(with_lora(tiny_model()), tmp_path, num_train_epochs=2, resume=checkpoint)
+    assert sorted(own.name for own in folder.iterdir()) == ["epoch-1", "epoch-2"]
+    other = GradientCapture(folder, dimensions=64)
     with pytest.raises(ArtifactError, match="made with other settings"):
-        trained(with_lora(tiny_model()), tmp_path, rows=[as_row(example) for example in EXAMPLES[:5]])
+        trained(with_lora(tiny_model()), tmp_path, num_train_epochs=2, resume=checkpoint, capture=other)

@@ -119,6 +119,20 @@ def test_test_questions_decide_neither_scores_nor_thresholds(made: Made, tmp_pat
             assert refused(made.result, system) == refused(other, system)
 
 
+def test_calibration_scores_are_the_same_to_the_last_bit_with_other_test_questions(made: Made, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (made.folder / "own.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [rows[0] | {"question": f"{rows[0]['question']} {'Paris ' * 9}"}, *rows[1:4]]
+    path = write_jsonl(tmp_path / "few.jsonl", rows)
+    tree = made.again(datasets=[{"path": path, "name": "few"}], scorers=["p-true"], learned_dial=False)
+    tree["training"]["methods"] = ["cor-rait"]
+    run(parse_config(tree | {"out": str(tmp_path / "run")}))
+    scores = [
+        {row.id: row.score for row in read_rows(path, QuestionScore) if row.dataset == "cal"}
+        for path in (folder / "run" / "scorers" / "p-true" / "scores.parquet" for folder in (made.folder, tmp_path))
+    ]
+    assert scores[0] == scores[1] and len(scores[0]) == 12
+
+
 def test_other_calibration_questions_make_other_thresholds(made: Made) -> None:
     rows = read_rows(made.folder / "run" / "calibration" / "cal" / "init-basic" / "predictions.parquet", Prediction)
     scores = np.linspace(0.9, 0.1, len(rows))

@@ -1,7 +1,7 @@
 """``grait influence rank`` and ``query``: training examples of anybody's by their influence on targets of anybody's."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from grait.commands.recipe import recipe
 from grait.config import Config, ModelConfig, override, parse_config
 from grait.data.pairs import Pair, load_pairs
-from grait.errors import ArtifactError, ConfigError
+from grait.errors import ArtifactError, ConfigError, DataError
 from grait.influence import GradientDatastore, Influence
 from grait.model.adapters import adapter_digests, find_adapter
 from grait.pipeline.data import RunData
@@ -61,7 +61,11 @@ class Ranked:
             added["scores"] = self.scores
         if self.tokens is not None:
             added["tokens"] = self.tokens
-        return {"id": self.id, **self.row, **added}
+        return {
+            "id": self.id,
+            **{key: value for key, value in self.row.items() if (key, value) != ("id", None)},
+            **added,
+        }
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def rank(
     config = _config({"name": model} if model else {}, out, settings)
     _check(config, adapter, datastore, tokens)
     pairs, asked = load_pairs(str(examples), group_column), load_pairs(str(targets), group_column)
+    pairs = _unranked(pairs, str(examples), _added({pair.group for pair in asked}, tokens))
     n_kept, n_warmup = _count("top", top, len(pairs), 1), _count("warmup", warmup, len(pairs), LEAST_WARMUP)
     put_on = _adapter(adapter, config) if adapter is not None else None
     _check_out(out)
@@ -169,7 +174,9 @@ def query(
     dimensions = f"influence.dimensions={store.dimensions}"
     config = _config(given, out, [dimensions, *overrides], sections)
     asked = load_pairs(str(targets), group_column)
-    pairs = {pair.id: pair for pair in load_pairs(str(examples), group_column)} if examples is not None else {}
+    own_rows = load_pairs(str(examples), group_column) if examples is not None else []
+    added = _added({pair.group for pair in asked})
+    pairs = {pair.id: pair for pair in _unranked(own_rows, str(examples), added)}
     if missing := [name for name in store.ids if pairs and name not in pairs]:
         raise ArtifactError(f"{folder}: holds {missing[0]!r}, which is not in {examples}; name the file it was made of")
     put_on = _adapter(own, config)
@@ -180,9 +187,16 @@ def query(
     models.roads()
     with models.adapted(put_on, is_trainable=True) as tuned, tempfile.TemporaryDirectory() as work:
         progress.heading(f"Influence of {len(store.ids)} stored examples on {len(wanted.everything)} targets")
-        found = store.influence_on(
-            sketched(models, tuned, wanted.everything, Path(work) / "targets", "targets"), wanted.ids
-        )
+        asked_store = sketched(models, tuned, wanted.everything, Path(work) / "targets", "targets")
+        try:
+            found = store.influence_on(asked_store, wanted.ids)
+        except ArtifactError as error:
+            told = str(error).replace(str(asked_store.folder), "the targets")
+            if "frozen_model" in told:
+                told = f"{folder}: was made with another model than {config.model.name}, or an adapter on other layers"
+            elif "adapter changed" in told:
+                told = f"{folder}: was made with another adapter than {own}"
+            raise ArtifactError(told) from error
     scores = highest(found)
     ranked = _ranked(found, scores, in_order(scores)[:n_kept], pairs)
     with written(out):
@@ -235,6 +249,37 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"{out}: is there already; name another file, or delete it")
 
 
+def _added(groups: Collection[str], tokens: int = 0) -> list[str]:
+    """What a ranking adds to the rows."""
+    return ["rank", "score", *(["scores"] if len(groups) > 1 else []), *(["tokens"] if tokens else [])]
+
+
+def _unranked(pairs: Sequence[Pair], path: str, added: Sequence[str]) -> list[Pair]:
+    """The rows without what an earlier ranking has added to all of them. DataError for columns of others' making."""
+    earlier = [_earlier(pair.row, number) for number, pair in enumerate(pairs, 1)]
+    if all(earlier) and pairs:
+        columns = dict.fromkeys(name for own in earlier for name in own)
+        progress.note(f"{path}: was ranked before; that ranking's {', '.join(columns)} left out")
+        pairs = [
+            replace(pair, row={key: value for key, value in pair.row.items() if key not in own})
+            for pair, own in zip(pairs, earlier, strict=True)
+        ]
+    for pair in pairs:
+        if taken := [name for name in added if name in pair.row]:
+            raise DataError(f"{pair.where}: has a column `{taken[0]}`, which the ranking writes; rename or remove it")
+    return list(pairs)
+
+
+def _earlier(row: Mapping[str, Any], number: int) -> list[str]:
+    """The columns of a row that a ranking has added, which put it in this place; none: it was not ranked."""
+    score, scores, tokens = row.get("score"), row.get("scores"), row.get("tokens")
+    if row.get("rank") != number or not isinstance(score, float):
+        return []
+    is_ours = isinstance(scores, dict) and score in scores.values()
+    has_tokens = isinstance(tokens, list) and all(isinstance(token, list) and len(token) == 2 for token in tokens)
+    return ["rank", "score", *(["scores"] if is_ours else []), *(["tokens"] if has_tokens else [])]
+
+
 def _count(name: str, value: str | int | None, n: int, least: int) -> int:
     """A number of things, or a share of ``n`` such as 5%, which is ``least`` at least; None for all."""
     if value is None:
@@ -243,7 +288,7 @@ def _count(name: str, value: str | int | None, n: int, least: int) -> int:
     try:
         share = float(text.removesuffix("%")) / 100 if text.endswith("%") else None
         count = max(round(share * n), least) if share is not None else int(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(f"{name}: expected a number, or a share such as 5%, found {value!r}") from None
     if count < 1 or (share is not None and not 0 < share <= 1):
         raise ConfigError(f"{name}: expected a number from 1, or a share above 0% up to 100%, found {value!r}")

@@ -111,9 +111,9 @@ def compare(
 ) -> tuple[list[ComparisonRecord], list[DifferenceRecord]]:
     """One record for each system, in their order; and paired differences of THS.
 
-    ``differences_of``: systems that are held against each other one; the one of highest THS is, in any case. ``seed``
-    fixes the resamples. Resamples in which the initial model has no wrong answer have no THS and are left out; for
-    AUROC, those without both known and unknown questions.
+    ``differences_of``: systems that are held against each other one; the one of highest THS is, in any case, and the
+    one of highest THS beside the initial model. ``seed`` fixes the resamples. Resamples in which the initial model has
+    no wrong answer have no THS and are left out; for AUROC, those without both known and unknown questions.
     """
     once = measure(answers, np.ones((1, answers.n)), np.ones((1, len(answers.seeds))))
     drawn = bootstrap(answers, resamples, seed)
@@ -127,10 +127,11 @@ def compare(
         records.append(
             ComparisonRecord(method=method, dataset=answers.dataset, n=answers.n, seeds=answers.seeds, **columns)
         )
-    highest = answers.methods[int(np.argmax(once.ths[0]))]
+    of_all = int(np.argmax(once.ths[0]))
+    of_others = 1 + int(np.argmax(once.ths[0, 1:])) if len(answers.methods) > 1 else 0
     differences = []
     for i, method in enumerate(answers.methods):
-        if method == highest or method in differences_of:
+        if i in (of_all, of_others) or method in differences_of:
             points, (low, high) = once.ths[0, [i]] - once.ths[0], interval(drawn.ths[:, [i]] - drawn.ths)
             differences += [
                 DifferenceRecord(

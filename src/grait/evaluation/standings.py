@@ -8,7 +8,7 @@ from grait.records import ComparisonRecord, DifferenceRecord
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The system of highest THS on a data set; ``level``: others that its paired interval does not tell from it."""
+    """The system of highest THS on a data set; ``level``: others that no paired interval tells from it."""
 
     dataset: str
     best: ComparisonRecord
@@ -24,9 +24,11 @@ def by_dataset(records: Sequence[ComparisonRecord]) -> dict[str, list[Comparison
 
 
 def standings(records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord]) -> list[Standing]:
-    """One for each data set."""
+    """One for each data set that has several systems."""
     found = []
-    for dataset, (best, *_) in by_dataset(records).items():
+    for dataset, (best, *others) in by_dataset(records).items():
         own = [row for row in differences if (row.dataset, row.method) == (dataset, best.method)]
-        found.append(Standing(dataset, best, tuple(row.versus for row in own if row.low <= 0)))
+        below = {row.versus for row in own if row.low > 0}
+        if others:
+            found.append(Standing(dataset, best, tuple(row.method for row in others if row.method not in below)))
     return found

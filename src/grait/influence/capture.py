@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grait.errors import ConfigError, DataError, ModelError
+from grait.errors import ArtifactError, ConfigError, DataError, ModelError
 from grait.influence.datastore import DURING_TRAINING, Writing, units
 from grait.influence.gradients import Captured, capture, factors_of, trainable_linears
 from grait.influence.projection import SparseProjection
@@ -61,8 +61,9 @@ class GradientCapture(TrainerCallback):
 
     Cost: the projection, and memory for the layers' inputs and gradients of one micro-batch. Needs a LoRA adapter on
     linear layers and the model's own loss, the mean over tokens; a Trainer that resumes goes on in the same folders.
-    Refused with one line: several processes or GPUs, packing, torch.compile, and losses that are not the model's. A
-    term that a Trainer of your own adds to that loss cannot be seen, and would be in the gradients.
+    Refused with one line: a folder of an earlier training, several processes or GPUs, packing, torch.compile, and
+    losses that are not the model's. A term that a Trainer of your own adds to that loss cannot be seen, and would be in
+    the gradients.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class GradientCapture(TrainerCallback):
     ) -> None:
         """Look at the training set, and at every forward pass from now on."""
         _check(args)
+        if state.global_step == 0:
+            _check_new(self.folder)
         model, loader = given["model"], given["train_dataloader"]
         self._hooks.close()
         self._step = None
@@ -191,6 +194,12 @@ class GradientCapture(TrainerCallback):
             return
         n_items = given.get("num_items_in_batch")
         n_items = float(step.n_targets.sum() if n_items is None else n_items)
+        if n_items == 0:
+            names = progress.first_few(list(dict.fromkeys(self._names[row] for own in step.rows for row in own)))
+            raise DataError(
+                f"GradientCapture: a step whose rows ({names}) have no target (labels all {IGNORED}): its loss is no "
+                "number, and would make the weights none; take such rows out of the training set"
+            )
         loss, expected = output["loss"], float((step.losses * step.n_targets).nansum()) / n_items
         if not math.isclose(expected, float(loss.detach()), rel_tol=SAME_LOSS, abs_tol=SAME_LOSS):
             raise ModelError(
@@ -247,8 +256,26 @@ def _check(args: TrainingArguments) -> None:
     for name in ("packing", "padding_free"):
         if getattr(args, name, False):
             raise ConfigError(f"GradientCapture: {name} puts several examples into one row; set it to false")
+    if args.label_smoothing_factor:
+        raise ConfigError(
+            "GradientCapture: label smoothing is not the model's own loss; set label_smoothing_factor to 0"
+        )
+    if args.gradient_checkpointing and (args.gradient_checkpointing_kwargs or {}).get("use_reentrant"):
+        raise ConfigError(
+            "GradientCapture: reentrant gradient checkpointing hides the layers; set use_reentrant=False in its kwargs"
+        )
     if args.torch_compile:
         raise ConfigError("GradientCapture: torch_compile hides the layers; set it to false")
+
+
+def _check_new(folder: Path) -> None:
+    """ArtifactError where a training that begins would mix its gradients with those of an earlier one."""
+    for own in sorted(folder.glob("epoch-*")):
+        if Writing(own).done.any():
+            raise ArtifactError(
+                f"GradientCapture: {own} holds gradients of an earlier training, and this one begins anew; name "
+                "another folder, delete this one, or resume from a checkpoint"
+            )
 
 
 def _check_rows(given: Mapping[str, Any]) -> None:

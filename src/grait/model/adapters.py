@@ -1,6 +1,7 @@
 """Putting an adapter on a model, only where it fits: PEFT leaves out in silence what the model has no place for."""
 
 import hashlib
+import re
 import warnings
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from transformers import PreTrainedModel
 from grait.errors import ModelError, reason
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+_OTHER_SIZE = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)", re.DOTALL)
+"""Of torch's message: the weight, its size in the file, and in the model."""
 
 
 def find_adapter(name: str) -> Path:
@@ -64,6 +68,9 @@ def load_adapter(model: PreTrainedModel, folder: Path, is_trainable: bool = Fals
                 model, str(folder), is_trainable=is_trainable, low_cpu_mem_usage=model.device.type == "meta"
             )
     except Exception as error:
+        if sizes := _OTHER_SIZE.search(str(error)):
+            name, own, wanted = sizes.groups()
+            raise ModelError(f"{problem}: {name} has the size {own}, expected {wanted}") from error
         raise ModelError(f"{problem}: {reason(error)}") from error
     _check_weights(adapted, folder, problem)
     return adapted.eval()

@@ -23,8 +23,9 @@ from grait.influence import (
     token_influence,
 )
 from grait.model.adapters import CONFIG, WEIGHTS
+from grait.model.common_prefix import common_prefix_length
 from grait.model.completions import TokenizedExample
-from grait.model.prompts import Prompt, PromptFormat
+from grait.model.prompts import PromptFormat
 from grait.pipeline.influence import checkpoints_of, gradient_transform
 from grait.pipeline.models import Models
 from grait.pipeline.stages import Notes, Stages, digest, left_out
@@ -61,7 +62,11 @@ class Targets:
 
 
 def tokenized(prompts: PromptFormat, pair: Pair) -> TokenizedExample:
-    """A row as the model is trained on it. Text has its end token, once; of ``text`` the first token has no loss."""
+    """A row as the model is trained on it. Text has its end token, once; of ``text`` the first token has no loss.
+
+    A prompt and a completion of text are tokenised together, and the completion begins where the prompt's own tokens
+    end, or change, as TRL's SFTTrainer does.
+    """
     if pair.template_arguments:
         prompts = replace(
             prompts, config=prompts.config.model_copy(update={"template_arguments": pair.template_arguments})
@@ -74,8 +79,10 @@ def tokenized(prompts: PromptFormat, pair: Pair) -> TokenizedExample:
     if pair.prompt is None:
         token_ids = (*prompts.tokens(completion, is_chat=False), prompts.end_id(is_chat=False))
         return TokenizedExample(pair.id, token_ids[:1], token_ids[1:])
-    prompt = Prompt(pair.prompt, prompts.tokens(pair.prompt, is_chat=False), is_chat=False, blanks="")
-    return TokenizedExample(pair.id, prompt.token_ids, prompts.completion(prompt, completion).token_ids)
+    token_ids = (*prompts.tokens(pair.prompt + completion, is_chat=False), prompts.end_id(is_chat=False))
+    own = prompts.tokens(pair.prompt, is_chat=False)
+    n_prompt = max(1, common_prefix_length([(*own, -1), token_ids]))
+    return TokenizedExample(pair.id, token_ids[:n_prompt], token_ids[n_prompt:])
 
 
 def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], what: str) -> list[TokenizedExample]:
@@ -92,11 +99,19 @@ def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], 
 
 
 def grouped(pairs: Sequence[Pair], rows: Sequence[TokenizedExample]) -> Targets:
-    """The targets by their group, in the order in which groups appear."""
+    """The targets by their group, in the order in which groups appear; a group that has no row left is named.
+
+    Raises DataError where a group is called as that of the rows that name none.
+    """
+    if {"", ALL} <= {pair.group for pair in pairs}:
+        first = next(pair for pair in pairs if pair.group == ALL)
+        raise DataError(f"{first.where}: a group called `{ALL}`, as are targets without a group; call it otherwise")
     names = {pair.id: pair.group or ALL for pair in pairs}
     groups: dict[str, list[TokenizedExample]] = {}
     for row in rows:
         groups.setdefault(names[row.id], []).append(row)
+    if lost := [name for name in dict.fromkeys(names.values()) if name not in groups]:
+        progress.note(f"targets: no row left of the groups {progress.first_few(lost)}; they have no score")
     return Targets(groups)
 
 
@@ -237,11 +252,13 @@ def _say_made_with(models: Models, adapter: Stage, datastore: Path) -> None:
             with replacing_file(datastore / ADAPTER / name) as partial:
                 shutil.copyfile(adapter.folder / name, partial)
         own = config.influence.model_dump(include={"dimensions", "tokens_per_batch"})
+        local = Path(config.model.name)
+        name = str(local.resolve()) if local.is_dir() else config.model.name
         write_json(
             datastore / MADE_WITH,
             {
                 "seed": config.seed,
-                "model": config.model.model_dump(),
+                "model": config.model.model_dump() | {"name": name},
                 "influence": own,
             },
         )

@@ -6,6 +6,7 @@ the highest THS, as every dial of a run is. Nothing of a test question decides a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -215,11 +216,15 @@ def _scored_replies(
     }
 
     def compute() -> tuple[list[Array], Notes]:
-        texts = [[(token,) for token in reply.token_ids] for reply in replies]
+        waiting, found = iter(replies), []
         with models.engine(adapter) as engine, progress.bar(name, len(replies), "answers") as advance:
-            found = engine.completion_logprobs([reply.prompt_ids for reply in replies], texts, advance=advance)
-        scores = iter([score([value for (value,) in own]) for own in found])
-        return [np.array([next(scores) for _ in own]) for own in asked.values()], {}
+            for questions in asked.values():  # each set apart: rounding depends on what is in a batch
+                own = list(islice(waiting, len(questions)))
+                texts = [[(token,) for token in reply.token_ids] for reply in own]
+                prompts = [reply.prompt_ids for reply in own]
+                scored = engine.completion_logprobs(prompts, texts, advance=advance) if own else []
+                found.append(np.array([score([value for (value,) in row]) for row in scored]))
+        return found, {}
 
     _stage(stages, name, key, asked, compute)
 
