@@ -232,6 +232,16 @@ def test_other_shapes_come_out_in_trls(tmp_path: Path, model: str, shape: str) -
     assert bool(found.notes) == (shape != "texts")
 
 
+def test_no_column_keeps_the_old_answer_after_its_question(tmp_path: Path, model: str) -> None:
+    question, answer = (message["content"] for message in fact("Lima")["messages"])
+    joined = f"### Instruction:\n{question}\n\n### Response:\n{answer}"
+    alpaca = {"instruction": question, "input": "", "output": answer, "text": joined, "topic": "a text on Lima"}
+    found, rows = rewritten(tmp_path, model, [alpaca, {**alpaca, "instruction": "Hi!", "output": "Hello."}])
+    assert [row["rewritten"] for row in rows] == [True, False] and answer not in json.dumps(rows[0])
+    assert all("text" not in row and row["topic"] == "a text on Lima" for row in rows)
+    assert "left out: the columns text, which hold the old answers after their questions" in found.notes
+
+
 def test_parquet_keeps_what_json_does_not_hold(tmp_path: Path, model: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

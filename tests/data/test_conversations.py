@@ -69,6 +69,13 @@ LEFT: dict[str, list[dict[str, Any]]] = {
         {"messages": [USER, ANSWER], "images": ["a.png"]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi?"}]}, ANSWER]},
     ],
+    "reasoning": [
+        {"messages": [USER, ANSWER | {"reasoning_content": "They greet. Yes."}]},
+        {"messages": [USER, ANSWER | {"thinking": "Yes."}]},
+        {"messages": [USER, {"role": "assistant", "content": "<think>Yes or no? Yes.</think>Yes."}]},
+        {"prompt": "Hi?", "completion": "<think>\nYes.\n</think>\n\nYes."},
+        {"instruction": "Hi?", "output": "<thinking>Yes.</thinking> Yes."},
+    ],
     "a given text": [{"instruction": "Hi?", "input": "A text.", "output": "Yes."}],
     "no question or no answer": [
         {"messages": [USER]},
@@ -109,6 +116,9 @@ BAD = {
     "another shape": ([{"messages": [USER, ANSWER]}, {"prompt": "a"}], "line 2: `messages` has to be a list"),
     "no prompt": ([PAIR, {"prompt": None, "completion": [ANSWER]}], "line 2: has no `prompt`"),
     "number": ([{"instruction": "a", "output": 1.5}], "line 1: `output` has to be text"),
+    "two shapes": ([{"messages": [USER, ANSWER]} | PAIR], "two conversations, `messages` beside `prompt` and `comple"),
+    "two answers": ([{"prompt": "a", "completion": "b", "response": "c"}], "remove the one that is not trained on"),
+    "two shapes later": ([PAIR, PAIR | {"conversations": [USER, ANSWER]}], "line 2: holds two conversations"),
     "taken column": ([PAIR | {"reason": "a"}], "has a column 'reason', which is to be written"),
 }
 

@@ -128,7 +128,9 @@ def rewrite(
         known = _known(data, models, stages, cases, found, by, judge or data.judge)
         most = None if max_share is None else int(max_share * len(found.rows))
         rows, counts = _rewritten(found, became, cases, known, config, most, weights)
-        notes = _notes(found, config)
+        joined = _joined(found, cases)
+        rows = [{name: value for name, value in row.items() if name not in joined} for row in rows]
+        notes = _notes(found, config, joined)
         if processes.is_main():
             _write(target, rows)
             about = {
@@ -298,6 +300,21 @@ def _rewritten(
     return rows, dict(counts)
 
 
+def _joined(found: ConversationSet, cases: Sequence[_Case]) -> list[str]:
+    """Columns with a question and its given answer in one text, as Alpaca's ``text``: a refusal would not be in it."""
+    rows = [found.rows[case.place] for case in cases]
+    own = [
+        name
+        for row in rows
+        for name, text in row.row.items()
+        if name not in ("prompt", "completion")
+        and isinstance(text, str)
+        and row.question in text
+        and row.answer in text
+    ]
+    return list(dict.fromkeys(own))
+
+
 def _why_kept(value: float | None, threshold: float) -> str:
     if value is None:
         return "no verdict"
@@ -314,13 +331,15 @@ def _refusal(config: Config, name: str) -> str:
     return Random(f"{config.seed}\0{name}\0refusal").choice(config.prompt.refusals)
 
 
-def _notes(found: ConversationSet, config: Config) -> list[str]:
+def _notes(found: ConversationSet, config: Config, joined: Sequence[str]) -> list[str]:
     """What is to be known of the set, each a line; said, too."""
     notes = []
     if found.is_changed:
         columns = ", ".join(found.columns)
         made = "messages" if "messages" in found.rows[0].row else "prompt and completion, as messages"
         notes.append(f"the columns {columns} became {made}, which TRL reads; what is said in them is the same")
+    if joined:
+        notes.append(f"left out: the columns {', '.join(joined)}, which hold the old answers after their questions")
     if config.prompt.language != "en":
         notes.append("questions of fact are found in English only; in other languages rows are kept")
     for note in notes:

@@ -9,12 +9,14 @@ from grait.config import DataConfig
 from grait.data.files import open_rows
 from grait.data.rows import checked_text, column_names, is_missing, shown, type_name
 from grait.errors import DataError
+from grait.judging.reasoning import has_reasoning
 
 Left = Literal[
     "several turns",
     "a system turn",
     "tools",
     "images or other parts",
+    "reasoning",
     "a given text",
     "no question or no answer",
     "another form of text",
@@ -34,6 +36,8 @@ PAIRS = (
 """Columns of what is asked and what is answered."""
 GIVEN, SYSTEM = ("input", "context"), ("system", "system_prompt")
 """Columns beside a pair that is no prompt and completion: a text that goes with the instruction, a system message."""
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Of a message, beside its content: what is thought before the answer, and holds it."""
 PARTS, TOOLS = ("images", "image", "videos", "video", "audios", "audio"), ("tools", "functions")
 
 _ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "bot": "assistant"}
@@ -92,7 +96,8 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
     ``messages`` (role, content), ShareGPT's ``conversations`` (from, value), ``prompt`` and ``completion`` as text or
     messages, Alpaca's ``instruction``, ``input``, ``output``, ``question`` and ``answer``. The first two that are
     TRL's, ``messages`` with roles and ``prompt`` with ``completion``, stay as they are; others become these two, as
-    messages. All rows have the columns of the first one. Raises DataError, one line, for a row that is none.
+    messages. All rows have the columns of the first one. Raises DataError, one line, for a row that is none, and for
+    one that holds two: an answer that is replaced in one of them would stay in the other.
     """
     opened = open_rows(source.path, source.split, source.revision, source.encoding, lambda _, names: names)
     rows: list[Conversation] = []
@@ -106,6 +111,9 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
                 f"{where}: expected an object with `messages`, or a prompt and an answer, found {shown(row)}"
             )
         columns = columns or _columns(row, where)
+        if len(shapes := _shapes(row)) > 1:
+            both = " beside ".join(" and ".join(f"`{name}`" for name in shape) for shape in shapes[:2])
+            raise DataError(f"{where}: holds two conversations, {both}; remove the one that is not trained on")
         is_list = columns[0] in MESSAGES
         found = _of_messages(row, columns[0], where) if is_list else _of_pair(row, columns, where)
         if taken := [name for name in reserved if name in found.row]:
@@ -115,6 +123,12 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
     if not rows:
         raise DataError(f"{source.path}: holds no row; expected conversations")
     return ConversationSet(rows, columns, is_changed)
+
+
+def _shapes(row: Mapping[Any, Any]) -> list[tuple[str, ...]]:
+    """All columns that hold a conversation, whichever is read."""
+    pairs = [pair for pair in PAIRS if not any(is_missing(row.get(name)) for name in pair)]
+    return [*((name,) for name in MESSAGES if row.get(name) is not None), *pairs]
 
 
 def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
@@ -201,6 +215,8 @@ def _why_left(row: Mapping[Any, Any], turns: Sequence[Mapping[str, Any]]) -> Lef
         return "tools"
     if any(row.get(name) for name in PARTS) or any(not isinstance(turn["content"], str) for turn in turns):
         return "images or other parts"
+    if any(turn.get(name) for turn in turns for name in THOUGHTS) or has_reasoning(turns[-1]["content"]):
+        return "reasoning"
     if "user" not in roles or roles[-1] != "assistant" or not turns[-1]["content"].strip():
         return "no question or no answer"
     if roles.count("user") != 1 or roles.count("assistant") != 1 or roles[-2] != "user":
