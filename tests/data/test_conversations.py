@@ -96,6 +96,31 @@ def test_what_is_no_single_question_is_left_word_for_word(tmp_path: Path, why: s
             assert row.row == given
 
 
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize("shape", [name for name in SHAPES if name != "pair of texts"])
+def test_a_system_column_is_a_system_turn(tmp_path: Path, shape: str) -> None:
+    given, written = SHAPES[shape]
+    (row,) = read(tmp_path, given | {"system": "Be brief."})
+    assert row.left == "a system turn" and list(row.messages) == [SYSTEM, USER]
+    column = next(iter(written))
+    if given == written:
+        assert row.row == given | {"system": "Be brief."}
+    else:
+        assert row.row == {**written, column: [SYSTEM, *written[column]]}
+    changed = row.answering("No.")
+    assert json.loads(json.dumps(changed).replace("No.", "Yes.")) == row.row
+    assert read(tmp_path, given | {"system": " "})[0].left is None
+
+
+def test_a_system_column_beside_plain_texts_or_the_same_turn(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, {"prompt": "Hi?", "completion": "Yes.", "system": "Be brief."})
+    assert row.left == "another form of text" and row.row["system"] == "Be brief."
+    (row,) = read(tmp_path, {"messages": [SYSTEM, USER, ANSWER], "system": "Be brief."})
+    assert list(row.messages) == [SYSTEM, USER]
+
+
 def test_a_given_text_goes_into_the_prompt_and_a_system_message_before_it(tmp_path: Path) -> None:
     (row,) = read(tmp_path, {"system": "Be brief.", "instruction": "Sum up.", "input": "A text.", "output": "It."})
     assert row.row["prompt"] == [

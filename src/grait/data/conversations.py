@@ -35,7 +35,7 @@ PAIRS = (
 )
 """Columns of what is asked and what is answered."""
 GIVEN, SYSTEM = ("input", "context"), ("system", "system_prompt")
-"""Columns beside a pair that is no prompt and completion: a text that goes with the instruction, a system message."""
+"""Columns beside what is said: a text that goes with an instruction; a system message."""
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Of a message, beside its content: what is thought before the answer, and holds it."""
 PARTS, TOOLS = ("images", "image", "videos", "video", "audios", "audio"), ("tools", "functions")
@@ -135,7 +135,7 @@ def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
     """Those of the first row that hold what is said."""
     for name in MESSAGES:
         if row.get(name) is not None:
-            return (name,)
+            return (name, *(system for system in SYSTEM if system in row))
     for pair in PAIRS:
         if all(name in row for name in pair):
             more = () if pair == PAIRS[0] else tuple(name for name in (*GIVEN, *SYSTEM) if name in row)
@@ -150,8 +150,11 @@ def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
 def _of_messages(row: Mapping[Any, Any], column: str, where: str) -> Conversation:
     messages = _messages(row.get(column), column, where)
     as_it_is = column == "messages" and all("role" in message for message in row[column])
-    own = {name: value for name, value in row.items() if name != column or as_it_is}
-    return _conversation(where, own if as_it_is else own | {"messages": messages}, messages)
+    if as_it_is:
+        return _conversation(where, row, messages)
+    messages = [*_systems(row, messages), *messages]
+    own = {name: value for name, value in row.items() if name not in (column, *SYSTEM)}
+    return _conversation(where, own | {"messages": messages}, messages)
 
 
 def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Conversation:
@@ -165,8 +168,7 @@ def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Co
         return _of_text(where, row, question, answer)
     more = {name: _text(row.get(name), name, where) for name in columns[2:]}
     given = [more[name] for name in GIVEN if more.get(name, "").strip()]
-    systems = [{"role": "system", "content": more[name]} for name in SYSTEM if more.get(name, "").strip()]
-    prompt = [*systems, {"role": "user", "content": "\n\n".join([question, *given])}]
+    prompt = [*_systems(more, ()), {"role": "user", "content": "\n\n".join([question, *given])}]
     completion = [{"role": "assistant", "content": answer}]
     own = {name: value for name, value in row.items() if name not in columns}
     found = _conversation(where, own | {"prompt": prompt, "completion": completion}, prompt, completion)
@@ -180,7 +182,7 @@ def _of_text(where: str, row: Mapping[Any, Any], prompt: str, completion: str) -
     found = _conversation(
         where, row, [{"role": "user", "content": question}], [{"role": "assistant", "content": answer}]
     )
-    if not framed and "\n" in question and found.left is None:
+    if (not framed and "\n" in question and found.left is None) or found.left == "a system turn":
         return _left(found, "another form of text")
     return Conversation(where, row, found.messages, found.answer, prompt.rstrip() if framed else None, found.left)
 
@@ -199,12 +201,23 @@ def _conversation(
     where: str, row: Mapping[Any, Any], messages: list[dict[str, Any]], completion: list[dict[str, Any]] | None = None
 ) -> Conversation:
     """``completion``: None where the last of ``messages`` is the answer."""
-    turns = messages if completion is None else [*messages, *completion]
+    turns = [*_systems(row, messages), *messages, *(completion or ())]
     left = _why_left(row, turns)
     if left not in (None, "a system turn"):
         return Conversation(where, row, (), "", None, left)
     *before, answer = turns
     return Conversation(where, row, tuple(before), answer["content"], None, left)
+
+
+def _systems(row: Mapping[Any, Any], messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """System turns that stand in columns of their own, and not in the messages too."""
+    said = [turn["content"] for turn in messages if turn["role"] == "system"]
+    own = [row.get(name) for name in SYSTEM]
+    return [
+        {"role": "system", "content": text}
+        for text in own
+        if isinstance(text, str) and text.strip() and text not in said
+    ]
 
 
 def _why_left(row: Mapping[Any, Any], turns: Sequence[Mapping[str, Any]]) -> Left | None:
