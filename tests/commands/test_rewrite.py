@@ -284,6 +284,22 @@ def test_the_set_that_is_read_is_never_written(tmp_path: Path, model: str, no_mo
     assert source.read_bytes() == other.read_bytes() == before
 
 
+def test_no_set_is_written_over_that_of_another(tmp_path: Path, model: str) -> None:
+    question, answer = "Hi!", "Hello."
+    for name in ("sft.v1.jsonl", "sft.v2.jsonl", "sft.jsonl"):
+        write(tmp_path / name, [chat(question, answer)])
+    (tmp_path / "sft.csv").write_text(f"instruction,output\n{question},{answer}\n", encoding="utf-8")
+    names = ["sft.v1.jsonl", "sft.v2.jsonl", "sft.jsonl", "sft.csv"]
+    outs = [grait.rewrite(tmp_path / name, settings(model)).out.name for name in names]
+    expected = ["sft.v1-rewritten.jsonl", "sft.v2-rewritten.jsonl", "sft-rewritten.jsonl", "sft-csv-rewritten.jsonl"]
+    assert outs == expected
+    assert [grait.rewrite(tmp_path / name, settings(model)).out.name for name in names] == expected
+    before = (tmp_path / "sft-rewritten.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"sft-rewritten\.jsonl is of another set"):
+        grait.rewrite(tmp_path / "sft.v1.jsonl", settings(model), out=tmp_path / "sft-rewritten.jsonl")
+    assert (tmp_path / "sft-rewritten.jsonl").read_bytes() == before
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "by": ({"by": "guess"}, "by: expected samples or likelihood"),
     "weights": ({"weights": "all"}, "weights: expected margin or equal"),

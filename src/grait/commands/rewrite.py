@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from grait.config import Config, DataConfig, as_config
 from grait.data.conversations import Conversation, ConversationSet, read_conversations
+from grait.data.files import is_question_file, suffix_of
 from grait.errors import ConfigError, DataError, ModelError, described, reason
 from grait.judging.judges import Judge, ToJudge
 from grait.judging.matching import contains_answer
@@ -115,7 +116,7 @@ def rewrite(
     _check(by, weights, max_share)
     config = as_config(config)
     target = _target(source, out)
-    folder = target.with_name(f"{target.stem}.rewrite")
+    folder = _folder(target)
     _check_target(source, target, folder)
     found = read_conversations(source, COLUMNS)
     config = config.model_copy(update={"out": str(folder)})
@@ -135,6 +136,7 @@ def rewrite(
             _write(target, rows)
             about = {
                 "source": source.model_dump(exclude_none=True),
+                "named": _named(source),
                 "model": model_key(config),
                 "config": config.model_dump(include={"prompt", "knowledge", "seed"}),
                 "by": by,
@@ -163,15 +165,41 @@ def _target(source: DataConfig, out: str | Path | None) -> Path:
         path = Path(source.path)
         suffix = ".parquet" if path.suffix == ".parquet" else ".jsonl"
         found = (path if path.exists() else Path(path.name)).resolve()
-        return found.with_name(f"{found.name.split('.')[0]}-rewritten{suffix}")
+        kind = suffix_of(found) if is_question_file(found) else ""
+        stem = found.name[: found.name.lower().rindex(kind)] if kind else found.name
+        more = f"{source.split or ''}{kind}".replace(".", "-").lstrip("-")
+        targets = [found.with_name(f"{name}-rewritten{suffix}") for name in (stem, f"{stem}-{more}")]
+        return targets[_is_of_another(source, _folder(targets[0]))]
     target = as_path(out, "out")
     if target.suffix not in (".jsonl", ".parquet"):
         raise ConfigError(f"out: expected a .jsonl or .parquet file, found {target}")
     return target
 
 
+def _folder(target: Path) -> Path:
+    return target.with_name(f"{target.stem}.rewrite")
+
+
+def _named(source: DataConfig) -> dict[str, Any]:
+    """What names a set, wherever it is called from."""
+    path = Path(source.path)
+    own = source.model_dump(include={"split", "revision"}, exclude_none=True)
+    return own | {"path": str(path.resolve() if path.exists() else source.path)}
+
+
+def _is_of_another(source: DataConfig, folder: Path) -> bool:
+    """Whether a folder keeps what was said of another set."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        return bool(about["named"] != _named(source))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+
+
 def _check_target(source: DataConfig, target: Path, folder: Path) -> None:
-    """ConfigError where the source, or a file that this command did not write, would be overwritten."""
+    """ConfigError where the source, another set, or a file that this command did not write would be overwritten."""
     path = Path(source.path)
     if path.is_dir() and target.resolve().parent in (path.resolve(), path.resolve() / "data"):
         raise ConfigError(f"out: {target} lies in the folder that is read; name a file elsewhere")
@@ -180,6 +208,8 @@ def _check_target(source: DataConfig, target: Path, folder: Path) -> None:
             raise ConfigError(f"out: {target} is the set that is read; name another file")
         if not (folder / ABOUT).exists():
             raise ConfigError(f"out: {target} is there, and not written by this command; name another file")
+    if _is_of_another(source, folder):
+        raise ConfigError(f"out: {target} is of another set ({folder / ABOUT} says of which); name another file")
 
 
 def _cases(found: ConversationSet, data: RunData, with_system: bool) -> tuple[dict[int, str], list[_Case]]:
