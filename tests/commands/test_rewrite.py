@@ -300,6 +300,28 @@ def test_no_set_is_written_over_that_of_another(tmp_path: Path, model: str) -> N
     assert (tmp_path / "sft-rewritten.jsonl").read_bytes() == before
 
 
+ODD = {
+    "half a character": (r'"more": "\ud800"', "line 2: holds half of a character"),
+    "not a number": ('"more": NaN', r"line 2: JSON does not hold it \(Out of range float values"),
+    "infinity": ('"more": [-Infinity]', "line 2: JSON does not hold it"),
+    "too large": ('"more": 1E400', "line 2: JSON does not hold it"),
+    "equal keys": ('"more": 1, "more": 2', "line 2: cannot be read as JSON .*'more' stands twice"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_row_that_json_does_not_hold_is_one_line_before_anything_is_asked(
+    tmp_path: Path, model: str, name: str, no_model: None
+) -> None:
+    more, message = ODD[name]
+    path = write(tmp_path / "sft.jsonl", [fact("Lima")])
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(fact("Oslo"))[:-1] + f", {more}}}\n")
+    with pytest.raises(DataError, match=message) as caught:
+        grait.rewrite(path, settings(model))
+    assert "\n" not in str(caught.value) and not (tmp_path / "sft-rewritten.jsonl").exists()
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "by": ({"by": "guess"}, "by: expected samples or likelihood"),
     "weights": ({"weights": "all"}, "weights: expected margin or equal"),

@@ -119,6 +119,7 @@ def rewrite(
     folder = _folder(target)
     _check_target(source, target, folder)
     found = read_conversations(source, COLUMNS)
+    _check_rows(found, target)
     config = config.model_copy(update={"out": str(folder)})
     data = RunData(config, has_training=False)
     models = Models(data)
@@ -210,6 +211,23 @@ def _check_target(source: DataConfig, target: Path, folder: Path) -> None:
             raise ConfigError(f"out: {target} is there, and not written by this command; name another file")
     if _is_of_another(source, folder):
         raise ConfigError(f"out: {target} is of another set ({folder / ABOUT} says of which); name another file")
+
+
+def _check_rows(found: ConversationSet, target: Path) -> None:
+    """DataError, before anything is asked, for a row that the format of the target does not hold."""
+    is_parquet = target.suffix == ".parquet"
+    for row in found.rows:
+        try:
+            default = str if is_parquet else None
+            json.dumps(row.row, ensure_ascii=False, allow_nan=is_parquet, default=default).encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{row.where}: holds half of a character (such as \\ud800); write it out in UTF-8"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{row.where}: JSON does not hold it ({reason(error)}); mend it or write .parquet"
+            ) from None
 
 
 def _cases(found: ConversationSet, data: RunData, with_system: bool) -> tuple[dict[int, str], list[_Case]]:
@@ -390,10 +408,5 @@ def _write(target: Path, rows: Sequence[Mapping[str, Any]]) -> None:
                 ) from None
             return
         with partial.open("w", encoding="utf-8") as file:
-            for number, row in enumerate(rows, 1):
-                try:
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                except TypeError as error:
-                    raise DataError(
-                        f"{target}, row {number}: JSON does not hold it ({reason(error)}); write .parquet"
-                    ) from None
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
