@@ -44,6 +44,12 @@ def test_each_shape_is_read_and_its_answer_alone_replaced(tmp_path: Path, shape:
     assert json.loads(json.dumps(changed).replace("No.", "Yes.")) == row.row and "Yes." not in json.dumps(changed)
 
 
+@pytest.mark.parametrize("role", ["chatgpt", "bard", "bing", "gpt"])
+def test_assistants_have_many_names_in_sharegpt(tmp_path: Path, role: str) -> None:
+    (row,) = read(tmp_path, {"conversations": [{"from": "human", "value": "Hi?"}, {"from": role, "value": "Yes."}]})
+    assert row.left is None and row.row == {"messages": [USER, ANSWER]}
+
+
 def test_a_message_keeps_what_else_it_has(tmp_path: Path) -> None:
     messages = [USER | {"name": "Ann"}, ANSWER | {"weight": 1}]
     (row,) = read(tmp_path, {"messages": messages})
@@ -59,7 +65,10 @@ def test_what_stands_around_a_completion_in_plain_text_stays(tmp_path: Path) -> 
 
 LEFT: dict[str, list[dict[str, Any]]] = {
     "several turns": [{"messages": [USER, ANSWER, USER, ANSWER]}],
-    "a system turn": [{"messages": [{"role": "system", "content": "Be brief."}, USER, ANSWER]}],
+    "a system turn": [
+        {"messages": [{"role": role, "content": "Be brief."}, USER, ANSWER]} for role in ("system", "developer")
+    ],
+    "an unknown role": [{"messages": [{"role": "narrator", "content": "Once."}, USER, ANSWER]}],
     "tools": [
         {"messages": [USER, ANSWER], "tools": [{"name": "f"}]},
         {"messages": [USER, {"role": "assistant", "tool_calls": [{}]}, {"role": "tool", "content": "1"}, ANSWER]},

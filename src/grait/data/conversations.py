@@ -15,6 +15,7 @@ Left = Literal[
     "several turns",
     "a system turn",
     "tools",
+    "an unknown role",
     "images or other parts",
     "reasoning",
     "a given text",
@@ -40,7 +41,9 @@ THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Of a message, beside its content: what is thought before the answer, and holds it."""
 PARTS, TOOLS = ("images", "image", "videos", "video", "audios", "audio"), ("tools", "functions")
 
-_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "bot": "assistant"}
+_ASSISTANTS = ("gpt", "chatgpt", "bard", "bing", "claude", "model", "bot")
+_ROLES = {"human": "user", "developer": "system", **dict.fromkeys(_ASSISTANTS, "assistant")}
+_TOOL_ROLES = ("tool", "tools", "function", "function_call", "tool_call", "tool_response", "observation", "ipython")
 _KNOWN = ("system", "user", "assistant")
 _ENDS = re.compile(r"\A(\s*)(.*?)((?:\s*<[^<>\s]+>)*\s*)\Z", re.DOTALL)
 """Blanks before a completion; and after it blanks and end tokens."""
@@ -223,9 +226,11 @@ def _systems(row: Mapping[Any, Any], messages: Sequence[Mapping[str, Any]]) -> l
 def _why_left(row: Mapping[Any, Any], turns: Sequence[Mapping[str, Any]]) -> Left | None:
     roles = [turn["role"] for turn in turns]
     if any(row.get(name) for name in TOOLS) or any(
-        turn["role"] not in _KNOWN or turn.get("tool_calls") or turn.get("function_call") for turn in turns
+        turn["role"] in _TOOL_ROLES or turn.get("tool_calls") or turn.get("function_call") for turn in turns
     ):
         return "tools"
+    if any(turn["role"] not in _KNOWN for turn in turns):
+        return "an unknown role"
     if any(row.get(name) for name in PARTS) or any(not isinstance(turn["content"], str) for turn in turns):
         return "images or other parts"
     if any(turn.get(name) for turn in turns for name in THOUGHTS) or has_reasoning(turns[-1]["content"]):
