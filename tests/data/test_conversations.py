@@ -130,6 +130,12 @@ def test_a_system_column_beside_plain_texts_or_the_same_turn(tmp_path: Path) -> 
     assert list(row.messages) == [SYSTEM, USER]
 
 
+@pytest.mark.parametrize("nothing", ["", " ", None, "<noinput>", "<NoInput>", "NA", "N/A", "nan"])
+def test_a_given_text_that_says_nothing_is_none(tmp_path: Path, nothing: str | None) -> None:
+    (row,) = read(tmp_path, {"instruction": "Hi?", "input": nothing, "output": "Yes."})
+    assert row.left is None and row.row == PAIR
+
+
 def test_a_given_text_goes_into_the_prompt_and_a_system_message_before_it(tmp_path: Path) -> None:
     (row,) = read(tmp_path, {"system": "Be brief.", "instruction": "Sum up.", "input": "A text.", "output": "It."})
     assert row.row["prompt"] == [

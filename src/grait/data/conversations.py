@@ -41,6 +41,8 @@ THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Of a message, beside its content: what is thought before the answer, and holds it."""
 PARTS, TOOLS = ("images", "image", "videos", "video", "audios", "audio"), ("tools", "functions")
 
+_NOTHING = ("", "<noinput>", "na", "n/a", "nan")
+"""A given text that says there is none, in sets after Alpaca's."""
 _ASSISTANTS = ("gpt", "chatgpt", "bard", "bing", "claude", "model", "bot")
 _ROLES = {"human": "user", "developer": "system", **dict.fromkeys(_ASSISTANTS, "assistant")}
 _TOOL_ROLES = ("tool", "tools", "function", "function_call", "tool_call", "tool_response", "observation", "ipython")
@@ -170,7 +172,7 @@ def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Co
     if columns == PAIRS[0]:
         return _of_text(where, row, question, answer)
     more = {name: _text(row.get(name), name, where) for name in columns[2:]}
-    given = [more[name] for name in GIVEN if more.get(name, "").strip()]
+    given = [more[name] for name in GIVEN if more.get(name, "").strip().lower() not in _NOTHING]
     prompt = [*_systems(more, ()), {"role": "user", "content": "\n\n".join([question, *given])}]
     completion = [{"role": "assistant", "content": answer}]
     own = {name: value for name, value in row.items() if name not in columns}
