@@ -187,6 +187,12 @@ def test_at_most_a_share_is_refused_of_what_is_known_least(tmp_path: Path, model
     assert {row["sample_weight"] for row in rows} == {1.0}
 
 
+def test_a_share_of_a_hundred_rows_is_what_it_says(tmp_path: Path, model: str) -> None:
+    rows = [fact(f"{first}{second}polis") for first in "ABCDEFGHIJ" for second in "aeiouklmnr"]
+    found, _ = rewritten(tmp_path, model, rows, max_share=0.29, by="likelihood")
+    assert found.n_rewritten == 29
+
+
 def test_rows_with_a_system_turn_are_looked_at_where_that_is_asked_for(tmp_path: Path, model: str) -> None:
     _, rows = rewritten(tmp_path, model, with_system=True)
     (row,) = [row for row in rows if row["messages"][0]["role"] == "system"]

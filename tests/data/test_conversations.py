@@ -149,6 +149,7 @@ BAD = {
     "no columns": ([{"text": "a"}], "line 1: has no conversation; expected `messages`"),
     "no object": (["a"], "line 1: expected an object"),
     "no list": ([{"messages": "a"}], "`messages` has to be a list of messages, found text"),
+    "null": ([{"messages": None, "id": 1}], "line 1: `messages` has to be a list of messages, found null"),
     "no message": ([{"messages": []}], "`messages` holds no message"),
     "message is text": ([{"messages": ["a"]}], "message 1 of `messages`: expected an object"),
     "no role": ([{"messages": [{"content": "a"}]}], "message 1 of `messages`: has no `role`"),
@@ -170,6 +171,11 @@ def test_a_bad_row_is_one_clear_line_with_its_place(tmp_path: Path, name: str) -
         read(tmp_path, *rows)
     text = str(caught.value)
     assert message in text and "\n" not in text and "set.jsonl, line" in text
+
+
+def test_an_empty_file_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is empty; expected rows"):
+        read(tmp_path)
 
 
 def test_csv_and_parquet_are_read_too(tmp_path: Path) -> None:

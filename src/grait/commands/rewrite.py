@@ -128,7 +128,7 @@ def rewrite(
         stages = Stages(folder)
         became, cases = _cases(found, data, with_system)
         known = _known(data, models, stages, cases, found, by, judge or data.judge)
-        most = None if max_share is None else int(max_share * len(found.rows))
+        most = None if max_share is None else int(max_share * len(found.rows) + 1e-9)
         rows, counts = _rewritten(found, became, cases, known, config, most, weights)
         joined = _joined(found, cases)
         rows = [{name: value for name, value in row.items() if name not in joined} for row in rows]

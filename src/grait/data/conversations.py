@@ -141,6 +141,8 @@ def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
     for name in MESSAGES:
         if row.get(name) is not None:
             return (name, *(system for system in SYSTEM if system in row))
+    if (null := [name for name in MESSAGES if name in row]) and not any(pair[0] in row for pair in PAIRS):
+        return (null[0],)
     for pair in PAIRS:
         if all(name in row for name in pair):
             more = () if pair == PAIRS[0] else tuple(name for name in (*GIVEN, *SYSTEM) if name in row)

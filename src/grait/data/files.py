@@ -99,7 +99,7 @@ def _file(file: Path, split: str | None, encoding: str, wanted: Wanted) -> Sourc
         )
     try:
         if file.stat().st_size == 0:
-            raise DataError(f"{path}: is empty; expected questions")
+            raise DataError(f"{path}: is empty; expected rows")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({one_line(error)})") from None
     stem = file.stem if file.suffix.lower() not in PACKED else Path(file.stem).stem
