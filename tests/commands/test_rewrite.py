@@ -187,6 +187,12 @@ def test_at_most_a_share_is_refused_of_what_is_known_least(tmp_path: Path, model
     assert {row["sample_weight"] for row in rows} == {1.0}
 
 
+def test_a_share_of_a_hundred_rows_is_what_it_says(tmp_path: Path, model: str) -> None:
+    rows = [fact(f"{first}{second}polis") for first in "ABCDEFGHIJ" for second in "aeiouklmnr"]
+    found, _ = rewritten(tmp_path, model, rows, max_share=0.29, by="likelihood")
+    assert found.n_rewritten == 29
+
+
 def test_rows_with_a_system_turn_are_looked_at_where_that_is_asked_for(tmp_path: Path, model: str) -> None:
     _, rows = rewritten(tmp_path, model, with_system=True)
     (row,) = [row for row in rows if row["messages"][0]["role"] == "system"]
@@ -232,6 +238,16 @@ def test_other_shapes_come_out_in_trls(tmp_path: Path, model: str, shape: str) -
     assert bool(found.notes) == (shape != "texts")
 
 
+def test_no_column_keeps_the_old_answer_after_its_question(tmp_path: Path, model: str) -> None:
+    question, answer = (message["content"] for message in fact("Lima")["messages"])
+    joined = f"### Instruction:\n{question}\n\n### Response:\n{answer}"
+    alpaca = {"instruction": question, "input": "", "output": answer, "text": joined, "topic": "a text on Lima"}
+    found, rows = rewritten(tmp_path, model, [alpaca, {**alpaca, "instruction": "Hi!", "output": "Hello."}])
+    assert [row["rewritten"] for row in rows] == [True, False] and answer not in json.dumps(rows[0])
+    assert all("text" not in row and row["topic"] == "a text on Lima" for row in rows)
+    assert "left out: the columns text, which hold the old answers after their questions" in found.notes
+
+
 def test_parquet_keeps_what_json_does_not_hold(tmp_path: Path, model: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -272,6 +288,44 @@ def test_the_set_that_is_read_is_never_written(tmp_path: Path, model: str, no_mo
     with pytest.raises(ConfigError, match="lies in the folder that is read"):
         grait.rewrite(tmp_path, settings(model), out=tmp_path / "new.jsonl")
     assert source.read_bytes() == other.read_bytes() == before
+
+
+def test_no_set_is_written_over_that_of_another(tmp_path: Path, model: str) -> None:
+    question, answer = "Hi!", "Hello."
+    for name in ("sft.v1.jsonl", "sft.v2.jsonl", "sft.jsonl"):
+        write(tmp_path / name, [chat(question, answer)])
+    (tmp_path / "sft.csv").write_text(f"instruction,output\n{question},{answer}\n", encoding="utf-8")
+    names = ["sft.v1.jsonl", "sft.v2.jsonl", "sft.jsonl", "sft.csv"]
+    outs = [grait.rewrite(tmp_path / name, settings(model)).out.name for name in names]
+    expected = ["sft.v1-rewritten.jsonl", "sft.v2-rewritten.jsonl", "sft-rewritten.jsonl", "sft-csv-rewritten.jsonl"]
+    assert outs == expected
+    assert [grait.rewrite(tmp_path / name, settings(model)).out.name for name in names] == expected
+    before = (tmp_path / "sft-rewritten.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"sft-rewritten\.jsonl is of another set"):
+        grait.rewrite(tmp_path / "sft.v1.jsonl", settings(model), out=tmp_path / "sft-rewritten.jsonl")
+    assert (tmp_path / "sft-rewritten.jsonl").read_bytes() == before
+
+
+ODD = {
+    "half a character": (r'"more": "\ud800"', "line 2: holds half of a character"),
+    "not a number": ('"more": NaN', r"line 2: JSON does not hold it \(Out of range float values"),
+    "infinity": ('"more": [-Infinity]', "line 2: JSON does not hold it"),
+    "too large": ('"more": 1E400', "line 2: JSON does not hold it"),
+    "equal keys": ('"more": 1, "more": 2', "line 2: cannot be read as JSON .*'more' stands twice"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_row_that_json_does_not_hold_is_one_line_before_anything_is_asked(
+    tmp_path: Path, model: str, name: str, no_model: None
+) -> None:
+    more, message = ODD[name]
+    path = write(tmp_path / "sft.jsonl", [fact("Lima")])
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(fact("Oslo"))[:-1] + f", {more}}}\n")
+    with pytest.raises(DataError, match=message) as caught:
+        grait.rewrite(path, settings(model))
+    assert "\n" not in str(caught.value) and not (tmp_path / "sft-rewritten.jsonl").exists()
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from grait.config import Config, DataConfig, as_config
 from grait.data.conversations import Conversation, ConversationSet, read_conversations
+from grait.data.files import is_question_file, suffix_of
 from grait.errors import ConfigError, DataError, ModelError, described, reason
 from grait.judging.judges import Judge, ToJudge
 from grait.judging.matching import contains_answer
@@ -115,9 +116,10 @@ def rewrite(
     _check(by, weights, max_share)
     config = as_config(config)
     target = _target(source, out)
-    folder = target.with_name(f"{target.stem}.rewrite")
+    folder = _folder(target)
     _check_target(source, target, folder)
     found = read_conversations(source, COLUMNS)
+    _check_rows(found, target)
     config = config.model_copy(update={"out": str(folder)})
     data = RunData(config, has_training=False)
     models = Models(data)
@@ -126,13 +128,16 @@ def rewrite(
         stages = Stages(folder)
         became, cases = _cases(found, data, with_system)
         known = _known(data, models, stages, cases, found, by, judge or data.judge)
-        most = None if max_share is None else int(max_share * len(found.rows))
+        most = None if max_share is None else int(max_share * len(found.rows) + 1e-9)
         rows, counts = _rewritten(found, became, cases, known, config, most, weights)
-        notes = _notes(found, config)
+        joined = _joined(found, cases)
+        rows = [{name: value for name, value in row.items() if name not in joined} for row in rows]
+        notes = _notes(found, config, joined)
         if processes.is_main():
             _write(target, rows)
             about = {
                 "source": source.model_dump(exclude_none=True),
+                "named": _named(source),
                 "model": model_key(config),
                 "config": config.model_dump(include={"prompt", "knowledge", "seed"}),
                 "by": by,
@@ -161,15 +166,41 @@ def _target(source: DataConfig, out: str | Path | None) -> Path:
         path = Path(source.path)
         suffix = ".parquet" if path.suffix == ".parquet" else ".jsonl"
         found = (path if path.exists() else Path(path.name)).resolve()
-        return found.with_name(f"{found.name.split('.')[0]}-rewritten{suffix}")
+        kind = suffix_of(found) if is_question_file(found) else ""
+        stem = found.name[: found.name.lower().rindex(kind)] if kind else found.name
+        more = f"{source.split or ''}{kind}".replace(".", "-").lstrip("-")
+        targets = [found.with_name(f"{name}-rewritten{suffix}") for name in (stem, f"{stem}-{more}")]
+        return targets[_is_of_another(source, _folder(targets[0]))]
     target = as_path(out, "out")
     if target.suffix not in (".jsonl", ".parquet"):
         raise ConfigError(f"out: expected a .jsonl or .parquet file, found {target}")
     return target
 
 
+def _folder(target: Path) -> Path:
+    return target.with_name(f"{target.stem}.rewrite")
+
+
+def _named(source: DataConfig) -> dict[str, Any]:
+    """What names a set, wherever it is called from."""
+    path = Path(source.path)
+    own = source.model_dump(include={"split", "revision"}, exclude_none=True)
+    return own | {"path": str(path.resolve() if path.exists() else source.path)}
+
+
+def _is_of_another(source: DataConfig, folder: Path) -> bool:
+    """Whether a folder keeps what was said of another set."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        return bool(about["named"] != _named(source))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+
+
 def _check_target(source: DataConfig, target: Path, folder: Path) -> None:
-    """ConfigError where the source, or a file that this command did not write, would be overwritten."""
+    """ConfigError where the source, another set, or a file that this command did not write would be overwritten."""
     path = Path(source.path)
     if path.is_dir() and target.resolve().parent in (path.resolve(), path.resolve() / "data"):
         raise ConfigError(f"out: {target} lies in the folder that is read; name a file elsewhere")
@@ -178,6 +209,25 @@ def _check_target(source: DataConfig, target: Path, folder: Path) -> None:
             raise ConfigError(f"out: {target} is the set that is read; name another file")
         if not (folder / ABOUT).exists():
             raise ConfigError(f"out: {target} is there, and not written by this command; name another file")
+    if _is_of_another(source, folder):
+        raise ConfigError(f"out: {target} is of another set ({folder / ABOUT} says of which); name another file")
+
+
+def _check_rows(found: ConversationSet, target: Path) -> None:
+    """DataError, before anything is asked, for a row that the format of the target does not hold."""
+    is_parquet = target.suffix == ".parquet"
+    for row in found.rows:
+        try:
+            default = str if is_parquet else None
+            json.dumps(row.row, ensure_ascii=False, allow_nan=is_parquet, default=default).encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{row.where}: holds half of a character (such as \\ud800); write it out in UTF-8"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{row.where}: JSON does not hold it ({reason(error)}); mend it or write .parquet"
+            ) from None
 
 
 def _cases(found: ConversationSet, data: RunData, with_system: bool) -> tuple[dict[int, str], list[_Case]]:
@@ -298,6 +348,21 @@ def _rewritten(
     return rows, dict(counts)
 
 
+def _joined(found: ConversationSet, cases: Sequence[_Case]) -> list[str]:
+    """Columns with a question and its given answer in one text, as Alpaca's ``text``: a refusal would not be in it."""
+    rows = [found.rows[case.place] for case in cases]
+    own = [
+        name
+        for row in rows
+        for name, text in row.row.items()
+        if name not in ("prompt", "completion")
+        and isinstance(text, str)
+        and row.question in text
+        and row.answer in text
+    ]
+    return list(dict.fromkeys(own))
+
+
 def _why_kept(value: float | None, threshold: float) -> str:
     if value is None:
         return "no verdict"
@@ -314,13 +379,15 @@ def _refusal(config: Config, name: str) -> str:
     return Random(f"{config.seed}\0{name}\0refusal").choice(config.prompt.refusals)
 
 
-def _notes(found: ConversationSet, config: Config) -> list[str]:
+def _notes(found: ConversationSet, config: Config, joined: Sequence[str]) -> list[str]:
     """What is to be known of the set, each a line; said, too."""
     notes = []
     if found.is_changed:
         columns = ", ".join(found.columns)
         made = "messages" if "messages" in found.rows[0].row else "prompt and completion, as messages"
         notes.append(f"the columns {columns} became {made}, which TRL reads; what is said in them is the same")
+    if joined:
+        notes.append(f"left out: the columns {', '.join(joined)}, which hold the old answers after their questions")
     if config.prompt.language != "en":
         notes.append("questions of fact are found in English only; in other languages rows are kept")
     for note in notes:
@@ -341,10 +408,5 @@ def _write(target: Path, rows: Sequence[Mapping[str, Any]]) -> None:
                 ) from None
             return
         with partial.open("w", encoding="utf-8") as file:
-            for number, row in enumerate(rows, 1):
-                try:
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                except TypeError as error:
-                    raise DataError(
-                        f"{target}, row {number}: JSON does not hold it ({reason(error)}); write .parquet"
-                    ) from None
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")

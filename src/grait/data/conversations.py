@@ -9,12 +9,15 @@ from grait.config import DataConfig
 from grait.data.files import open_rows
 from grait.data.rows import checked_text, column_names, is_missing, shown, type_name
 from grait.errors import DataError
+from grait.judging.reasoning import has_reasoning
 
 Left = Literal[
     "several turns",
     "a system turn",
     "tools",
+    "an unknown role",
     "images or other parts",
+    "reasoning",
     "a given text",
     "no question or no answer",
     "another form of text",
@@ -33,10 +36,16 @@ PAIRS = (
 )
 """Columns of what is asked and what is answered."""
 GIVEN, SYSTEM = ("input", "context"), ("system", "system_prompt")
-"""Columns beside a pair that is no prompt and completion: a text that goes with the instruction, a system message."""
+"""Columns beside what is said: a text that goes with an instruction; a system message."""
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Of a message, beside its content: what is thought before the answer, and holds it."""
 PARTS, TOOLS = ("images", "image", "videos", "video", "audios", "audio"), ("tools", "functions")
 
-_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "bot": "assistant"}
+_NOTHING = ("", "<noinput>", "na", "n/a", "nan")
+"""A given text that says there is none, in sets after Alpaca's."""
+_ASSISTANTS = ("gpt", "chatgpt", "bard", "bing", "claude", "model", "bot")
+_ROLES = {"human": "user", "developer": "system", **dict.fromkeys(_ASSISTANTS, "assistant")}
+_TOOL_ROLES = ("tool", "tools", "function", "function_call", "tool_call", "tool_response", "observation", "ipython")
 _KNOWN = ("system", "user", "assistant")
 _ENDS = re.compile(r"\A(\s*)(.*?)((?:\s*<[^<>\s]+>)*\s*)\Z", re.DOTALL)
 """Blanks before a completion; and after it blanks and end tokens."""
@@ -92,7 +101,8 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
     ``messages`` (role, content), ShareGPT's ``conversations`` (from, value), ``prompt`` and ``completion`` as text or
     messages, Alpaca's ``instruction``, ``input``, ``output``, ``question`` and ``answer``. The first two that are
     TRL's, ``messages`` with roles and ``prompt`` with ``completion``, stay as they are; others become these two, as
-    messages. All rows have the columns of the first one. Raises DataError, one line, for a row that is none.
+    messages. All rows have the columns of the first one. Raises DataError, one line, for a row that is none, and for
+    one that holds two: an answer that is replaced in one of them would stay in the other.
     """
     opened = open_rows(source.path, source.split, source.revision, source.encoding, lambda _, names: names)
     rows: list[Conversation] = []
@@ -106,6 +116,9 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
                 f"{where}: expected an object with `messages`, or a prompt and an answer, found {shown(row)}"
             )
         columns = columns or _columns(row, where)
+        if len(shapes := _shapes(row)) > 1:
+            both = " beside ".join(" and ".join(f"`{name}`" for name in shape) for shape in shapes[:2])
+            raise DataError(f"{where}: holds two conversations, {both}; remove the one that is not trained on")
         is_list = columns[0] in MESSAGES
         found = _of_messages(row, columns[0], where) if is_list else _of_pair(row, columns, where)
         if taken := [name for name in reserved if name in found.row]:
@@ -117,11 +130,19 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
     return ConversationSet(rows, columns, is_changed)
 
 
+def _shapes(row: Mapping[Any, Any]) -> list[tuple[str, ...]]:
+    """All columns that hold a conversation, whichever is read."""
+    pairs = [pair for pair in PAIRS if not any(is_missing(row.get(name)) for name in pair)]
+    return [*((name,) for name in MESSAGES if row.get(name) is not None), *pairs]
+
+
 def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
     """Those of the first row that hold what is said."""
     for name in MESSAGES:
         if row.get(name) is not None:
-            return (name,)
+            return (name, *(system for system in SYSTEM if system in row))
+    if (null := [name for name in MESSAGES if name in row]) and not any(pair[0] in row for pair in PAIRS):
+        return (null[0],)
     for pair in PAIRS:
         if all(name in row for name in pair):
             more = () if pair == PAIRS[0] else tuple(name for name in (*GIVEN, *SYSTEM) if name in row)
@@ -136,8 +157,11 @@ def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
 def _of_messages(row: Mapping[Any, Any], column: str, where: str) -> Conversation:
     messages = _messages(row.get(column), column, where)
     as_it_is = column == "messages" and all("role" in message for message in row[column])
-    own = {name: value for name, value in row.items() if name != column or as_it_is}
-    return _conversation(where, own if as_it_is else own | {"messages": messages}, messages)
+    if as_it_is:
+        return _conversation(where, row, messages)
+    messages = [*_systems(row, messages), *messages]
+    own = {name: value for name, value in row.items() if name not in (column, *SYSTEM)}
+    return _conversation(where, own | {"messages": messages}, messages)
 
 
 def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Conversation:
@@ -150,9 +174,8 @@ def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Co
     if columns == PAIRS[0]:
         return _of_text(where, row, question, answer)
     more = {name: _text(row.get(name), name, where) for name in columns[2:]}
-    given = [more[name] for name in GIVEN if more.get(name, "").strip()]
-    systems = [{"role": "system", "content": more[name]} for name in SYSTEM if more.get(name, "").strip()]
-    prompt = [*systems, {"role": "user", "content": "\n\n".join([question, *given])}]
+    given = [more[name] for name in GIVEN if more.get(name, "").strip().lower() not in _NOTHING]
+    prompt = [*_systems(more, ()), {"role": "user", "content": "\n\n".join([question, *given])}]
     completion = [{"role": "assistant", "content": answer}]
     own = {name: value for name, value in row.items() if name not in columns}
     found = _conversation(where, own | {"prompt": prompt, "completion": completion}, prompt, completion)
@@ -166,7 +189,7 @@ def _of_text(where: str, row: Mapping[Any, Any], prompt: str, completion: str) -
     found = _conversation(
         where, row, [{"role": "user", "content": question}], [{"role": "assistant", "content": answer}]
     )
-    if not framed and "\n" in question and found.left is None:
+    if (not framed and "\n" in question and found.left is None) or found.left == "a system turn":
         return _left(found, "another form of text")
     return Conversation(where, row, found.messages, found.answer, prompt.rstrip() if framed else None, found.left)
 
@@ -185,7 +208,7 @@ def _conversation(
     where: str, row: Mapping[Any, Any], messages: list[dict[str, Any]], completion: list[dict[str, Any]] | None = None
 ) -> Conversation:
     """``completion``: None where the last of ``messages`` is the answer."""
-    turns = messages if completion is None else [*messages, *completion]
+    turns = [*_systems(row, messages), *messages, *(completion or ())]
     left = _why_left(row, turns)
     if left not in (None, "a system turn"):
         return Conversation(where, row, (), "", None, left)
@@ -193,14 +216,29 @@ def _conversation(
     return Conversation(where, row, tuple(before), answer["content"], None, left)
 
 
+def _systems(row: Mapping[Any, Any], messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """System turns that stand in columns of their own, and not in the messages too."""
+    said = [turn["content"] for turn in messages if turn["role"] == "system"]
+    own = [row.get(name) for name in SYSTEM]
+    return [
+        {"role": "system", "content": text}
+        for text in own
+        if isinstance(text, str) and text.strip() and text not in said
+    ]
+
+
 def _why_left(row: Mapping[Any, Any], turns: Sequence[Mapping[str, Any]]) -> Left | None:
     roles = [turn["role"] for turn in turns]
     if any(row.get(name) for name in TOOLS) or any(
-        turn["role"] not in _KNOWN or turn.get("tool_calls") or turn.get("function_call") for turn in turns
+        turn["role"] in _TOOL_ROLES or turn.get("tool_calls") or turn.get("function_call") for turn in turns
     ):
         return "tools"
+    if any(turn["role"] not in _KNOWN for turn in turns):
+        return "an unknown role"
     if any(row.get(name) for name in PARTS) or any(not isinstance(turn["content"], str) for turn in turns):
         return "images or other parts"
+    if any(turn.get(name) for turn in turns for name in THOUGHTS) or has_reasoning(turns[-1]["content"]):
+        return "reasoning"
     if "user" not in roles or roles[-1] != "assistant" or not turns[-1]["content"].strip():
         return "no question or no answer"
     if roles.count("user") != 1 or roles.count("assistant") != 1 or roles[-2] != "user":

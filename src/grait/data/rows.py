@@ -89,6 +89,15 @@ def _likely(line: bytes) -> str:
     return f"such as encoding: {'utf-16' if is_wide else 'cp1252'}"
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """ValueError for a key that stands twice, of which one value would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {shown(twice)} stands twice in an object; remove one")
+    return found
+
+
 def jsonl_rows(path: str, encoding: str = "utf-8") -> Rows:
     """Objects of a file with one on each line."""
     with _open_bytes(path) as file:
@@ -96,7 +105,7 @@ def jsonl_rows(path: str, encoding: str = "utf-8") -> Rows:
             if not line.strip():
                 continue
             try:
-                yield f"{path}, line {number}", json.loads(line)
+                yield f"{path}, line {number}", json.loads(line, object_pairs_hook=_object)
             except json.JSONDecodeError as error:
                 raise DataError(
                     f"{path}, line {number}: is not valid JSON ({error.msg} at column {error.colno}); "
@@ -110,7 +119,7 @@ def json_rows(path: str, split: str | None = None, encoding: str = "utf-8") -> R
     """Elements of a JSON list, or what one object wraps, or objects one after another."""
     with _open_bytes(path) as file:
         text = "".join(_decoded_lines(path, file, encoding))
-    decoder, line, counted, place = json.JSONDecoder(), 1, 0, _after_blanks(text, 0)
+    decoder, line, counted, place = json.JSONDecoder(object_pairs_hook=_object), 1, 0, _after_blanks(text, 0)
 
     def fault(what: str) -> DataError:
         found = shown(text[place]) if place < len(text) else "the end of the file"
