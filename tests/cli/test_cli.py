@@ -175,7 +175,7 @@ def test_a_model_that_knows_nothing_is_one_error(command: Call, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("modle: {name: m}\n", "modle: unknown key; allowed: compare, data, "),
+        ("modle: {name: m}\n", "modle: unknown key; allowed: compare, context, data, "),
         ("training: {lr: 1}\n", "training.lr: unknown key; allowed: batch_size, "),
         ("knowledge: {n_samples: ten}\n", "knowledge.n_samples = 'ten': should be a valid integer"),
         ("knowledge: {correctness_threshold: 1.5}\n", "knowledge.correctness_threshold = 1.5: should be less than 1"),
@@ -262,7 +262,7 @@ def test_the_help_names_every_command(command: Call) -> None:
     code, out, _ = command("--help")
     assert code == 0
     own = {"run", "demo", "compare", "eval", "report", "calibrate", "chat", "play", "export", "merge", "push", "check"}
-    own |= {"methods", "datasets", "data show", "serve", "bench"}
+    own |= {"methods", "datasets", "data show", "serve", "bench", "rewrite"}
     own |= {"influence rank", "influence query", "influence validate"}
     assert set(commands()) == own
     assert all(re.search(rf"\b{name.split()[0]}\b", out) for name in commands())
@@ -307,8 +307,17 @@ def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: t
         assert f"  {kind}: " in out
     assert f"Everything is in {tmp_path / 'run'}/" in out
     for name in running.contents("grait"):
-        # These questions have no groups and are few, probes are off, and no calibration questions are named.
-        missing = ("groups", "side_effects", "conversations", "drift", "dialled_forms", "unanswerable", *LATER)
+        # These questions have no groups, no texts and are few, probes are off, and no calibration questions are named.
+        missing = (
+            "groups",
+            "side_effects",
+            "conversations",
+            "drift",
+            "dialled_forms",
+            "unanswerable",
+            "quadrants",
+            *LATER,
+        )
         is_there = name.removesuffix(".json") not in missing
         assert (tmp_path / "run" / name).exists() == is_there
         assert (f"  {name} " in out) == is_there
@@ -414,8 +423,7 @@ def test_the_methods_are_listed_with_what_they_need_and_their_papers(command: Ca
     for name, method in METHODS.items():
         assert method.summary in lines[name]
         rest = lines[name].partition(method.summary)[2]
-        needs = ["flow"] * method.needs_flow + ["influence"] * method.needs_influence
-        assert rest.split() == [*needs, *method.paper.split()]
+        assert rest.split() == [*method.computed.split(), *method.paper.split()]
     assert "training.methods=[cor-rait,grait]" in out  # brackets are no markup
 
 
