@@ -86,7 +86,7 @@ METHODS: dict[str, Method] = {
             "probe",
             "the initial model's answers, refused by a regression on its hidden states before them",
             "SAPLMA, arXiv 2304.13734",
-            needs="knowledge, hidden states",
+            needs="hidden states",
         ),
         _scorer(
             "text-floor",
@@ -98,7 +98,7 @@ METHODS: dict[str, Method] = {
             "conftuner",
             "the initial model's answers, refused where a tuned adapter states a low confidence",
             "ConfTuner, arXiv 2508.18847",
-            needs="knowledge, an adapter, one pass",
+            needs="an adapter",
         ),
         Method("van-tuning", "random questions with their answers, no refusals", CRAFT, van_tuning.select),
         Method("cor-rait", "random known questions, random unknown ones refused", CRAFT, cor_rait.select),
