@@ -32,7 +32,7 @@ QUICK = ("qwen3_moe", "gpt_oss", "llama4_text", "nemotron_h")
 KINDS = ("qwen3_moe", "gpt_oss", "mixtral", "llama4_text", "qwen3_5_moe_text", "lfm2_moe")
 """Those whose whole runs are among the slow tests, too."""
 
-WITHOUT = ("minimax", "xlstm", "jetmoe")
+WITHOUT = ("minimax", "xlstm", "jetmoe", "deepseek_v4")
 HAVE_SOME = [family for family in FAMILIES if family not in WITHOUT and fused_experts(zoo_model(family))]
 
 
