@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from grait.config import Config, DataConfig, override, parse_config, parse_file
 from grait.evaluation.metrics import summarize
 from grait.influence import GradientDatastore
-from grait.judging.outcomes import judge
 from grait.methods.catalog import INIT_BASIC, METHODS
 from grait.methods.selection import Evidence, with_label
 from grait.pipeline.data import RunData
@@ -74,7 +73,7 @@ def trained(config: Config, title: str, rows: Sequence[Selected], overrides: Seq
     """Train with the overrides, which the evidence does not see, and answer the validation questions."""
     data = RunData(parse_config(override(config.model_dump(mode="json"), list(overrides)), "--set"))
     models, stages = Models(data), Stages(data.folder)
-    system = System(title, training(data, models, stages, title, rows), "refuse", judge)
+    system = System(title, training(data, models, stages, title, rows), "refuse")
     return answer_questions(data, models, stages, system, validation_of(data))
 
 

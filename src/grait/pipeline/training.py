@@ -108,10 +108,11 @@ def training(
         n_more = len(unanswerable_rows(data, selected))
         each += f", and the refusal of {n_more} that nobody can answer" if n_more else ", without refusals of its own"
     each += f", beside {len(examples) - len(questions)} rows of replay" if replayed else ""
+    has_preferences = method in METHODS and METHODS[method].has_preferences  # research trains variants of methods, too
     stage = train_on(
         models,
         stages,
-        f"tuned/{method}" if METHODS[method].has_preferences else f"adapters/{method}",
+        f"tuned/{method}" if has_preferences else f"adapters/{method}",
         f"{method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
         config.training.resolved(len(examples)),
         questions,
