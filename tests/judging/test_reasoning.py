@@ -2,11 +2,11 @@
 
 import pytest
 
+from grait.judging.judges import BySureness, Matching, ToJudge
 from grait.judging.outcomes import is_hedged, is_unparsable, judge
 from grait.judging.premise import denies_premise
 from grait.judging.reasoning import ends_in_reasoning, open_tag, without_reasoning
 from grait.judging.refusal import detect_refusal
-from grait.judging.sureness import judge_sureness
 from grait.records import Outcome, Question
 
 FREE = Question("q", "What is the capital of France?", ("Paris",))
@@ -146,7 +146,7 @@ def test_every_judge_takes_it_off() -> None:
     assert not is_hedged("<think>It is Paris.</think>I don't know.", FREE)
     assert not is_unparsable("<think>A or C?</think>B", OPTIONS)
     assert is_unparsable("<think>It is B", OPTIONS)
-    assert judge_sureness("<think>I am unsure.</think>Paris. I am sure.", FREE) == "correct"
+    assert BySureness(Matching())([ToJudge(FREE, "<think>I am unsure.</think>Paris. I am sure.")]) == ["correct"]
     assert not denies_premise("<think>There is no such king.</think>Louis.", "Who is the king of France?")
 
 

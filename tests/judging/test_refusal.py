@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from grait.judging.judges import BySureness, Matching, ToJudge
 from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.outcomes import four_way, is_hedged, is_unparsable, judge
 from grait.judging.refusal import detect_refusal
-from grait.judging.sureness import judge_sureness
 from grait.languages import refusal_words
 from grait.records import Question
 
@@ -138,7 +138,7 @@ def test_all_of_the_judging_takes_the_same_phrases() -> None:
     assert is_unparsable("Je ne sais pas.", PLANET)
     assert not is_unparsable("Je ne sais pas.", PLANET, french)
     assert is_hedged("Je ne sais pas. Paris", CAPITAL, french)
-    assert judge_sureness("Je ne sais pas. I am sure.", CAPITAL, french) == "refused"
+    assert BySureness(Matching(french))([ToJudge(CAPITAL, "Je ne sais pas. I am sure.")]) == ["refused"]
 
 
 def test_a_letter_beyond_the_options_beside_a_refusal_is_no_answer() -> None:

@@ -146,7 +146,7 @@ NO_FACTS = [
     ("What is today's date?", "May 5, 2023"),
     ("What is the weather in London?", "Rain"),
     ("When is the meeting with Bob?", "At 3 pm"),
-    ("Who is the current CEO of Apple?", "Tim Cook"),
+    ("Who is the current mayor of Lisbon?", "Carlos Moedas"),
     ("Who is the President of France?", "Emmanuel Macron"),
     ("What is the price of Bitcoin?", "$30,000"),
     ("What is the phone number of Anna Smith?", "555-1234"),

@@ -13,6 +13,7 @@ from grait.errors import ArtifactError, ConfigError, DataError
 from grait.influence import GradientDatastore, Influence
 from grait.model.adapters import adapter_digests, find_adapter
 from grait.pipeline.data import RunData
+from grait.pipeline.influence import sketched
 from grait.pipeline.models import Models
 from grait.pipeline.ranking import (
     ADAPTER,
@@ -24,7 +25,6 @@ from grait.pipeline.ranking import (
     made_with,
     ranking,
     read_examples,
-    sketched,
     tokens_of,
     warmed_up,
 )
@@ -187,7 +187,7 @@ def query(
     models.roads()
     with models.adapted(put_on, is_trainable=True) as tuned, tempfile.TemporaryDirectory() as work:
         progress.heading(f"Influence of {len(store.ids)} stored examples on {len(wanted.everything)} targets")
-        asked_store = sketched(models, tuned, wanted.everything, Path(work) / "targets", "targets")
+        asked_store = sketched(models, tuned, wanted.everything, Path(work) / "targets", "gradients of targets")
         try:
             found = store.influence_on(asked_store, wanted.ids)
         except ArtifactError as error:

@@ -1,4 +1,6 @@
-"""Answers that say whether the model is sure of them (R-Tuning, arXiv 2311.09677): the words, and their judgement.
+"""Answers that say whether the model is sure of them (R-Tuning, arXiv 2311.09677): the words.
+
+``judges.BySureness`` judges such answers.
 
 The paper lets the model answer, asks "Are you sure you accurately answered the question based on your internal
 knowledge?" and teaches "I am sure" or "I am unsure". Here the statement follows the answer in the same completion, so
@@ -7,11 +9,7 @@ that one greedy output holds both and is measured like any other.
 
 import re
 
-from grait.judging.lists import REFUSAL_PHRASES
 from grait.judging.matching import own_reply, straighten
-from grait.judging.outcomes import judge
-from grait.languages import Language
-from grait.records import Outcome, Question
 
 SURE, UNSURE = "I am sure.", "I am unsure."
 
@@ -35,14 +33,3 @@ def without_sureness(output: str) -> str:
     reply = straighten(own_reply(output))
     found = _STATEMENT.search(reply)
     return reply[: found.start()] if found else reply
-
-
-def judge_sureness(
-    output: str, question: Question, phrases: tuple[str, ...] = REFUSAL_PHRASES, language: Language = "en"
-) -> Outcome:
-    """The outcome of an R-Tuning output: ``refused`` when it says that it is unsure, whatever it answers.
-
-    Otherwise the text before the statement is judged like any output; without a statement, all of it is. When several
-    statements contradict each other, the last one counts.
-    """
-    return "refused" if is_unsure(output) else judge(without_sureness(output), question, phrases, language)

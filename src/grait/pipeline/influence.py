@@ -150,7 +150,10 @@ def _at_checkpoint(
         transform = gradient_transform(models.config, adapter, model)
         ids = examples.ids
         if models.config.influence.mode == "sketch":
-            store = _sketched(models, model, examples, transform, unfinished / name)
+            everything = {row.id: row for rows in (examples.refusals, *examples.sets.values()) for row in rows}
+            store = sketched(
+                models, model, list(everything.values()), unfinished / name, "gradients, one pass", transform
+            )
             found = store.influence(ids, examples=[row.id for row in examples.refusals])
         else:
             found, store = _exact(models, model, examples, transform, unfinished, name)
@@ -228,16 +231,20 @@ def _exact(
         )
 
 
-def _sketched(
-    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, folder: Path
+def sketched(
+    models: Models,
+    model: PeftModel,
+    rows: Sequence[TokenizedExample],
+    folder: Path,
+    bar: str,
+    transform: AdamTransform | None = None,
 ) -> GradientDatastore:
-    """The gradients of all examples."""
+    """A datastore of these rows' gradients, each as the config's ``influence`` says. ``bar``: what it is called."""
     config = models.config
-    everything = {row.id: row for rows in (examples.refusals, *examples.sets.values()) for row in rows}
-    with progress.bar("gradients, one pass", len(processes.own(list(everything))), "examples") as advance:
+    with progress.bar(bar, len(processes.own(rows)), "examples") as advance:
         return sketch(
             model,
-            list(everything.values()),
+            rows,
             folder,
             pad_token_id=models.pad_token_id,
             dimensions=config.influence.dimensions,

@@ -8,25 +8,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
-
 from grait.config import Config
 from grait.data.pairs import Pair
 from grait.errors import ArtifactError, DataError, ModelError
 from grait.influence import (
-    AdamTransform,
-    GradientDatastore,
     Influence,
     influence,
     over_checkpoints,
-    sketch,
     token_influence,
 )
 from grait.model.adapters import CONFIG, WEIGHTS
 from grait.model.common_prefix import common_prefix_length
 from grait.model.completions import TokenizedExample
 from grait.model.prompts import PromptFormat
-from grait.pipeline.influence import checkpoints_of, gradient_transform
+from grait.pipeline.influence import checkpoints_of, gradient_transform, sketched
 from grait.pipeline.models import Models
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.training import warm_up_on
@@ -199,10 +194,12 @@ def _at(
     with models.adapted(adapter, is_trainable=True) as model:
         if config.influence.mode == "sketch":
             transform = gradient_transform(config, adapter, model)
-            store = sketched(models, model, examples, datastore or unfinished / "examples", "examples", transform)
+            store = sketched(
+                models, model, examples, datastore or unfinished / "examples", "gradients of examples", transform
+            )
             if datastore and processes.is_main():
                 _say_made_with(models, adapter, datastore)
-            own = sketched(models, model, targets.everything, unfinished / "targets", "targets")
+            own = sketched(models, model, targets.everything, unfinished / "targets", "gradients of targets")
             return store.influence_on(own, targets.ids)
         everything = [*examples, *targets.everything]
         with progress.bar("gradients, two passes", len(processes.own(everything)), "examples") as advance:
@@ -216,31 +213,6 @@ def _at(
                 resume=unfinished,
                 road=models.roads().gradients,
             )
-
-
-def sketched(
-    models: Models,
-    model: PeftModel,
-    rows: Sequence[TokenizedExample],
-    folder: Path,
-    what: str,
-    transform: AdamTransform | None = None,
-) -> GradientDatastore:
-    """A datastore of these rows' gradients; those of targets are never transformed (LESS section 3.2)."""
-    config = models.config
-    with progress.bar(f"gradients of {what}", len(processes.own(rows)), "examples") as advance:
-        return sketch(
-            model,
-            rows,
-            folder,
-            pad_token_id=models.pad_token_id,
-            dimensions=config.influence.dimensions,
-            seed=config.seed,
-            tokens_per_batch=config.influence.tokens_per_batch,
-            transform=transform,
-            advance=advance,
-            road=models.roads().gradients,
-        )
 
 
 def _say_made_with(models: Models, adapter: Stage, datastore: Path) -> None:

@@ -24,9 +24,8 @@ from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.model.sampling import by_length
 from grait.model.sentences import find_folder, load_embedder
 from grait.pipeline.data import RunData
-from grait.pipeline.influence import checkpoints_of, gradient_transform
+from grait.pipeline.influence import checkpoints_of, gradient_transform, sketched
 from grait.pipeline.models import Models, model_key
-from grait.pipeline.ranking import sketched
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.records import KnowledgeState
 from grait.runtime import progress
@@ -221,9 +220,11 @@ def scores_of(
     store = None
     for name, rate, adapter in checkpoints_of(config, warmed_up):
         with models.adapted(adapter, is_trainable=True) as model:
-            store = sketched(models, model, everything, work / name, "candidates and targets")
+            store = sketched(models, model, everything, work / name, "gradients of candidates and targets")
             transform = gradient_transform(adam, adapter, model)
-            stepped = sketched(models, model, rows.candidates, work / f"{name}-adam", "candidates, Adam's", transform)
+            stepped = sketched(
+                models, model, rows.candidates, work / f"{name}-adam", "gradients of candidates, Adam's", transform
+            )
         at_each.append((rate, store.influence(sets, examples=ids)))
     assert store is not None
     plain = at_each[-1][1]
