@@ -61,15 +61,18 @@ def main(
 def asked(
     client: openai.OpenAI, name: str, run: DialledRun, question: Question, stream: bool
 ) -> tuple[str, dict[str, Any]]:
-    """Text and decision."""
-    prompts = run.data.prompts
-    messages: Any = prompts.messages(question, "refuse", prompts.forms[0])
-    n_tokens = run.data.config.evaluation.max_new_tokens
+    """Text and decision. The form is named, as a chat cannot have the words of one that is plain text."""
+    own: Any = {
+        "model": name,
+        "messages": [{"role": "user", "content": question.question}],
+        "max_tokens": run.data.config.evaluation.max_new_tokens,
+        "extra_body": {"grait": {"form": run.data.prompts.forms[0].name}},
+    }
     if not stream:
-        reply = client.chat.completions.create(model=name, messages=messages, max_tokens=n_tokens)
+        reply = client.chat.completions.create(**own)
         return reply.choices[0].message.content or "", (reply.model_extra or {})["grait"]
     text, decision = "", {}
-    for chunk in client.chat.completions.create(model=name, messages=messages, max_tokens=n_tokens, stream=True):
+    for chunk in client.chat.completions.create(**own, stream=True):
         text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
         decision = (chunk.model_extra or {}).get("grait", decision)
     return text, decision
