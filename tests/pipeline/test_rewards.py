@@ -9,19 +9,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_folder import Files, save_tiny, tiny_tree, write_half_known, write_jsonl
+from tiny_judge import by_first_letter
 
 import grait
-from grait.config import parse_config
+from grait.config import ModelConfig, parse_config
 from grait.errors import ArtifactError, ConfigError
-from grait.methods.truthrl import SAMPLES
+from grait.methods.truthrl import REWARDS, SAMPLES
+from grait.model.load import load_tokenizer
 from grait.pipeline import rewards
 from grait.pipeline.rewards import plan_rewards
 from grait.pipeline.work import Count, SetSize
+from grait.records import Question
 from grait.runtime import processes
 from grait.training import checkpoints
 from grait.training.examples import WeightedExample
 
-N_TRAIN, N_STEPS = 16, 4
+N_TRAIN, N_STEPS, RATE = 16, 4, 1e-3
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,11 +41,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Files]:
 
 
 def tree(files: tuple[str, Files], folder: Path) -> dict[str, Any]:
-    """A run whose tuned model refuses some of its samples; two forms, and as many rows of replay."""
+    """Two forms, and as many rows of replay; a judge that calls samples of a tiny model right, wrong and refused."""
     found = tiny_tree(*files, folder / "run")
     found["prompt"]["forms"] = ["examples", "question"]
     found["prompt"]["own_words"] = False
-    found["training"] |= {"methods": ["truthrl"], "learning_rate": 3e-2, "batch_size": 16, "max_steps": N_STEPS}
+    found["training"] |= {"methods": ["truthrl"], "learning_rate": RATE, "batch_size": 16, "max_steps": N_STEPS}
+    found["judge"] = {"by": "python", "python": "tiny_judge:by_first_letter"}
     path = write_jsonl(folder / "prompts.jsonl", [{"prompt": f"Write a line about number {i}."} for i in range(6)])
     found["replay"] = {
         "path": path, "max_new_tokens": 5, "share": 0.5, "given_texts": 0, "forms_share": 0.0, "after_turns": 0.0
@@ -86,7 +90,7 @@ def is_replay(row: WeightedExample) -> bool:
 
 
 def test_samples_of_a_question_in_a_form_share_the_gradient_and_replay_stays(
-    done: tuple[Path, dict[int, Step]],
+    files: tuple[str, Files], done: tuple[Path, dict[int, Step]]
 ) -> None:
     assert list(done[1]) == list(range(N_STEPS))
     groups, forms = dict[tuple[int, str, str], list[WeightedExample]](), set()
@@ -101,11 +105,19 @@ def test_samples_of_a_question_in_a_form_share_the_gradient_and_replay_stays(
         groups |= of_step
         forms |= {row.form for row in asked if not is_replay(row)}
     assert forms == {"examples", "question"} and groups
-    for rows in groups.values():
+    tokenizer = load_tokenizer(ModelConfig(name=files[0]))
+    lines = Path(files[1].train).read_text(encoding="utf-8").splitlines()
+    asked_for = {
+        row["id"]: Question(row["id"], row["question"], tuple(row["answers"])) for row in map(json.loads, lines)
+    }
+    for (_, id_, _), rows in groups.items():
         assert 2 <= len(rows) <= SAMPLES
         assert sum(row.sample_weight for row in rows) == pytest.approx(0, abs=1e-9)
         assert all(abs(row.sample_weight) <= 3 / SAMPLES for row in rows)
-        assert len({row.example.completion_ids for row in rows}) > 1
+        texts = [tokenizer.decode(row.example.completion_ids, skip_special_tokens=True).strip() for row in rows]
+        values = [REWARDS[by_first_letter(text, asked_for[id_])] for text in texts]
+        by_value = sorted(zip(values, (row.sample_weight for row in rows), strict=True))
+        assert len(set(values)) > 1 and [weight for _, weight in by_value] == sorted(row.sample_weight for row in rows)
 
 
 def test_rewards_are_kept_by_step(done: tuple[Path, dict[int, Step]]) -> None:
@@ -122,7 +134,7 @@ def test_it_begins_at_its_own_tuning_and_changes_it(done: tuple[Path, dict[int, 
     )
     assert tuned.keys() == after.keys()
     moved = max(float((tuned[name] - after[name]).abs().max()) for name in tuned)
-    assert 0 < moved < 0.1 * 3e-2 * 2 * N_STEPS  # of so many steps at a tenth of the rate
+    assert 0 < moved < 2 * N_STEPS * 0.1 * RATE  # of so many steps at a tenth of the rate
 
 
 def test_a_killed_training_ends_with_the_same_adapter(

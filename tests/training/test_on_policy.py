@@ -49,9 +49,7 @@ def first_logprobs(model: nn.Module, row: WeightedExample) -> Tensor:
 def judged_by(refusals: dict[str, int], otherwise: Outcome, seen: list[Any] | None = None) -> OnPolicy:
     """Samples of what is asked: a refusal, by its first token, or else always the same. ``seen``: gets all."""
 
-    def on_policy(
-        model: Any, rows: Sequence[WeightedExample], step: int
-    ) -> tuple[list[WeightedExample], float | None]:
+    def on_policy(model: Any, rows: Sequence[WeightedExample], step: int) -> tuple[list[WeightedExample], float | None]:
         model.eval()
         engine, found = InferenceEngine(model, END), [row for row in rows if row is OTHER]
         for row in rows:
@@ -83,7 +81,8 @@ def tuned(
     **changes: Any,
 ) -> TrainingLog:
     settings: dict[str, Any] = {
-        "learning_rate": 0.01, "epochs": 6, "batch_size": 3, "micro_batch_size": 5, "warmup_ratio": 0, "max_grad_norm": 1e9
+        "learning_rate": 0.01, "epochs": 6, "batch_size": 3, "micro_batch_size": 3,
+        "warmup_ratio": 0, "max_grad_norm": 1e9,
     }  # fmt: skip
     config = OptimizerSection(**(settings | changes))
     return train(
@@ -105,7 +104,7 @@ def policy_gradient(model: PeftModel, rows: Sequence[WeightedExample], n: int) -
     return dict(zip(named, torch.autograd.grad(total / n, list(named.values())), strict=True))
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 5, 64])
+@pytest.mark.parametrize("micro_batch_size", [1, 7])
 def test_the_gradient_of_a_step_is_the_policy_gradient_beside_other_rows(micro_batch_size: int) -> None:
     seen: list[Any] = []
     rows = [*ASKED, OTHER]
@@ -136,7 +135,7 @@ def test_refusing_becomes_likelier_where_answers_are_wrong_and_rarer_where_they_
         log = tuned(model, judged_by(refusals, outcome), epochs=2)
         after[outcome] = mean_probability(model.eval(), refusals)
         assert log.rewards == [0, 1, 2, 3]  # what was told of each step
-    assert after["correct"] < before - 0.05 < before + 0.05 < after["wrong"]
+    assert after["correct"] < 0.8 * before < 1.2 * before < after["wrong"]
 
 
 def test_where_nothing_differs_nothing_is_learned() -> None:
