@@ -81,6 +81,8 @@ MethodName = Literal[
     "uniform",
     "refusal-token",
     "dpo",
+    "truthrl",
+    "tiar",
 ]
 """Methods that train; ``methods/catalog.py`` has one line about each. Here because the config names them, too."""
 

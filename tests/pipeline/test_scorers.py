@@ -22,7 +22,7 @@ from grait.records import Prediction, QuestionScore, ScoredPrediction
 from grait.runtime.artifacts import MANIFEST, read_rows
 
 SCORERS = ["answer-probability", "p-true", "probe", "text-floor", "conftuner"]
-METHODS = ["cor-rait", "uniform", "refusal-token", "dpo"]
+METHODS = ["cor-rait", "uniform", "refusal-token", "dpo", "truthrl", "tiar"]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

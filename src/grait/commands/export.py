@@ -136,9 +136,9 @@ def trained_adapter(data: RunData, method: str) -> Stage:
 
 def trained_on(data: RunData, method: str, adapter: Stage) -> list[Selected]:
     """What the adapter of a method was trained on. ArtifactError when the run's files now give other examples."""
-    if method in METHODS and METHODS[method].has_preferences:
+    if method in METHODS and METHODS[method].goes_on:
         raise ArtifactError(
-            f"{adapter.folder}: {method} learned from pairs of answers, too, which no format here has: export another "
+            f"{adapter.folder}: {method} learned from its own samples, too, which no format here has: export another "
             "method"
         )
     if method in data.config.training.methods:

@@ -65,6 +65,8 @@ STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "uniform": ("rival", SOLID),
     "refusal-token": ("rival", DASHED),
     "dpo": ("rival", MIXED),
+    "truthrl": ("rival", DOTTED),
+    "tiar": ("rival", LONG),
 }
 """Colour and dashes of a system's line: the colour is its family, the dashes tell its members apart."""
 

@@ -7,14 +7,14 @@ evaluation are the same for all: REFUSE prompts, one adapter, greedy answers. (R
 refuse; here it is asked like the others, so that only the training sets differ.)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from grait.config import SelectionConfig
-from grait.methods import cor_rait, craft, dpo, grait, r_tuning, random_idk, refusal_token, uniform, van_tuning
+from grait.methods import cor_rait, craft, dpo, grait, r_tuning, random_idk, refusal_token, truthrl, uniform, van_tuning
 from grait.methods.selection import Evidence
-from grait.records import Asked, Selected
+from grait.records import Asked, Outcome, Selected
 
 Select = Callable[[Evidence, SelectionConfig, int], list[Selected]]
 """Evidence, config and seed to the training set. The order of the questions in the evidence does not matter."""
@@ -37,7 +37,8 @@ class Method:
     ``takes_all_unknown``: unless ``selection.n_idk`` says how many; others take as many unknown as known questions.
     ``asked``: how it is prompted in the evaluation. ``states_sureness``: its outputs say whether the model is sure.
     ``by_first_token``: a word announces its answers, and its dial has the score ``first-token``. ``has_preferences``:
-    goes on with them after its tuning (``methods/dpo.py``). ``needs``: what a scorer (``records.ScorerName``) takes
+    goes on with them after its tuning (``methods/dpo.py``). ``advantages``: goes on with rewards, and this is what the
+    samples of one question are worth (``methods/truthrl.py``). ``needs``: what a scorer (``records.ScorerName``) takes
     beside the initial model's answers, in words; None for all other systems.
     """
 
@@ -52,7 +53,13 @@ class Method:
     states_sureness: bool = False
     by_first_token: bool = False
     has_preferences: bool = False
+    advantages: Callable[[Sequence[Outcome]], list[float]] | None = None
     needs: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its tuning is followed by a training on its own samples."""
+        return self.has_preferences or self.advantages is not None
 
     @property
     def computed(self) -> str:
@@ -198,6 +205,20 @@ METHODS: dict[str, Method] = {
             "DPO, arXiv 2305.18290",
             dpo.select,
             has_preferences=True,
+        ),
+        Method(
+            "truthrl",
+            "cor-rait, then rewards of own samples: right 1, refused 0, wrong -1",
+            "TruthRL, arXiv 2509.25760",
+            truthrl.select,
+            advantages=truthrl.advantages,
+        ),
+        Method(
+            "tiar",
+            "truthrl where refusing gains, or loses, by the share of right answers",
+            "TIAR, arXiv 2605.25850",
+            truthrl.select,
+            advantages=truthrl.tiar_advantages,
         ),
     )
 }

@@ -56,9 +56,8 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
     def compute(folder: Path) -> Notes:
         knowledge = data.config.knowledge
         models.roads()  # what cannot be trained says so before the first question is asked
-        new_tokens = max(knowledge.max_new_tokens, knowledge.own_max_new_tokens if data.config.prompt.forms else 0)
         kept, skipped = data.fitting(
-            list(data.questions.values()), models.longest, new_tokens, "training", is_trained_on=True
+            list(data.questions.values()), models.longest, longest_sample(data.config), "training", is_trained_on=True
         )
         states = _query_in_parts(data, models, stage, None, [*map(closed_book, kept)])
         without, threshold = _without_verdict(states), knowledge.correctness_threshold
@@ -75,6 +74,11 @@ def initial_knowledge(data: RunData, models: Models, stages: Stages) -> list[Kno
     stages.note_reasoning(stage, [state.answer for state in states], "knowledge.max_new_tokens")
     progress.note(f"{len(states)} questions: {n_ik} known (ik), {n_idk} unknown (idk), {dropped} on the threshold")
     return states
+
+
+def longest_sample(config: Config) -> int:
+    """Tokens that a sample of a training question may have, for which there is room in every form."""
+    return max(config.knowledge.max_new_tokens, config.knowledge.own_max_new_tokens if config.prompt.forms else 0)
 
 
 def _without_verdict(states: list[KnowledgeState]) -> list[str]:

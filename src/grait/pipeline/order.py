@@ -38,10 +38,11 @@ from grait.pipeline.knowledge import initial_knowledge, plan_flow, plan_knowledg
 from grait.pipeline.models import Models
 from grait.pipeline.no_harm import against_initial, in_words
 from grait.pipeline.own_words import known_at_best, own_words, plan_own_words
-from grait.pipeline.preferences import check_preferences, plan_preferences, preferring
+from grait.pipeline.preferences import check_one_process, plan_preferences, preferring
 from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
+from grait.pipeline.rewards import plan_rewards, rewarding
 from grait.pipeline.scorers import plan_scorers, score_questions
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
@@ -65,7 +66,7 @@ def run(config: Config) -> RunResult:
 def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     check_calibration(data)
     check_data(data, stages)
-    check_preferences([name for name in data.config.training.methods if METHODS[name].has_preferences])
+    check_one_process([name for name in data.config.training.methods if METHODS[name].goes_on])
     ordinary = asked_prompts(data)
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
@@ -89,6 +90,11 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
         method: preferring(tuned[method].data, models, stages, method, adapter, states)
         for method, adapter in adapters.items()
         if METHODS[method].has_preferences
+    }
+    adapters |= {
+        method: rewarding(tuned[method].data, models, stages, method, adapter, states, replayed)
+        for method, adapter in adapters.items()
+        if METHODS[method].advantages
     }
     systems = [System.of_method(name, adapters.get(name)) for name in (*UNTRAINED, *adapters)]
     predictions: dict[str, dict[str, list[Prediction]]] = {}
@@ -169,6 +175,7 @@ def stage_plans(
     plans += [plan_training(config, training_set, method, n_rows.get(method)) for method in methods]
     for method in methods:
         plans += plan_preferences(config, training_set, method) if METHODS[method].has_preferences else []
+        plans += [plan_rewards(config, training_set, method)] if METHODS[method].advantages else []
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:
         plans += plan_dials(config, calibration)
@@ -221,6 +228,7 @@ def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[st
             and METHODS[one].states_sureness == states_sureness
             and METHODS[one].by_first_token == METHODS[method].by_first_token
             and METHODS[one].has_preferences == METHODS[method].has_preferences
+            and METHODS[one].advantages == METHODS[method].advantages
             and (one in tuned) == (method in tuned)
         ]
         first[method] = alike[0] if alike else method

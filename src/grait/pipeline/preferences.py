@@ -25,7 +25,7 @@ from grait.training.preferences import Pair, train_preferences
 from grait.training.sft import n_steps
 
 
-def check_preferences(methods: Sequence[str]) -> None:
+def check_one_process(methods: Sequence[str]) -> None:
     """ConfigError, before anything is trained, where several processes would share the training."""
     if methods and processes.count() > 1:
         raise ConfigError(f"{', '.join(methods)}: trained by one process only; found {processes.count()}")

@@ -108,11 +108,11 @@ def training(
         n_more = len(unanswerable_rows(data, selected))
         each += f", and the refusal of {n_more} that nobody can answer" if n_more else ", without refusals of its own"
     each += f", beside {len(examples) - len(questions)} rows of replay" if replayed else ""
-    has_preferences = method in METHODS and METHODS[method].has_preferences  # research trains variants of methods, too
+    goes_on = method in METHODS and METHODS[method].goes_on  # research trains variants of methods, too
     stage = train_on(
         models,
         stages,
-        f"tuned/{method}" if has_preferences else f"adapters/{method}",
+        f"tuned/{method}" if goes_on else f"adapters/{method}",
         f"{method} on {len(selected) - n_refusals} answers and {n_refusals} refusals{each}",
         config.training.resolved(len(examples)),
         questions,
@@ -249,7 +249,7 @@ def _train(
     def keep(epoch: EndOfEpoch) -> None:
         if processes.is_main():
             with replacing_folder(unfinished / f"epoch-{epoch.number}") as partial:
-                _save(model, partial, epoch.adapter)
+                save_adapter(model, partial, epoch.adapter)
                 save_file(epoch.moments, partial / MOMENTS)
 
     try:
@@ -268,7 +268,7 @@ def _train(
                 resume=unfinished,
                 road=road,
             )
-        _save(model, folder, log.adapter)
+        save_adapter(model, folder, log.adapter)
     finally:
         if processes.sharding() == "none":
             models.take_off(model)
@@ -283,7 +283,7 @@ def _train(
     return left_out(title, log.non_finite)
 
 
-def _save(model: PeftModel, folder: Path, adapter: dict[str, Tensor]) -> None:
+def save_adapter(model: PeftModel, folder: Path, adapter: dict[str, Tensor]) -> None:
     """The adapter in PEFT's format, without PEFT's empty model card: the run's own is written beside it."""
     model.save_pretrained(
         folder, state_dict=adapter, save_embedding_layers=False

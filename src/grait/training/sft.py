@@ -6,7 +6,8 @@ the completion (GRAIT section 3). It is the same for any micro-batch size, accum
 A run that is killed goes on at its newest checkpoint (``checkpoints``) and ends with the same adapter: bit for bit on a
 CPU with one thread.
 
-An example with a teacher has another l_i: the mean over its completion's tokens of KL(teacher || model).
+An example with a teacher has another l_i: the mean over its completion's tokens of KL(teacher || model). Examples may
+be made anew at each step, of the model's own samples (``on_policy``).
 
 The tokens with which all prompts of a form begin run once for each micro-batch, not once for each example: their keys
 and values carry the gradients of all its rows, which attend to them in one product (``model.shared_prefix``). With
@@ -22,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ from grait.runtime.unfinished import digest_of_weights, open_folder
 from grait.training.checkpoints import Checkpoints, newest_checkpoint
 from grait.training.examples import NOTHING, WeightedCollator, WeightedExample, digest_of
 from grait.training.gathered import moments, trained_weights
+from grait.training.on_policy import OnPolicy, OnPolicyTrainer
 from grait.training.road import training_road
 from grait.training.targets import check_experts, check_layers, linear_targets, lost_keys
 from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
@@ -57,7 +60,7 @@ class TrainingLog:
 
     ``adapter``: the trained weights by parameter name. ``moments``: exp_avg and exp_avg_sq of the optimizer by
     parameter name, with the number of its steps. ``learning_rates``: the mean over the steps of each epoch. All hold
-    for the whole run, also where it was killed.
+    for the whole run, also where it was killed. ``rewards``: of each step that ``on_policy`` made, its mean reward.
     """
 
     losses: list[float]
@@ -65,6 +68,7 @@ class TrainingLog:
     adapter: dict[str, Tensor]
     moments: dict[str, Tensor]
     learning_rates: list[float]
+    rewards: list[float | None]
 
 
 def add_adapter(model: PreTrainedModel, config: LoraSection, seed: int) -> PeftModel:
@@ -124,8 +128,12 @@ def train(
     on_epoch: Callable[[EndOfEpoch], None] | None = None,
     resume: Path | None = None,
     road: Road | None = None,
+    on_policy: OnPolicy | None = None,
 ) -> TrainingLog:
     """Train the model's adapter in place on the examples. ``on_epoch`` is told after each epoch, as LESS keeps them.
+
+    ``on_policy``: gives what each step trains on in the place of its examples; for one process. An example is then as
+    long as the longest that may stand in its place.
 
     With sharding (``processes.sharding``) each process is left with a shard of the model, which is of no other use.
 
@@ -146,9 +154,14 @@ def train(
     if resume:
         checkpoint, non_finite = _newest(resume, _settings(model, examples, config, seed))
     with nullcontext(str(resume)) if resume else tempfile.TemporaryDirectory() as folder:
-        trainer = WeightedTrainer(
+        kind: Callable[..., WeightedTrainer] = WeightedTrainer
+        given = config
+        if on_policy:
+            kind = partial(OnPolicyTrainer, on_policy=on_policy, micro_batch_size=config.micro_batch_size)
+            given = config.model_copy(update={"micro_batch_size": config.batch_size})
+        trainer = kind(
             model,
-            _arguments(model, config, n_steps(len(examples), config), folder, seed),
+            _arguments(model, given, n_steps(len(examples), config), folder, seed),
             examples,
             collator=collator,
             non_finite=non_finite,
@@ -246,6 +259,7 @@ def _log(trainer: WeightedTrainer, model: PeftModel, examples: Sequence[Weighted
         adapter=adapter,
         moments=moments(model, trainer.optimizer, trainer.state.global_step),
         learning_rates=_learning_rates(steps),
+        rewards=[step["reward"] for step in steps if "reward" in step],
     )
 
 
