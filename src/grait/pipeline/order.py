@@ -42,6 +42,7 @@ from grait.pipeline.preferences import check_preferences, plan_preferences, pref
 from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
+from grait.pipeline.rounds import Reweighing, check_rounds
 from grait.pipeline.scorers import plan_scorers, score_questions
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
@@ -66,6 +67,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     check_calibration(data)
     check_data(data, stages)
     check_preferences([name for name in data.config.training.methods if METHODS[name].has_preferences])
+    check_rounds(data.config)
     ordinary = asked_prompts(data)
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
@@ -81,8 +83,13 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     taught = {method: Taught(data, method, selected[method], own, replayed) for method in dict.fromkeys(same.values())}
     others = _planned(data, taught) if config.tuned else []
     tuned = {method: trials(models, stages, own_rows, others) for method, own_rows in taught.items()}
+    rounds = {
+        method: Reweighing(found.data, models, method, evidence, selected[method], own)
+        for method, found in tuned.items()
+        if METHODS[method].is_dynamic
+    }
     adapters = {
-        method: training(found.data, models, stages, method, selected[method], own, replayed)
+        method: training(found.data, models, stages, method, selected[method], own, replayed, rounds.get(method))
         for method, found in tuned.items()
     }
     adapters |= {
@@ -112,7 +119,10 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     by_quadrant = quadrants(data, predictions, dialled, knows)
     result = results(data, stages, predictions, side_effects, dialled, forms, refused, by_quadrant)
     tried = [trial for found in tuned.values() for trial in found.trials]
-    result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
+    weighed = [row for method, rounds_of_it in rounds.items() for row in rounds_of_it.records(adapters[method])]
+    result = replace(
+        result, against_initial=against_initial(data, stages, predictions, same), trials=tried, rounds=weighed
+    )
     for sentence in judge_in_words(result.summary):
         stages.tell(sentence)
     result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
@@ -221,6 +231,7 @@ def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[st
             and METHODS[one].states_sureness == states_sureness
             and METHODS[one].by_first_token == METHODS[method].by_first_token
             and METHODS[one].has_preferences == METHODS[method].has_preferences
+            and METHODS[one].is_dynamic == METHODS[method].is_dynamic
             and (one in tuned) == (method in tuned)
         ]
         first[method] = alike[0] if alike else method
