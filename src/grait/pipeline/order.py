@@ -42,7 +42,7 @@ from grait.pipeline.preferences import check_preferences, plan_preferences, pref
 from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
-from grait.pipeline.rounds import Reweighing, check_rounds
+from grait.pipeline.rounds import Reweighing, check_rounds, plan_rounds
 from grait.pipeline.scorers import plan_scorers, score_questions
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
@@ -179,6 +179,7 @@ def stage_plans(
     plans += [plan_training(config, training_set, method, n_rows.get(method)) for method in methods]
     for method in methods:
         plans += plan_preferences(config, training_set, method) if METHODS[method].has_preferences else []
+        plans += [plan_rounds(config, training_set, method)] if METHODS[method].is_dynamic else []
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:
         plans += plan_dials(config, calibration)

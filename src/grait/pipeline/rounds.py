@@ -31,6 +31,7 @@ from grait.pipeline.models import Models
 from grait.pipeline.replay import n_replayed
 from grait.pipeline.stages import digest
 from grait.pipeline.training import ScoredQuestion, scored_questions
+from grait.pipeline.work import ANSWER_TOKENS, FORWARD_AND_BACKWARD, Count, SetSize, StagePlan, Work
 from grait.records import Label, RoundRecord, Selected, Target
 from grait.runtime import processes
 from grait.runtime.artifacts import Stage, read_rows, write_rows
@@ -176,6 +177,20 @@ class Reweighing:
             )
             for number, (scores, selected) in enumerate(rounds, 1)
         ]
+
+
+def plan_rounds(config: Config, training: SetSize, method: str) -> StagePlan:
+    """The most that later rounds cost beside the training: in each a gradient of every question's refusal."""
+    n = training.count.or_per * (config.influence.rounds - 1)
+    own = n * (training.prompt_tokens + ANSWER_TOKENS - 1)
+    work = Work(
+        trained_tokens=own + n * training.shots_tokens(config) / 2,
+        trained_positions=n * ANSWER_TOKENS,
+        passes=FORWARD_AND_BACKWARD * own / config.influence.tokens_per_batch,
+    )
+    per = training.count.per("training questions")
+    does = f"gradients of refusals before each of {config.influence.rounds} rounds of training but the first"
+    return StagePlan(f"rounds of {method}", does, Count(None if per else n, False), work, unit="gradients", per=per)
 
 
 def _name(number: int) -> str:
