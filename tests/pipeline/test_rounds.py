@@ -300,6 +300,7 @@ def test_the_dry_run_counts_the_rounds(done: Done) -> None:
     assert n_gradients and names["rounds of grait-dynamic"].examples.n == 2 * n_gradients // 3
 
 
-def test_without_the_method_the_key_changes_nothing() -> None:
-    assert Config().unused["influence"] == {"rounds"}
-    assert "influence" not in parse_config({"training": {"methods": ["grait-dynamic"]}}).unused
+def test_without_the_method_a_comparison_is_named_as_ever() -> None:
+    assert parse_config({"compare": {"methods": ["grait"]}}).unused["influence"] == {"rounds"}
+    assert "influence" not in parse_config({"compare": {"methods": ["grait-dynamic"]}}).unused
+    assert "influence" not in Config().unused  # which compares all

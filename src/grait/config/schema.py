@@ -459,7 +459,7 @@ class Config(Section):
         found: dict[str, Any] = {} if self.replay.path else {"replay": True}
         if not self.tuned:
             found["tune"] = True
-        if "grait-dynamic" not in self.training.methods:
+        if self.compare.methods and "grait-dynamic" not in self.compare.methods:
             found["influence"] = {"rounds"}
         if self.judge.by == "matching":
             found["judge"] = True
