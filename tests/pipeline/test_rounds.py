@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from tiny import loop_gradients
 from tiny_folder import save_tiny, tiny_tree, write_half_known
 
 import grait
 from grait.commands.finished import finished_evidence, open_run
 from grait.config import Config, parse_config
 from grait.errors import ConfigError
-from grait.influence.margins import left_out_margins
+from grait.influence import sketch
 from grait.methods.grait import softmax_weights, spread
 from grait.model.load import load_model
 from grait.pipeline import rounds
@@ -92,25 +91,20 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         yield Done(tree, grait.run(tree), found)
 
 
-def test_a_rounds_margins_are_those_of_its_own_adapter(done: Done) -> None:
-    """From gradients of single examples, without the sketch: at the adapter of the round, and at no other."""
-    data = RunData(done.config)
-    model = add_adapter(load_model(done.config.model), done.config.lora, seed=0).eval()
-    examples = {
-        name: data.tokenized(name, "refuse", data.prompts.refusal(data.questions[name])) for name in done.scores(2)
-    }
+def test_a_rounds_margins_are_those_of_its_own_adapter_and_of_no_other(done: Done, tmp_path: Path) -> None:
+    data, ids = RunData(done.config), sorted(done.scores(2))
+    model = add_adapter(load_model(done.config.model), done.config.lora, seed=0)
+    examples = [data.tokenized(name, "refuse", data.prompts.refusal(data.questions[name])) for name in ids]
+    sides = [[name for name in ids if done.scores(2)[name].label == label] for label in ("idk", "ik")]
+    all_scores = {1: done.static, 2: done.scores(2), 3: done.scores(3)}
     assert sorted(done.adapters) == [2, 3]
     for number, weights in done.adapters.items():
         set_peft_model_state_dict(model, weights)
-        _, gradients = loop_gradients(model, list(examples.values()))
-        rows = torch.stack(gradients)
-        rows = rows / rows.norm(dim=1, keepdim=True)
-        sides = torch.tensor([1.0 if done.scores(number)[name].label == "idk" else -1.0 for name in examples])
-        margins = left_out_margins(lambda rows=rows: iter([rows]), sides).tolist()
-        for other in (2, 3):
-            found = [done.scores(other)[name].left_out_margin for name in examples]
-            assert (found == pytest.approx(margins, abs=0.05)) == (other == number)
-        assert [done.static[name].left_out_margin for name in examples] != pytest.approx(margins, abs=0.05)
+        pad = int(data.prompts.tokenizer.eos_token_id)
+        margins = sketch(model, examples, tmp_path / str(number), pad_token_id=pad).left_out_margins(*sides)
+        for other, scores in all_scores.items():
+            found = [scores[name].left_out_margin for name in ids]
+            assert (found == pytest.approx([margins[name] for name in ids], abs=2e-3)) == (other == number)
 
 
 def test_weights_are_the_methods_formula_of_the_rounds_margins(done: Done) -> None:
