@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("rounds")
     model = save_tiny(folder / "model", positions=1500)
     tree = tiny_tree(model, write_half_known(model, folder / "q"), folder / "run")
@@ -88,7 +88,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rounds, "sketched", keeping)
-        yield Done(tree, grait.run(tree), found)
+        return Done(tree, grait.run(tree), found)
 
 
 def test_a_rounds_margins_are_those_of_its_own_adapter_and_of_no_other(done: Done, tmp_path: Path) -> None:
@@ -236,7 +236,6 @@ def test_later_rounds_cost_at_most_half_of_the_static_run(done: Done, tmp_path: 
     config, scores = done.config, done.static.values()
     n_known = sum(row.label == "ik" for row in scores)
     n_rows = 2 * sum(1 + (row.label == "idk") for row in scores)  # in each of two forms
-    n_rows += 3  # questions that nobody can answer
     passes = n_known * config.warmup.epochs + 2 * len(scores) + n_known + n_rows * epochs
     assert own.static_passes == passes
     drawn = [own._drawn(number) for number in range(2, n + 1)]
