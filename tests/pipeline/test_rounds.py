@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from launchers import ALONE
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from tiny_folder import save_tiny, tiny_tree, write_half_known
 
@@ -35,6 +36,7 @@ from grait.runtime.artifacts import read_rows
 from grait.training import checkpoints
 from grait.training.sft import add_adapter
 from grait.training.trainer import Progress
+from tests.pipeline.test_processes import TWO, finished
 
 DYNAMIC = "adapters/grait-dynamic"
 WEIGHTS = "adapter_model.safetensors"
@@ -297,3 +299,20 @@ def test_without_the_method_a_comparison_is_named_as_ever() -> None:
     assert parse_config({"compare": {"methods": ["grait"]}}).unused["influence"] == {"rounds"}
     assert "influence" not in parse_config({"compare": {"methods": ["grait-dynamic"]}}).unused
     assert "influence" not in Config().unused  # which compares all
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does(done: Done, tmp_path: Path) -> None:
+    tree = json.loads(json.dumps(done.tree))
+    tree |= {"replay": {"path": None}, "prompt": tree["prompt"] | {"forms": []}}
+    tree["lora"]["dropout"] = 0.0
+    tree["training"] |= {"methods": ["grait-dynamic"], "learning_rate": 3e-3}
+    one, two = (finished(launcher, tree, tmp_path / name) for launcher, name in ((ALONE, "one"), (TWO, "two")))
+    for number in (2, 3):
+        path = f"{DYNAMIC}/round-{number}.parquet"
+        for expected, found in zip(one.rows(path, ScoredQuestion), two.rows(path, ScoredQuestion), strict=True):
+            assert found.id == expected.id
+            for name in ("left_out_margin", "sample_weight"):
+                assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-2)
+    losses = [json.loads((run.folder / DYNAMIC / "losses.json").read_text()) for run in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
