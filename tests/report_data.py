@@ -28,6 +28,7 @@ from grait.records import (
     Outcome,
     Prediction,
     Question,
+    RoundRecord,
     SideEffectAnswer,
     SideEffectKind,
     SideEffectRecord,
@@ -82,6 +83,10 @@ def made_up_run(
         trials=[
             TrialRecord("grait", 0.001, 1.0, 35, 157, 118, 0.071, 0.33, 0.712, None, None, None, 180.5, True),
             TrialRecord("grait", 0.002, 1.0, 35, 157, 118, 0.0632, 0.31, 0.7, -0.0078, -0.09, 0.0744, 181.5),
+        ],
+        rounds=[
+            RoundRecord("grait-dynamic", 1, 0, 0, 1.0, 1.0, 0.35, 0.567, 0.789, 1.0, 0.875),
+            RoundRecord("grait-dynamic", 2, 53, 118, 1.2468, 1.0, 0.35, 0.567, 0.654, 0.4321, None),
         ],
     )
 

@@ -68,6 +68,6 @@ ALL_UNKNOWN = [name for name in SPLIT if name not in ("craft", "craft-no-certain
 """Of these, the methods that may take any unknown question."""
 BOTH = ["uniform"]
 """Methods that teach answer and refusal of every question."""
-SOFT = ["grait", "grait-stable-weights", "grait-equal-weights", "grait-known-answers"]
+SOFT = ["grait", "grait-stable-weights", "grait-equal-weights", "grait-known-answers", "grait-dynamic"]
 """Of these, the methods that teach answers of unknown questions, too."""
 AS_MANY_AS_KNOWN = [name for name in ALL_UNKNOWN if not METHODS[name].takes_all_unknown]

@@ -73,6 +73,7 @@ MethodName = Literal[
     "grait-equal-weights",
     "grait-stable-weights",
     "grait-known-answers",
+    "grait-dynamic",
     "grait-paper",
     "grait-no-selection",
     "grait-no-weights",
@@ -374,6 +375,29 @@ class TrialRecord:
     high: float | None
     seconds: float
     is_taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """Weights in one round of a training whose refusals are weighed anew between rounds (``pipeline/rounds.py``).
+
+    ``steps_before``: optimizer steps. ``gradients``: taken at its beginning. ``cost``: passes of the run up to here, as
+    a multiple of those of the run that takes influence once. ``known_answers``, ``unknown_answers``, ``refusals``: mean
+    weights; ``spread``: standard deviation of those of refusals over their mean. ``rank_correlation``: of them with
+    those of the first round (Spearman); None where all are equal. ``separation``: AUROC of the left-out margins.
+    """
+
+    method: str
+    number: int
+    steps_before: int
+    gradients: int
+    cost: float
+    known_answers: float
+    unknown_answers: float
+    refusals: float
+    spread: float
+    rank_correlation: float | None
+    separation: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,7 +288,7 @@ QUICK = [
 ]  # fmt: skip
 
 
-LATER = ("dialled_metrics", "dialled_differences", "against_initial", "tuning")
+LATER = ("dialled_metrics", "dialled_differences", "against_initial", "tuning", "rounds")
 
 
 def test_a_model_and_two_files_are_enough(command: Call, tmp_path: Path, tiny: tuple[str, Files]) -> None:

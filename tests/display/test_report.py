@@ -127,6 +127,14 @@ def test_every_system_data_set_and_number_of_the_tables_is_there(run: RunRecords
         assert name in text
 
 
+def test_every_round_of_a_training_stands_in_the_report(report: Report) -> None:
+    section = report.html.split('<section id="rounds">')[1].split("</section>")[0]
+    assert re.findall(r'<th scope="row">([^<]*)<', section) == ["grait-dynamic, round 1", "grait-dynamic, round 2"]
+    cells = re.findall(r'<td class="number">([^<]*)<', section)
+    assert cells[:9] == ["0", "0", "1.00", "1.00", "0.35", "0.57", "0.79", "1.000", "87.5"]
+    assert cells[9:] == ["53", "118", "1.25", "1.00", "0.35", "0.57", "0.65", "0.432", "-"]
+
+
 def test_the_sentence_about_the_gain_is_the_first_and_warnings_follow(run: RunRecords, report: Report) -> None:
     told = {"gain": f"No gain {EVIL}", "next": "Next.", "warnings": ["few"], "found": ["temperature 0.5"]}
     text = Page(run_report(replace(run, summary={**run.summary, "in_words": told})).html).text

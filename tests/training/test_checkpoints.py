@@ -24,7 +24,7 @@ from grait.training import checkpoints
 from grait.training.checkpoints import SEAL, newest_checkpoint
 from grait.training.examples import WeightedExample
 from grait.training.sft import TrainingLog, add_adapter, train
-from grait.training.trainer import EndOfEpoch
+from grait.training.trainer import EndOfEpoch, Rounds
 
 EXAMPLES = [
     WeightedExample(replace(example, completion_ids=(17, 4, 130, END)), 0.25 * (index % 7))
@@ -80,6 +80,7 @@ def run(
     model: PeftModel | None = None,
     examples: list[WeightedExample] = EXAMPLES,
     seed: int = 5,
+    rounds: Rounds | None = None,
     **changes: Any,
 ) -> Result:
     model = model or start()
@@ -91,7 +92,7 @@ def run(
 
     log = train(
         model, examples, config, pad_token_id=PAD, seed=seed, advance=advance, on_epoch=keep, resume=folder,
-        road="no sharing",
+        road="no sharing", rounds=rounds,
     )  # fmt: skip
     return adapter(model), log, kept
 

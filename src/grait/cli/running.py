@@ -211,6 +211,7 @@ def contents(main: str) -> dict[str, str]:
         "drift.json": "KL to the initial model and perplexity on its own answers",
         "conversations.json": "results on questions after other turns of a chat, as fractions",
         "tuning.json": "trials of learning rate and passes",
+        "rounds.json": "weights in each round of a training whose refusals are weighed anew between rounds",
         "forms.json": "results in each form of a question, as fractions",
         "unanswerable.json": "what each system refuses of the questions without an answer, as fractions",
         "quadrants.json": "results on questions with a text, by what the model knows and the text holds, as fractions",

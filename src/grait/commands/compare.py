@@ -38,7 +38,7 @@ from grait.runtime.machine import machine, versions
 ROWS = ("records", "differences", "dialled", "dialled_differences", "refused")
 
 
-LATER = (*get_args(ScorerName), "uniform", "refusal-token", "dpo", "truthrl", "tiar")
+LATER = (*get_args(ScorerName), "uniform", "refusal-token", "dpo", "truthrl", "tiar", "grait-dynamic")
 """Systems that were added when comparisons had been kept: one that does not name them is named as ever."""
 
 

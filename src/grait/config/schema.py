@@ -203,6 +203,12 @@ class InfluenceConfig(Section):
         "(LESS).",
     )
     dimensions: int = Field(8192, ge=1, description="Of a projected gradient (sketch); disk: 2 bytes each per example.")
+    rounds: int = Field(
+        3,
+        ge=2,
+        description="grait-dynamic: rounds of equal length that training has; influence is taken anew before each but "
+        "the first.",
+    )
     tokens_per_batch: int = Field(2048, ge=1, description="Tokens, padding included, of one batch; speed only.")
 
 
@@ -453,6 +459,8 @@ class Config(Section):
         found: dict[str, Any] = {} if self.replay.path else {"replay": True}
         if not self.tuned:
             found["tune"] = True
+        if self.compare.methods and "grait-dynamic" not in self.compare.methods:
+            found["influence"] = {"rounds"}
         if self.judge.by == "matching":
             found["judge"] = True
         if self.context == ContextConfig():

@@ -22,6 +22,7 @@ from grait.records import (
     QuadrantRecord,
     Question,
     RefusedRecord,
+    RoundRecord,
     Selected,
     SideEffectRecord,
     TrialRecord,
@@ -83,6 +84,7 @@ class RunRecords:
     conversations: Sequence[ConversationRecord] = ()
     dialled_forms: Sequence[FormRecord] = ()
     trials: Sequence[TrialRecord] = ()
+    rounds: Sequence[RoundRecord] = ()
     bench: BenchContents | None = None
     quadrants: Sequence[QuadrantRecord] = ()
 

@@ -38,6 +38,8 @@ from grait.display.pictures import svg
 from grait.display.tables import (
     BENCH_LEGEND,
     BENCH_SHARES,
+    ROUND_COLUMNS,
+    ROUNDS_LEGEND,
     SIDE_EFFECTS,
     TRIAL_COLUMNS,
     TRIALS_LEGEND,
@@ -48,6 +50,7 @@ from grait.display.tables import (
     published_rows,
     quadrant_shares,
     quadrant_title,
+    round_cells,
     trial_cells,
     verdicts,
 )
@@ -134,6 +137,9 @@ def run_report(run: RunRecords) -> Report:
         trials=[(row.method, row.is_taken, trial_cells(row)) for row in run.trials],
         trial_columns=TRIAL_COLUMNS,
         trials_legend=TRIALS_LEGEND,
+        rounds=[(f"{row.method}, round {row.number}", round_cells(row)) for row in run.rounds],
+        round_columns=ROUND_COLUMNS,
+        rounds_legend=ROUNDS_LEGEND,
         groups=run.groups,
         more_measures=list(MORE_MEASURES.values()),
         forms=_forms(run, main, slugs, pictures),

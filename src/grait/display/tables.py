@@ -30,6 +30,7 @@ from grait.records import (
     MetricRecord,
     QuadrantRecord,
     RefusedRecord,
+    RoundRecord,
     SideEffectRecord,
     TrialRecord,
 )
@@ -158,6 +159,27 @@ def trials_tables(records: Sequence[TrialRecord]) -> list[Table]:
             table.add_row(f"{number}{', taken' if row.is_taken else ''}", *map(escape, trial_cells(row)))
         tables.append(table)
     return tables
+
+
+# -- rounds --------------------------------------------------------------------------------------------------------
+
+ROUNDS_LEGEND = (
+    "Influence is taken anew before each round but the first. Cost: passes of the run with all rounds up to this one, "
+    "as a multiple of those of the run that takes influence once. Mean weights of answers, of known and unknown "
+    "questions, and of refusals. Spread: standard deviation of the weights of refusals over their mean. Rank "
+    "correlation: Spearman's, of these weights with those of the first round. AUROC: of left-out margins, in percent."
+)
+ROUND_COLUMNS = (
+    *("steps before", "gradients", "cost", "known", "unknown", "refusals", "spread", "rank correlation", "AUROC"),
+)
+
+
+def round_cells(row: RoundRecord) -> list[str]:
+    """The cells of ``ROUND_COLUMNS``."""
+    numbers = (row.cost, row.known_answers, row.unknown_answers, row.refusals, row.spread)
+    rank = "-" if row.rank_correlation is None else f"{row.rank_correlation:.3f}"
+    counts = (str(row.steps_before), str(row.gradients))
+    return [*counts, *(f"{number:.2f}" for number in numbers), rank, percent(row.separation)]
 
 
 # -- groups --------------------------------------------------------------------------------------------------------

@@ -38,8 +38,8 @@ class Method:
     ``asked``: how it is prompted in the evaluation. ``states_sureness``: its outputs say whether the model is sure.
     ``by_first_token``: a word announces its answers, and its dial has the score ``first-token``. ``has_preferences``:
     goes on with them after its tuning (``methods/dpo.py``). ``advantages``: goes on with rewards, and this is what the
-    samples of one question are worth (``methods/truthrl.py``). ``needs``: what a scorer (``records.ScorerName``) takes
-    beside the initial model's answers, in words; None for all other systems.
+    samples of one question are worth (``methods/truthrl.py``). ``is_dynamic``: refusals are weighed anew between rounds
+    of its training (``pipeline/rounds.py``). ``needs``: what a scorer (``records.ScorerName``) takes beside the initial model's answers, in words; None for all other systems.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Method:
     by_first_token: bool = False
     has_preferences: bool = False
     advantages: Callable[[Sequence[Outcome]], list[float]] | None = None
+    is_dynamic: bool = False
     needs: str | None = None
 
     @property
@@ -157,6 +158,12 @@ METHODS: dict[str, Method] = {
             "grait-known-answers",
             "ablation of grait: no answers of questions that no sample gets right; the others by correctness",
             select=grait.select_known_answers,
+        ),
+        _ours(
+            "grait-dynamic",
+            "grait in influence.rounds rounds of training, between which influence and weights are taken anew",
+            select=grait.select,
+            is_dynamic=True,
         ),
         _published(
             "grait-paper",

@@ -43,6 +43,7 @@ from grait.pipeline.replay import asked_prompts, plan_replay, replay
 from grait.pipeline.reporting import last, run_page
 from grait.pipeline.results import RunResult
 from grait.pipeline.rewards import plan_rewards, rewarding
+from grait.pipeline.rounds import Reweighing, check_rounds, plan_rounds
 from grait.pipeline.scorers import plan_scorers, score_questions
 from grait.pipeline.side_effects import plan_side_effects, trained_side_effects
 from grait.pipeline.stages import Stages, alone
@@ -67,6 +68,7 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     check_calibration(data)
     check_data(data, stages)
     check_one_process([name for name in data.config.training.methods if METHODS[name].goes_on])
+    check_rounds(data.config)
     ordinary = asked_prompts(data)
     data = with_temperature(data, models, stages)
     asked = initial_knowledge(data, models, stages)
@@ -82,8 +84,13 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     taught = {method: Taught(data, method, selected[method], own, replayed) for method in dict.fromkeys(same.values())}
     others = _planned(data, taught) if config.tuned else []
     tuned = {method: trials(models, stages, own_rows, others) for method, own_rows in taught.items()}
+    rounds = {
+        method: Reweighing(found.data, models, method, evidence, selected[method], own)
+        for method, found in tuned.items()
+        if METHODS[method].is_dynamic
+    }
     adapters = {
-        method: training(found.data, models, stages, method, selected[method], own, replayed)
+        method: training(found.data, models, stages, method, selected[method], own, replayed, rounds.get(method))
         for method, found in tuned.items()
     }
     adapters |= {
@@ -118,7 +125,10 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
     by_quadrant = quadrants(data, predictions, dialled, knows)
     result = results(data, stages, predictions, side_effects, dialled, forms, refused, by_quadrant)
     tried = [trial for found in tuned.values() for trial in found.trials]
-    result = replace(result, against_initial=against_initial(data, stages, predictions, same), trials=tried)
+    weighed = [row for method, rounds_of_it in rounds.items() for row in rounds_of_it.records(adapters[method])]
+    result = replace(
+        result, against_initial=against_initial(data, stages, predictions, same), trials=tried, rounds=weighed
+    )
     for sentence in judge_in_words(result.summary):
         stages.tell(sentence)
     result = replace(result, summary={"in_words": in_words(data, stages, result)} | result.summary)
@@ -176,6 +186,7 @@ def stage_plans(
     for method in methods:
         plans += plan_preferences(config, training_set, method) if METHODS[method].has_preferences else []
         plans += [plan_rewards(config, training_set, method)] if METHODS[method].advantages else []
+        plans += [plan_rounds(config, training_set, method)] if METHODS[method].is_dynamic else []
     plans += [plan_answers(config, tests, [*UNTRAINED, *methods]) for tests in others[:n_tests]]
     for calibration in others[n_tests:]:
         plans += plan_dials(config, calibration)
@@ -229,6 +240,7 @@ def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[st
             and METHODS[one].by_first_token == METHODS[method].by_first_token
             and METHODS[one].has_preferences == METHODS[method].has_preferences
             and METHODS[one].advantages == METHODS[method].advantages
+            and METHODS[one].is_dynamic == METHODS[method].is_dynamic
             and (one in tuned) == (method in tuned)
         ]
         first[method] = alike[0] if alike else method

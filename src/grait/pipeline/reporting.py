@@ -71,6 +71,7 @@ def run_page(
         conversations=result.side_effects.conversations,
         dialled_forms=result.dialled_forms,
         trials=result.trials,
+        rounds=result.rounds,
         bench=_bench(folder / "bench" / BENCH),
         quadrants=result.quadrants,
     )

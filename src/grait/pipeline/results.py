@@ -17,6 +17,7 @@ from grait.records import (
     QuadrantRecord,
     Question,
     RefusedRecord,
+    RoundRecord,
     SideEffectRecord,
     TrialRecord,
 )
@@ -28,6 +29,7 @@ REFUSED = "unanswerable.json"
 BENCH = "bench.json"
 QUADRANTS = "quadrants.json"
 TUNING = "tuning.json"
+ROUNDS = "rounds.json"
 
 SUMMARY = "summary.json"
 """Times, peak memory, versions, machine, and what was left out; written last of a run's results."""
@@ -91,7 +93,8 @@ class RunResult:
     as ``differences``, of the means over trained forms; ``dialled_forms``: as ``forms``, of trained forms with their
     dials. ``refused``: of test questions without a reference. ``against_initial``: of the main method with its dial and
     each other system with its own, also the initial model; the calibration questions first. ``trials``: short trainings
-    that settings were found by. ``quadrants``: of test questions with a text.
+    that settings were found by. ``quadrants``: of test questions with a text. ``rounds``: of trainings whose refusals
+    are weighed anew between rounds.
     """
 
     folder: Path
@@ -112,6 +115,7 @@ class RunResult:
     against_initial: list[DifferenceRecord] = field(default_factory=list)
     trials: list[TrialRecord] = field(default_factory=list)
     quadrants: list[QuadrantRecord] = field(default_factory=list)
+    rounds: list[RoundRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:
@@ -120,7 +124,7 @@ class RunResult:
         dialled = ("dialled_metrics", "dialled_differences", "against_initial")
         names = ("metrics", "groups", "differences", *of_forms, *dialled)
         found: dict[str, Sequence[Any]] = {f"{name}.json": getattr(self, name) for name in names}
-        found |= {REFUSED: self.refused, QUADRANTS: self.quadrants, TUNING: self.trials}
+        found |= {REFUSED: self.refused, QUADRANTS: self.quadrants, TUNING: self.trials, ROUNDS: self.rounds}
         return found | self.side_effects.files
 
 

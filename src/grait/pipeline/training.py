@@ -1,10 +1,12 @@
 """Every adapter of a run: the warm-up's (stage 2, first half) and each method's (stage 3)."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from peft import PeftModel
 from safetensors.torch import save_file
@@ -30,7 +32,10 @@ from grait.runtime.artifacts import Stage, write_json, write_jsonl, write_rows
 from grait.runtime.files import replacing_folder
 from grait.training.examples import WeightedExample, digest_of
 from grait.training.sft import add_adapter, n_steps, train
-from grait.training.trainer import EndOfEpoch
+from grait.training.trainer import EndOfEpoch, Rounds
+
+if TYPE_CHECKING:
+    from grait.pipeline.rounds import Reweighing
 
 MOMENTS = "optimizer_moments.safetensors"
 CHECKPOINTS = "checkpoints.json"
@@ -96,8 +101,12 @@ def training(
     selected: Sequence[Selected],
     own: OwnAnswers = NO_OWN_WORDS,
     replayed: Replayed | None = None,
+    reweighing: "Reweighing | None" = None,
 ) -> Stage:
-    """One method's adapter, in PEFT's format, with ``rait.jsonl`` beside it. ``own``: the model's own words."""
+    """One method's adapter, in PEFT's format, with ``rait.jsonl`` beside it. ``own``: the model's own words.
+
+    ``reweighing``: for a training in rounds; ``rait.jsonl`` has the weights of the first.
+    """
     config = data.config
     _check_length(data, models)
     questions = weighted_examples(data, selected, own)
@@ -117,6 +126,7 @@ def training(
         config.training.resolved(len(examples)),
         questions,
         replayed,
+        reweighing,
     )
     path = stage.folder / EXAMPLES
     if processes.is_main() and not path.exists():  # beside the stage's own files: earlier versions wrote none
@@ -132,6 +142,7 @@ def train_on(
     optimizer: TrainingConfig,
     questions: Sequence[WeightedExample],
     replayed: Replayed | None,
+    reweighing: "Reweighing | None" = None,
 ) -> Stage:
     """The adapter that is trained on these examples and on replay beside them, in the folder ``place`` of the run.
 
@@ -145,13 +156,14 @@ def train_on(
         "training": optimizer.model_dump(exclude={"micro_batch_size", "methods", "max_steps"}),
         "seed": config.seed,
         **training_key(config, replayed),
+        **({"rounds": reweighing.key} if reweighing else {}),
     }
     stage = Stage(stages.folder / place, key)
     examples = [*questions, *replay_examples(config, replayed, questions)]
     stages.once(
         f"3/4 Training: {what}",
         stage,
-        lambda folder: _train(models, stage.folder.name, stage, examples, optimizer, folder),
+        lambda folder: _train(models, stage.folder.name, stage, examples, optimizer, folder, reweighing=reweighing),
     )
     return stage
 
@@ -220,12 +232,17 @@ def write_selection(
     chosen = selected[main_method(selected)]
     _write_examples(data.folder / EXAMPLES, data, chosen, own)
     if evidence.influence:
-        weights = {row.id: row.sample_weight for row in by_question(chosen).values()}
-        rows = [
-            ScoredQuestion(**asdict(score), selected=score.id in weights, sample_weight=weights.get(score.id, 0.0))
-            for score in evidence.influence.values()
-        ]
+        rows = scored_questions(evidence.influence.values(), chosen)
         write_rows(data.folder / "influence" / "scores.parquet", rows)
+
+
+def scored_questions(scores: Iterable[InfluenceScore], selected: Sequence[Selected]) -> list[ScoredQuestion]:
+    """Each score, with what was made of it: of an unknown question that teaches both, its refusal."""
+    weights = {row.id: row.sample_weight for row in by_question(selected).values()}
+    return [
+        ScoredQuestion(**asdict(score) | {"selected": score.id in weights, "sample_weight": weights.get(score.id, 0.0)})
+        for score in scores
+    ]
 
 
 def _write_examples(path: Path, data: RunData, selected: Sequence[Selected], own: OwnAnswers) -> None:
@@ -240,6 +257,7 @@ def _train(
     config: OptimizerSection,
     folder: Path,
     keep_epochs: bool = False,
+    reweighing: "Reweighing | None" = None,
 ) -> Notes:
     """Train a fresh adapter; write it, the optimizer's moments and the losses into ``folder``, on request by epoch."""
     run, road = models.config, models.roads().training
@@ -267,6 +285,7 @@ def _train(
                 on_epoch=keep if keep_epochs else None,
                 resume=unfinished,
                 road=road,
+                rounds=Rounds(reweighing.n, partial(reweighing.weights, unfinished)) if reweighing else None,
             )
         save_adapter(model, folder, log.adapter)
     finally:
@@ -276,6 +295,9 @@ def _train(
             models.drop()  # only a shard of it is left; whoever asks for it next loads it again
     save_file(log.moments, folder / MOMENTS)
     write_json(folder / "losses.json", log.losses)
+    if reweighing and processes.is_main():
+        for path in unfinished.glob("round-*.parquet"):
+            shutil.copy(path, folder)
     if keep_epochs and processes.is_main():
         for number, _ in enumerate(log.learning_rates, 1):
             shutil.copytree(unfinished / f"epoch-{number}", folder / f"epoch-{number}")

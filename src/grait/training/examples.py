@@ -32,7 +32,7 @@ class WeightedExample:
     ``form``: how it is put; prompts of one form share a beginning. ``teacher``: what the initial model would write;
     the loss is then the divergence from it, not cross-entropy. ``first_token_weight``: how many times the loss of the
     completion's first token counts. ``choice``: of the completion, which is one of its tokens; the loss is then the
-    cost to be expected.
+    cost to be expected. ``place``: among the examples of a training, which ``Examples`` says.
     """
 
     example: TokenizedExample
@@ -41,6 +41,7 @@ class WeightedExample:
     teacher: Teacher | None = None
     first_token_weight: float = 1.0
     choice: Choice | None = None
+    place: int = -1
 
     @property
     def content(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Examples(Dataset[WeightedExample]):
 
     def __getitem__(self, index: int) -> WeightedExample:
         if index >= 0:
-            return self.examples[index]
+            return replace(self.examples[index], place=index)
         first = self.examples[0]
         return replace(first, example=replace(first.example, id=NOTHING), sample_weight=0.0)
 
@@ -110,7 +111,9 @@ class WeightedCollator:
     is_whole: bool = False
 
     def __call__(self, rows: Sequence[WeightedExample]) -> dict[str, Any]:
-        """``batches``: as of ``collate``, with their ``form``, None for no beginning. ids and sample_weight [rows].
+        """``batches``: as of ``collate``, with their ``form``, None for no beginning.
+
+        ``ids``, ``places``, ``sample_weight``: [rows].
 
         Rows with a teacher, whose completions are long, are in batches of their own: the head runs at the longest
         completion's positions for all rows of a batch.
@@ -126,6 +129,7 @@ class WeightedCollator:
             "batches": [self._batch(form, own) for (form, _), own in ordered],
             "sample_weight": torch.tensor([row.sample_weight for row in in_order], dtype=torch.float32),
             "ids": [row.example.id for row in in_order],
+            "places": [row.place for row in in_order],
         }
 
     def _batch(self, form: str | None, rows: Sequence[WeightedExample]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ from grait.training.gathered import moments, trained_weights
 from grait.training.on_policy import OnPolicy, OnPolicyTrainer
 from grait.training.road import training_road
 from grait.training.targets import check_experts, check_layers, linear_targets, lost_keys
-from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, WeightedTrainer
+from grait.training.trainer import SHARDED_BY, EndOfEpoch, Epochs, Progress, Rounds, WeightedTrainer
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ def train(
     resume: Path | None = None,
     road: Road | None = None,
     on_policy: OnPolicy | None = None,
+    rounds: Rounds | None = None,
 ) -> TrainingLog:
     """Train the model's adapter in place on the examples. ``on_epoch`` is told after each epoch, as LESS keeps them.
 
@@ -141,10 +142,13 @@ def train(
     epochs before the checkpoint are not told of again, those after it are. A folder of other examples, settings or
     weights is refused with ArtifactError, which names the difference; the micro-batch may be another, to the rounding.
     With DeepSpeed no checkpoint is written. ``road``: as ``road.training_road`` finds it; None to find it here.
+    ``rounds``: gives new weights on the way, to which a checkpoint is not held; not with sharding.
 
     Raises NonFiniteError when no example has a finite loss, or the trained adapter has weights that are not finite.
     """
     sharding = processes.sharding()
+    if rounds and rounds.n > (steps := n_steps(len(examples), config)):
+        raise ConfigError(f"influence.rounds = {rounds.n}: this training has only {steps} steps; lower it")
     road = road or training_road(model, pad_token_id, is_compiled=is_compiled(model))
     collator = WeightedCollator(pad_token_id, _beginnings(model, examples, road), is_whole=sharding != "none")
     if sharding == "zero" and resume:
@@ -171,6 +175,7 @@ def train(
                 *([Checkpoints(resume, non_finite)] if resume else []),
             ],
             road=road,
+            rounds=rounds,
         )
         assert (trainer.is_fsdp_enabled, trainer.is_deepspeed_enabled) == (sharding == "fsdp", sharding == "zero")
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

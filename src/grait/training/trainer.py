@@ -43,6 +43,7 @@ class WeightedTrainer(Trainer):
         non_finite: set[str],
         callbacks: list[TrainerCallback],
         road: Road,
+        rounds: "Rounds | None" = None,
     ) -> None:
         """``non_finite``: gets the ids of examples whose loss is not finite."""
         super().__init__(
@@ -50,12 +51,13 @@ class WeightedTrainer(Trainer):
             args=arguments,
             train_dataset=Examples(examples),
             data_collator=collator,
-            callbacks=callbacks,
+            callbacks=[*callbacks, rounds] if rounds else callbacks,
         )
         self.remove_callback(PrinterCallback)
         self.non_finite = non_finite
         self.beginnings = collator.beginnings
         self.road = road
+        self.rounds = rounds
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         n_processes, n_examples = self.accelerator.num_processes, len(self.train_dataset)
@@ -106,6 +108,8 @@ class WeightedTrainer(Trainer):
             raise NotImplementedError("WeightedTrainer trains only")
         with self.accelerator.autocast():
             losses, weights = self.losses_of_batches(model, inputs["batches"]), inputs["sample_weight"]
+            if self.rounds:
+                weights = self.rounds.of(inputs["places"], weights)
             finite = losses.isfinite()
             self.non_finite.update(name for name, ok in zip(inputs["ids"], finite.tolist(), strict=True) if not ok)
             if processes.sharding() != "none":
@@ -164,6 +168,40 @@ class Progress(TrainerCallback):
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self.advance(1)
+
+
+def first_step(number: int, n_rounds: int, n_steps: int) -> int:
+    """Steps before a round, which is counted from 1."""
+    return -(-(number - 1) * n_steps // n_rounds)
+
+
+class Rounds(TrainerCallback):
+    """``n`` rounds of equal length, but for a step; from the second on, examples have new weights.
+
+    ``weigh``: from the number of a round, from 2, and the model before its first step to the weights of the first
+    examples; those behind them keep theirs. A training that goes on in the middle of a round asks again, with None for
+    the model: the weights have to be kept. It leaves the global random numbers alone.
+    """
+
+    def __init__(self, n: int, weigh: Callable[[int, PeftModel | None], Sequence[float]]) -> None:
+        self.n = n
+        self.weigh = weigh
+        self.round = 1
+        self.weights: Sequence[float] = ()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: PeftModel, **_: Any
+    ) -> None:
+        number = 1 + state.global_step * self.n // state.max_steps
+        if number != self.round:
+            begins = state.global_step == first_step(number, self.n, state.max_steps)
+            self.round, self.weights = number, self.weigh(number, model if begins else None)
+
+    def of(self, places: Sequence[int], weights: Tensor) -> Tensor:
+        """The weights of a micro-batch, [rows], now: it may have been made before the round began."""
+        own = [self.weights[place] if 0 <= place < len(self.weights) else None for place in places]
+        kept = zip(own, weights.tolist(), strict=True)
+        return torch.tensor([old if new is None else new for new, old in kept], dtype=weights.dtype).to(weights.device)
 
 
 @dataclass(frozen=True)
