@@ -145,7 +145,10 @@ def _finite(
         keep = batch.losses.isfinite()
         for layer in batch.factors.values():
             keep = keep & layer.gradients().sum(1).isfinite()
-        yield int(keep.sum()), {name: layer.rows(keep) for name, layer in batch.factors.items()}
+        layers = batch.factors
+        if not bool(keep.all()):
+            layers = {name: layer.rows(keep) for name, layer in layers.items()}
+        yield int(keep.sum()), layers
 
 
 def _zeros(linear: nn.Linear) -> Tensor:
