@@ -102,7 +102,7 @@ def _covariances(run: GradientPass, examples: Sequence[TokenizedExample]) -> dic
 def _vectors(layer: Factors | Whole, shape: Sequence[int]) -> dict[str, Tensor]:
     """``inputs`` [n, in] and ``outputs`` [n, out], whose squares are the covariances."""
     if isinstance(layer, Whole):
-        gradients = layer.own.unflatten(1, shape)
+        gradients = layer.own.reshape(-1, *shape)
         return {"inputs": gradients.flatten(0, 1), "outputs": gradients.transpose(1, 2).flatten(0, 1)}
     outputs = layer.output_gradients
     inputs = (layer.inputs * outputs.norm(dim=-1, keepdim=True)).flatten(0, 1)
@@ -115,7 +115,8 @@ def _vectors(layer: Factors | Whole, shape: Sequence[int]) -> dict[str, Tensor]:
 
 
 def _eigenvectors(covariance: Tensor) -> Tensor:
-    return torch.linalg.eigh(covariance.cpu().double()).eigenvectors.to(covariance)
+    vectors: Tensor = torch.linalg.eigh(covariance.cpu().double()).eigenvectors
+    return vectors.to(covariance)
 
 
 def _eigenvalues(

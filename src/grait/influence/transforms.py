@@ -124,7 +124,7 @@ class Curvature:
 
     def coordinates(self, layer: str, gradients: Tensor) -> Tensor:
         """``gradients`` of the named layer's weight, [batch, out * in], in its eigenbasis, [batch, out, in]."""
-        found = gradients.unflatten(1, self.eigenvalues[layer].shape)
+        found = gradients.reshape(-1, *self.eigenvalues[layer].shape)
         inputs, outputs = (self.bases.get(f"{layer}.{side}") for side in ("inputs", "outputs"))
         if inputs is not None:
             found = found @ inputs.to(found)
@@ -135,4 +135,5 @@ class Curvature:
         own = self.eigenvalues[layer].to(gradients)
         total = own + (DAMPING * own.mean() if self.damping is None else self.damping)
         scale = torch.where(total > 0, total.rsqrt(), 0)
-        return (self.coordinates(layer, gradients) * scale).flatten(1)
+        found: Tensor = self.coordinates(layer, gradients) * scale
+        return found.flatten(1)

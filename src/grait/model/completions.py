@@ -236,11 +236,12 @@ class _ChunkedHead:
         size = max(1, LOGITS_AT_ONCE // self.head.weight.shape[0])
         losses = [
             checkpoint(
-                self._chunk, **{name: part[start : start + size] for name, part in rows.items()}, use_reentrant=False
+                self._chunk, {name: part[start : start + size] for name, part in rows.items()}, use_reentrant=False
             )
             for start in range(0, len(rows["hidden"]), size)
         ]
         return torch.cat(losses).view_as(batch["targets"])
 
-    def _chunk(self, hidden: Tensor, **rest: Tensor) -> Tensor:
-        return _token_losses(self.capped(self.head(hidden)), **rest)
+    def _chunk(self, rows: dict[str, Tensor]) -> Tensor:
+        rest = {name: part for name, part in rows.items() if name != "hidden"}
+        return _token_losses(self.capped(self.head(rows["hidden"])), **rest)
