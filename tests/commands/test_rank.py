@@ -244,6 +244,29 @@ def test_the_whole_of_less(files: dict[str, str], tmp_path: Path) -> None:
     assert max(abs(row.score) for row in found.rows) < 2 * 2e-4  # learning rates of two epochs times a cosine
 
 
+def test_curvature_is_the_same_in_both_modes_and_of_a_kept_datastore(
+    files: dict[str, str], tmp_path: Path, command: Call
+) -> None:
+    """The bases of a fit are kept with the sketch, and other targets are taken by them."""
+    by = ["--set", "influence.transform=curvature", *(part for key in FAST for part in ("--set", key))]
+    call = ["influence", "rank", "--model", files["model"], "--adapter", files["adapter"], "--examples",
+            files["examples"], "--targets", files["targets"], *by]  # fmt: skip
+    code, out, err = command(*call, "--out", str(tmp_path / "exact.jsonl"))
+    assert code == 0 and "12 rows are in" in out, err
+    exact = {row["id"]: row["score"] for row in read(tmp_path / "exact.jsonl")}
+    plain = {row.id: row.score for row in ranked(files, tmp_path / "plain.jsonl", adapter=files["adapter"]).rows}
+    assert exact.keys() == plain.keys() and exact != pytest.approx(plain, abs=0.05)
+    store = tmp_path / "store"
+    code, _, err = command(*call, "--out", str(tmp_path / "sketch.jsonl"), "--datastore", str(store))
+    assert code == 0, err
+    assert {row["id"]: row["score"] for row in read(tmp_path / "sketch.jsonl")} == pytest.approx(exact, abs=0.05)
+    asked = grait.influence.query(store, targets=files["targets"], out=tmp_path / "asked.jsonl")
+    assert {row.id: row.score for row in asked.rows} == pytest.approx(exact, abs=0.05)
+    shutil.rmtree(store / "curvature")
+    with pytest.raises(ArtifactError, match=r"made with a curvature that is not in .*curvature; make"):
+        grait.influence.query(store, targets=files["targets"], out=tmp_path / "asked.jsonl")
+
+
 def test_an_untrained_adapter_is_refused(files: dict[str, str], tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 

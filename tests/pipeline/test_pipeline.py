@@ -22,7 +22,7 @@ import grait
 from grait.config import ModelConfig, PromptConfig, WarmupConfig, parse_file
 from grait.data.questions import read_questions
 from grait.errors import ArtifactError, DataError, KnowledgeError
-from grait.influence import GradientDatastore, batches, datastore, resume
+from grait.influence import Curvature, GradientDatastore, batches, datastore, resume
 from grait.influence.margins import left_out_margins
 from grait.model.completions import TokenizedExample
 from grait.model.load import load_model, load_tokenizer
@@ -758,3 +758,19 @@ def test_a_gradient_transform_uses_the_moments_of_the_warm_up(done: Done, tmp_pa
     (result.folder / "warmup" / training.MOMENTS).unlink()
     with pytest.raises(ArtifactError, match="optimizer_moments"):
         rerun({**tree, "seed": tree.get("seed", 0)})
+
+
+def test_curvature_of_a_run_is_the_same_exactly_and_from_a_sketch_and_is_kept(done: Done, tmp_path: Path) -> None:
+    tree = done.tree_at(done.copied_to(tmp_path))
+    found = {}
+    for mode in ("exact", "sketch"):
+        more = {"mode": mode, "transform": "curvature", "dimensions": 32768}
+        result, ran = rerun({**tree, "influence": {**tree.get("influence", {}), **more}})
+        assert f"influence/{mode}" in ran and not ran & {"knowledge", "warmup"}
+        rows = pq.read_table(result.folder / "influence" / "scores.parquet").to_pylist()
+        found[mode] = {row["id"]: row["refusal_influence"] for row in rows}
+        kept = Curvature.open(result.folder / "influence" / mode / "datastore" / "curvature")
+        assert all(bool((own >= 0).all()) for own in kept.eigenvalues.values())
+    rows = pq.read_table(done.result.folder / "influence" / "scores.parquet").to_pylist()
+    assert found["sketch"] == pytest.approx(found["exact"], abs=0.05)
+    assert found["exact"] != pytest.approx({row["id"]: row["refusal_influence"] for row in rows}, abs=0.02)

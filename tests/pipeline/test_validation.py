@@ -42,11 +42,13 @@ def test_the_table_has_every_score_with_every_outcome(run: Path) -> None:
     found = validate(run, subsets=3, targets=2, overrides=FAST)
     scores = {row.score for row in found.predictions}
     assert {"R", "O", "S", "K", "left-out margin", "gradient norm", "word overlap (BM25)", "random"} <= scores
-    assert {f"{name}{how}" for name in "ROSK" for how in (", Adam's steps", ", times norm")} <= scores
+    forms = (", Adam's steps", ", times norm", ", curvature", ", curvature, times norm")
+    assert {f"{name}{how}" for name in "ROSK" for how in forms} <= scores
     assert len(found.predictions) == len(scores) * 4
     written = json.loads((run / "validation" / "validation.json").read_text())
     trained_on = {name for own in found.subsets for name in own}
     assert trained_on <= set(written["scores"]["R"])
+    assert written["scores"]["R, curvature"] != pytest.approx(written["scores"]["R"], abs=0.01)
     for name, value in written["scores"]["S"].items():
         assert value == pytest.approx(written["scores"]["R"][name] - written["scores"]["O"][name])
 

@@ -76,6 +76,7 @@ def size_of(**changes: Any) -> ModelSize:
         "largest_layer": 2,
         "factor_width": 8,
         "on_experts": 0,
+        "eigenbases": 6,
         "activation_bytes": 1000.0,
         "checkpoint_bytes": 8.0,
         "cache_bytes": 16.0,
@@ -120,6 +121,7 @@ def test_parameters_are_those_of_the_loaded_model_and_its_adapter(
     assert sum(size.targets.values()) == len(layers) / 2  # A and B
     assert size.largest_layer == max(layer.weight.numel() for layer in layers)
     assert size.factor_width == sum(sum(layer.weight.shape) for layer in layers)
+    assert size.eigenbases == sum(side**2 for layer in layers for side in layer.weight.shape)
 
 
 @pytest.mark.parametrize("architecture", ["qwen3", "gpt2", "gpt_neox", "gemma3"])
@@ -409,7 +411,9 @@ def test_every_part_of_the_memory_is_positive_and_grows_with_what_it_depends_on(
     assert total("training", training=small) < total("training", training=small | {"micro_batch_size": 8})
     assert total("training", model={"gradient_checkpointing": True}) < total("training", model={})
     assert total("inference", tokens_per_batch=512) < total("inference", tokens_per_batch=4096)
-    assert total("influence", influence={"transform": "none"}) < total("influence", influence={"transform": "adam"})
+    plain = total("influence", influence={"transform": "none"})
+    assert plain < total("influence", influence={"transform": "adam"})
+    assert plain < total("influence", influence={"transform": "curvature"})
 
 
 # -- questions -----------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from grait.commands.recipe import recipe
 from grait.config import Config, ModelConfig, override, parse_config
 from grait.data.pairs import Pair, load_pairs
 from grait.errors import ArtifactError, ConfigError, DataError
-from grait.influence import GradientDatastore, Influence
+from grait.influence import Curvature, GradientDatastore, Influence
 from grait.model.adapters import adapter_digests, find_adapter
 from grait.pipeline.data import RunData
-from grait.pipeline.influence import sketched
+from grait.pipeline.influence import CURVATURE, sketched
 from grait.pipeline.models import Models
 from grait.pipeline.ranking import (
     ADAPTER,
@@ -37,6 +37,7 @@ from grait.runtime.lock import locked
 
 WARMUP = "5%"
 """LESS section 4.1."""
+ADAM = ("adam", "adam-less")
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,10 @@ def query(
     models.roads()
     with models.adapted(put_on, is_trainable=True) as tuned, tempfile.TemporaryDirectory() as work:
         progress.heading(f"Influence of {len(store.ids)} stored examples on {len(wanted.everything)} targets")
-        asked_store = sketched(models, tuned, wanted.everything, Path(work) / "targets", "gradients of targets")
+        transform = Curvature.open(folder / CURVATURE) if (folder / CURVATURE).is_dir() else None
+        asked_store = sketched(
+            models, tuned, wanted.everything, Path(work) / "targets", "gradients of targets", transform
+        )
         try:
             found = store.influence_on(asked_store, wanted.ids)
         except ArtifactError as error:
@@ -196,6 +200,8 @@ def query(
                 told = f"{folder}: was made with another model than {config.model.name}, or an adapter on other layers"
             elif "adapter changed" in told:
                 told = f"{folder}: was made with another adapter than {own}"
+            elif "transform" in told:
+                told = f"{folder}: was made with a curvature that is not in {folder / CURVATURE}; make it again"
             raise ArtifactError(told) from error
     scores = highest(found)
     ranked = _ranked(found, scores, in_order(scores)[:n_kept], pairs)
@@ -219,7 +225,7 @@ def _check(config: Config, adapter: Any, datastore: Any, tokens: int) -> None:
     own = config.influence
     if adapter is not None and own.checkpoints == "epochs":
         raise ConfigError("influence.checkpoints = epochs: sums over a warm-up; leave the adapter out, or take last")
-    if own.transform != "none" and own.mode != "sketch":
+    if own.transform in ADAM and own.mode != "sketch":
         raise ConfigError(f"influence.transform = {own.transform}: the examples' alone are taken so; needs mode sketch")
     if datastore is not None and own.mode != "sketch":
         raise ConfigError("datastore: is kept with influence.mode = sketch")
@@ -233,7 +239,7 @@ def _check(config: Config, adapter: Any, datastore: Any, tokens: int) -> None:
 
 def _adapter(name: str | Path, config: Config) -> Stage:
     folder = find_adapter(str(name))
-    if config.influence.transform != "none" and not (folder / MOMENTS).is_file():
+    if config.influence.transform in ADAM and not (folder / MOMENTS).is_file():
         raise ConfigError(
             f"influence.transform = {config.influence.transform}: {folder} has no {MOMENTS}, which a warm-up or a run "
             "of grait leaves; take none, or leave the adapter out for a warm-up"

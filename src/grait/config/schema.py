@@ -189,8 +189,10 @@ class InfluenceConfig(Section):
     max_idk: int | None = Field(
         None, ge=1, description="Unknown questions to consider, drawn at random; their influence only. Default: all."
     )
-    transform: Literal["none", "adam", "adam-less"] = Field(
-        "none", description="Compare plain gradients, Adam's steps as torch.optim takes them, or as LESS's code does."
+    transform: Literal["none", "adam", "adam-less", "curvature"] = Field(
+        "none",
+        description="Compare plain gradients, Adam's steps as torch.optim takes them, or as LESS's code does, or "
+        "gradients by the curvature of the loss, as influence functions do (EK-FAC).",
     )
     mode: Literal["exact", "sketch"] = Field(
         "exact",

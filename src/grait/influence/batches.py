@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from grait.influence.gradients import Factors, Whole, gradient_factors, trainable_linears
 from grait.influence.prefix import SharedPrefix
 from grait.influence.road import gradient_road
-from grait.influence.transforms import AdamTransform
+from grait.influence.transforms import AdamTransform, Curvature
 from grait.model.common_prefix import for_gradients
 from grait.model.completions import TokenizedExample, collate
 from grait.model.engine import Road
@@ -40,7 +40,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class GradientPass:
-    """One pass over examples: the model with its trainable layers, and how examples are put into batches."""
+    """One pass over examples: the model with its trainable layers, and how examples are put into batches.
+
+    ``label_seed``: None for losses of the completions; else their labels are drawn from the model (``drawn_labels``).
+    """
 
     model: nn.Module
     linears: dict[str, nn.Linear]
@@ -49,6 +52,7 @@ class GradientPass:
     advance: Callable[[int], None]
     transform: Transform | None = None
     prefix: SharedPrefix | None = None
+    label_seed: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -83,12 +87,25 @@ class GradientPass:
 
     def _batch(self, positions: list[int], rows: list[TokenizedExample], stop_at_prefix: bool) -> Batch:
         make = self.prefix.collate if self.prefix else collate
-        batch = {key: value.to(self.device) for key, value in make(rows, self.pad_token_id).items()}
+        batch = make(rows, self.pad_token_id)
+        if self.label_seed is not None:
+            batch["draws"] = draws(rows, batch["targets"].shape[1], self.label_seed)
+        batch = {key: value.to(self.device) for key, value in batch.items()}
         if not self.prefix:
             return Batch(positions, *gradient_factors(self.model, self.linears, batch))
         if stop_at_prefix:
             return Batch(positions, *self.prefix.own_factors(batch))
         return Batch(positions, *self.prefix.gradient_factors(batch))
+
+
+def draws(examples: Sequence[TokenizedExample], n_targets: int, seed: int) -> Tensor:
+    """Numbers in [0, 1) by seed, example id and place in its completion, [examples, n_targets], padded as targets."""
+    found = torch.zeros(len(examples), n_targets)
+    for row, example in zip(found, examples, strict=True):
+        digest = hashlib.sha256(f"{seed}\0{example.id}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        row[n_targets - len(example.completion_ids) :] = torch.rand(len(example.completion_ids), generator=generator)
+    return found
 
 
 @contextmanager
@@ -138,9 +155,15 @@ def settings_of(run: GradientPass, examples: Mapping[str, Sequence[TokenizedExam
 def _transform_settings(transform: Transform | None) -> Any:
     if transform is None:
         return "none"
+    digest = hashlib.sha256()
+    if isinstance(transform, Curvature):
+        # The first row of a basis tells the signs of its vectors.
+        parts = {**transform.eigenvalues, **{name: basis[0] for name, basis in transform.bases.items()}}
+        for name, part in parts.items():
+            digest.update(name.encode() + part.cpu().numpy().tobytes())
+        return {"curvature": digest.hexdigest(), "damping": transform.damping}
     if not isinstance(transform, AdamTransform):
         return getattr(transform, "__qualname__", type(transform).__qualname__)
-    digest = hashlib.sha256()
     for name, moments in transform.moments.items():
         digest.update(f"{name} {moments.step}".encode())
         digest.update(moments.exp_avg.cpu().numpy().tobytes() + moments.exp_avg_sq.cpu().numpy().tobytes())

@@ -117,11 +117,12 @@ class GradientDatastore:
         Raises ArtifactError, naming the difference, where the two were not projected alike or are of another model or
         adapter. Gradients that were captured in training are of many adapters, and go with any. Plain gradients of the
         targets go with transformed ones of the examples: what a step of Adam's on each does to their loss (LESS).
+        With curvature both have to be transformed.
         """
         ours, theirs = ({key: self._settings[key] for key in ALIKE}, {key: targets._settings[key] for key in ALIKE})
         if DURING_TRAINING in (ours["adapter"], theirs["adapter"]):
             ours["adapter"] = theirs["adapter"]
-        if theirs["transform"] == "none":
+        if theirs["transform"] == "none" and "curvature" not in ours["transform"]:
             ours["transform"] = "none"
         if changed := list(differences(ours, theirs)):
             raise ArtifactError(f"{self.folder}: not to be compared with {targets.folder} ({'; '.join(changed)})")

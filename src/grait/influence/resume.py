@@ -28,13 +28,7 @@ class SavedPasses:
 
     def load(self, name: str) -> dict[str, Tensor] | None:
         """The state that was kept last, or None."""
-        path = self.folder / f"{name}.safetensors"
-        if not path.exists():
-            return None
-        try:
-            return dict(load_file(path))
-        except SafetensorError as error:
-            raise ArtifactError(f"{path}: not readable; delete {self.folder} to begin again") from error
+        return load(self.folder, name)
 
     def keep(self, name: str, state: dict[str, Tensor]) -> None:
         """Write the state, if it is some time since the last write."""
@@ -46,3 +40,14 @@ class SavedPasses:
         path = self.folder / f"{name}.safetensors"
         with written(path), replacing_file(path) as partial:
             save_file({key: tensor.contiguous() for key, tensor in state.items()}, partial)
+
+
+def load(folder: Path, name: str) -> dict[str, Tensor] | None:
+    """The state of this name in the folder of ``SavedPasses``, or None."""
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        return None
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ArtifactError(f"{path}: not readable; delete {folder} to begin again") from error

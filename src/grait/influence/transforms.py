@@ -1,20 +1,29 @@
-"""Gradients as the optimizer would use them: Adam's step from the moments at the end of warm-up.
+"""Gradients as the optimizer would use them, or as the loss's curvature has them.
 
-LESS (arXiv 2402.04333, section 3.2) compares Adam's update directions instead of plain gradients. Its code leaves
-out the bias correction and puts epsilon inside the root; that form is here for comparison. The default is that of
-torch.optim.
+Adam's step is taken from the moments at the end of warm-up. LESS (arXiv 2402.04333, section 3.2) compares Adam's update
+directions instead of plain gradients. Its code leaves out the bias correction and puts epsilon inside the root; that
+form is here for comparison. The default is that of torch.optim.
+
+Curvature is that of influence functions (Koh and Liang 2017): g_y^T (F + damping)^-1 g_x, with the EK-FAC form of F
+(George et al. 2018, arXiv 1806.03476; Grosse et al. 2023, arXiv 2308.03296). ``curvature`` fits it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from grait.errors import ArtifactError
+from grait.errors import ArtifactError, DataError
+from grait.influence.resume import load
 
 AdamForm = Literal["torch", "less"]
+
+DAMPING = 0.1
+"""Times the mean eigenvalue of a layer, as Grosse et al. 2023."""
+BASES, EIGENVALUES = "bases", "eigenvalues"
 
 
 @dataclass(frozen=True)
@@ -82,3 +91,49 @@ def read_moments(
         if name.rpartition(".weight.")[0] not in shapes:
             raise ArtifactError(f"{source}: optimizer state {name} belongs to no trainable layer of this model")
     return moments
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """g to its coordinates in the eigenbasis of F, each divided by the root of eigenvalue plus damping.
+
+    The inner product of two is g_y^T (F + damping)^-1 g_x, and their cosine that in this metric (of the examples'
+    side the relative influence of Barshan et al. 2020, arXiv 2003.11630). So both sides have to be transformed, by the
+    same curvature.
+
+    ``bases``: orthonormal columns of each layer, ``<layer>.inputs`` [in, in] and ``<layer>.outputs`` [out, out]; a side
+    that has none keeps its own axes. ``eigenvalues``: of F by layer, [out, in]. ``damping``: what is added to them;
+    None: 0.1 of their mean in each layer. A layer without any curvature and damping counts for nothing.
+    """
+
+    bases: Mapping[str, Tensor]
+    eigenvalues: Mapping[str, Tensor]
+    damping: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.damping is not None and not self.damping > 0:
+            raise DataError(f"curvature: expected a damping above 0, found {self.damping}")
+
+    @classmethod
+    def open(cls, folder: Path, damping: float | None = None) -> "Curvature":
+        """As ``fit_curvature`` leaves it. Raises ArtifactError where it is unfinished or not readable."""
+        bases, eigenvalues = load(folder, BASES), load(folder, EIGENVALUES)
+        if bases is None or eigenvalues is None:
+            raise ArtifactError(f"{folder}: no finished curvature; fit it again to go on")
+        return cls(bases, eigenvalues, damping)
+
+    def coordinates(self, layer: str, gradients: Tensor) -> Tensor:
+        """``gradients`` of the named layer's weight, [batch, out * in], in its eigenbasis, [batch, out, in]."""
+        found = gradients.reshape(-1, *self.eigenvalues[layer].shape)
+        inputs, outputs = (self.bases.get(f"{layer}.{side}") for side in ("inputs", "outputs"))
+        if inputs is not None:
+            found = found @ inputs.to(found)
+        return found if outputs is None else outputs.to(found).T @ found
+
+    def __call__(self, layer: str, gradients: Tensor) -> Tensor:
+        """``gradients`` of the named layer's weight, [batch, out * in]; the same shape."""
+        own = self.eigenvalues[layer].to(gradients)
+        total = own + (DAMPING * own.mean() if self.damping is None else self.damping)
+        scale = torch.where(total > 0, total.rsqrt(), 0)
+        found: Tensor = self.coordinates(layer, gradients) * scale
+        return found.flatten(1)

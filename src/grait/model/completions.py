@@ -74,12 +74,17 @@ def completion_losses(
     positions of all others, and ``teacher_logprobs`` [batch, answer tokens, k + 1], as in ``divergences``. Where there
     is ``first_token_weight`` [batch], the loss of a row's first token counts so many times. Where there are
     ``choice_ids`` (-1 in rows without any) and ``choice_costs`` [batch, k], a row's loss is ``expected_costs``; its
-    completion is one token. Prompt tokens carry no loss. The head runs at answer positions only; where their logits are
-    more than ``LOGITS_AT_ONCE`` it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens
-    before those of the batch, whose attention mask and positions then cover them.
+    completion is one token. Where there are ``draws`` [batch, answer tokens], in [0, 1), the labels are drawn from the
+    model by them, and a row's loss is the sum over its tokens divided by the root of their number: the mean square of
+    its gradient over draws is then the Gauss-Newton matrix of the mean loss.
+
+    Prompt tokens carry no loss. The head runs at answer positions only; where their logits are more than
+    ``LOGITS_AT_ONCE`` it runs in chunks, if it may (``in_chunks``). ``cache`` holds keys and values of tokens before
+    those of the batch, whose attention mask and positions then cover them.
     """
     losses, is_answer = token_losses(model, batch, cache, in_chunks), batch["targets"] != IGNORED
-    return losses.sum(-1) / is_answer.sum(-1)
+    n = is_answer.sum(-1)
+    return losses.sum(-1) / (n.to(losses).sqrt() if "draws" in batch else n)
 
 
 def token_losses(
@@ -94,8 +99,8 @@ def token_losses(
     if chunked:
         found = chunked.losses(batch, cache)
     else:
-        logits, (flat_targets, *taught) = answer_logits(model, batch, cache), _flat(batch)
-        found = _token_losses(logits.flatten(0, 1), flat_targets, *taught).view_as(targets)
+        logits = answer_logits(model, batch, cache)
+        found = _token_losses(logits.flatten(0, 1), **_flat(batch)).view_as(targets)
         if "choice_ids" in batch:
             expected = expected_costs(logits[:, -1], batch["choice_ids"], batch["choice_costs"])
             last = torch.where(batch["choice_ids"][:, 0] >= 0, expected, found[:, -1])
@@ -144,17 +149,30 @@ def answer_logits(model: nn.Module, batch: dict[str, Tensor], cache: DynamicCach
     return logits
 
 
-def _flat(batch: dict[str, Tensor]) -> list[Tensor]:
-    """Targets [positions] and, where rows have a teacher, its token ids and log-probabilities [positions, ...]."""
-    names = ("targets", "teacher_ids", "teacher_logprobs")
-    return [batch[name].flatten(0, 1) for name in names if name in batch]
+def drawn_labels(logits: Tensor, draws: Tensor) -> Tensor:
+    """The tokens [positions] that uniform ``draws`` [positions] pick from logits [positions, vocabulary]."""
+    up_to = logits.detach().softmax(-1).cumsum(-1)
+    found = torch.searchsorted(up_to, draws.to(up_to)[:, None] * up_to[:, -1:], right=True)[:, 0]
+    return found.clamp(max=logits.shape[-1] - 1)  # beyond it where logits are not finite
+
+
+def _flat(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Targets [positions] and, where rows have them, teacher's ids and log-probabilities [positions, ...], draws."""
+    names = ("targets", "teacher_ids", "teacher_logprobs", "draws")
+    return {name: batch[name].flatten(0, 1) for name in names if name in batch}
 
 
 def _token_losses(
-    logits: Tensor, targets: Tensor, teacher_ids: Tensor | None = None, teacher_logprobs: Tensor | None = None
+    logits: Tensor,
+    targets: Tensor,
+    teacher_ids: Tensor | None = None,
+    teacher_logprobs: Tensor | None = None,
+    draws: Tensor | None = None,
 ) -> Tensor:
     """Losses by logits [positions, vocabulary], in fp32 or better: 0 where the target is ``IGNORED``, [positions]."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if draws is not None:
+        targets = torch.where(targets == IGNORED, targets, drawn_labels(logits, draws))
     if teacher_ids is None or teacher_logprobs is None:
         return nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
     taught = teacher_ids[:, 0] >= 0
@@ -214,13 +232,16 @@ class _ChunkedHead:
             answer_logits(self.model, batch, cache)
         finally:
             handle.remove()
-        rows = [hidden[0].flatten(0, 1), *_flat(batch)]
+        rows = {"hidden": hidden[0].flatten(0, 1), **_flat(batch)}
         size = max(1, LOGITS_AT_ONCE // self.head.weight.shape[0])
         losses = [
-            checkpoint(self._chunk, *(part[start : start + size] for part in rows), use_reentrant=False)
-            for start in range(0, len(rows[0]), size)
+            checkpoint(
+                self._chunk, {name: part[start : start + size] for name, part in rows.items()}, use_reentrant=False
+            )
+            for start in range(0, len(rows["hidden"]), size)
         ]
         return torch.cat(losses).view_as(batch["targets"])
 
-    def _chunk(self, hidden: Tensor, *taught: Tensor) -> Tensor:
-        return _token_losses(self.capped(self.head(hidden)), *taught)
+    def _chunk(self, rows: dict[str, Tensor]) -> Tensor:
+        rest = {name: part for name, part in rows.items() if name != "hidden"}
+        return _token_losses(self.capped(self.head(rows["hidden"])), **rest)

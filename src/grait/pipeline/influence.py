@@ -1,6 +1,7 @@
 """Stage 2, second half: influence at the warm-up adapter."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,15 +14,19 @@ from grait.config import Config
 from grait.errors import ArtifactError
 from grait.influence import (
     AdamTransform,
+    Curvature,
     GradientDatastore,
     Influence,
+    fit_curvature,
     over_checkpoints,
     read_moments,
     sketch,
 )
+from grait.influence.batches import Transform
 from grait.influence.datastore import influence_and_sketch
 from grait.influence.gradients import trainable_linears
 from grait.influence.margins import label_separation
+from grait.influence.transforms import AdamForm
 from grait.methods.selection import sample_ids, with_label
 from grait.model.completions import TokenizedExample
 from grait.pipeline.data import RunData
@@ -32,6 +37,10 @@ from grait.pipeline.work import ANSWER_TOKENS, FORWARD_AND_BACKWARD, Count, SetS
 from grait.records import InfluenceScore, KnowledgeState, Label
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import Stage, read_rows, write_rows
+from grait.runtime.files import replacing_folder, written
+
+CURVATURE = "curvature"
+"""In a datastore's folder: the curvature by which its gradients are taken."""
 
 LOW_SEPARATION = 0.6
 """AUROC of left-out margins below which a run says that they tell hardly anything."""
@@ -109,7 +118,7 @@ def plan_influence(config: Config, training: SetSize) -> StagePlan:
     passes, over the refusals, stops before them.
     """
     n, is_exact = training.count.or_per, config.influence.mode == "exact"
-    n_gradients = 2 * n
+    n_gradients = 2 * n * (3 if config.influence.transform == "curvature" else 1)
     passes = n_gradients + (n if is_exact else 0)
     own = passes * (training.prompt_tokens + ANSWER_TOKENS - 1)
     work = Work(
@@ -118,6 +127,8 @@ def plan_influence(config: Config, training: SetSize) -> StagePlan:
         passes=FORWARD_AND_BACKWARD * own / config.influence.tokens_per_batch,
     )
     how = "exact, two passes" if is_exact else f"one pass, {config.influence.dimensions:,} numbers each"
+    if config.influence.transform == "curvature":
+        how += ", after two for the curvature"
     does = f"gradients of the refusal for every question and of the answer for known ones; {how}"
     per = training.count.per("training questions")
     return StagePlan("influence", does, Count(None if per else passes, False), work, unit="gradients", per=per)
@@ -147,16 +158,16 @@ def _at_checkpoint(
 ) -> tuple[Influence, dict[str, float]]:
     """Influence and left-out margins at one adapter of the warm-up. The datastore is left in ``unfinished / name``."""
     with models.adapted(adapter, is_trainable=True) as model:
-        transform = gradient_transform(models.config, adapter, model)
         ids = examples.ids
+        everything = list({row.id: row for rows in examples.sets.values() for row in rows}.values())
+        transform = gradient_transform(models, adapter, model, everything, unfinished / f"{name}-{CURVATURE}")
         if models.config.influence.mode == "sketch":
-            everything = {row.id: row for rows in (examples.refusals, *examples.sets.values()) for row in rows}
-            store = sketched(
-                models, model, list(everything.values()), unfinished / name, "gradients, one pass", transform
-            )
+            store = sketched(models, model, everything, unfinished / name, "gradients, one pass", transform)
             found = store.influence(ids, examples=[row.id for row in examples.refusals])
         else:
             found, store = _exact(models, model, examples, transform, unfinished, name)
+        if isinstance(transform, Curvature):
+            keep_curvature(unfinished / f"{name}-{CURVATURE}", store.folder)
         return found, store.left_out_margins(ids["idk"], ids["ik"])
 
 
@@ -209,7 +220,7 @@ def checkpoints_of(config: Config, warmed_up: Stage) -> list[tuple[str, float, S
 
 
 def _exact(
-    models: Models, model: PeftModel, examples: _Examples, transform: AdamTransform | None, unfinished: Path, name: str
+    models: Models, model: PeftModel, examples: _Examples, transform: Transform | None, unfinished: Path, name: str
 ) -> tuple[Influence, GradientDatastore]:
     """With the datastore of those that have a margin."""
     config = models.config
@@ -237,7 +248,7 @@ def sketched(
     rows: Sequence[TokenizedExample],
     folder: Path,
     bar: str,
-    transform: AdamTransform | None = None,
+    transform: Transform | None = None,
 ) -> GradientDatastore:
     """A datastore of these rows' gradients, each as the config's ``influence`` says. ``bar``: what it is called."""
     config = models.config
@@ -256,15 +267,51 @@ def sketched(
         )
 
 
-def gradient_transform(config: Config, warmed_up: Stage, model: PeftModel) -> AdamTransform | None:
-    """What ``influence.transform`` asks for, with the moments that lie beside the adapter."""
-    if config.influence.transform == "none":
+def gradient_transform(
+    models: Models, adapter: Stage, model: PeftModel, trained_on: Sequence[TokenizedExample], folder: Path
+) -> Transform | None:
+    """What ``influence.transform`` asks for: with the moments that lie beside the adapter, or fitted in ``folder``.
+
+    ``trained_on``: the examples whose mean loss has the curvature.
+    """
+    how = models.config.influence.transform
+    if how == "none":
         return None
+    if how == "curvature":
+        return curvature(models, model, trained_on, folder)
+    return adam_transform(adapter, model, "torch" if how == "adam" else "less")
+
+
+def adam_transform(warmed_up: Stage, model: PeftModel, form: AdamForm = "torch") -> AdamTransform:
+    """Adam's next step, with the moments that lie beside the adapter."""
     path = warmed_up.folder / MOMENTS
     shapes = {name: layer.weight.shape for name, layer in trainable_linears(model).items()}
     try:
         tensors = load_file(path, device=str(model.device))
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path}: not a readable safetensors file; delete its folder to warm up again") from error
-    moments = read_moments(tensors, shapes, str(path))
-    return AdamTransform(moments, form="torch" if config.influence.transform == "adam" else "less")
+    return AdamTransform(read_moments(tensors, shapes, str(path)), form=form)
+
+
+def curvature(models: Models, model: PeftModel, rows: Sequence[TokenizedExample], folder: Path) -> Curvature:
+    """The curvature of these rows' mean loss, fitted in ``folder``, or read from there."""
+    config = models.config
+    with progress.bar("curvature, two passes", 2 * len(processes.own(rows)), "examples") as advance:
+        return fit_curvature(
+            model,
+            rows,
+            folder,
+            pad_token_id=models.pad_token_id,
+            seed=config.seed,
+            tokens_per_batch=config.influence.tokens_per_batch,
+            advance=advance,
+            road=models.roads().gradients,
+        )
+
+
+def keep_curvature(fitted: Path, datastore: Path) -> None:
+    """Beside the gradients that were taken by it, so that those of other targets can be."""
+    processes.wait()
+    if processes.is_main() and not (datastore / CURVATURE).is_dir():
+        with written(datastore, "the curvature"), replacing_folder(datastore / CURVATURE) as partial:
+            shutil.copytree(fitted, partial, dirs_exist_ok=True)

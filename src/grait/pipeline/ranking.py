@@ -21,7 +21,7 @@ from grait.model.adapters import CONFIG, WEIGHTS
 from grait.model.common_prefix import common_prefix_length
 from grait.model.completions import TokenizedExample
 from grait.model.prompts import PromptFormat
-from grait.pipeline.influence import checkpoints_of, gradient_transform, sketched
+from grait.pipeline.influence import CURVATURE, checkpoints_of, gradient_transform, keep_curvature, sketched
 from grait.pipeline.models import Models
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.training import warm_up_on
@@ -149,6 +149,7 @@ def ranking(
         "examples": digest(examples),
         "targets": {name: digest(rows) for name, rows in targets.groups.items()},
         **(_of_sketch(config) if config.influence.mode == "sketch" else {}),
+        **({"label_seed": config.seed} if config.influence.transform == "curvature" else {}),
     }
     stage = Stage(stages.folder / "influence", key)
 
@@ -192,14 +193,17 @@ def _at(
     """At one adapter."""
     config = models.config
     with models.adapted(adapter, is_trainable=True) as model:
+        transform = gradient_transform(models, adapter, model, examples, unfinished / CURVATURE)
         if config.influence.mode == "sketch":
-            transform = gradient_transform(config, adapter, model)
             store = sketched(
                 models, model, examples, datastore or unfinished / "examples", "gradients of examples", transform
             )
             if datastore and processes.is_main():
                 _say_made_with(models, adapter, datastore)
-            own = sketched(models, model, targets.everything, unfinished / "targets", "gradients of targets")
+            on_both = transform if config.influence.transform == "curvature" else None
+            if datastore and on_both:
+                keep_curvature(unfinished / CURVATURE, datastore)
+            own = sketched(models, model, targets.everything, unfinished / "targets", "gradients of targets", on_both)
             return store.influence_on(own, targets.ids)
         everything = [*examples, *targets.everything]
         with progress.bar("gradients, two passes", len(processes.own(everything)), "examples") as advance:
@@ -211,6 +215,7 @@ def _at(
                 tokens_per_batch=config.influence.tokens_per_batch,
                 advance=advance,
                 resume=unfinished,
+                transform=transform,
                 road=models.roads().gradients,
             )
 

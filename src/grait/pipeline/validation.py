@@ -24,7 +24,7 @@ from grait.model.completions import TokenizedExample, collate, completion_losses
 from grait.model.sampling import by_length
 from grait.model.sentences import find_folder, load_embedder
 from grait.pipeline.data import RunData
-from grait.pipeline.influence import checkpoints_of, gradient_transform, sketched
+from grait.pipeline.influence import adam_transform, checkpoints_of, curvature, sketched
 from grait.pipeline.models import Models, model_key
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.records import KnowledgeState
@@ -215,31 +215,42 @@ def scores_of(
     work = stages.folder / "validation" / ".sketches" / named[:16]
     models.roads()
     found: dict[str, dict[str, float]] = {}
-    adam = config.model_copy(update={"influence": config.influence.model_copy(update={"transform": "adam"})})
     at_each: list[tuple[float, Influence]] = []
     store = None
     for name, rate, adapter in checkpoints_of(config, warmed_up):
         with models.adapted(adapter, is_trainable=True) as model:
             store = sketched(models, model, everything, work / name, "gradients of candidates and targets")
-            transform = gradient_transform(adam, adapter, model)
             stepped = sketched(
-                models, model, rows.candidates, work / f"{name}-adam", "gradients of candidates, Adam's", transform
+                models,
+                model,
+                rows.candidates,
+                work / f"{name}-adam",
+                "gradients of candidates, Adam's",
+                adam_transform(adapter, model),
             )
         at_each.append((rate, store.influence(sets, examples=ids)))
     assert store is not None
-    plain = at_each[-1][1]
+    trained_on = [*rows.candidates, *rows.answers]
+    work = work / f"curvature-{digest(trained_on)[:16]}"
+    with models.adapted(adapter, is_trainable=True) as model:
+        transform = curvature(models, model, trained_on, work / "fitted")
+        curved = sketched(models, model, everything, work / "sketch", "gradients by curvature", transform)
+    plain, by_curvature = at_each[-1][1], curved.influence(sets, examples=ids)
     found |= _forms(plain.scores)
     found |= _forms(stepped.influence_on(store, sets).scores, ", Adam's steps")
     if len(at_each) > 1:
         found |= _forms(over_checkpoints(at_each).scores, ", all epochs")
-    norms = plain.gradient_norms
-    found |= _forms(
-        {name: {key: value * norms[key] for key, value in own.items()} for name, own in plain.scores.items()},
-        ", times norm",
-    )
+    found |= _forms(_times_norm(plain), ", times norm")
+    found |= _forms(by_curvature.scores, ", curvature") | _forms(_times_norm(by_curvature), ", curvature, times norm")
     margins = store.left_out_margins([*ids, *sets["R"]], sets["O"])
     found["left-out margin"] = {name: margins[name] for name in ids if name in margins}
-    return found | _controls(data, rows, norms)
+    return found | _controls(data, rows, plain.gradient_norms)
+
+
+def _times_norm(found: Influence) -> dict[str, dict[str, float]]:
+    """Products of the candidates' whole gradients, not of those at length 1."""
+    norms = found.gradient_norms
+    return {name: {key: value * norms[key] for key, value in own.items()} for name, own in found.scores.items()}
 
 
 def _forms(scores: Mapping[str, Mapping[str, float]], how: str = "") -> dict[str, dict[str, float]]:

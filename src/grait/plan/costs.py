@@ -146,7 +146,9 @@ def _influence_memory(config: Config, training: SetSize, size: ModelSize, weight
     }
     if size.on_experts:
         parts["gradients of experts"] = 4.0 * rows * size.on_experts
-    if influence.transform != "none":
+    if influence.transform == "curvature":
+        parts["eigenbases and eigenvalues"] = 4.0 * (size.eigenbases + size.adapter)
+    elif influence.transform != "none":
         parts["Adam moments"] = 8.0 * size.adapter
     if influence.mode == "exact":
         parts["directions, 3 sets"] = 3 * 4.0 * size.adapter
@@ -163,6 +165,8 @@ def disk_of(config: Config, training: SetSize, size: ModelSize) -> dict[str, flo
         where = "at most" if training.count.n is not None else f"at most, for each {PER:,} training questions"
         gradients = (2 if config.influence.mode == "sketch" else 1) * training.count.or_per  # answers, too, or not
         disk[f"gradient datastore, {where}"] = 2.0 * config.influence.dimensions * gradients
+        if config.influence.transform == "curvature":
+            disk["curvature"] = 4.0 * (size.eigenbases + size.adapter)
     return disk
 
 

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from grait.config import LoraSection, ModelConfig
 from grait.errors import ModelError
+from grait.influence.curvature import LARGEST_BASIS
 from grait.influence.experts import adapted_experts
 from grait.influence.gradients import trainable_linears
 from grait.model import default
@@ -31,8 +32,8 @@ class ModelSize:
     and head. ``packed``: weights that nf4 stores in 4 bits. ``head``: weights of the output layer, tied or not.
     ``adapter``: trainable parameters; ``largest_layer``: most of them in one layer. ``factor_width``: inputs and
     outputs of all trainable layers together; ``on_experts``: trainable parameters of fused experts, which are no such
-    layers. ``activation_bytes``: what autograd keeps of one token in training;
-    ``checkpoint_bytes``: the same with gradient checkpointing, but for the one layer that is run again.
+    layers. ``eigenbases``: numbers of those of curvature. ``activation_bytes``: what autograd keeps of one token in
+    training; ``checkpoint_bytes``: the same with gradient checkpointing, but for the one layer that is run again.
     ``cache_bytes``: keys and values of one token. ``targets``: adapted layers by the last part of their name; with
     all-linear also those that a forward pass would leave out.
     """
@@ -47,6 +48,7 @@ class ModelSize:
     largest_layer: int
     factor_width: int
     on_experts: int
+    eigenbases: int
     activation_bytes: float
     checkpoint_bytes: float
     cache_bytes: float
@@ -96,6 +98,7 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
         largest_layer=max(layer.weight.numel() for layer in trainable.values()),
         factor_width=sum(layer.in_features + layer.out_features for layer in run_as_layers),
         on_experts=n_adapter - sum(layer.weight.numel() for layer in run_as_layers),
+        eigenbases=sum(side**2 for layer in trainable.values() for side in layer.weight.shape if side <= LARGEST_BASIS),
         activation_bytes=_activation_bytes(adapted, dtype.itemsize),
         checkpoint_bytes=text.num_hidden_layers * embeddings.shape[1] * dtype.itemsize,
         cache_bytes=_cache_bytes(built, dtype.itemsize),
