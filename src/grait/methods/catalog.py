@@ -39,7 +39,8 @@ class Method:
     ``by_first_token``: a word announces its answers, and its dial has the score ``first-token``. ``has_preferences``:
     goes on with them after its tuning (``methods/dpo.py``). ``advantages``: goes on with rewards, and this is what the
     samples of one question are worth (``methods/truthrl.py``). ``is_dynamic``: refusals are weighed anew between rounds
-    of its training (``pipeline/rounds.py``). ``needs``: what a scorer (``records.ScorerName``) takes beside the initial model's answers, in words; None for all other systems.
+    of its training (``pipeline/rounds.py``). ``needs``: what a scorer (``records.ScorerName``) takes
+    beside the initial model's answers, in words; None for all other systems.
     """
 
     name: str
