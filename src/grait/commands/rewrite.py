@@ -296,7 +296,7 @@ def _known(
         return {case.id: _Known(shares[case.id], f"{case.key} has probability {shares[case.id]:.2g}") for case in cases}
     asked = {case.asked.id: case.asked for case in cases}
     facts = {case.asked.id: case.fact.question for case in cases}
-    data = conversation_temperature(data, models, stages, list(asked.values()), list(facts.values()))
+    data = conversation_temperature(data, models, stages, list(asked.values()), list(facts.values()), judge)
     samples = conversation_samples(data, models, stages, list(asked.values()))
     by_answer = {case.id: case for case in cases}
     outputs = [ToJudge(case.fact.question, text) for case in by_answer.values() for text in samples[case.asked.id]]
