@@ -134,14 +134,7 @@ def compare(
         if i in (of_all, of_others) or method in differences_of:
             points, (low, high) = once.ths[0, [i]] - once.ths[0], interval(drawn.ths[:, [i]] - drawn.ths)
             differences += [
-                DifferenceRecord(
-                    method=method,
-                    versus=versus,
-                    dataset=answers.dataset,
-                    ths_difference=float(points[j]),
-                    low=float(low[j]),
-                    high=float(high[j]),
-                )
+                DifferenceRecord(method, versus, answers.dataset, float(points[j]), float(low[j]), float(high[j]))
                 for j, versus in enumerate(answers.methods)
                 if versus != method
             ]

@@ -5,7 +5,7 @@ draws the same questions for all systems and all forms, so that what is hard in 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -49,17 +49,12 @@ def summarize_form(
     """
     before, after = ({row.id: row.outcome for row in own} for own in (initial, rows))
     measured = measure_outcomes(before, after, resamples=resamples, seed=seed)
-    base, shares = measured.base, measured.shares
     return FormRecord(
         method=method,
         dataset=dataset,
         form=form,
-        **asdict(shares),
-        pc0=base.pc,
-        pw0=base.pw,
-        pr0=base.pr,
-        over_refusal_rate=measured.over_refusal_rate,
-        **measured.ths.columns("ths"),
+        **measured.columns,
+        pr0=measured.base.pr,
         **share_of_perfect(joint_counts(before, after), resamples, seed).columns("share"),
         empty_rate=sum(not row.output.strip() for row in rows) / len(rows),
         apology_rate=sum(row.outcome != "refused" and is_apology(row.output) for row in rows) / len(rows),

@@ -6,24 +6,17 @@ initial model's shares on the same questions.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import rankdata
 
 from grait.errors import GraitError
 from grait.evaluation.abstention import OUTCOMES, abstention_f1, four_way_shares, honesty, penalised_score
 from grait.evaluation.estimates import UNDEFINED, Estimate
-from grait.evaluation.scores import (
-    Counts,
-    hallucination_rate,
-    omniscience_index,
-    recognition,
-    right_of_answered,
-    simpleqa_f,
-    truthrl_score,
-    wrong_of_answered,
-)
+from grait.evaluation.scores import Counts, of_counts, recognition
 from grait.evaluation.selective import aurc, average_precision, expected_calibration_error
 from grait.records import MetricRecord, Outcome, RefusedRecord
 
@@ -166,9 +159,7 @@ def refusal_auroc(refusal_scores: Mapping[str, float], initial: Mapping[str, Out
             f"AUROC is undefined: the initial model answers {n_known} questions right and {n_unknown} not; "
             "expected at least one of each"
         )
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # [n], from 1, ties share their mean
-    rank_sum = float(ranks[unknown].sum())
+    rank_sum = float(rankdata(scores)[unknown].sum())  # from 1, ties share their mean
     return (rank_sum - n_unknown * (n_unknown + 1) / 2) / (n_unknown * n_known)
 
 
@@ -180,6 +171,12 @@ class OutcomeMetrics:
     shares: Shares
     over_refusal_rate: float
     ths: Estimate
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of ``records.AgainstInitial``."""
+        own = {"pc0": self.base.pc, "pw0": self.base.pw, "over_refusal_rate": self.over_refusal_rate}
+        return asdict(self.shares) | own | self.ths.columns("ths")
 
 
 def measure_outcomes(
@@ -243,7 +240,6 @@ def summarize(
     found = measure_outcomes(initial, tuned, resamples=resamples, seed=seed)
     check_ths_is_defined(found.base.pw)
     shares, counts = found.shares, joint_counts(initial, tuned)
-    reported = Counts.of(tuned.values())
     four_way, f1 = four_way_shares(counts), abstention_f1(counts)
     ranking = Ranking(None, None, None, None) if refusal_log_odds is None else rank(refusal_log_odds, initial)
     return MetricRecord(
@@ -258,18 +254,9 @@ def summarize(
         right_refusal_share=four_way.right_refusal,
         over_refusal_share=four_way.over_refusal,
         **asdict(honesty(counts)),
-        f1_ans=f1.ans,
-        f1_abs=f1.abs,
-        f1_rel=f1.rel,
-        penalised_50=penalised_score(shares.pc, shares.pw, 0.5),
-        penalised_75=penalised_score(shares.pc, shares.pw, 0.75),
-        penalised_90=penalised_score(shares.pc, shares.pw, 0.9),
-        right_of_answered=right_of_answered(reported),
-        wrong_of_answered=wrong_of_answered(reported),
-        simpleqa_f=simpleqa_f(reported),
-        omniscience_index=omniscience_index(reported),
-        hallucination_rate=hallucination_rate(reported),
-        truthrl_score=truthrl_score(reported),
+        **{f"f1_{name}": value for name, value in asdict(f1).items()},
+        **{f"penalised_{at}": penalised_score(shares.pc, shares.pw, at / 100) for at in (50, 75, 90)},
+        **of_counts(Counts.of(tuned.values())),
     )
 
 
@@ -286,12 +273,7 @@ def with_abstention(metrics: Sequence[MetricRecord], refused: Sequence[RefusedRe
         due = sum(apart.n for apart in own if not apart.answerable)
         made = round(row.pr * row.n) + sum(round(apart.refused * apart.n) for apart in own)
         if due:
-            told = recognition(hits, made, due)
-            row = replace(
-                row,
-                abstention_precision=told.precision,
-                abstention_recall=told.recall,
-                abstention_f1=told.f1,
-            )
+            told = asdict(recognition(hits, made, due))
+            row = replace(row, **{f"abstention_{name}": value for name, value in told.items()})
         found.append(row)
     return found

@@ -74,6 +74,12 @@ def truthrl_score(counts: Counts) -> float | None:
     return (counts.right - counts.wrong) / counts.n if counts.n else None
 
 
+def of_counts(counts: Counts) -> dict[str, float | None]:
+    """All of these, by the names of ``records.MetricRecord``."""
+    scores = (right_of_answered, wrong_of_answered, simpleqa_f, omniscience_index, hallucination_rate, truthrl_score)
+    return {score.__name__: score(counts) for score in scores}
+
+
 @dataclass(frozen=True, slots=True)
 class Recognition:
     """How well one kind of question is told from the others; each in [0, 1], higher is better."""
