@@ -35,11 +35,7 @@ def dial_curve(
 
 
 def dial_points(
-    rows: Sequence[Prediction],
-    initial: Mapping[str, Outcome],
-    score: ScoreName,
-    at: Array,
-    gate: float | None = None,
+    rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, at: Array, gate: float | None = None
 ) -> list[DialPoint]:
     """A point for each threshold of ``at``. ``initial``: the initial model's outcomes by question id.
 

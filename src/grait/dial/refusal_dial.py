@@ -244,13 +244,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         of_first = begin[:, first]
         needs_refusal = self.score == "text" or (self.gate is not None and self.score != "first-token")
         refusal = self._refusal_logprobs(model, input_ids, mask) if needs_refusal else torch.zeros_like(of_first)
-        numbers = (
-            totals,
-            refusal,
-            of_first - others.amax(-1),
-            n_tokens,
-            of_first - begin.logsumexp(-1),
-        )
+        numbers = (totals, refusal, of_first - others.amax(-1), n_tokens, of_first - begin.logsumexp(-1))
         return [_Row(*row) for row in zip(*(values.tolist() for values in numbers), of_terse, strict=True)]
 
     def _refusal_logprobs(self, model: Any, input_ids: Tensor, mask: Tensor) -> Tensor:

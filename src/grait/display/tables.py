@@ -401,15 +401,7 @@ def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[Dri
         "bound). Forms: after solved examples, with the instruction that "
         "allows refusals, the bare question in a chat. An interval at 100 prompts is up to 10 points wide either way.",
         ("form", "method"),
-        (
-            "chit-\nchat",
-            "instr.",
-            "text\ngiven",
-            "text,\nright",
-            "text,\nextr.",
-            "unans-\nwerable",
-            "corr-\nected",
-        ),
+        ("chit-\nchat", "instr.", "text\ngiven", "text,\nright", "text,\nextr.", "unans-\nwerable", "corr-\nected"),
     )
     refused = ("chit_chat_refused", "instructions_refused", "passages_refused")
     fields = (*refused, "passages_right", "passages_extracted", "unanswerable_refused", "unanswerable_corrected")

@@ -63,12 +63,7 @@ def summarize_form(
 
 
 def by_form(
-    answers: FormAnswers,
-    initial: str,
-    trained: Collection[str],
-    main: str,
-    resamples: int = 10_000,
-    seed: int = 0,
+    answers: FormAnswers, initial: str, trained: Collection[str], main: str, resamples: int = 10_000, seed: int = 0
 ) -> tuple[list[FormRecord], list[DifferenceRecord]]:
     """By data set, every system in every trained form with its mean over them, then the same of the other forms.
 

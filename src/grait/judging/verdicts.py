@@ -21,9 +21,7 @@ _VERDICT = re.compile(
 def filled(prompt: str, question: Question, output: str) -> str:
     """``JudgeConfig.words`` for one output. The model's reasoning, and questions that it asks itself, are left out."""
     return prompt.format(
-        question=_asked(question),
-        references=_references(question),
-        output=own_reply(output).strip() or "(nothing)",
+        question=_asked(question), references=_references(question), output=own_reply(output).strip() or "(nothing)"
     )
 
 

@@ -163,12 +163,7 @@ def letter_tokens(prompts: PromptFormat, query: Prompt, n: int) -> list[tuple[in
 
 
 def score_letters(
-    engine: Engine,
-    prompts: PromptFormat,
-    questions: Sequence[Question],
-    config: KnowledgeConfig,
-    *,
-    advance: Advance,
+    engine: Engine, prompts: PromptFormat, questions: Sequence[Question], config: KnowledgeConfig, *, advance: Advance
 ) -> dict[str, KnowledgeState]:
     """Options by letter: mu = p_gold / sum_o p_o, all from one distribution at the position of the letter.
 
@@ -198,12 +193,7 @@ def score_letters(
 
 
 def score_options(
-    engine: Engine,
-    prompts: PromptFormat,
-    questions: Sequence[Question],
-    config: KnowledgeConfig,
-    *,
-    advance: Advance,
+    engine: Engine, prompts: PromptFormat, questions: Sequence[Question], config: KnowledgeConfig, *, advance: Advance
 ) -> dict[str, KnowledgeState]:
     """Options by likelihood: softmax of the mean log-probability per token of each option's text (no end token).
 

@@ -84,10 +84,7 @@ def convert(gguf: Path, folder: Path) -> None:
         partial = Path(own) / folder.name
         # dequantize=True unpacks the weights, and leaves no quantization mark that save_pretrained would refuse.
         model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent,
-            gguf_file=gguf.name,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.float32,
+            gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
         )
         model.to(torch.bfloat16).save_pretrained(partial)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)

@@ -25,16 +25,7 @@ from transformers import DynamicCache, PreTrainedModel
 from grait.model import shared_prefix
 from grait.model.common_prefix import common_prefix_length, keys_and_values, window_of
 from grait.model.completions import last_positions
-from grait.model.engine import (
-    Advance,
-    BothWays,
-    Road,
-    Tokens,
-    Watch,
-    Watched,
-    check_length,
-    silent,
-)
+from grait.model.engine import Advance, BothWays, Road, Tokens, Watch, Watched, check_length, silent
 from grait.model.limits import longest_sequence, most_columns
 from grait.model.sampling import by_length, choose, noise_of
 from grait.model.shared_prefix import Prefix

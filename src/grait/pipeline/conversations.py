@@ -79,10 +79,7 @@ def _histories(kind: ConversationKind) -> list[History]:
         return [()]
     if kind == "context":
         return [
-            (
-                {"role": "user", "content": passage.text},
-                {"role": "assistant", "content": f"{passage.answers[0]}."},
-            )
+            ({"role": "user", "content": passage.text}, {"role": "assistant", "content": f"{passage.answers[0]}."})
             for passage in load_passages()
         ]
     return [row.messages for row in load_conversations() if row.category == kind]

@@ -76,12 +76,7 @@ def with_learned(
 
 
 def _applied(
-    data: RunData,
-    dial: ScoreDial,
-    learned: Learned,
-    title: str,
-    systems: Mapping[str, list[Prediction]],
-    method: str,
+    data: RunData, dial: ScoreDial, learned: Learned, title: str, systems: Mapping[str, list[Prediction]], method: str
 ) -> list[Prediction]:
     own, theirs = common([systems[method], systems[INIT_BASIC]])
     return dial.applied(data, title, own, expit(learned.log_odds(own, theirs)))

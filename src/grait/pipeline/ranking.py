@@ -11,12 +11,7 @@ from typing import Any
 from grait.config import Config
 from grait.data.pairs import Pair
 from grait.errors import ArtifactError, DataError, ModelError
-from grait.influence import (
-    Influence,
-    influence,
-    over_checkpoints,
-    token_influence,
-)
+from grait.influence import Influence, influence, over_checkpoints, token_influence
 from grait.model.adapters import CONFIG, WEIGHTS
 from grait.model.common_prefix import common_prefix_length
 from grait.model.completions import TokenizedExample
@@ -228,11 +223,7 @@ def _say_made_with(models: Models, adapter: Stage, datastore: Path) -> None:
         name = str(local.resolve()) if local.is_dir() else config.model.name
         write_json(
             datastore / MADE_WITH,
-            {
-                "seed": config.seed,
-                "model": config.model.model_dump() | {"name": name},
-                "influence": own,
-            },
+            {"seed": config.seed, "model": config.model.model_dump() | {"name": name}, "influence": own},
         )
 
 
