@@ -44,11 +44,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FormCalibration:
-    """A stored dial of one form.
-
-    ``metrics``: on the calibration questions, then on the run's test sets that the method was evaluated on: the method
-    as it is, and with the dial.
-    """
+    """A stored dial of one form. ``metrics``: on the calibration questions, then on the run's test sets that the method
+    was evaluated on: the method as it is, and with the dial."""
 
     dial: SavedDial
     metrics: list[MetricRecord]

@@ -146,10 +146,8 @@ def _write(found: Comparison, key: str) -> None:
 
 
 def _share_initial(config: Config, done: int, seed: int) -> None:
-    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later.
-
-    And the time that the chat template tells, if it tells one.
-    """
+    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later. And
+    the time that the chat template tells, if it tells one."""
     titles = [dataset.title for dataset in config.evaluation.datasets]
     stages = [
         Path(kind, title, system) for kind in ("evaluation", "unanswerable") for title in titles for system in UNTRAINED

@@ -59,10 +59,8 @@ Record = TypeVar("Record")
 
 
 def report(folder: str | Path) -> Path:
-    """Write the page of a finished run or comparison again; returns where it is.
-
-    Raises ArtifactError when the folder holds neither.
-    """
+    """Write the page of a finished run or comparison again; returns where it is. Raises ArtifactError when the folder
+    holds neither."""
     folder = as_path(folder, "folder")
     if (folder / COMPARISON).is_file():
         found = read_comparison(folder)

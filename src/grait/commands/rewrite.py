@@ -48,10 +48,8 @@ ABOUT = "rewrite.json"
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What became of a set. ``counts``: rows by what became of them, and why; they add up to all rows.
-
-    ``folder``: work that is kept for another refusal, weight or threshold, and ``rewrite.json``, which says how.
-    """
+    """What became of a set. ``counts``: rows by what became of them, and why; they add up to all rows. ``folder``: work
+    that is kept for another refusal, weight or threshold, and ``rewrite.json``, which says how."""
 
     out: Path
     folder: Path

@@ -35,10 +35,8 @@ Here = tuple[Engine, AbstractContextManager[object]]
 
 
 def served_model(run: DialledRun, server: Server, load: Callable[[], Here], is_all: bool = False) -> ServedModel:
-    """A run's model behind a server. ``load``: called where the server lacks what the dials take.
-
-    ``is_all``: all is taken that any dial could. Raises ServerError when the server cannot be asked.
-    """
+    """A run's model behind a server. ``load``: called where the server lacks what the dials take. ``is_all``: all is
+    taken that any dial could. Raises ServerError when the server cannot be asked."""
     prompts, config = run.data.prompts, run.data.config
     prompt = prompts.prompt(Question("", FIRST_QUESTION, ("",)), "refuse")
     refusal = prompts.completion(prompt, run.refusal).token_ids
@@ -61,10 +59,8 @@ def served_model(run: DialledRun, server: Server, load: Callable[[], Here], is_a
 def asking(
     data: RunData, models: Models, method: str, adapter: Stage, address: Address
 ) -> Iterator[tuple[Models, Stages]]:
-    """Models of which the tuned one is asked where it is served, and the stages of its answers.
-
-    Initial answers have to be there before: the adapter may be on the model meanwhile.
-    """
+    """Models of which the tuned one is asked where it is served, and the stages of its answers. Initial answers have to
+    be there before: the adapter may be on the model meanwhile."""
     name = fingerprint([address.url, address.model, adapter.fingerprint])[:12]
     stages = Stages(data.folder / "served" / name)
     with ExitStack() as stack:

@@ -471,10 +471,8 @@ def _with_error(record: HarnessRecord) -> str:
 def comparison_tables(
     records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str
 ) -> list[Table]:
-    """One table for each data set, then one with the paired differences of ``main``, where it is there.
-
-    The intervals that are not shown are in ``comparison_markdown``.
-    """
+    """One table for each data set, then one with the paired differences of ``main``, where it is there. The intervals
+    that are not shown are in ``comparison_markdown``."""
     tables = []
     for dataset, rows in by_dataset(records).items():
         table = _table(

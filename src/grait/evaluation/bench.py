@@ -11,9 +11,7 @@ from grait.records import BenchPart, BenchRecord, BenchScore, Outcome
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A set of the data catalog. ``published``: names of ``SCORES``. ``judge``: who judges in the publication.
-
-    ``needs_judge``: words alone give a rough number, of refusals a lower bound.
-    """
+    ``needs_judge``: words alone give a rough number, of refusals a lower bound."""
 
     name: str
     split: str

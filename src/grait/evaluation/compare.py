@@ -53,10 +53,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Metrics of each system in each resample, [resamples, systems]; NaN where a resample leaves one undefined.
-
-    All are means over the seeds of the resample. ``auroc`` and ``aurc`` have fewer resamples.
-    """
+    """Metrics of each system in each resample, [resamples, systems]; NaN where a resample leaves one undefined. All are
+    means over the seeds of the resample. ``auroc`` and ``aurc`` have fewer resamples."""
 
     pc: Array
     pw: Array

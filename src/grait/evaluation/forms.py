@@ -44,9 +44,7 @@ def summarize_form(
     trained: bool,
 ) -> FormRecord:
     """One system in one form. ``initial``: the initial model asked in it; both hold the same questions, one at least.
-
-    An answer that refuses does not count as an apology, whatever else it says.
-    """
+    An answer that refuses does not count as an apology, whatever else it says."""
     before, after = ({row.id: row.outcome for row in own} for own in (initial, rows))
     measured = measure_outcomes(before, after, resamples=resamples, seed=seed)
     return FormRecord(
@@ -100,9 +98,7 @@ def _common(systems: Mapping[str, Rows]) -> dict[str, Rows]:
 
 def _mean(own: Sequence[FormRecord], drawn: Mapping[str, Array]) -> FormRecord:
     """The mean over forms; its THS and share are over the forms in which they are defined. ``n``: of one form.
-
-    ``drawn``: means of both in each resample.
-    """
+    ``drawn``: means of both in each resample."""
     means: dict[str, Any] = {name: fmean(getattr(row, name) for row in own) for name in MEANS}
     for name, resampled in drawn.items():
         values = [value for row in own if (value := getattr(row, name)) is not None]

@@ -63,10 +63,8 @@ class GroupCounts:
 def counts_by_group(
     groups: Mapping[str, str], initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], most: int
 ) -> list[GroupCounts]:
-    """The ``most`` largest groups, those with the highest share of known questions first; ties by name.
-
-    ``groups``: id to group; ids without one are left out.
-    """
+    """The ``most`` largest groups, those with the highest share of known questions first; ties by name. ``groups``: id
+    to group; ids without one are left out."""
     members: dict[str, list[str]] = {}
     for id_ in initial:
         if id_ in groups:

@@ -43,10 +43,8 @@ def outcome_shares(outcomes: Iterable[Outcome]) -> Shares:
 
 
 def check_ths_is_defined(wrong: float) -> None:
-    """Raise GraitError when the initial model gives no wrong answer (``wrong``: their number or share).
-
-    There is then nothing to refuse, and THS is undefined.
-    """
+    """Raise GraitError when the initial model gives no wrong answer (``wrong``: their number or share). There is then
+    nothing to refuse, and THS is undefined."""
     if wrong == 0:
         raise GraitError(
             "THS is undefined: the initial model gave no wrong answer (Pw0 = 0); evaluate on questions it gets wrong"
@@ -90,10 +88,8 @@ def joint_counts(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]) -
 
 
 def over_refusal_rate(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]) -> float:
-    """Share refused by the tuned model among the questions that the initial model answers right, in [0, 1].
-
-    Lower is better. 0.0 when the initial model answers nothing right: there was nothing to over-refuse.
-    """
+    """Share refused by the tuned model among the questions that the initial model answers right, in [0, 1]. Lower is
+    better. 0.0 when the initial model answers nothing right: there was nothing to over-refuse."""
     known = joint_counts(initial, tuned)[0]
     return float(known[2] / known.sum()) if known.sum() else 0.0
 
@@ -113,10 +109,8 @@ def ths_interval(counts: NDArray[np.int64], resamples: int = 10_000, seed: int =
 
 
 def share_of_perfect(counts: NDArray[np.int64], resamples: int = 10_000, seed: int = 0) -> Estimate:
-    """THS / Pc0, of what a perfect refuser reaches, with its interval, in which both are resampled together.
-
-    Undefined where THS is, or the initial model answers nothing right; such resamples are left out.
-    """
+    """THS / Pc0, of what a perfect refuser reaches, with its interval, in which both are resampled together. Undefined
+    where THS is, or the initial model answers nothing right; such resamples are left out."""
     correct0, wrong0 = counts[0].sum(), counts[1].sum()
     if not correct0 or not wrong0:
         return UNDEFINED
@@ -203,10 +197,8 @@ class Ranking:
 
 
 def rank(refusal_log_odds: Mapping[str, float], initial: Mapping[str, Outcome]) -> Ranking:
-    """How well log-odds of refusal rank the initial model's answers, both by question id.
-
-    Raises GraitError when the ids differ, or a number is not finite.
-    """
+    """How well log-odds of refusal rank the initial model's answers, both by question id. Raises GraitError when the
+    ids differ, or a number is not finite."""
     ids = _join(initial, refusal_log_odds, "refusal scores")
     is_known, log_odds = [initial[id_] == "correct" for id_ in ids], [refusal_log_odds[id_] for id_ in ids]
     return Ranking(

@@ -30,9 +30,7 @@ _NOT_ON = re.compile(r"\b(?:before|after|since|until|by|not(?:\s+in|\s+on)?)\s+(
 @dataclass(frozen=True, slots=True)
 class Date:
     """Parts that are not given are None; years before Christ are negative. ``place``: (start, end) in the text.
-
-    ``is_vague``: a range, or "before 1969": never the date that was asked for. Of 03/04/2020 only the year is known.
-    """
+    ``is_vague``: a range, or "before 1969": never the date that was asked for. Of 03/04/2020 only the year is known."""
 
     year: int | None
     month: int | None
@@ -94,10 +92,8 @@ def read_date(reference: str) -> Date | None:
 
 
 def is_right_date(output: str, answers: tuple[str, ...], question: str) -> bool:
-    """Whether the first date of a reply is a reference, in all parts that the reference has.
-
-    Dates that stand in the question are passed over, unless they are the reference.
-    """
+    """Whether the first date of a reply is a reference, in all parts that the reference has. Dates that stand in the
+    question are passed over, unless they are the reference."""
     given = find_dates(straighten(own_reply(output)))
     asked = {date.parts for date in find_dates(straighten(question))}
     for wanted in filter(None, map(read_date, answers)):

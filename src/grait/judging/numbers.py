@@ -222,10 +222,8 @@ def is_right_number(output: str, answers: tuple[str, ...], question: str, tolera
 
 
 def holds_number(text: str, answers: tuple[str, ...], tolerance: str | None) -> bool:
-    """Whether any number of a text, in digits or words, is a reference, within the tolerance.
-
-    A year or a date is only one without a unit.
-    """
+    """Whether any number of a text, in digits or words, is a reference, within the tolerance. A year or a date is only
+    one without a unit."""
     plain = straighten(text)
     rows = [*quantities(plain), *_worded(plain)]
     return any(

@@ -195,10 +195,8 @@ def score_letters(
 def score_options(
     engine: Engine, prompts: PromptFormat, questions: Sequence[Question], config: KnowledgeConfig, *, advance: Advance
 ) -> dict[str, KnowledgeState]:
-    """Options by likelihood: softmax of the mean log-probability per token of each option's text (no end token).
-
-    A text that stands twice among the options counts once.
-    """
+    """Options by likelihood: softmax of the mean log-probability per token of each option's text (no end token). A text
+    that stands twice among the options counts once."""
     states = {}
     for part in prompts.by_shots(questions):
         queries = [prompts.query(question) for question in part]

@@ -16,10 +16,8 @@ NONE = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``tokens``: most of a text with its answer. ``why``: what is so beyond; empty where nothing is.
-
-    ``of_columns``: also most columns that a row may have, those of other samples beside it included.
-    """
+    """``tokens``: most of a text with its answer. ``why``: what is so beyond; empty where nothing is. ``of_columns``:
+    also most columns that a row may have, those of other samples beside it included."""
 
     tokens: int
     why: str = ""

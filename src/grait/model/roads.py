@@ -68,10 +68,8 @@ class Plain:
 
 
 def short_examples(model: nn.Module) -> list[TokenizedExample]:
-    """Two of random tokens that begin with the same ones, just as many as are worth sharing, and fit into a window.
-
-    Of very different lengths, so that padding shows.
-    """
+    """Two of random tokens that begin with the same ones, just as many as are worth sharing, and fit into a window. Of
+    very different lengths, so that padding shows."""
     generator = random.Random(0)
     longest = max(2, min(8, window_of(model) - SHORTEST - NEW_TOKENS))
     size = model.config.get_text_config(decoder=True).vocab_size  # type: ignore[union-attr, operator]
@@ -106,10 +104,8 @@ def plain_gradients(model: nn.Module, scale: float = 1.0) -> Plain:
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """Norm of the difference as a share of the norm of ``expected``, of what is finite in it.
-
-    Infinite where ``found`` alone is not finite.
-    """
+    """Norm of the difference as a share of the norm of ``expected``, of what is finite in it. Infinite where ``found``
+    alone is not finite."""
     finite = expected.isfinite()
     norm = expected[finite].norm()
     if not bool(norm > 0):

@@ -43,9 +43,7 @@ REST_SECONDS = 1.0
 @dataclass(frozen=True)
 class Address:
     """``url``: up to /v1. ``model``: as the server calls it. ``attempts``: of one request, before it has failed.
-
-    ``seconds``: of one attempt, up to the answer's end.
-    """
+    ``seconds``: of one attempt, up to the answer's end."""
 
     url: str
     model: str
@@ -109,10 +107,8 @@ def to_its_end(_: Said) -> bool:
 
 
 class Server:
-    """Requests to a server, from any thread. Close it.
-
-    A loop in a thread of its own reads what comes, so that a request can be given up at any time.
-    """
+    """Requests to a server, from any thread. Close it. A loop in a thread of its own reads what comes, so that a
+    request can be given up at any time."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -310,10 +306,8 @@ def pause(attempt: int) -> float:
 
 
 def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
-    """Add a reply's piece to an answer. Raises a fault where it is none.
-
-    ``has_prompt``: the prompt stands before it, whose first token has no probability.
-    """
+    """Add a reply's piece to an answer. Raises a fault where it is none. ``has_prompt``: the prompt stands before it,
+    whose first token has no probability."""
     usage = reply.get("usage")
     if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
         said.n_prompt = usage["prompt_tokens"]

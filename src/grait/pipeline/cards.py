@@ -64,10 +64,8 @@ QUANTISED_NOTE = "The run used the base model quantised to 4 bits (nf4); the num
 def write_cards(
     data: RunData, adapters: Mapping[str, Stage], selected: Mapping[str, Sequence[Selected]], *, is_new: bool = True
 ) -> None:
-    """Write the card of each method's adapter beside it; with ``is_new`` False only where there is none.
-
-    What goes wrong is said, and takes nothing from the finished run.
-    """
+    """Write the card of each method's adapter beside it; with ``is_new`` False only where there is none. What goes
+    wrong is said, and takes nothing from the finished run."""
     for method, adapter in adapters.items() if processes.is_main() else ():
         path = adapter.folder / (OTHER_CARD if CARD in adapter.files() else CARD)
         if path.exists() and not is_new:
@@ -92,9 +90,7 @@ def card(
     is_merged: bool = False,
 ) -> str:
     """The card of an adapter, or of the model that it is merged into. ``repo``: where on the hub it will be.
-
-    Measurements that are not there yet, or are another adapter's, are left out.
-    """
+    Measurements that are not there yet, or are another adapter's, are left out."""
     config, prompts = data.config, data.prompts
     question = _example(data, selected)
     known = KNOWN_SETS.get(config.data.path)

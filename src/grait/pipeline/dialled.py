@@ -48,10 +48,8 @@ def at_thresholds(
 def with_learned(
     data: RunData, predictions: Answered, same: Mapping[str, str]
 ) -> dict[str, dict[str, list[Prediction]]]:
-    """The test sets as each tuned model has them with the dial ``learned``; empty where it is not asked for.
-
-    In the main form. Fit and threshold are made on the calibration questions.
-    """
+    """The test sets as each tuned model has them with the dial ``learned``; empty where it is not asked for. In the
+    main form. Fit and threshold are made on the calibration questions."""
     if not data.config.evaluation.learned_dial or data.calibration is None:
         return {}
     source = data.calibration.title

@@ -50,10 +50,8 @@ def default_score(data: RunData, form: Form, method: str) -> ScoreName:
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Questions to set dials of one form on, with the initial model's outcomes by their ids.
-
-    ``source``: where they come from. ``initial``: asked as Init-Basic for the main form, else in the form.
-    """
+    """Questions to set dials of one form on, with the initial model's outcomes by their ids. ``source``: where they
+    come from. ``initial``: asked as Init-Basic for the main form, else in the form."""
 
     source: DataConfig
     form: Form
@@ -145,10 +143,8 @@ def start_calibration(
 
 
 def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage]) -> None:
-    """Set the dials of each adapter (by method) for the highest THS on the run's calibration questions, if any.
-
-    A dial that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again.
-    """
+    """Set the dials of each adapter (by method) for the highest THS on the run's calibration questions, if any. A dial
+    that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again."""
     source = data.calibration
     if source is None:
         return
@@ -216,9 +212,7 @@ def plan_dials(config: Config, calibration: SetSize) -> list[StagePlan]:
 
 def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) -> dict[str, dict[str, list[Prediction]]]:
     """The initial model's predictions, and those of each method that has a dial, as its dial has them; by data set.
-
-    ``same``: of each method, the one whose adapter it has. Empty without any dial.
-    """
+    ``same``: of each method, the one whose adapter it has. Empty without any dial."""
     dials = stored_dials(data, same, forms_of(data.config.prompt)[0])
     if not dials:
         return {}
@@ -321,10 +315,8 @@ def choose_dial(
     target: Target,
     score: ScoreName,
 ) -> tuple[SavedDial, list[MetricRecord]]:
-    """The dial of a method, and its metrics on the calibration questions, without it and with it.
-
-    ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate.
-    """
+    """The dial of a method, and its metrics on the calibration questions, without it and with it. ``rows``: the
+    method's answers to them; ``ordinary``: prompts that set a gate, none for no gate."""
     prompts, form = data.prompts, calibration.form
     initial = {row.id: calibration.initial[row.id] for row in rows}
     terse = _terse(data, form, calibration.asked.questions) if score == "twice" else None

@@ -26,10 +26,8 @@ def trained_forms(
     same: Mapping[str, str],
     predictions: Answered,
 ) -> FormResults:
-    """Those of the initial model and of all trained ones.
-
-    ``predictions``: of the main form, not asked again. ``same``: of each method, the one whose adapter it has.
-    """
+    """Those of the initial model and of all trained ones. ``predictions``: of the main form, not asked again. ``same``:
+    of each method, the one whose adapter it has."""
     found = answers_by_form(data, models, stages, {INIT_REFUSE: None, **adapters}, predictions)
     named = {
         form: {
@@ -46,9 +44,7 @@ def answers_by_form(
     data: RunData, models: Models, stages: Stages, systems: Mapping[str, Stage | None], predictions: Answered
 ) -> dict[str, dict[str, dict[str, list[Prediction]]]]:
     """Form -> data set -> system -> answers to its first ``evaluation.form_questions``; nothing with one form.
-
-    ``systems``: by their adapters, which need not be of ours. ``predictions``: of the main form, where it was asked.
-    """
+    ``systems``: by their adapters, which need not be of ours. ``predictions``: of the main form, where it was asked."""
     main, *others = *data.prompts.forms, *data.untaught
     if not others:
         return {}

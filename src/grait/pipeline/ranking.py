@@ -89,10 +89,8 @@ def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], 
 
 
 def grouped(pairs: Sequence[Pair], rows: Sequence[TokenizedExample]) -> Targets:
-    """The targets by their group, in the order in which groups appear; a group that has no row left is named.
-
-    Raises DataError where a group is called as that of the rows that name none.
-    """
+    """The targets by their group, in the order in which groups appear; a group that has no row left is named. Raises
+    DataError where a group is called as that of the rows that name none."""
     if {"", ALL} <= {pair.group for pair in pairs}:
         first = next(pair for pair in pairs if pair.group == ALL)
         raise DataError(f"{first.where}: a group called `{ALL}`, as are targets without a group; call it otherwise")
@@ -132,9 +130,7 @@ def ranking(
     datastore: Path | None = None,
 ) -> Influence:
     """Influence of the examples on each group of targets, at the adapter or summed over the warm-up's epochs.
-
-    ``datastore``: where the sketch of ``influence.mode: sketch`` is kept, to be asked again; None: in the stage.
-    """
+    ``datastore``: where the sketch of ``influence.mode: sketch`` is kept, to be asked again; None: in the stage."""
     config = models.config
     key = {
         "adapter": adapter.fingerprint,

@@ -150,10 +150,8 @@ def comparison_page(
 
 
 def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:
-    """Draw and write ``report.html`` and ``figures/``. Raises ArtifactError when they cannot be written.
-
-    A page that was there before is gone as soon as a new one is begun: no page of older results stays behind.
-    """
+    """Draw and write ``report.html`` and ``figures/``. Raises ArtifactError when they cannot be written. A page that
+    was there before is gone as soon as a new one is begun: no page of older results stays behind."""
     from grait.display.pictures import file_png, file_svg
 
     with written(folder / PAGE):

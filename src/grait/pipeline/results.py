@@ -70,9 +70,7 @@ class SideEffects:
 @dataclass(frozen=True)
 class FormResults:
     """Results by form; empty where there is one. ``differences``: of the main system and others, over trained forms.
-
-    ``dialled``: of each method with its dials, in trained forms.
-    """
+    ``dialled``: of each method with its dials, in trained forms."""
 
     records: list[FormRecord] = field(default_factory=list)
     differences: list[DifferenceRecord] = field(default_factory=list)

@@ -20,9 +20,7 @@ def refused_records(
     data: RunData, models: Models, stages: Stages, systems: Sequence[System], same: Mapping[str, str]
 ) -> list[RefusedRecord]:
     """What each system refuses of the test questions without a reference, set by set, and each method with its dial.
-
-    ``same``: of each method, the system whose adapter it has.
-    """
+    ``same``: of each method, the system whose adapter it has."""
     records: list[RefusedRecord] = []
     if not data.apart:
         return records

@@ -58,9 +58,7 @@ class Sizes:
 @dataclass(frozen=True)
 class Rows:
     """Examples as tokens. ``answers``: trained on beside each subset; ``unknown``, ``known``: refusals of targets.
-
-    ``references``: of all targets; those of ``known`` are what is not to be unlearned.
-    """
+    ``references``: of all targets; those of ``known`` are what is not to be unlearned."""
 
     candidates: list[TokenizedExample]
     answers: list[TokenizedExample]

@@ -28,10 +28,8 @@ def difference_forest(differences: Sequence[DifferenceRecord]) -> alt.LayerChart
 
 
 def trade_off(records: Sequence[ComparisonRecord], main: str) -> alt.LayerChart:
-    """Over-refusal rate against the share answered wrong, with 95% intervals: the ideal is the lower left corner.
-
-    Of one data set.
-    """
+    """Over-refusal rate against the share answered wrong, with 95% intervals: the ideal is the lower left corner. Of
+    one data set."""
     rows: Rows = [
         {"system": row.method, "pw": row.pw, "pw_low": row.pw_low, "pw_high": row.pw_high}
         | {"over": row.over_refusal_rate}
