@@ -23,6 +23,12 @@ class Limit:
     why: str = ""
     of_columns: bool = False
 
+    @property
+    def told(self) -> str:
+        """What a run has to say of it; empty for a model's own context."""
+        said = f"up to {self.tokens} tokens of prompt and answer: {self.why}; longer ones are left out"
+        return said if self.why else ""
+
 
 def limit_of(config: PretrainedConfig) -> Limit:
     """The least of a (text) config's limits; of equal ones the model's own context."""

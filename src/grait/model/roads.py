@@ -146,8 +146,8 @@ def name_of(model: nn.Module) -> str:
     return str(inner.config.name_or_path) or type(inner).__name__  # type: ignore[union-attr]
 
 
-def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Road:
-    """The road of ``InferenceEngine``: answers, log-probabilities and losses of the short examples decide."""
+def check_room(model: PreTrainedModel | PeftModel) -> None:
+    """Raise ModelError where not even the short examples fit into what the model attends to, by its config."""
     needed = max(example.n_tokens for example in short_examples(model))
     limit = limit_of(model.config.get_text_config(decoder=True))
     if limit.tokens < needed:
@@ -156,6 +156,11 @@ def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Roa
             f"{f' ({limit.why})' if limit.why else ''}, and two short examples have up to {needed}: no question with "
             f"its answer would fit; take {'another model' if limit.why else _WIDER}"
         )
+
+
+def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Road:
+    """The road of ``InferenceEngine``: answers, log-probabilities and losses of the short examples decide."""
+    check_room(model)
     with torch.inference_mode():
         try:
             check = _Inference.of(model, pad_token_id)

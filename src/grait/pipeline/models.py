@@ -74,9 +74,8 @@ class Models:
     def inference_road(self) -> Road:
         """That of the initial model, for it and its adapters alike."""
         road = inference_road(self.initial, self.pad_token_id)
-        limit = limit_of(self.initial.config.get_text_config(decoder=True))
-        if limit.why:
-            progress.note(f"up to {limit.tokens} tokens of prompt and answer: {limit.why}; longer ones are left out")
+        if told := limit_of(self.initial.config.get_text_config(decoder=True)).told:
+            progress.note(told)
         return road
 
     def roads(self) -> Roads:
