@@ -5,6 +5,7 @@ The drawing libraries are imported when a page is drawn, not before.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from grait.dial.curve import dial_curve, dial_points, operating_curve
 from grait.dial.stored import find_dials
-from grait.display.contents import BenchContents, ComparisonRecords, DialRecords, RunRecords
+from grait.display.contents import BenchContents, ComparisonRecords, DialRecords, Results, RunRecords
 from grait.errors import ArtifactError, reason
 from grait.evaluation.curves import ranking_curve
 from grait.methods.catalog import INIT_BASIC, main_method
@@ -47,12 +48,10 @@ def run_page(
 
     folder = result.folder
     run = RunRecords(
+        **{own.name: getattr(result, own.name) for own in fields(Results)},
         name=folder.name,
         config=data.config.model_dump(),
-        metrics=result.metrics,
-        groups=result.groups,
         test_sets=result.questions,
-        predictions=result.predictions,
         training_set=data.questions,
         evidence=evidence,
         selected=selected,
@@ -60,19 +59,11 @@ def run_page(
             method: json.loads((folder / "adapters" / first / "losses.json").read_text(encoding="utf-8"))
             for method, first in same.items()
         },
-        summary=result.summary,
         side_effects=result.side_effects.records,
         drift=result.side_effects.drift,
         dial=_dial(data, result, same),
-        dialled_metrics=result.dialled_metrics,
-        forms=result.forms,
-        refused=result.refused,
-        form_differences=result.form_differences,
         conversations=result.side_effects.conversations,
-        dialled_forms=result.dialled_forms,
-        trials=result.trials,
         bench=_bench(folder / "bench" / BENCH),
-        quadrants=result.quadrants,
     )
     return page.run_report(run)
 
