@@ -130,8 +130,6 @@ def _shares(row: MetricRecord | GroupRecord | FormRecord | ConversationRecord | 
     return [percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)]
 
 
-# -- trials --------------------------------------------------------------------------------------------------------
-
 TRIALS_LEGEND = (
     "Short trainings, the first with the config's own settings, asked training questions that none was trained on. "
     "Right: if nothing is refused. THS: mean over all thresholds. Ahead: THS less that of the best trial before it, "
@@ -160,9 +158,6 @@ def trials_tables(records: Sequence[TrialRecord]) -> list[Table]:
     return tables
 
 
-# -- groups --------------------------------------------------------------------------------------------------------
-
-
 def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
     """One table for each data set: methods within groups, each group with its own base of THS."""
     tables = []
@@ -182,9 +177,6 @@ def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
 def _group_cells(row: GroupRecord) -> list[str]:
     ths = percent_with_interval(row.ths, row.ths_low, row.ths_high)
     return [row.method, str(row.n), *_shares(row), escape(ths)]
-
-
-# -- forms ---------------------------------------------------------------------------------------------------------
 
 
 def forms_tables(records: Sequence[FormRecord]) -> list[Table]:
@@ -245,9 +237,6 @@ def _pairs(row: FormRecord, with_dials: Mapping[tuple[str, str, str], FormRecord
     return [row.method, *(percent(getattr(one, name)) for name in fields for one in (row, other))]
 
 
-# -- one model -----------------------------------------------------------------------------------------------------
-
-
 def metrics_table(records: Sequence[MetricRecord], title: str = "Results") -> Table:
     """One row for each method and data set; fits into 80 columns."""
     table = _table(
@@ -286,9 +275,6 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
     return table
 
 
-# -- side effects and other people's tasks --------------------------------------------------------------------------
-
-
 def _percents(row: MetricRecord | SideEffectRecord, fields: Sequence[str]) -> list[str]:
     return [escape(row.method), *(percent(getattr(row, name)) for name in fields)]
 
@@ -311,9 +297,6 @@ def _refused_cells(row: RefusedRecord) -> list[str]:
     kind = "answerable" if row.answerable else "unanswerable"
     shares = (row.refused, row.corrected, 1 - row.refused - row.corrected)
     return [escape(row.method), kind, str(row.n), *map(percent, shares)]
-
-
-# -- benchmarks ----------------------------------------------------------------------------------------------------
 
 
 def published_table(scores: Sequence[BenchScore]) -> Table:
@@ -357,9 +340,6 @@ def bench_shares(row: BenchRecord) -> list[str]:
     return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
 
 
-# -- questions with a text -------------------------------------------------------------------------------------------
-
-
 def quadrants_table(records: Sequence[QuadrantRecord]) -> Table:
     """What each system makes of the questions with a text, quadrant by quadrant, set by set."""
     table = _table(
@@ -386,9 +366,6 @@ def quadrant_shares(row: QuadrantRecord) -> list[str]:
 
 def _quadrant_cells(row: QuadrantRecord) -> list[str]:
     return [escape(row.method), str(row.n), *quadrant_shares(row)]
-
-
-# -- side effects --------------------------------------------------------------------------------------------------
 
 
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:
@@ -463,9 +440,6 @@ def harness_table(records: Sequence[HarnessRecord]) -> Table:
 
 def _with_error(record: HarnessRecord) -> str:
     return f"{record.value:.4f}" + ("" if record.stderr is None else f" ± {record.stderr:.4f}")
-
-
-# -- comparisons ---------------------------------------------------------------------------------------------------
 
 
 def comparison_tables(
