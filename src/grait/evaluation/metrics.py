@@ -232,8 +232,11 @@ def summarize(
     found = measure_outcomes(initial, tuned, resamples=resamples, seed=seed)
     check_ths_is_defined(found.base.pw)
     shares, counts = found.shares, joint_counts(initial, tuned)
-    four_way, f1 = four_way_shares(counts), abstention_f1(counts)
+    four_way = four_way_shares(counts)
     ranking = Ranking(None, None, None, None) if refusal_log_odds is None else rank(refusal_log_odds, initial)
+    columns: dict[str, Any] = {f"f1_{name}": value for name, value in asdict(abstention_f1(counts)).items()}
+    columns |= {f"penalised_{at}": penalised_score(shares.pc, shares.pw, at / 100) for at in (50, 75, 90)}
+    columns |= of_counts(Counts.of(tuned.values()))
     return MetricRecord(
         method=method,
         dataset=dataset,
@@ -246,9 +249,7 @@ def summarize(
         right_refusal_share=four_way.right_refusal,
         over_refusal_share=four_way.over_refusal,
         **asdict(honesty(counts)),
-        **{f"f1_{name}": value for name, value in asdict(f1).items()},
-        **{f"penalised_{at}": penalised_score(shares.pc, shares.pw, at / 100) for at in (50, 75, 90)},
-        **of_counts(Counts.of(tuned.values())),
+        **columns,
     )
 
 
