@@ -101,14 +101,12 @@ def rewrite(
     """Find the rows of a set for SFT that ask for a fact the model does not have, and write them as refusals.
 
     ``source``: a path, a folder, a hub id, or a ``DataConfig`` with split, encoding or limit; shapes as of
-    ``read_conversations``. ``config``: model, prompt (refusal, language), knowledge (samples, temperature,
-    threshold), seed; the rest has no effect. ``out``: a .jsonl or .parquet file; default: beside the source. ``by``:
-    what says that the model knows. ``judge``: of its samples; default: the
-    config's.
-    ``max_share``: refuse at most this share of all rows, those first of which the model knows least. ``weights``: of
-    refusals, mean 1. ``with_system``: rows with a system turn are looked at, too; else they are left. All rows stay,
-    in their order; those that are not rewritten stay word for word. Killed and called again it asks only what is
-    missing. Raises a GraitError with one line.
+    ``read_conversations``. ``config``: model, prompt (refusal, language), knowledge (samples, temperature, threshold),
+    seed; the rest has no effect. ``out``: a .jsonl or .parquet file; default: beside the source. ``by``: what says that
+    the model knows. ``judge``: of its samples; default: the config's. ``max_share``: refuse at most this share of all
+    rows, those first of which the model knows least. ``weights``: of refusals, mean 1. ``with_system``: rows with a
+    system turn are looked at, too; else they are left. All rows stay, in their order; those that are not rewritten stay
+    word for word. Killed and called again it asks only what is missing. Raises a GraitError with one line.
     """
     source = DataConfig(path=str(as_path(source, "source"))) if not isinstance(source, DataConfig) else source
     _check(by, weights, max_share)

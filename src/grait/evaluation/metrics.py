@@ -225,9 +225,8 @@ def summarize(
 
     ``initial``: outcomes of the untouched model with the BASIC prompt (Init-Basic), the base of THS and of
     over-refusal. ``seed`` fixes the bootstrap. ``refusal_log_odds``: of the refusal against the answer (nats) by
-    question id, higher refuses more readily; without them there is no AUROC, AP, AURC and ECE. The last two shares
-    are handed on. Raises GraitError when the id sets differ or are empty, or when the initial model has no wrong
-    answer.
+    question id, higher refuses more readily; without them there is no AUROC, AP, AURC and ECE. The last two shares are
+    handed on. Raises GraitError when the id sets differ or are empty, or when the initial model has no wrong answer.
     """
     found = measure_outcomes(initial, tuned, resamples=resamples, seed=seed)
     check_ths_is_defined(found.base.pw)

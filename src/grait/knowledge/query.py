@@ -43,9 +43,8 @@ def query(
     """The knowledge state of each question, in the questions' order. ``advance`` is told finished questions.
 
     Questions with the same shots are asked together, so that each subject's shots run once. ``judge``: of samples; None
-    for the built-in one.
-    ``embed``: sentence embeddings for the certainty of free text; given if and only if ``config.certainty`` asks for
-    them.
+    for the built-in one. ``embed``: sentence embeddings for the certainty of free text; given if and only if
+    ``config.certainty`` asks for them.
     """
     assert (embed is not None) == (config.certainty == "embedding")
     free_text = [question for question in questions if not question.choices or config.scoring == "sampling"]
