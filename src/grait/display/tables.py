@@ -326,7 +326,7 @@ def bench_table(records: Sequence[BenchRecord]) -> Table:
         table,
         records,
         lambda row: f"{row.dataset}, {row.part}",
-        lambda row: [escape(printable(row.method)), judged_count(row), *bench_shares(row)],
+        lambda row: [escape(printable(row.method)), judged_count(row), *shares(row, BENCH_SHARES)],
     )
     return table
 
@@ -335,9 +335,9 @@ def judged_count(row: BenchRecord) -> str:
     return f"{row.n} (+{row.n_unjudged})" if row.n_unjudged else str(row.n)
 
 
-def bench_shares(row: BenchRecord) -> list[str]:
+def shares(row: BenchRecord | SideEffectRecord, names: Sequence[str]) -> list[str]:
     """Each with its interval."""
-    return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
+    return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in names]
 
 
 def quadrants_table(records: Sequence[QuadrantRecord]) -> Table:
