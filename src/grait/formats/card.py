@@ -354,8 +354,8 @@ def _side_effects(facts: Facts) -> list[str]:
         rows = [row for row in facts.side_effects if row.form == form]
         heads = [f"asked as *{escaped(form)}*", *(escaped(row.method) for row in rows)]
         asked = [name for name in SIDE_EFFECTS if any(name in row.intervals for row in rows)]
-        cells = zip(*(shares(row, asked) for row in rows), strict=True)
-        parts.append(table(heads, [[SIDE_EFFECTS[name], *own] for name, own in zip(asked, cells, strict=True)]))
+        columns = [[SIDE_EFFECTS[name] for name in asked], *(shares(row, asked) for row in rows)]
+        parts.append(table(heads, [list(own) for own in zip(*columns, strict=True)]))
     parts.append("Percent, with 95% intervals. The less a model differs from the initial one, the less was changed.")
     if facts.conversations:
         cells = [
