@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from scipy.special import expit
 
-from grait.dial.learned import Learned, fit_learned, with_learned_dial
+from grait.dial.learned import fit_learned, with_learned_dial
 from grait.dial.stored import with_dial
 from grait.dial.threshold import gated_score
 from grait.methods.catalog import INIT_BASIC
@@ -69,15 +69,10 @@ def with_learned(
             )
         dial = ScoreDial.of(own, expit(learned.log_odds(own, theirs)), outcomes_of(theirs))
         for title, systems in predictions.items():
-            found[title][with_learned_dial(method)] = _applied(data, dial, learned, title, systems, method)
+            own, theirs = common([systems[method], systems[INIT_BASIC]])
+            scores = expit(learned.log_odds(own, theirs))
+            found[title][with_learned_dial(method)] = dial.applied(data, title, own, scores)
     return found
-
-
-def _applied(
-    data: RunData, dial: ScoreDial, learned: Learned, title: str, systems: Mapping[str, list[Prediction]], method: str
-) -> list[Prediction]:
-    own, theirs = common([systems[method], systems[INIT_BASIC]])
-    return dial.applied(data, title, own, expit(learned.log_odds(own, theirs)))
 
 
 def common(of_systems: Sequence[Sequence[Prediction]]) -> list[list[Prediction]]:

@@ -328,7 +328,9 @@ def choose_dial(
     own = [row for row in rows if row.id not in nobody]
     known = {id_: outcome for id_, outcome in initial.items() if id_ not in nobody}
     metrics = measure_dial(data.config, method, calibration.asked.title, known, own, setting)
-    without, achieved = (_point(record) for record in metrics)
+    without, achieved = (
+        OperatingPoint(**{name: getattr(record, name) for name in OperatingPoint.model_fields}) for record in metrics
+    )
     dial = SavedDial(
         score=score,
         **asdict(choice),
@@ -418,7 +420,3 @@ def measure_dial(
     outcomes = {method: outcomes_of(rows), with_dial(method): dialled_outcomes(rows, *setting)}
     n, seed = config.evaluation.n_bootstrap, config.seed
     return [summarize(name, title, initial, own, resamples=n, seed=seed) for name, own in outcomes.items()]
-
-
-def _point(record: MetricRecord) -> OperatingPoint:
-    return OperatingPoint(**{name: getattr(record, name) for name in OperatingPoint.model_fields})

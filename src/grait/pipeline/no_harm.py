@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from grait.dial.choice import choose
@@ -36,12 +35,11 @@ def against_initial(
     if source is None or main not in set_here:
         return []
     folder = data.folder / "calibration" / source.title
-    asked = {
-        source.title: on_common(
-            source.title, {name: _rows(folder, same.get(name, name)) for name in (INIT_BASIC, *set_here)}
-        ),
-        **predictions,
+    answered = {
+        name: read_rows(folder / same.get(name, name) / "predictions.parquet", Prediction)
+        for name in (INIT_BASIC, *set_here)
     }
+    asked = {source.title: on_common(source.title, answered), **predictions}
     initial = asked[source.title][INIT_BASIC]
     threshold = choose(initial, outcomes_of(initial), "answer", HIGHEST_THS).threshold
     stages.tell(
@@ -87,10 +85,6 @@ def in_words(data: RunData, stages: Stages, result: RunResult) -> dict[str, Any]
         "found": stages.told,
         "warnings": stages.warnings,
     }
-
-
-def _rows(folder: Path, system: str) -> list[Prediction]:
-    return read_rows(folder / system / "predictions.parquet", Prediction)
 
 
 def _with(rows: list[Prediction], setting: Setting) -> list[Prediction]:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grait.config import Config
 from grait.data.pairs import Pair
 from grait.errors import ArtifactError, DataError, ModelError
 from grait.influence import Influence, influence, over_checkpoints, token_influence
@@ -132,6 +131,7 @@ def ranking(
     """Influence of the examples on each group of targets, at the adapter or summed over the warm-up's epochs.
     ``datastore``: where the sketch of ``influence.mode: sketch`` is kept, to be asked again; None: in the stage."""
     config = models.config
+    of_sketch = {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
     key = {
         "adapter": adapter.fingerprint,
         "transform": config.influence.transform,
@@ -139,7 +139,7 @@ def ranking(
         "mode": config.influence.mode,
         "examples": digest(examples),
         "targets": {name: digest(rows) for name, rows in targets.groups.items()},
-        **(_of_sketch(config) if config.influence.mode == "sketch" else {}),
+        **(of_sketch if config.influence.mode == "sketch" else {}),
     }
     stage = Stage(stages.folder / "influence", key)
 
@@ -166,10 +166,6 @@ def read_influence(stage: Stage) -> Influence:
         return Influence(**(tree | {"non_finite": tuple(tree["non_finite"])}))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ArtifactError(f"{path}: not a readable ranking; delete {stage.folder} to make it again") from error
-
-
-def _of_sketch(config: Config) -> dict[str, int]:
-    return {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
 
 
 def _at(
