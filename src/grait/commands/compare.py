@@ -30,7 +30,7 @@ from grait.pipeline.scorers import P_TRUE
 from grait.pipeline.stages import digest
 from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord, ScorerName
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import fingerprint, write_json
+from grait.runtime.artifacts import fingerprint, readable, write_json
 from grait.runtime.files import replacing_folder, written
 from grait.runtime.lock import locked
 from grait.runtime.machine import machine, versions
@@ -215,10 +215,8 @@ def _finished(folder: Path, key: str) -> Comparison | None:
 
 def read_comparison(folder: Path) -> Comparison:
     """The finished comparison in a folder. Raises ArtifactError when it is damaged or of another version."""
-    try:
+    with readable(f"{folder / COMPARISON}: not a readable comparison; run grait compare again"):
         return _comparison(folder, json.loads((folder / COMPARISON).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / COMPARISON}: not a readable comparison; run grait compare again") from error
 
 
 def _comparison(folder: Path, found: dict[str, Any]) -> Comparison:

@@ -37,7 +37,7 @@ from grait.records import (
     SideEffectRecord,
 )
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import Stage, read_rows
+from grait.runtime.artifacts import Stage, read_rows, readable
 from grait.runtime.files import replacing_file, written
 
 HUB_ID = re.compile(r"(?P<owner>[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -231,13 +231,8 @@ def _check_answers(record: MetricRecord, evaluated: Path, adapter: Stage, path: 
 
 def versions(data: RunData) -> dict[str, str]:
     """Of the packages that the run used. Raises ArtifactError when it is not finished."""
-    path = data.folder / SUMMARY
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["versions"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{data.folder}: not a finished run (no readable {SUMMARY}); run grait run again"
-        ) from error
+    with readable(f"{data.folder}: not a finished run (no readable {SUMMARY}); run grait run again"):
+        return dict(json.loads((data.folder / SUMMARY).read_text(encoding="utf-8"))["versions"])
 
 
 def hub_base(config: Config) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.data.pairs import Pair
-from grait.errors import ArtifactError, DataError, ModelError
+from grait.errors import DataError, ModelError
 from grait.influence import Influence, influence, over_checkpoints, token_influence
 from grait.model.adapters import CONFIG, WEIGHTS
 from grait.model.common_prefix import common_prefix_length
@@ -20,7 +20,7 @@ from grait.pipeline.models import Models
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.training import warm_up_on
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import Stage, write_json
+from grait.runtime.artifacts import Stage, readable, write_json
 from grait.runtime.files import replacing_file, written
 from grait.training.examples import WeightedExample
 
@@ -161,11 +161,9 @@ def ranking(
 def read_influence(stage: Stage) -> Influence:
     """What a finished ``ranking`` found."""
     path = stage.folder / "influence.json"
-    try:
+    with readable(f"{path}: not a readable ranking; delete {stage.folder} to make it again"):
         tree = json.loads(path.read_text(encoding="utf-8"))
         return Influence(**(tree | {"non_finite": tuple(tree["non_finite"])}))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not a readable ranking; delete {stage.folder} to make it again") from error
 
 
 def _at(
@@ -224,10 +222,8 @@ def made_with(datastore: Path) -> dict[str, Any]:
     path = datastore / MADE_WITH
     if not path.exists():
         return {}
-    try:
+    with readable(f"{path}: not readable; delete it, and say --model and --adapter"):
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not readable; delete it, and say --model and --adapter") from error
 
 
 def tokens_of(

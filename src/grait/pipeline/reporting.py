@@ -14,7 +14,7 @@ import numpy as np
 from grait.dial.curve import dial_curve, dial_points, operating_curve
 from grait.dial.stored import find_dials
 from grait.display.contents import BenchContents, ComparisonRecords, DialRecords, Results, RunRecords
-from grait.errors import ArtifactError, reason
+from grait.errors import reason
 from grait.evaluation.curves import ranking_curve
 from grait.methods.catalog import INIT_BASIC, main_method
 from grait.methods.selection import Evidence
@@ -24,7 +24,7 @@ from grait.pipeline.evaluation import on_common
 from grait.pipeline.results import BENCH, Comparison, RunResult
 from grait.records import BenchRecord, BenchScore, Prediction, Selected
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import read_rows
+from grait.runtime.artifacts import read_rows, readable
 from grait.runtime.files import replacing_file, replacing_folder, written
 
 T = TypeVar("T")
@@ -72,13 +72,11 @@ def _bench(path: Path) -> BenchContents | None:
     """What ``grait bench`` found of the run, if it was asked."""
     if not path.exists():
         return None
-    try:
+    with readable(f"{path}: not readable; run grait bench again, which keeps what is answered"):
         tree = json.loads(path.read_text(encoding="utf-8"))
         records = [BenchRecord(**row) for row in tree["records"]]
         scores = [BenchScore(**row) for row in tree["scores"]]
         return BenchContents(records, scores, tree["left_out"], tree["about"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: not readable; run grait bench again, which keeps what is answered") from error
 
 
 def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:

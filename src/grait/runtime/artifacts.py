@@ -135,6 +135,15 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {before!r} -> {now!r}"
 
 
+@contextmanager
+def readable(told: str) -> Iterator[None]:
+    """ArtifactError with these words for a file that is not there, or that holds something else."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError(told) from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON, all or nothing."""
     with replacing_file(path) as partial:
