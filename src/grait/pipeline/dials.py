@@ -22,7 +22,7 @@ from grait.pipeline.evaluation import QuestionSet, System, answer_questions, pla
 from grait.pipeline.gates import OrdinaryPrompt, gate, ordinary_prompts, plan_gate
 from grait.pipeline.models import Models
 from grait.pipeline.predict import Refusing
-from grait.pipeline.results import Answered
+from grait.pipeline.results import Answered, Same
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
 from grait.records import MetricRecord, Outcome, Prediction, Question, ScoredPrediction
@@ -210,9 +210,9 @@ def plan_dials(config: Config, calibration: SetSize) -> list[StagePlan]:
     return plans + [plan_gate(config, form, methods) for form in (main, *others) if has_sentences(config.prompt, form)]
 
 
-def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) -> dict[str, dict[str, list[Prediction]]]:
+def with_dials(data: RunData, predictions: Answered, same: Same) -> dict[str, dict[str, list[Prediction]]]:
     """The initial model's predictions, and those of each method that has a dial, as its dial has them; by data set.
-    ``same``: of each method, the one whose adapter it has. Empty without any dial."""
+    Empty without any dial."""
     dials = stored_dials(data, same, forms_of(data.config.prompt)[0])
     if not dials:
         return {}
@@ -222,8 +222,8 @@ def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) ->
     }
 
 
-def stored_dials(data: RunData, same: Mapping[str, str], form: Form) -> dict[str, SavedDial]:
-    """Those of a form, by method. ``same``: of each method, the one whose adapter it has."""
+def stored_dials(data: RunData, same: Same, form: Form) -> dict[str, SavedDial]:
+    """Those of a form, by method."""
     main = forms_of(data.config.prompt)[0].name
     stored = {method: find_dials(data.folder / "adapters" / first, main) for method, first in same.items()}
     return {method: dials.forms[form.name] for method, dials in stored.items() if dials and form.name in dials.forms}

@@ -11,7 +11,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.dialled_forms import dialled_forms
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
 from grait.pipeline.models import Models
-from grait.pipeline.results import Answered, FormResults
+from grait.pipeline.results import Answered, FormResults, Same
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
 from grait.records import Prediction
@@ -19,15 +19,9 @@ from grait.runtime.artifacts import Stage
 
 
 def trained_forms(
-    data: RunData,
-    models: Models,
-    stages: Stages,
-    adapters: Mapping[str, Stage],
-    same: Mapping[str, str],
-    predictions: Answered,
+    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Same, predictions: Answered
 ) -> FormResults:
-    """Those of the initial model and of all trained ones. ``predictions``: of the main form, not asked again. ``same``:
-    of each method, the one whose adapter it has."""
+    """Those of the initial model and of all trained ones. ``predictions``: of the main form, not asked again."""
     found = answers_by_form(data, models, stages, {INIT_REFUSE: None, **adapters}, predictions)
     named = {
         form: {

@@ -1,6 +1,6 @@
 """After the dials: does tuning gain anything over a threshold on the initial model, on questions never trained on?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,20 +13,18 @@ from grait.methods.catalog import INIT_BASIC, METHODS, main_method, needing_flow
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import HIGHEST_THS, outcomes_of, stored_dials
 from grait.pipeline.evaluation import measure_differences, on_common
-from grait.pipeline.results import Answered, RunResult
+from grait.pipeline.results import Answered, RunResult, Same
 from grait.pipeline.stages import Stages
 from grait.records import DifferenceRecord, Prediction
 from grait.runtime.artifacts import read_rows
 
 
-def against_initial(
-    data: RunData, stages: Stages, predictions: Answered, same: Mapping[str, str]
-) -> list[DifferenceRecord]:
+def against_initial(data: RunData, stages: Stages, predictions: Answered, same: Same) -> list[DifferenceRecord]:
     """THS of the main method with its dial less that of each other system with its own: the calibration questions, then
     the test sets. Nothing where it has no dial, or one that was set on other questions or for another aim.
 
     Every threshold was chosen on the calibration questions in the same way, the initial model's, too, so none is
-    favoured there. ``same``: of each method, the one whose adapter it has.
+    favoured there.
     """
     main, source = main_method(data.config.training.methods), data.calibration
     dials = stored_dials(data, same, data.prompts.forms[0])

@@ -21,7 +21,7 @@ from grait.methods.selection import Evidence
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import on_common
-from grait.pipeline.results import BENCH, Comparison, RunResult
+from grait.pipeline.results import BENCH, Comparison, RunResult, Same
 from grait.records import BenchRecord, BenchScore, Prediction, Selected
 from grait.runtime import processes, progress
 from grait.runtime.artifacts import read_rows, readable
@@ -37,13 +37,9 @@ FIGURES = "figures"
 
 
 def run_page(
-    data: RunData,
-    result: RunResult,
-    evidence: Evidence,
-    selected: Mapping[str, Sequence[Selected]],
-    same: Mapping[str, str],
+    data: RunData, result: RunResult, evidence: Evidence, selected: Mapping[str, Sequence[Selected]], same: Same
 ) -> "Report":
-    """The page of a run. ``same``: of each method, the one whose adapter it has."""
+    """The page of a run."""
     from grait.display import page
 
     folder = result.folder
@@ -79,7 +75,7 @@ def _bench(path: Path) -> BenchContents | None:
         return BenchContents(records, scores, tree["left_out"], tree["about"])
 
 
-def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
+def _dial(data: RunData, result: RunResult, same: Same) -> DialRecords | None:
     """The dials of the run's main method, else of the first method that has one in the main form, on all sets of it."""
     folder, main_form = result.folder, forms_of(data.config.prompt)[0].name
     main = same.get(main_method(same))

@@ -36,6 +36,9 @@ Record = TypeVar("Record", SideEffectRecord, DriftRecord, ConversationRecord)
 Answered = Mapping[str, Mapping[str, list[Prediction]]]
 """Data set -> system -> predictions in the data set's order."""
 
+Same = Mapping[str, str]
+"""Of each method, the one whose adapter it has (``order.same_training``)."""
+
 
 @dataclass(frozen=True)
 class SideEffects:

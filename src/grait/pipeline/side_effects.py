@@ -21,7 +21,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.drift import drift_of_systems, plan_drift
 from grait.pipeline.models import Models
 from grait.pipeline.replies import Probing, replies
-from grait.pipeline.results import SideEffects
+from grait.pipeline.results import Same, SideEffects
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import Count, SetSize, StagePlan, Work
 from grait.records import Question, SideEffectAnswer, SideEffectKind
@@ -34,10 +34,9 @@ T = TypeVar("T")
 
 
 def trained_side_effects(
-    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Mapping[str, str]
+    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Same
 ) -> SideEffects:
-    """Those of the initial model and of all trained ones; none where ``evaluation.probes`` is off. ``same``: of each
-    method, the one whose adapter it has."""
+    """Those of the initial model and of all trained ones; none where ``evaluation.probes`` is off."""
     if not data.config.evaluation.probes:
         return SideEffects()
     systems = {INIT_REFUSE: None, **adapters}
