@@ -167,11 +167,8 @@ class KnowledgeState:
 
 @dataclass(frozen=True, slots=True)
 class TemperatureTrial:
-    """A training question, asked to find the sampling temperature.
-
-    ``outcome``: of the greedy answer; ``correctness``: share of right samples at each temperature that was tried. None
-    and NaN where there is no verdict.
-    """
+    """A training question, asked to find the sampling temperature. ``outcome``: of the greedy answer; ``correctness``:
+    share of right samples at each temperature that was tried. None and NaN where there is no verdict."""
 
     id: str
     outcome: Outcome | None
@@ -211,9 +208,7 @@ class KnowledgeFlow:
 @dataclass(frozen=True, slots=True)
 class StaticConflict:
     """One unknown question and the known one that looks most like it to the initial model (CRaFT's static conflict).
-
-    ``cosine``: of their last hidden states (``knowledge/conflict.py``), in [-1, 1]; higher conflicts more.
-    """
+    ``cosine``: of their last hidden states (``knowledge/conflict.py``), in [-1, 1]; higher conflicts more."""
 
     id: str
     nearest_ik: str
@@ -287,10 +282,8 @@ class Likelihoods:
 
     @property
     def refusal_log_odds(self) -> float:
-        """Log-odds (nats) of the refusal text against the answer that would be given instead.
-
-        Higher refuses more readily. The ranking of all metrics of scores: AUROC, AP, AURC, ECE.
-        """
+        """Log-odds (nats) of the refusal text against the answer that would be given instead. Higher refuses more
+        readily. The ranking of all metrics of scores: AUROC, AP, AURC, ECE."""
         return self.refusal_logprob - self.suppressed_logprob
 
 
@@ -329,9 +322,7 @@ class Prediction(Likelihoods):
 @dataclass(frozen=True, slots=True)
 class ScoredPrediction(Prediction):
     """A prediction as a dial has it, ranked by the dial's own score. ``score``: in [0, 1], higher refuses more readily.
-
-    Not stored: scores and thresholds are.
-    """
+    Not stored: scores and thresholds are."""
 
     score: float = 0.5
 
@@ -712,10 +703,8 @@ class ComparisonRecord:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceRecord:
-    """THS of ``method`` minus THS of ``versus`` on the same questions and seeds, with its paired 95% interval.
-
-    A fraction; positive when ``method`` is better. An interval that holds 0 does not tell the two apart.
-    """
+    """THS of ``method`` minus THS of ``versus`` on the same questions and seeds, with its paired 95% interval. A
+    fraction; positive when ``method`` is better. An interval that holds 0 does not tell the two apart."""
 
     method: str
     versus: str

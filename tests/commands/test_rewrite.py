@@ -14,6 +14,7 @@ from grait.commands.rewrite import COLUMNS, Rewritten
 from grait.config import DataConfig
 from grait.errors import ConfigError, DataError
 from grait.judging.judges import ToJudge
+from grait.knowledge.temperature import TEMPERATURES
 from grait.model.inference import InferenceEngine
 from grait.pipeline import rewriting
 from grait.records import Outcome
@@ -123,6 +124,25 @@ def test_the_counts_say_of_every_row_what_became_of_it(tmp_path: Path, model: st
     }
     assert (found.n_rows, found.n_rewritten) == (len(ROWS), 5)
     assert json.loads((found.folder / "rewrite.json").read_text(encoding="utf-8"))["counts"] == found.counts
+
+
+class Agreeing:
+    """A judge who calls everything right, which the built-in one does of nothing that a tiny model says."""
+
+    name = "agreeing"
+
+    def __call__(self, outputs: Sequence[ToJudge]) -> list[Outcome | None]:
+        return ["correct" for _ in outputs]
+
+
+def test_the_temperature_is_found_with_the_judge_that_is_set_and_anew_with_another(tmp_path: Path, model: str) -> None:
+    tree = {"knowledge": {"n_samples": 4, "temperature": "auto", "max_new_tokens": 6}}
+    found = []
+    for judge in (None, Agreeing(), None):
+        folder = rewritten(tmp_path, model, tree=tree, judge=judge)[0].folder
+        (said,) = json.loads((folder / "rewrite.json").read_text(encoding="utf-8"))["told"]
+        found.append(said.partition(",")[0])
+    assert found == [f"temperature {at:g}" for at in (min(TEMPERATURES), max(TEMPERATURES), min(TEMPERATURES))]
 
 
 @pytest.mark.parametrize("temperature", [0.5, "auto"])

@@ -43,6 +43,24 @@ NUMBERS_IN = """
 5 million dollars | $5 million
 21 | There are twenty-one of them.
 206 | two hundred and six
+1500000 | 1.5M
+1.5M | 1.5 million people
+1500000 | about 1.5 M of them
+3000 | 3k
+3k | 3,000
+3000 | some 3 k people
+2 billion | 2 bn
+2bn | 2 billion
+3 mln | 3,000,000
+1.2tn | 1.2 trillion
+$3 million | $3m
+£2bn | £2B
+$50,000 | $50K
+$1.2T | 1.2 trillion dollars
+3 m | 3m
+5 K | 5K
+2000 | 2k
+1500 | by 1.5k
 """
 NUMBERS_OUT = """
 5 | 5-7
@@ -60,6 +78,11 @@ NUMBERS_OUT = """
 5 km | 5 kg
 5 MW | 5 mW
 299792458 m/s | 3e8 m/s
+3000000 | 3m
+3 million | 3 m high
+3000 | 3-5k
+1.5 | 1.5M
+5 m | 5M
 5 | none
 """
 DATES_IN = """
@@ -79,6 +102,13 @@ July 1969 | 20 July 1969
 4 July | July 4, 1776
 44 BC | 15 March 44 BC
 1945 | It may be 1945.
+2020-05-01 | 2020-05-01T10:00:00Z
+2020-05-01T10:00:00Z | It was on 1 May 2020.
+2020-05-01 10:00:00 | 2020-05-01
+2020-05-01 | 2020-05-01T10:00:00.123+02:00, local time
+2020-05-01T100000Z | May 1, 2020
+2020-05-01T10:00 | 2020-05-01
+2020 | 2020-05-01T10:00:00Z
 """
 DATES_OUT = """
 1969-07-20 | 1969
@@ -93,6 +123,8 @@ DATES_OUT = """
 1914 | between 1914 and 1918
 1960 | the 1960s
 44 AD | 44 BC
+2020-05-01 | 2020-05-02T10:00:00Z
+2020-05-01 | 2020-05-01T10:00:00Z to 2020-05-03T10:00:00Z
 """
 
 

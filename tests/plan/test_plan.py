@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -588,6 +589,23 @@ def test_a_folder_with_the_models_config_gives_the_costs(command: Call, tmp_path
     assert "8,030,261,248 parameters; adapter 167,772,160 (2.1%)" in out
     assert "Memory in GB" in out
     assert "all whose number is known" in out
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_limits_of_a_model_are_said_and_one_that_has_no_room_is_the_error_of_the_run(
+    tmp_path: Path, tiny: tuple[str, Files]
+) -> None:
+    config = config_of(tiny, tmp_path / "run")
+    assert not any("left out" in note for note in dry_run(config).notes)
+    model = shutil.copytree(tiny[0], tmp_path / "model")
+    own = json.loads((model / "config.json").read_text())
+    limited = config.model_copy(update={"model": config.model.model_copy(update={"name": str(model)})})
+    (model / "config.json").write_text(json.dumps(own | {"index_topk": 64}))
+    said = "up to 64 tokens of prompt and answer: beyond index_topk = 64 its attention chooses tokens"
+    assert any(note.startswith(said) for note in dry_run(limited).notes)
+    (model / "config.json").write_text(json.dumps(own | {"index_topk": 4}))
+    with pytest.raises(ModelError, match=r"it attends to 4 tokens .*no question with its answer would fit"):
+        dry_run(limited)
 
 
 @pytest.mark.parametrize(("n", "tried"), [(12, 12), (40, 20), (300, 75), (5000, 100)])

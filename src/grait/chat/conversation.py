@@ -25,10 +25,8 @@ Turn = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A conversation as tokens, short enough: the ``n_dropped`` oldest turns are not in it.
-
-    ``n_answer``: most tokens of the answer; ``message``: the last one.
-    """
+    """A conversation as tokens, short enough: the ``n_dropped`` oldest turns are not in it. ``n_answer``: most tokens
+    of the answer; ``message``: the last one."""
 
     token_ids: tuple[int, ...]
     n_dropped: int
@@ -39,9 +37,7 @@ class Fitted:
 @dataclass
 class Answer:
     """An answer while it comes: iterating gives its pieces. ``text``: the whole, once the pieces have ended.
-
-    ``was_cut``: it ended at the most tokens allowed, not by itself.
-    """
+    ``was_cut``: it ended at the most tokens allowed, not by itself."""
 
     pieces: Iterator[str] = field(repr=False)
     text: str = ""
@@ -53,10 +49,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Speaker:
-    """A run's models in conversation. ``system``: the system message, None for what the template does by itself.
-
-    Making one raises ModelError when the model has no chat template, or when it takes no system message.
-    """
+    """A run's models in conversation. ``system``: the system message, None for what the template does by itself. Making
+    one raises ModelError when the model has no chat template, or when it takes no system message."""
 
     run: LiveRun
     system: str | None
@@ -68,11 +62,8 @@ class Speaker:
         self._token_ids([], "Hello")
 
     def fit(self, turns: Sequence[Turn], message: str) -> Fitted:
-        """The conversation up to the answer, without as many of the oldest turns as make it too long.
-
-        What is left has room for ``max_new_tokens``; a message alone may leave less. Raises ModelError when it leaves
-        none.
-        """
+        """The conversation up to the answer, without as many of the oldest turns as make it too long. What is left has
+        room for ``max_new_tokens``; a message alone may leave less. Raises ModelError when it leaves none."""
         longest = longest_sequence(self.run.model.config.get_text_config())
         for n_dropped in range(len(turns) + 1):
             token_ids = self._token_ids(turns[n_dropped:], message)

@@ -52,9 +52,7 @@ def page(
     shows_initial: bool = False,
 ) -> "gradio.Blocks":
     """The page, not yet served: a conversation, and a question in the trained form; only the latter without a speaker.
-
-    ``threshold``: where the slider stands at first, None for the middle.
-    """
+    ``threshold``: where the slider stands at first, None for the middle."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported, and again when a page is served
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio as gr
@@ -191,10 +189,8 @@ def _trained_form(
 
 
 def start(blocks: "gradio.Blocks", host: str, port: int | None) -> str:
-    """Serve the page in the background; returns its address. ``port``: None for the first free one from 7860.
-
-    Raises DialError when nothing can be served there. ``blocks.block_thread()`` waits for Ctrl-C.
-    """
+    """Serve the page in the background; returns its address. ``port``: None for the first free one from 7860. Raises
+    DialError when nothing can be served there. ``blocks.block_thread()`` waits for Ctrl-C."""
     import gradio as gr
 
     try:

@@ -61,10 +61,8 @@ class Chat:
     _last: Reply | None = None
 
     def talk(self, lines: Iterable[str]) -> None:
-        """Answer each line until they end, or until ``/quit``; Ctrl-C while a model answers ends the chat, too.
-
-        A line that begins with / is a command. What cannot be answered is one line, and the chat goes on.
-        """
+        """Answer each line until they end, or until ``/quit``; Ctrl-C while a model answers ends the chat, too. A line
+        that begins with / is a command. What cannot be answered is one line, and the chat goes on."""
         try:
             for line in lines:
                 text = well_formed(line.strip())

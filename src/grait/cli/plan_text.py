@@ -100,11 +100,7 @@ def compute_table(plan: Any) -> Table:
 def memory_lines(plan: Any) -> list[str]:
     """GB that each stage holds at once, part by part, and GB on disk."""
     parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in plan.disk.items())
-    return [
-        "Memory in GB (10^9 bytes), without the framework's own",
-        *memory_rows(plan.memory),
-        f"Disk in GB: {parts}",
-    ]
+    return ["Memory in GB (10^9 bytes), without the framework's own", *memory_rows(plan.memory), f"Disk in GB: {parts}"]
 
 
 def memory_rows(found: Iterable[Any]) -> list[str]:

@@ -13,7 +13,7 @@ def rewrite(
         str,
         typer.Argument(
             help="The set: .jsonl, .json, .csv, .parquet, a folder or a hub id, or as in a config, such as "
-            "'{path: me/set, split: train}'.",
+            "'{path: me/set, split: train}'."
         ),
     ],
     *,

@@ -6,15 +6,11 @@ import typer
 
 from grait.cli.options import Method, Run, ServedModel, Threshold, server_address
 
-Form = Annotated[
-    str | None,
-    typer.Option(help="Form of requests that name none; default: the words that they have."),
-]
+Form = Annotated[str | None, typer.Option(help="Form of requests that name none; default: the words that they have.")]
 Host = Annotated[str, typer.Option(help="Address to serve at; 0.0.0.0 lets other machines in.")]
 Port = Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)]
 Key = Annotated[
-    str | None,
-    typer.Option(help="Key that clients have to send; better in the environment.", envvar="GRAIT_API_KEY"),
+    str | None, typer.Option(help="Key that clients have to send; better in the environment.", envvar="GRAIT_API_KEY")
 ]
 
 

@@ -29,9 +29,7 @@ def export(
 
 
 def merge(
-    run: Run,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; new or empty.")],
-    method: Method = None,
+    run: Run, out: Annotated[Path, typer.Option("--out", help="Folder to write; new or empty.")], method: Method = None
 ) -> None:
     """Save base model and adapter of a finished run as one model, with tokenizer, chat template and Modelfile.
 

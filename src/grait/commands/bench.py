@@ -63,9 +63,7 @@ INITIAL = "initial"
 @dataclass(frozen=True)
 class BenchResult:
     """What was measured; all of it is in ``folder``, too. ``left_out``: sets that could not be had or asked, and why.
-
-    ``about``: model, form, judge, sets, versions, machine.
-    """
+    ``about``: model, form, judge, sets, versions, machine."""
 
     folder: Path
     records: list[BenchRecord]
@@ -76,10 +74,8 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is asked. ``data``: None where a served model is asked alone. ``form``: None for the main one.
-
-    ``systems``: of this process, the initial one first. ``dial``: of the last of them.
-    """
+    """What is asked. ``data``: None where a served model is asked alone. ``form``: None for the main one. ``systems``:
+    of this process, the initial one first. ``dial``: of the last of them."""
 
     config: Config
     out: Path

@@ -44,11 +44,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FormCalibration:
-    """A stored dial of one form.
-
-    ``metrics``: on the calibration questions, then on the run's test sets that the method was evaluated on: the method
-    as it is, and with the dial.
-    """
+    """A stored dial of one form. ``metrics``: on the calibration questions, then on the run's test sets that the method
+    was evaluated on: the method as it is, and with the dial."""
 
     dial: SavedDial
     metrics: list[MetricRecord]
@@ -91,12 +88,11 @@ def calibrate(
     ``run``: its folder. Give one target: ``max_over_refusal``, the largest share refused of what the initial model
     answers right; ``max_wrong``, the largest share of wrong answers; or ``max_ths``, which promises nothing. A share
     holds on new questions with ``confidence``. ``method``: default the run's main one. ``data``: calibration questions,
-    by default those that the run put aside, else WorldFacts' ``val`` where the run is on it. ``score``: None for
-    the one that each form has in a run. ``forms``: names of the run's forms whose dials are set, while those of others
+    by default those that the run put aside, else WorldFacts' ``val`` where the run is on it. ``score``: None for the
+    one that each form has in a run. ``forms``: names of the run's forms whose dials are set, while those of others
     stay; None for all, and a form that cannot reach the target has no dial then. ``address``: where the tuned model is
-    asked instead of here. Raises a GraitError when questions
-    were trained on or are test questions, or when the target is reached in no form, or not in all that were named;
-    nothing is stored then.
+    asked instead of here. Raises a GraitError when questions were trained on or are test questions, or when the target
+    is reached in no form, or not in all that were named; nothing is stored then.
     """
     opened = open_run(run)
     folder = opened.folder

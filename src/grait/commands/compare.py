@@ -30,7 +30,7 @@ from grait.pipeline.scorers import P_TRUE
 from grait.pipeline.stages import digest
 from grait.records import ComparisonRecord, DifferenceRecord, RefusedRecord, ScorerName
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import fingerprint, write_json
+from grait.runtime.artifacts import fingerprint, readable, write_json
 from grait.runtime.files import replacing_folder, written
 from grait.runtime.lock import locked
 from grait.runtime.machine import machine, versions
@@ -146,10 +146,8 @@ def _write(found: Comparison, key: str) -> None:
 
 
 def _share_initial(config: Config, done: int, seed: int) -> None:
-    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later.
-
-    And the time that the chat template tells, if it tells one.
-    """
+    """Give a seed the untrained systems' answers: greedy, so no seed changes them. Their keys are checked later. And
+    the time that the chat template tells, if it tells one."""
     titles = [dataset.title for dataset in config.evaluation.datasets]
     stages = [
         Path(kind, title, system) for kind in ("evaluation", "unanswerable") for title in titles for system in UNTRAINED
@@ -217,10 +215,8 @@ def _finished(folder: Path, key: str) -> Comparison | None:
 
 def read_comparison(folder: Path) -> Comparison:
     """The finished comparison in a folder. Raises ArtifactError when it is damaged or of another version."""
-    try:
+    with readable(f"{folder / COMPARISON}: not a readable comparison; run grait compare again"):
         return _comparison(folder, json.loads((folder / COMPARISON).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / COMPARISON}: not a readable comparison; run grait compare again") from error
 
 
 def _comparison(folder: Path, found: dict[str, Any]) -> Comparison:

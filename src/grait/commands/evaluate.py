@@ -134,9 +134,7 @@ def evaluate(
 @dataclass(frozen=True)
 class _More:
     """What is asked beside the test questions in the main form: of one model, or of the initial one and another.
-
-    ``by_form``: form -> data set -> system -> answers. ``said``: replies within conversations, by system.
-    """
+    ``by_form``: form -> data set -> system -> answers. ``said``: replies within conversations, by system."""
 
     by_form: dict[str, dict[str, dict[str, list[Prediction]]]]
     effects: SideEffects

@@ -123,10 +123,8 @@ def _about(row: Example) -> dict[str, Any]:
 
 
 def trained_adapter(data: RunData, method: str) -> Stage:
-    """The adapter of a method: its own, or that of a method with the same training set.
-
-    Raises ArtifactError, naming those that there are.
-    """
+    """The adapter of a method: its own, or that of a method with the same training set. Raises ArtifactError, naming
+    those that there are."""
     adapters = data.folder / "adapters"
     is_shared = not (adapters / method).is_dir() and any(adapters.glob(f"[!.]*/{MANIFEST}"))
     if is_shared and method in data.config.training.methods:

@@ -96,10 +96,8 @@ class LiveRun(DialledRun):
         return self.dial.setting.gate if self.dial else None
 
     def decided(self, token_ids: Sequence[int], message: str, dial: SavedDial, n_tokens: int) -> BothAnswers:
-        """The tuned model's answers to a prompt of these tokens, free and without the refusal.
-
-        ``message``: what was said last, which some dials ask again by itself. Raises ModelError when it is too long.
-        """
+        """The tuned model's answers to a prompt of these tokens, free and without the refusal. ``message``: what was
+        said last, which some dials ask again by itself. Raises ModelError when it is too long."""
         prompts = [(tuple(token_ids), dial.refusal_token_ids, dial.end_token_ids)]
         if dial.terse:
             again = self.data.prompts.tokens(dial.terse.before + message + dial.terse.after, dial.terse.is_chat)
@@ -211,9 +209,7 @@ def dialled(folder: Path, method: str | None = None) -> DialledRun:
 @contextmanager
 def live(folder: Path, method: str | None = None, threshold: float | None = None) -> Iterator[LiveRun]:
     """A finished run to be asked questions; ``method``: None for its main one; ``threshold``: not the calibrated one.
-
-    Loads the model, after everything else that can be wrong was looked at. Raises a GraitError with one line.
-    """
+    Loads the model, after everything else that can be wrong was looked at. Raises a GraitError with one line."""
     if threshold is not None:
         check_threshold(threshold)
     opened = dialled(folder, method)

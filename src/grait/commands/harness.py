@@ -39,10 +39,8 @@ class HarnessTasks:
 
 
 def check_tasks(wanted: HarnessTasks) -> Any:
-    """The harness's index of tasks, its own, those of this package and those of ``include_path``.
-
-    Raises ConfigError when the harness is not installed, or does not know a task.
-    """
+    """The harness's index of tasks, its own, those of this package and those of ``include_path``. Raises ConfigError
+    when the harness is not installed, or does not know a task."""
     if importlib.util.find_spec("lm_eval") is None:
         raise ConfigError("the tasks need lm-evaluation-harness: pip install 'grait[lm-eval]'")
     if wanted.include_path is not None and not Path(wanted.include_path).is_dir():

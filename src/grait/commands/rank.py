@@ -43,9 +43,7 @@ ADAM = ("adam", "adam-less")
 @dataclass(frozen=True)
 class Ranked:
     """One example. ``rank``: from 1, the highest score. ``scores``: by group of targets; ``score``: the highest one.
-
-    ``tokens``: the completion's tokens with their shares in the exact influence on the group of ``score``.
-    """
+    ``tokens``: the completion's tokens with their shares in the exact influence on the group of ``score``."""
 
     rank: int
     id: str

@@ -50,7 +50,7 @@ from grait.records import (
     SideEffectRecord,
     TrialRecord,
 )
-from grait.runtime.artifacts import read_rows
+from grait.runtime.artifacts import read_rows, readable
 from grait.runtime.files import as_path
 from grait.runtime.progress import note
 
@@ -61,10 +61,8 @@ Record = TypeVar("Record")
 
 
 def report(folder: str | Path) -> Path:
-    """Write the page of a finished run or comparison again; returns where it is.
-
-    Raises ArtifactError when the folder holds neither.
-    """
+    """Write the page of a finished run or comparison again; returns where it is. Raises ArtifactError when the folder
+    holds neither."""
     folder = as_path(folder, "folder")
     if (folder / COMPARISON).is_file():
         found = read_comparison(folder)
@@ -95,12 +93,8 @@ class FinishedRun:
     def read(cls, folder: Path) -> "FinishedRun":
         """Raises ArtifactError when the run is not finished, or its questions are gone."""
         data = open_run(folder)
-        try:
+        with readable(f"{folder}: not a finished run (no readable {SUMMARY}); run it to its end with grait run"):
             summary = dict(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ArtifactError(
-                f"{folder}: not a finished run (no readable {SUMMARY}); run it to its end with grait run"
-            ) from error
         evidence = finished_evidence(data)
         selected = selections(data.config, evidence)
         same = same_training(selected, data.config.tuned)
@@ -165,7 +159,5 @@ def _records(path: Path, kind: type[Record]) -> list[Record]:
     """Those of a file of the run's results, if it is there."""
     if not path.exists():
         return []
-    try:
+    with readable(f"{path}: not readable; run grait run again, which keeps what is finished"):
         return [kind(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
-        raise ArtifactError(f"{path}: not readable; run grait run again, which keeps what is finished") from error

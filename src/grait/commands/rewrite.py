@@ -48,10 +48,8 @@ ABOUT = "rewrite.json"
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What became of a set. ``counts``: rows by what became of them, and why; they add up to all rows.
-
-    ``folder``: work that is kept for another refusal, weight or threshold, and ``rewrite.json``, which says how.
-    """
+    """What became of a set. ``counts``: rows by what became of them, and why; they add up to all rows. ``folder``: work
+    that is kept for another refusal, weight or threshold, and ``rewrite.json``, which says how."""
 
     out: Path
     folder: Path
@@ -103,14 +101,12 @@ def rewrite(
     """Find the rows of a set for SFT that ask for a fact the model does not have, and write them as refusals.
 
     ``source``: a path, a folder, a hub id, or a ``DataConfig`` with split, encoding or limit; shapes as of
-    ``read_conversations``. ``config``: model, prompt (refusal, language), knowledge (samples, temperature,
-    threshold), seed; the rest has no effect. ``out``: a .jsonl or .parquet file; default: beside the source. ``by``:
-    what says that the model knows. ``judge``: of its samples; default: the
-    config's.
-    ``max_share``: refuse at most this share of all rows, those first of which the model knows least. ``weights``: of
-    refusals, mean 1. ``with_system``: rows with a system turn are looked at, too; else they are left. All rows stay,
-    in their order; those that are not rewritten stay word for word. Killed and called again it asks only what is
-    missing. Raises a GraitError with one line.
+    ``read_conversations``. ``config``: model, prompt (refusal, language), knowledge (samples, temperature, threshold),
+    seed; the rest has no effect. ``out``: a .jsonl or .parquet file; default: beside the source. ``by``: what says that
+    the model knows. ``judge``: of its samples; default: the config's. ``max_share``: refuse at most this share of all
+    rows, those first of which the model knows least. ``weights``: of refusals, mean 1. ``with_system``: rows with a
+    system turn are looked at, too; else they are left. All rows stay, in their order; those that are not rewritten stay
+    word for word. Killed and called again it asks only what is missing. Raises a GraitError with one line.
     """
     source = DataConfig(path=str(as_path(source, "source"))) if not isinstance(source, DataConfig) else source
     _check(by, weights, max_share)
@@ -296,7 +292,7 @@ def _known(
         return {case.id: _Known(shares[case.id], f"{case.key} has probability {shares[case.id]:.2g}") for case in cases}
     asked = {case.asked.id: case.asked for case in cases}
     facts = {case.asked.id: case.fact.question for case in cases}
-    data = conversation_temperature(data, models, stages, list(asked.values()), list(facts.values()))
+    data = conversation_temperature(data, models, stages, list(asked.values()), list(facts.values()), judge)
     samples = conversation_samples(data, models, stages, list(asked.values()))
     by_answer = {case.id: case for case in cases}
     outputs = [ToJudge(case.fact.question, text) for case in by_answer.values() for text in samples[case.asked.id]]

@@ -12,12 +12,13 @@ from grait.config import Config, as_config
 from grait.errors import ArtifactError
 from grait.methods.catalog import INIT_BASIC
 from grait.model.answers import BothAnswers
-from grait.model.asking import ask_all
 from grait.model.engine import Engine
 from grait.model.inference import InferenceEngine
 from grait.model.served import ServedEngine, ServedModel, find_out, most_seconds
 from grait.model.server import Address, Server
+from grait.pipeline.bench import served_replies
 from grait.pipeline.data import RunData
+from grait.pipeline.evaluation import QuestionSet
 from grait.pipeline.models import Models
 from grait.pipeline.predict import judged, with_verdict
 from grait.pipeline.results import SideEffects
@@ -35,10 +36,8 @@ Here = tuple[Engine, AbstractContextManager[object]]
 
 
 def served_model(run: DialledRun, server: Server, load: Callable[[], Here], is_all: bool = False) -> ServedModel:
-    """A run's model behind a server. ``load``: called where the server lacks what the dials take.
-
-    ``is_all``: all is taken that any dial could. Raises ServerError when the server cannot be asked.
-    """
+    """A run's model behind a server. ``load``: called where the server lacks what the dials take. ``is_all``: all is
+    taken that any dial could. Raises ServerError when the server cannot be asked."""
     prompts, config = run.data.prompts, run.data.config
     prompt = prompts.prompt(Question("", FIRST_QUESTION, ("",)), "refuse")
     refusal = prompts.completion(prompt, run.refusal).token_ids
@@ -61,10 +60,8 @@ def served_model(run: DialledRun, server: Server, load: Callable[[], Here], is_a
 def asking(
     data: RunData, models: Models, method: str, adapter: Stage, address: Address
 ) -> Iterator[tuple[Models, Stages]]:
-    """Models of which the tuned one is asked where it is served, and the stages of its answers.
-
-    Initial answers have to be there before: the adapter may be on the model meanwhile.
-    """
+    """Models of which the tuned one is asked where it is served, and the stages of its answers. Initial answers have to
+    be there before: the adapter may be on the model meanwhile."""
     name = fingerprint([address.url, address.model, adapter.fingerprint])[:12]
     stages = Stages(data.folder / "served" / name)
     with ExitStack() as stack:
@@ -103,7 +100,9 @@ def evaluate_served(
     with alone(data, models) as stages:
         journal = Journal(stages.folder / "served" / f"{fingerprint([address.url, address.model])[:12]}.jsonl")
         try:
-            served = {title: _asked(data, server, own, title, journal) for title, own in data.test_sets.items()}
+            served = {
+                title: _asked(data, server, QuestionSet(title, own), journal) for title, own in data.test_sets.items()
+            }
         finally:
             server.close()
         predictions = common(initial_answers(data, models, stages), {name: served})
@@ -112,21 +111,9 @@ def evaluate_served(
         return finish(data, stages.folder, predictions, (SideEffects(), []), [], about, [])
 
 
-def _asked(
-    data: RunData, server: Server, questions: Sequence[Question], title: str, journal: Journal
-) -> list[Prediction]:
+def _asked(data: RunData, server: Server, asked: QuestionSet, journal: Journal) -> list[Prediction]:
     """The served answers, judged; none has likelihoods."""
-    prompts, n_tokens = data.prompts, data.config.evaluation.max_new_tokens
-
-    def ask(place: int) -> str:
-        question = questions[place]
-        if prompts.is_chat(question):
-            return server.chat(prompts.messages(question, "refuse"), n_tokens).text.strip()
-        return server.complete(prompts.prompt(question, "refuse").text, n_tokens, stop="\n").text.strip()
-
-    keys = [fingerprint([prompts.prompt(question, "refuse").text, n_tokens]) for question in questions]
-    with progress.bar(f"{server.address.model}, {title}", len(questions), "questions") as advance:
-        texts = ask_all(keys, [question.id for question in questions], ask, journal, advance)
-    answers = [BothAnswers(text, text, nan, nan, nan) for text in texts]
-    rows, _ = with_verdict(judged(questions, answers, data.judge, data.config.prompt.refusing), title)
-    return rows
+    replies = served_replies(data.config, data, None, server, asked, journal)
+    answers = [BothAnswers(text, text, nan, nan, nan) for _, text in replies]
+    rows = judged(asked.questions, answers, data.judge, data.config.prompt.refusing)
+    return with_verdict(rows, asked.title)[0]

@@ -23,9 +23,7 @@ def refusal_token_ids(
     prompts: PromptFormat, questions: Sequence[Question], form: Form | None = None
 ) -> tuple[int, ...]:
     """The refusal text with its end token as it follows the questions' prompts. DialError if that is not one way.
-
-    ``form``: None for the main one. That of questions with a text only where there are no others.
-    """
+    ``form``: None for the main one. That of questions with a text only where there are no others."""
     alike = without_texts(questions)
     ways = {
         prompts.completion(prompts.prompt(question, "refuse", form), prompts.refusal(question)).token_ids

@@ -42,9 +42,7 @@ SMOOTHED_OVER = 0.2
 @dataclass(frozen=True, slots=True)
 class Target:
     """The aim that the dial is set for: ``over_refusal`` or ``wrong`` at most ``at_most``, or the highest ``ths``.
-
-    ``at_most``: a share in (0, 1), None for ``ths``. ``confidence``: in (0, 1), not used for ``ths``.
-    """
+    ``at_most``: a share in (0, 1), None for ``ths``. ``confidence``: in (0, 1), not used for ``ths``."""
 
     metric: Metric
     at_most: float | None = None
@@ -106,9 +104,7 @@ def choose(
 
 def highest_ths(scores: Array, outcomes: Sequence[Outcome], before: Sequence[Outcome]) -> float:
     """The threshold of the highest ``smoothed`` THS, of questions in one order. ``scores``: 0 for what is left alone.
-
-    ``outcomes``: where the threshold does not refuse; ``before``: the initial model's.
-    """
+    ``outcomes``: where the threshold does not refuse; ``before``: the initial model's."""
     at = thresholds(scores)
     pc0, pw0 = (list(before).count(outcome) / len(before) for outcome in ("correct", "wrong"))
     right, wrong = (np.array([own == outcome for own in outcomes]) for outcome in ("correct", "wrong"))

@@ -35,16 +35,10 @@ def dial_curve(
 
 
 def dial_points(
-    rows: Sequence[Prediction],
-    initial: Mapping[str, Outcome],
-    score: ScoreName,
-    at: Array,
-    gate: float | None = None,
+    rows: Sequence[Prediction], initial: Mapping[str, Outcome], score: ScoreName, at: Array, gate: float | None = None
 ) -> list[DialPoint]:
-    """A point for each threshold of ``at``. ``initial``: the initial model's outcomes by question id.
-
-    Linear in questions and thresholds, but for sorting.
-    """
+    """A point for each threshold of ``at``. ``initial``: the initial model's outcomes by question id. Linear in
+    questions and thresholds, but for sorting."""
     n, scores = len(rows), _scores(rows, score, gate)
     known = np.array([initial[row.id] == "correct" for row in rows])
     n_known, n_wrong = int(known.sum()), sum(initial[row.id] == "wrong" for row in rows)

@@ -83,9 +83,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
 
     def terse_inputs(self, tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -> BatchEncoding:
         """The questions as the score ``twice`` asks them again, after solved examples: padded on the left, as tensors.
-
-        DialError for a dial of another score, and for what is no list of questions.
-        """
+        DialError for a dial of another score, and for what is no list of questions."""
         terse = self._asks_again()
         if isinstance(questions, str) or not questions:
             raise DialError(f"questions: expected a list of at least one question, found {questions!r}")
@@ -174,9 +172,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
 
     def leaves_alone(self, refusal_logprobs: Sequence[float]) -> bool:
         """Whether a prompt gets the model's own greedy answer, with no token suppressed; never without a gate.
-
-        ``refusal_logprobs``: as in ``refuses``; the first is enough for the score ``first-token``.
-        """
+        ``refusal_logprobs``: as in ``refuses``; the first is enough for the score ``first-token``."""
         total = _summed("refusal_logprobs", refusal_logprobs, "refusal")
         return not passes(_Row(0.0, total, 0.0, None, refusal_logprobs[0]), self.score, self.gate)
 
@@ -244,13 +240,7 @@ class RefusalDial(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         of_first = begin[:, first]
         needs_refusal = self.score == "text" or (self.gate is not None and self.score != "first-token")
         refusal = self._refusal_logprobs(model, input_ids, mask) if needs_refusal else torch.zeros_like(of_first)
-        numbers = (
-            totals,
-            refusal,
-            of_first - others.amax(-1),
-            n_tokens,
-            of_first - begin.logsumexp(-1),
-        )
+        numbers = (totals, refusal, of_first - others.amax(-1), n_tokens, of_first - begin.logsumexp(-1))
         return [_Row(*row) for row in zip(*(values.tolist() for values in numbers), of_terse, strict=True)]
 
     def _refusal_logprobs(self, model: Any, input_ids: Tensor, mask: Tensor) -> Tensor:
@@ -326,9 +316,7 @@ def _summed(name: str, logprobs: Sequence[float], text: str) -> float:
 
 def _answered(answers: Tensor, logits: Sequence[Tensor], end_token_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Log-probability [rows] and number of tokens [rows] of each answer, with its end token, without what follows it.
-
-    ``answers``: [rows, tokens]; ``logits``: of every position, [rows, vocabulary], as the model gave them.
-    """
+    ``answers``: [rows, tokens]; ``logits``: of every position, [rows, vocabulary], as the model gave them."""
     logprobs = torch.stack([_logprobs(at.float(), answers[:, i]) for i, at in enumerate(logits)], dim=1)
     ends = torch.isin(answers, torch.tensor(end_token_ids, device=answers.device)).long()
     counted = ends.cumsum(1) - ends == 0

@@ -148,10 +148,8 @@ def save_dials(adapter: Path, main: str, forms: Mapping[str, SavedDial]) -> Path
 
 
 def find_dials(adapter: Path, main: str = "main") -> SavedDials | None:
-    """The dials in an adapter's folder, None without any. DialError when the file holds none.
-
-    A file of before, with one dial and no form, is that of ``main``.
-    """
+    """The dials in an adapter's folder, None without any. DialError when the file holds none. A file of before, with
+    one dial and no form, is that of ``main``."""
     path = adapter / FILE_NAME
     try:
         tree = json.loads(path.read_bytes())

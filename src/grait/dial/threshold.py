@@ -82,10 +82,8 @@ def _log_odds_of_not(logprob: float) -> float:
 
 
 def signal(answers: Likelihoods, score: ScoreName) -> float:
-    """How much the tuned model thinks of refusing by itself: the probability of the refusal text, in [0, 1].
-
-    Of its first token for the score ``first-token``, which sees no more.
-    """
+    """How much the tuned model thinks of refusing by itself: the probability of the refusal text, in [0, 1]. Of its
+    first token for the score ``first-token``, which sees no more."""
     return math.exp(_kept(answers.first_token_logprob) if score == "first-token" else answers.refusal_logprob)
 
 
@@ -115,10 +113,8 @@ def refuses(score: float, threshold: float) -> bool:
 
 
 def unrefused_outcome(row: Prediction, score: ScoreName, gate: float | None = None) -> Outcome:
-    """The outcome where the threshold does not refuse.
-
-    It can still be ``refused``: in other words than the refusal text, or, of what is left alone, by the model itself.
-    """
+    """The outcome where the threshold does not refuse. It can still be ``refused``: in other words than the refusal
+    text, or, of what is left alone, by the model itself."""
     return row.suppressed_outcome if passes(row, score, gate) else row.outcome
 
 
@@ -145,10 +141,8 @@ def thresholds(scores: Array) -> Array:
 
 
 def position(probability: float) -> float:
-    """Where a score or threshold stands on the dial's axis, 0 to 1: even steps of log-odds, 0.5 in the middle.
-
-    Scores of a tuned model crowd near 0 and 1, which an axis of probabilities would not tell apart.
-    """
+    """Where a score or threshold stands on the dial's axis, 0 to 1: even steps of log-odds, 0.5 in the middle. Scores
+    of a tuned model crowd near 0 and 1, which an axis of probabilities would not tell apart."""
     if probability <= 0 or probability >= 1:
         return float(probability >= 1)
     log_odds = math.log(probability) - math.log1p(-probability)

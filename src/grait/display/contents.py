@@ -1,7 +1,7 @@
 """Contents of the report pages, as the pipeline hands them over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from grait.dial.curve import DialPoint
@@ -54,39 +54,52 @@ class BenchContents:
     about: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class RunRecords:
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What a run found, and its page shows.
+
+    ``predictions``: data set -> system -> rows, ``init-basic`` always among the systems. ``summary``: as
+    ``summary.json``. ``groups``: metrics of the data sets whose questions have a group (MMLU). ``forms``: results in
+    each of ``prompt.forms`` and ``evaluation.forms`` and their means, where there are several; ``form_differences``: of
+    the means over trained forms. ``dialled_metrics``, ``dialled_forms``: of all methods that have a dial, with it.
+    ``refused``: of test questions without a reference. ``trials``: short trainings that settings were found by.
+    ``quadrants``: of test questions with a text. ``rounds``: of trainings whose refusals are weighed anew between them.
+    """
+
+    metrics: list[MetricRecord]
+    groups: list[GroupRecord]
+    predictions: Mapping[str, Mapping[str, list[Prediction]]]
+    summary: dict[str, Any]
+    dialled_metrics: list[MetricRecord] = field(default_factory=list)
+    forms: list[FormRecord] = field(default_factory=list)
+    form_differences: list[DifferenceRecord] = field(default_factory=list)
+    dialled_forms: list[FormRecord] = field(default_factory=list)
+    refused: list[RefusedRecord] = field(default_factory=list)
+    trials: list[TrialRecord] = field(default_factory=list)
+    quadrants: list[QuadrantRecord] = field(default_factory=list)
+    rounds: list[RoundRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecords(Results):
     """All that the page of a run shows. ``test_sets`` may hold questions that were too long to be asked.
 
-    ``predictions``: data set -> system -> rows, ``init-basic`` always among the systems. ``selected``: what each
-    trained method was trained on; ``losses``: by adapter, in each optimizer step. ``summary``: as ``summary.json``.
-    ``dialled_metrics``, ``dialled_forms``: of all methods that have a dial, with it; ``dial``: of one of them.
+    ``selected``: what each trained method was trained on; ``losses``: by adapter, in each optimizer step. ``dial``: of
+    one of the methods that have one.
     """
 
     name: str
     config: Mapping[str, Any]
-    metrics: Sequence[MetricRecord]
-    groups: Sequence[GroupRecord]
     test_sets: Mapping[str, Sequence[Question]]
-    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]
     training_set: Mapping[str, Question]
     evidence: Evidence
     selected: Mapping[str, Sequence[Selected]]
     losses: Mapping[str, Sequence[float]]
-    summary: Mapping[str, Any]
     side_effects: Sequence[SideEffectRecord] = ()
     drift: Sequence[DriftRecord] = ()
     dial: DialRecords | None = None
-    dialled_metrics: Sequence[MetricRecord] = ()
-    forms: Sequence[FormRecord] = ()
-    refused: Sequence[RefusedRecord] = ()
-    form_differences: Sequence[DifferenceRecord] = ()
     conversations: Sequence[ConversationRecord] = ()
-    dialled_forms: Sequence[FormRecord] = ()
-    trials: Sequence[TrialRecord] = ()
-    rounds: Sequence[RoundRecord] = ()
     bench: BenchContents | None = None
-    quadrants: Sequence[QuadrantRecord] = ()
 
 
 @dataclass(frozen=True)

@@ -342,7 +342,11 @@ def _bench(found: BenchContents) -> dict[str, Any]:
         "blocks": [
             (
                 f"{dataset}, {part}",
-                [_bench_row(row) for row in found.records if (row.dataset, row.part) == (dataset, part)],
+                [
+                    {"method": row.method, "n": judged_count(row), "cells": _share_cells(row, BENCH_SHARES)}
+                    for row in found.records
+                    if (row.dataset, row.part) == (dataset, part)
+                ],
             )
             for dataset, part in blocks
         ],
@@ -350,11 +354,6 @@ def _bench(found: BenchContents) -> dict[str, Any]:
         "left_out": list(found.left_out.values()),
         "about": found.about,
     }
-
-
-def _bench_row(row: BenchRecord) -> dict[str, Any]:
-    estimates = [Estimate(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
-    return {"method": row.method, "n": judged_count(row), "cells": [_wide(estimate) for estimate in estimates]}
 
 
 def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str, Any]:
@@ -370,13 +369,14 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
         "initial": INIT_REFUSE,
         "picture": pictures.draw("side-effects", refused_before_and_after(records, systems)),
         "forms": [
-            (form_name(form), [_side_effect_cells(row) for row in records if row.form == form])
+            (
+                form_name(form),
+                [{"method": row.method, "cells": _share_cells(row, PLAIN)} for row in records if row.form == form],
+            )
             for form in dict.fromkeys(row.form for row in records)
         ],
         "conversations": [
-            (row.method, [_side_effect_cell(row, name) for name in AFTER])
-            for row in records
-            if row.after_greeting_refused is not None
+            (row.method, _share_cells(row, AFTER)) for row in records if row.after_greeting_refused is not None
         ],
         "after": [
             (kind, [_conversation_cells(row) for row in run.conversations if row.after == kind])
@@ -391,13 +391,8 @@ def _side_effects(run: RunRecords, main: str, pictures: "_Pictures") -> dict[str
     }
 
 
-def _side_effect_cells(row: SideEffectRecord) -> dict[str, Any]:
-    """One row of the page's table."""
-    return {"method": row.method, "cells": [_side_effect_cell(row, name) for name in PLAIN]}
-
-
-def _side_effect_cell(row: SideEffectRecord, name: str) -> tuple[str, str]:
-    return _wide(Estimate(getattr(row, name), *row.intervals.get(name, (None, None))))
+def _share_cells(row: SideEffectRecord | BenchRecord, names: Sequence[str]) -> list[tuple[str, str]]:
+    return [_wide(Estimate(getattr(row, name), *row.intervals.get(name, (None, None)))) for name in names]
 
 
 def _metric_cells(row: MetricRecord, n_known: int) -> dict[str, Any]:

@@ -131,8 +131,6 @@ def _shares(row: MetricRecord | GroupRecord | FormRecord | ConversationRecord | 
     return [percent(value) for value in (row.pc, row.pw, row.pr, row.over_refusal_rate)]
 
 
-# -- trials --------------------------------------------------------------------------------------------------------
-
 TRIALS_LEGEND = (
     "Short trainings, the first with the config's own settings, asked training questions that none was trained on. "
     "Right: if nothing is refused. THS: mean over all thresholds. Ahead: THS less that of the best trial before it, "
@@ -161,8 +159,6 @@ def trials_tables(records: Sequence[TrialRecord]) -> list[Table]:
     return tables
 
 
-# -- rounds --------------------------------------------------------------------------------------------------------
-
 ROUNDS_LEGEND = (
     "Influence is taken anew before each round but the first. Cost: passes of the run with all rounds up to this one, "
     "as a multiple of those of the run that takes influence once. Mean weights of answers, of known and unknown "
@@ -180,9 +176,6 @@ def round_cells(row: RoundRecord) -> list[str]:
     rank = "-" if row.rank_correlation is None else f"{row.rank_correlation:.3f}"
     counts = (str(row.steps_before), str(row.gradients))
     return [*counts, *(f"{number:.2f}" for number in numbers), rank, percent(row.separation)]
-
-
-# -- groups --------------------------------------------------------------------------------------------------------
 
 
 def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
@@ -204,9 +197,6 @@ def groups_tables(records: Sequence[GroupRecord]) -> list[Table]:
 def _group_cells(row: GroupRecord) -> list[str]:
     ths = percent_with_interval(row.ths, row.ths_low, row.ths_high)
     return [row.method, str(row.n), *_shares(row), escape(ths)]
-
-
-# -- forms ---------------------------------------------------------------------------------------------------------
 
 
 def forms_tables(records: Sequence[FormRecord]) -> list[Table]:
@@ -267,9 +257,6 @@ def _pairs(row: FormRecord, with_dials: Mapping[tuple[str, str, str], FormRecord
     return [row.method, *(percent(getattr(one, name)) for name in fields for one in (row, other))]
 
 
-# -- one model -----------------------------------------------------------------------------------------------------
-
-
 def metrics_table(records: Sequence[MetricRecord], title: str = "Results") -> Table:
     """One row for each method and data set; fits into 80 columns."""
     table = _table(
@@ -308,9 +295,6 @@ def other_metrics_table(records: Sequence[MetricRecord]) -> Table:
     return table
 
 
-# -- side effects and other people's tasks --------------------------------------------------------------------------
-
-
 def _percents(row: MetricRecord | SideEffectRecord, fields: Sequence[str]) -> list[str]:
     return [escape(row.method), *(percent(getattr(row, name)) for name in fields)]
 
@@ -333,9 +317,6 @@ def _refused_cells(row: RefusedRecord) -> list[str]:
     kind = "answerable" if row.answerable else "unanswerable"
     shares = (row.refused, row.corrected, 1 - row.refused - row.corrected)
     return [escape(row.method), kind, str(row.n), *map(percent, shares)]
-
-
-# -- benchmarks ----------------------------------------------------------------------------------------------------
 
 
 def published_table(scores: Sequence[BenchScore]) -> Table:
@@ -365,7 +346,7 @@ def bench_table(records: Sequence[BenchRecord]) -> Table:
         table,
         records,
         lambda row: f"{row.dataset}, {row.part}",
-        lambda row: [escape(printable(row.method)), judged_count(row), *bench_shares(row)],
+        lambda row: [escape(printable(row.method)), judged_count(row), *shares(row, BENCH_SHARES)],
     )
     return table
 
@@ -374,12 +355,9 @@ def judged_count(row: BenchRecord) -> str:
     return f"{row.n} (+{row.n_unjudged})" if row.n_unjudged else str(row.n)
 
 
-def bench_shares(row: BenchRecord) -> list[str]:
+def shares(row: BenchRecord | SideEffectRecord, names: Sequence[str]) -> list[str]:
     """Each with its interval."""
-    return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in BENCH_SHARES]
-
-
-# -- questions with a text -------------------------------------------------------------------------------------------
+    return [percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None))) for name in names]
 
 
 def quadrants_table(records: Sequence[QuadrantRecord]) -> Table:
@@ -410,9 +388,6 @@ def _quadrant_cells(row: QuadrantRecord) -> list[str]:
     return [escape(row.method), str(row.n), *quadrant_shares(row)]
 
 
-# -- side effects --------------------------------------------------------------------------------------------------
-
-
 def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[DriftRecord]) -> list[Table]:
     """Refusals of each system, form by form; then its chats, and how far it is from the initial model."""
     table = _table(
@@ -423,15 +398,7 @@ def side_effects_tables(records: Sequence[SideEffectRecord], drift: Sequence[Dri
         "bound). Forms: after solved examples, with the instruction that "
         "allows refusals, the bare question in a chat. An interval at 100 prompts is up to 10 points wide either way.",
         ("form", "method"),
-        (
-            "chit-\nchat",
-            "instr.",
-            "text\ngiven",
-            "text,\nright",
-            "text,\nextr.",
-            "unans-\nwerable",
-            "corr-\nected",
-        ),
+        ("chit-\nchat", "instr.", "text\ngiven", "text,\nright", "text,\nextr.", "unans-\nwerable", "corr-\nected"),
     )
     refused = ("chit_chat_refused", "instructions_refused", "passages_refused")
     fields = (*refused, "passages_right", "passages_extracted", "unanswerable_refused", "unanswerable_corrected")
@@ -495,16 +462,11 @@ def _with_error(record: HarnessRecord) -> str:
     return f"{record.value:.4f}" + ("" if record.stderr is None else f" ± {record.stderr:.4f}")
 
 
-# -- comparisons ---------------------------------------------------------------------------------------------------
-
-
 def comparison_tables(
     records: Sequence[ComparisonRecord], differences: Sequence[DifferenceRecord], main: str
 ) -> list[Table]:
-    """One table for each data set, then one with the paired differences of ``main``, where it is there.
-
-    The intervals that are not shown are in ``comparison_markdown``.
-    """
+    """One table for each data set, then one with the paired differences of ``main``, where it is there. The intervals
+    that are not shown are in ``comparison_markdown``."""
     tables = []
     for dataset, rows in by_dataset(records).items():
         table = _table(

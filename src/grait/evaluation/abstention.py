@@ -50,9 +50,7 @@ class AbstentionF1:
 
 def four_way_counts(counts: NDArray[np.int64]) -> dict[FourWayOutcome, int]:
     """Questions by what the system makes of them: correct, wrong, right refusal (of an unknown one), over-refusal.
-
-    ``counts``: [3 initial, 3 system] of ``metrics.joint_counts``.
-    """
+    ``counts``: [3 initial, 3 system] of ``metrics.joint_counts``."""
     found: dict[FourWayOutcome, int] = {"correct": 0, "wrong": 0, "right_refusal": 0, "over_refusal": 0}
     for row, initial in enumerate(OUTCOMES):
         for column, tuned in enumerate(OUTCOMES):

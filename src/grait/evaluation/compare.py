@@ -53,10 +53,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Metrics of each system in each resample, [resamples, systems]; NaN where a resample leaves one undefined.
-
-    All are means over the seeds of the resample. ``auroc`` and ``aurc`` have fewer resamples.
-    """
+    """Metrics of each system in each resample, [resamples, systems]; NaN where a resample leaves one undefined. All are
+    means over the seeds of the resample. ``auroc`` and ``aurc`` have fewer resamples."""
 
     pc: Array
     pw: Array
@@ -134,14 +132,7 @@ def compare(
         if i in (of_all, of_others) or method in differences_of:
             points, (low, high) = once.ths[0, [i]] - once.ths[0], interval(drawn.ths[:, [i]] - drawn.ths)
             differences += [
-                DifferenceRecord(
-                    method=method,
-                    versus=versus,
-                    dataset=answers.dataset,
-                    ths_difference=float(points[j]),
-                    low=float(low[j]),
-                    high=float(high[j]),
-                )
+                DifferenceRecord(method, versus, answers.dataset, float(points[j]), float(low[j]), float(high[j]))
                 for j, versus in enumerate(answers.methods)
                 if versus != method
             ]

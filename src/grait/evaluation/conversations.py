@@ -1,7 +1,6 @@
 """Test questions within a conversation: THS after other turns, and how much is left of that of a single question."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
 
@@ -47,12 +46,8 @@ def in_conversation(
                     method=system,
                     dataset=dataset,
                     after=kind,
-                    pc0=metrics.base.pc,
-                    pw0=metrics.base.pw,
+                    **metrics.columns,
                     pr0=metrics.base.pr,
-                    **asdict(metrics.shares),
-                    over_refusal_rate=metrics.over_refusal_rate,
-                    **metrics.ths.columns("ths"),
                     **ratio.columns("of_single"),
                 )
             )

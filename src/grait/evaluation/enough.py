@@ -24,10 +24,8 @@ STRONGER = "a form in which it answers better (such as prompt.forms: [examples])
 
 
 def check_both_sides(states: Sequence[KnowledgeState], threshold: float, judge: str = "matching") -> None:
-    """Raise KnowledgeError when the model knows everything or nothing: there is then no boundary to learn.
-
-    ``judge``: ``judge.by``, named as a likely cause where it is not the built-in one.
-    """
+    """Raise KnowledgeError when the model knows everything or nothing: there is then no boundary to learn. ``judge``:
+    ``judge.by``, named as a likely cause where it is not the built-in one."""
     n_ik, n_idk = (sum(state.label == label for state in states) for label in ("ik", "idk"))
     if n_ik and n_idk:
         return
@@ -69,10 +67,8 @@ def one_kind(questions: Sequence[Question]) -> str | None:
 
 
 def about_answers(title: str, questions: Sequence[Question], too_long: int, longest: int) -> list[str]:
-    """A warning where most free-text answers are whole sentences.
-
-    ``too_long``: how many of the questions have no answer of ``longest`` tokens (evaluation.max_new_tokens).
-    """
+    """A warning where most free-text answers are whole sentences. ``too_long``: how many of the questions have no
+    answer of ``longest`` tokens (evaluation.max_new_tokens)."""
     free = [row for row in questions if not row.choices and row.answers]
     n_long = sum(min(len(answer.split()) for answer in row.answers) > SHORT_ANSWER for row in free)
     if too_long <= FEW_TOO_LONG * len(free) and n_long <= len(free) / 2:

@@ -5,7 +5,7 @@ draws the same questions for all systems and all forms, so that what is hard in 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -44,22 +44,15 @@ def summarize_form(
     trained: bool,
 ) -> FormRecord:
     """One system in one form. ``initial``: the initial model asked in it; both hold the same questions, one at least.
-
-    An answer that refuses does not count as an apology, whatever else it says.
-    """
+    An answer that refuses does not count as an apology, whatever else it says."""
     before, after = ({row.id: row.outcome for row in own} for own in (initial, rows))
     measured = measure_outcomes(before, after, resamples=resamples, seed=seed)
-    base, shares = measured.base, measured.shares
     return FormRecord(
         method=method,
         dataset=dataset,
         form=form,
-        **asdict(shares),
-        pc0=base.pc,
-        pw0=base.pw,
-        pr0=base.pr,
-        over_refusal_rate=measured.over_refusal_rate,
-        **measured.ths.columns("ths"),
+        **measured.columns,
+        pr0=measured.base.pr,
         **share_of_perfect(joint_counts(before, after), resamples, seed).columns("share"),
         empty_rate=sum(not row.output.strip() for row in rows) / len(rows),
         apology_rate=sum(row.outcome != "refused" and is_apology(row.output) for row in rows) / len(rows),
@@ -68,12 +61,7 @@ def summarize_form(
 
 
 def by_form(
-    answers: FormAnswers,
-    initial: str,
-    trained: Collection[str],
-    main: str,
-    resamples: int = 10_000,
-    seed: int = 0,
+    answers: FormAnswers, initial: str, trained: Collection[str], main: str, resamples: int = 10_000, seed: int = 0
 ) -> tuple[list[FormRecord], list[DifferenceRecord]]:
     """By data set, every system in every trained form with its mean over them, then the same of the other forms.
 
@@ -110,9 +98,7 @@ def _common(systems: Mapping[str, Rows]) -> dict[str, Rows]:
 
 def _mean(own: Sequence[FormRecord], drawn: Mapping[str, Array]) -> FormRecord:
     """The mean over forms; its THS and share are over the forms in which they are defined. ``n``: of one form.
-
-    ``drawn``: means of both in each resample.
-    """
+    ``drawn``: means of both in each resample."""
     means: dict[str, Any] = {name: fmean(getattr(row, name) for row in own) for name in MEANS}
     for name, resampled in drawn.items():
         values = [value for row in own if (value := getattr(row, name)) is not None]

@@ -8,10 +8,8 @@ from grait.records import DifferenceRecord
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """``difference``: THS of the main system less that of the initial model with a threshold, paired.
-
-    ``is_one``: its interval is above 0. ``recommended``: the cheapest system that the main one is not clearly above.
-    """
+    """``difference``: THS of the main system less that of the initial model with a threshold, paired. ``is_one``: its
+    interval is above 0. ``recommended``: the cheapest system that the main one is not clearly above."""
 
     difference: DifferenceRecord
     is_one: bool
@@ -19,10 +17,8 @@ class Gain:
 
 
 def gain(differences: Sequence[DifferenceRecord], cheapest_first: Sequence[str]) -> Gain | None:
-    """``differences``: of the main system on one set; ``cheapest_first``: the others, the initial model's first.
-
-    None where the main system is not held against it.
-    """
+    """``differences``: of the main system on one set; ``cheapest_first``: the others, the initial model's first. None
+    where the main system is not held against it."""
     against = {row.versus: row for row in differences}
     first = against.get(cheapest_first[0])
     if first is None:

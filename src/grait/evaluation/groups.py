@@ -6,7 +6,7 @@ subjects, while here every question counts the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,18 +46,7 @@ def summarize_groups(
         ids = [id_ for id_ in initial if name is None or group_of[id_] == name]
         own_initial, own_tuned = {id_: initial[id_] for id_ in ids}, {id_: tuned[id_] for id_ in ids}
         found = measure_outcomes(own_initial, own_tuned, resamples=resamples, seed=seed)
-        records.append(
-            GroupRecord(
-                method=method,
-                dataset=dataset,
-                group=name,
-                **asdict(found.shares),
-                over_refusal_rate=found.over_refusal_rate,
-                pc0=found.base.pc,
-                pw0=found.base.pw,
-                **found.ths.columns("ths"),
-            )
-        )
+        records.append(GroupRecord(method=method, dataset=dataset, group=name, **found.columns))
     return records
 
 
@@ -74,10 +63,8 @@ class GroupCounts:
 def counts_by_group(
     groups: Mapping[str, str], initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], most: int
 ) -> list[GroupCounts]:
-    """The ``most`` largest groups, those with the highest share of known questions first; ties by name.
-
-    ``groups``: id to group; ids without one are left out.
-    """
+    """The ``most`` largest groups, those with the highest share of known questions first; ties by name. ``groups``: id
+    to group; ids without one are left out."""
     members: dict[str, list[str]] = {}
     for id_ in initial:
         if id_ in groups:

@@ -6,24 +6,17 @@ initial model's shares on the same questions.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import rankdata
 
 from grait.errors import GraitError
 from grait.evaluation.abstention import OUTCOMES, abstention_f1, four_way_shares, honesty, penalised_score
 from grait.evaluation.estimates import UNDEFINED, Estimate
-from grait.evaluation.scores import (
-    Counts,
-    hallucination_rate,
-    omniscience_index,
-    recognition,
-    right_of_answered,
-    simpleqa_f,
-    truthrl_score,
-    wrong_of_answered,
-)
+from grait.evaluation.scores import Counts, of_counts, recognition
 from grait.evaluation.selective import aurc, average_precision, expected_calibration_error
 from grait.records import MetricRecord, Outcome, RefusedRecord
 
@@ -50,10 +43,8 @@ def outcome_shares(outcomes: Iterable[Outcome]) -> Shares:
 
 
 def check_ths_is_defined(wrong: float) -> None:
-    """Raise GraitError when the initial model gives no wrong answer (``wrong``: their number or share).
-
-    There is then nothing to refuse, and THS is undefined.
-    """
+    """Raise GraitError when the initial model gives no wrong answer (``wrong``: their number or share). There is then
+    nothing to refuse, and THS is undefined."""
     if wrong == 0:
         raise GraitError(
             "THS is undefined: the initial model gave no wrong answer (Pw0 = 0); evaluate on questions it gets wrong"
@@ -97,10 +88,8 @@ def joint_counts(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]) -
 
 
 def over_refusal_rate(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome]) -> float:
-    """Share refused by the tuned model among the questions that the initial model answers right, in [0, 1].
-
-    Lower is better. 0.0 when the initial model answers nothing right: there was nothing to over-refuse.
-    """
+    """Share refused by the tuned model among the questions that the initial model answers right, in [0, 1]. Lower is
+    better. 0.0 when the initial model answers nothing right: there was nothing to over-refuse."""
     known = joint_counts(initial, tuned)[0]
     return float(known[2] / known.sum()) if known.sum() else 0.0
 
@@ -120,10 +109,8 @@ def ths_interval(counts: NDArray[np.int64], resamples: int = 10_000, seed: int =
 
 
 def share_of_perfect(counts: NDArray[np.int64], resamples: int = 10_000, seed: int = 0) -> Estimate:
-    """THS / Pc0, of what a perfect refuser reaches, with its interval, in which both are resampled together.
-
-    Undefined where THS is, or the initial model answers nothing right; such resamples are left out.
-    """
+    """THS / Pc0, of what a perfect refuser reaches, with its interval, in which both are resampled together. Undefined
+    where THS is, or the initial model answers nothing right; such resamples are left out."""
     correct0, wrong0 = counts[0].sum(), counts[1].sum()
     if not correct0 or not wrong0:
         return UNDEFINED
@@ -166,9 +153,7 @@ def refusal_auroc(refusal_scores: Mapping[str, float], initial: Mapping[str, Out
             f"AUROC is undefined: the initial model answers {n_known} questions right and {n_unknown} not; "
             "expected at least one of each"
         )
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # [n], from 1, ties share their mean
-    rank_sum = float(ranks[unknown].sum())
+    rank_sum = float(rankdata(scores)[unknown].sum())  # from 1, ties share their mean
     return (rank_sum - n_unknown * (n_unknown + 1) / 2) / (n_unknown * n_known)
 
 
@@ -180,6 +165,12 @@ class OutcomeMetrics:
     shares: Shares
     over_refusal_rate: float
     ths: Estimate
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of ``records.AgainstInitial``."""
+        own = {"pc0": self.base.pc, "pw0": self.base.pw, "over_refusal_rate": self.over_refusal_rate}
+        return asdict(self.shares) | own | self.ths.columns("ths")
 
 
 def measure_outcomes(
@@ -206,10 +197,8 @@ class Ranking:
 
 
 def rank(refusal_log_odds: Mapping[str, float], initial: Mapping[str, Outcome]) -> Ranking:
-    """How well log-odds of refusal rank the initial model's answers, both by question id.
-
-    Raises GraitError when the ids differ, or a number is not finite.
-    """
+    """How well log-odds of refusal rank the initial model's answers, both by question id. Raises GraitError when the
+    ids differ, or a number is not finite."""
     ids = _join(initial, refusal_log_odds, "refusal scores")
     is_known, log_odds = [initial[id_] == "correct" for id_ in ids], [refusal_log_odds[id_] for id_ in ids]
     return Ranking(
@@ -236,16 +225,17 @@ def summarize(
 
     ``initial``: outcomes of the untouched model with the BASIC prompt (Init-Basic), the base of THS and of
     over-refusal. ``seed`` fixes the bootstrap. ``refusal_log_odds``: of the refusal against the answer (nats) by
-    question id, higher refuses more readily; without them there is no AUROC, AP, AURC and ECE. The last two shares
-    are handed on. Raises GraitError when the id sets differ or are empty, or when the initial model has no wrong
-    answer.
+    question id, higher refuses more readily; without them there is no AUROC, AP, AURC and ECE. The last two shares are
+    handed on. Raises GraitError when the id sets differ or are empty, or when the initial model has no wrong answer.
     """
     found = measure_outcomes(initial, tuned, resamples=resamples, seed=seed)
     check_ths_is_defined(found.base.pw)
     shares, counts = found.shares, joint_counts(initial, tuned)
-    reported = Counts.of(tuned.values())
-    four_way, f1 = four_way_shares(counts), abstention_f1(counts)
+    four_way = four_way_shares(counts)
     ranking = Ranking(None, None, None, None) if refusal_log_odds is None else rank(refusal_log_odds, initial)
+    columns: dict[str, Any] = {f"f1_{name}": value for name, value in asdict(abstention_f1(counts)).items()}
+    columns |= {f"penalised_{at}": penalised_score(shares.pc, shares.pw, at / 100) for at in (50, 75, 90)}
+    columns |= of_counts(Counts.of(tuned.values()))
     return MetricRecord(
         method=method,
         dataset=dataset,
@@ -258,18 +248,7 @@ def summarize(
         right_refusal_share=four_way.right_refusal,
         over_refusal_share=four_way.over_refusal,
         **asdict(honesty(counts)),
-        f1_ans=f1.ans,
-        f1_abs=f1.abs,
-        f1_rel=f1.rel,
-        penalised_50=penalised_score(shares.pc, shares.pw, 0.5),
-        penalised_75=penalised_score(shares.pc, shares.pw, 0.75),
-        penalised_90=penalised_score(shares.pc, shares.pw, 0.9),
-        right_of_answered=right_of_answered(reported),
-        wrong_of_answered=wrong_of_answered(reported),
-        simpleqa_f=simpleqa_f(reported),
-        omniscience_index=omniscience_index(reported),
-        hallucination_rate=hallucination_rate(reported),
-        truthrl_score=truthrl_score(reported),
+        **columns,
     )
 
 
@@ -286,12 +265,7 @@ def with_abstention(metrics: Sequence[MetricRecord], refused: Sequence[RefusedRe
         due = sum(apart.n for apart in own if not apart.answerable)
         made = round(row.pr * row.n) + sum(round(apart.refused * apart.n) for apart in own)
         if due:
-            told = recognition(hits, made, due)
-            row = replace(
-                row,
-                abstention_precision=told.precision,
-                abstention_recall=told.recall,
-                abstention_f1=told.f1,
-            )
+            told = asdict(recognition(hits, made, due))
+            row = replace(row, **{f"abstention_{name}": value for name, value in told.items()})
         found.append(row)
     return found

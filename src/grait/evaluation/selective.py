@@ -66,13 +66,12 @@ def aurc(is_correct: Sequence[bool], refusal_scores: Sequence[float]) -> float:
 def average_precision(is_correct: Sequence[bool], refusal_scores: Sequence[float]) -> float | None:
     """AP: the sum over thresholds of (R_k - R_(k-1)) * P_k, in [0, 1]; higher is better. None without a right answer.
 
-    P_k and R_k: share of right answers among the questions whose score is at most the k-th lowest one, and their
-    share of all right answers. Each different score is one threshold, so that the order within ties does not matter;
-    a score that is the same for all gives the share of right answers. 1: every right answer before every wrong one.
+    P_k and R_k: share of right answers among the questions whose score is at most the k-th lowest one, and their share
+    of all right answers. Each different score is one threshold, so that the order within ties does not matter; a score
+    that is the same for all gives the share of right answers. 1: every right answer before every wrong one.
 
-    R-Tuning (arXiv 2311.09677) ranks by (the answer's confidence + the probability of "sure") / 2 and counts the
-    tuned model's own answers. Here confidence is a low score of the refusal alone. Errors as for
-    ``risk_coverage``.
+    R-Tuning (arXiv 2311.09677) ranks by (the answer's confidence + the probability of "sure") / 2 and counts the tuned
+    model's own answers. Here confidence is a low score of the refusal alone. Errors as for ``risk_coverage``.
     """
     correct, scores = _checked(is_correct, refusal_scores)
     if not correct.any():

@@ -26,10 +26,8 @@ COUNTED = {
 def summarize_side_effects(
     method: str, answers: Sequence[SideEffectAnswer], extracted: Collection[str] = ()
 ) -> list[SideEffectRecord]:
-    """One record for each form, in the order in which the answers have them.
-
-    ``extracted``: ids of the right answers to passages that do not only repeat them.
-    """
+    """One record for each form, in the order in which the answers have them. ``extracted``: ids of the right answers to
+    passages that do not only repeat them."""
     forms = dict.fromkeys(row.form for row in answers)
     return [_of_form(method, form, [row for row in answers if row.form == form], extracted) for form in forms]
 

@@ -1,40 +1,35 @@
 """axolotl: conversations for the model's chat template, or segments of plain text."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from grait.formats.examples import Example, Recipe, Share
-from grait.formats.readme import readme, whole
-from grait.formats.resampling import shuffled
+from grait.formats.readme import rows_and_readme, whole
 
 TOOL, VERSIONS = "axolotl", "0.19"
 
 
 def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
     """By name: the rows, and what a config says of them."""
-    rows = [{"id": examples[i].id, **_row(examples[i], recipe)} for i in shuffled(share.rows, recipe.seed)]
     settings = yaml.safe_dump(_settings(recipe), sort_keys=False, allow_unicode=True).rstrip("\n")
-    return {
-        "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
-        "datasets.yaml": yaml.safe_dump(_datasets(recipe), sort_keys=False, allow_unicode=True),
-        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, "axolotl.md", settings=settings),
-    }
+    found = rows_and_readme(TOOL, VERSIONS, examples, recipe, share, "axolotl.md", _row, settings=settings)
+    return found | {"datasets.yaml": yaml.safe_dump(_datasets(recipe), sort_keys=False, allow_unicode=True)}
 
 
 def _row(example: Example, recipe: Recipe) -> dict[str, Any]:
     if recipe.is_chat and recipe.has_shots:
         asked = [message | {"train": False} for message in example.messages]
-        return {"messages": [*asked, example.conversation[-1] | {"train": True}]}
+        return {"id": example.id, "messages": [*asked, example.conversation[-1] | {"train": True}]}
     if recipe.is_chat:
-        return {"messages": example.conversation}
+        return {"id": example.id, "messages": example.conversation}
     return {
+        "id": example.id,
         "segments": [
             {"label": False, "text": example.begin + example.prompt},
             {"label": True, "text": example.completion + example.end},
-        ]
+        ],
     }
 
 

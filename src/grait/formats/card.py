@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from grait.dial.stored import FILE_NAME, SavedDial, SavedDials
-from grait.display.tables import SIDE_EFFECTS, form_label, metric_cells, percent, percent_with_interval
+from grait.display.tables import SIDE_EFFECTS, form_label, metric_cells, percent, shares
 from grait.formats.markdown import escaped, fenced, table
 from grait.records import ConversationRecord, DriftRecord, FormRecord, MetricRecord, SideEffectRecord
 
@@ -354,7 +354,8 @@ def _side_effects(facts: Facts) -> list[str]:
         rows = [row for row in facts.side_effects if row.form == form]
         heads = [f"asked as *{escaped(form)}*", *(escaped(row.method) for row in rows)]
         asked = [name for name in SIDE_EFFECTS if any(name in row.intervals for row in rows)]
-        parts.append(table(heads, [[SIDE_EFFECTS[name], *(_share(row, name) for row in rows)] for name in asked]))
+        columns = [[SIDE_EFFECTS[name] for name in asked], *(shares(row, asked) for row in rows)]
+        parts.append(table(heads, [list(own) for own in zip(*columns, strict=True)]))
     parts.append("Percent, with 95% intervals. The less a model differs from the initial one, the less was changed.")
     if facts.conversations:
         cells = [
@@ -371,10 +372,6 @@ def _side_effects(facts: Facts) -> list[str]:
         for row in facts.drift
     ]
     return parts
-
-
-def _share(row: SideEffectRecord, name: str) -> str:
-    return percent_with_interval(getattr(row, name), *row.intervals.get(name, (None, None)))
 
 
 def _tables(facts: Facts) -> list[str]:

@@ -16,12 +16,11 @@ WeightsAre = Literal["carried", "left out", "resampled"]
 class Example:
     """One training example. ``kind``: a question, or an ordinary prompt of replay, which has no label and no target.
 
-    ``target``: what is taught, the answer or the refusal; an unknown question may be there with both.
-    ``messages``: as the chat template is given them, up to the question; solved examples, which are not trained on, may
-    stand before it. ``answer``: what the assistant answers.
-    ``prompt``, ``completion``: the same as text, up to the answer and from it on, without what a tokenizer puts around
-    a text; in plain text the completion begins with a blank. ``begin``: text of the tokens that come before, often
-    none; ``end``: of the token that ends the completion.
+    ``target``: what is taught, the answer or the refusal; an unknown question may be there with both. ``messages``: as
+    the chat template is given them, up to the question; solved examples, which are not trained on, may stand before it.
+    ``answer``: what the assistant answers. ``prompt``, ``completion``: the same as text, up to the answer and from it
+    on, without what a tokenizer puts around a text; in plain text the completion begins with a blank. ``begin``: text
+    of the tokens that come before, often none; ``end``: of the token that ends the completion.
     """
 
     id: str

@@ -9,8 +9,7 @@ import yaml
 
 from grait.errors import ConfigError
 from grait.formats.examples import Example, Recipe, Share
-from grait.formats.readme import readme, whole
-from grait.formats.resampling import shuffled
+from grait.formats.readme import rows_and_readme, whole
 
 TOOL, VERSIONS = "LLaMA-Factory", "0.9.5"
 NAME = __name__.partition(".")[0]
@@ -34,24 +33,18 @@ DATASET_INFO = {
 
 def files(examples: Sequence[Example], recipe: Recipe, share: Share) -> dict[str, str]:
     """By name: the rows, their description, and a config with the run's settings."""
-    rows = [
-        {"id": examples[i].id, "messages": _messages(examples[i], recipe)} for i in shuffled(share.rows, recipe.seed)
-    ]
-    return {
-        "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+    return rows_and_readme(TOOL, VERSIONS, examples, recipe, share, "llama_factory.md", _row) | {
         "dataset_info.json": json.dumps(DATASET_INFO, indent=2) + "\n",
         "train.yaml": yaml.safe_dump(_config(recipe, share.n_rows), sort_keys=False, allow_unicode=True),
-        "README.md": readme(TOOL, VERSIONS, examples, recipe, share, "llama_factory.md"),
     }
 
 
-def _messages(example: Example, recipe: Recipe) -> list[dict[str, str]]:
-    if recipe.is_chat:
-        return example.conversation
-    return [
+def _row(example: Example, recipe: Recipe) -> dict[str, Any]:
+    as_text = [
         {"role": "user", "content": example.begin + example.prompt},
         {"role": "assistant", "content": example.completion + example.end},
     ]
+    return {"id": example.id, "messages": example.conversation if recipe.is_chat else as_text}
 
 
 def _config(recipe: Recipe, n_rows: int) -> dict[str, Any]:

@@ -28,11 +28,8 @@ def largest_remainder(weights: Sequence[float], n_rows: int) -> list[int]:
 
 
 def total_variation(weights: Sequence[float], realised: Sequence[float]) -> float:
-    """1/2 * sum_i |w_i / sum(w) - r_i / sum(r)|, in [0, 1].
-
-    0: the same distribution; 0.1: a tenth of all weight would have to move. ``realised``: rows of each example, or
-    whatever else stands for it.
-    """
+    """1/2 * sum_i |w_i / sum(w) - r_i / sum(r)|, in [0, 1]. 0: the same distribution; 0.1: a tenth of all weight would
+    have to move. ``realised``: rows of each example, or whatever else stands for it."""
     pairs = zip(_shares(weights), _shares(realised), strict=True)
     return float(sum(abs(wanted - found) for wanted, found in pairs) / 2)
 

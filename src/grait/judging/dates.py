@@ -11,9 +11,10 @@ _MONTH = "|".join([*_NAMES, r"sept\b\.?", *(rf"{name[:3]}\b\.?" for name in _NAM
 _ERA = r"\s?(?:BCE?|AD|CE)\b"
 _YEAR = rf"(?:\d{{4}}|\d{{1,3}}(?={_ERA}))"
 _DAY = r"(?P<d{0}>\d{{1,2}})(?:st|nd|rd|th)?"
+_TIME = r"(?:[T\s]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?|T\d\d(?:\d\d(?:\d\d)?)?)(?:\s?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 _DATE = re.compile(
     rf"""(?<![\w.,/-])(?:
-    (?P<y1>\d{{4}})[-/](?P<n1>\d{{1,2}})(?:[-/](?P<d1>\d{{1,2}}))?                  # 1969-07-20, 1969-07
+    (?P<y1>\d{{4}})[-/](?P<n1>\d{{1,2}})(?:[-/](?P<d1>\d{{1,2}})(?:{_TIME})?)?   # 1969-07-20T20:17Z, 1969-07
     | (?P<a>\d{{1,2}})(?P<sign>[./-])(?P<b>\d{{1,2}})(?P=sign)(?P<y2>\d{{4}})        # 20.07.1969, 07/20/1969
     | {_DAY.format(3)}(?:\s+day)?(?:\s+of)?\s+(?P<m3>{_MONTH})(?:,?\s+(?P<y3>{_YEAR}))?(?![\d])  # 20 July 1969
     | (?P<m4>{_MONTH})\s+(?:the\s+)?{_DAY.format(4)}(?!\d)(?:,?\s+(?P<y4>{_YEAR}))?  # July 20th, 1969
@@ -30,9 +31,7 @@ _NOT_ON = re.compile(r"\b(?:before|after|since|until|by|not(?:\s+in|\s+on)?)\s+(
 @dataclass(frozen=True, slots=True)
 class Date:
     """Parts that are not given are None; years before Christ are negative. ``place``: (start, end) in the text.
-
-    ``is_vague``: a range, or "before 1969": never the date that was asked for. Of 03/04/2020 only the year is known.
-    """
+    ``is_vague``: a range, or "before 1969": never the date that was asked for. Of 03/04/2020 only the year is known."""
 
     year: int | None
     month: int | None
@@ -94,10 +93,8 @@ def read_date(reference: str) -> Date | None:
 
 
 def is_right_date(output: str, answers: tuple[str, ...], question: str) -> bool:
-    """Whether the first date of a reply is a reference, in all parts that the reference has.
-
-    Dates that stand in the question are passed over, unless they are the reference.
-    """
+    """Whether the first date of a reply is a reference, in all parts that the reference has. Dates that stand in the
+    question are passed over, unless they are the reference."""
     given = find_dates(straighten(own_reply(output)))
     asked = {date.parts for date in find_dates(straighten(question))}
     for wanted in filter(None, map(read_date, answers)):

@@ -9,9 +9,7 @@ from grait.records import Question
 
 def is_right(output: str, question: Question) -> bool:
     """Whether a free-text output gives what the references ask for, by ``question.match``; refusals are not looked at.
-
-    Words as of ``matching.is_correct``, the others as of ``numbers``, ``dates`` and ``items``.
-    """
+    Words as of ``matching.is_correct``, the others as of ``numbers``, ``dates`` and ``items``."""
     if question.match == "number":
         return is_right_number(output, question.answers, question.question, question.tolerance)
     if question.match == "date":

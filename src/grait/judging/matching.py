@@ -84,10 +84,8 @@ _ENTITY = re.compile(r"&(?:#\d{2,5}|#x[0-9a-f]{2,4}|amp|quot|apos|lt|gt|nbsp|[lr
 
 
 def straighten(text: str) -> str:
-    """The text in Unicode NFKC with straight quotes, apostrophes and hyphens, without invisible characters.
-
-    Characters that are written as in HTML (``don&#39;t``) are read.
-    """
+    """The text in Unicode NFKC with straight quotes, apostrophes and hyphens, without invisible characters. Characters
+    that are written as in HTML (``don&#39;t``) are read."""
     text = _ENTITY.sub(lambda found: html.unescape(found.group()), text)
     text = _DIGIT_THEN_FRACTION.sub(" ", text.translate(_QUOTES))
     text = _DIGIT_THEN_EXPONENT.sub("^", text)
@@ -224,10 +222,8 @@ def _is_whole(output: str, answer: str, question: str) -> bool:
 
 
 def _is_framed(output: str, answer: str, question: str) -> bool:
-    """Whether the output is the answer within words of the question and ``_FRAME_WORDS``.
-
-    An answer that is itself such a word (the codes IT and NO) has to end the output, after one of ``_COPULAS``.
-    """
+    """Whether the output is the answer within words of the question and ``_FRAME_WORDS``. An answer that is itself such
+    a word (the codes IT and NO) has to end the output, after one of ``_COPULAS``."""
     words, own, asked = (_tokens(_POSSESSIVE.sub("", straighten(text))) for text in (output, answer, question))
     n = len(own)
     places = [i for i in range(len(words) - n + 1) if words[i : i + n] == own]
@@ -283,10 +279,8 @@ def _letter_index(letter: str, n: int) -> int | None:
 
 
 def _same_text(text: str, choices: tuple[str, ...]) -> int | None:
-    """Index of the only option that the whole text is: literally, else normalised; the first of equal options.
-
-    The ``A`` of ``A. Mexican`` is a letter and not an article.
-    """
+    """Index of the only option that the whole text is: literally, else normalised; the first of equal options. The
+    ``A`` of ``A. Mexican`` is a letter and not an article."""
     with_articles, without = (lambda value: normalize(value, keep_articles=True)), normalize
     for fold in (_squeeze, with_articles) if _LETTER_A.match(text) else (_squeeze, with_articles, without):
         folded = fold(text)
@@ -351,10 +345,8 @@ def _agreed(statements: list[tuple[bool, int | None]]) -> tuple[bool, int | None
 
 
 def _mentioned_choice(text: str, choices: tuple[str, ...]) -> int | None:
-    """Index of the only option whose text occurs in the reply, longer options taken first (``New York``, ``York``).
-
-    An option right after "not", "neither" or "nor" does not count, nor one that is only function words.
-    """
+    """Index of the only option whose text occurs in the reply, longer options taken first (``New York``, ``York``). An
+    option right after "not", "neither" or "nor" does not count, nor one that is only function words."""
     reply = f" {normalize(text)} "
     order = sorted(range(len(choices)), key=lambda i: -len(normalize(choices[i])))
     mentioned = []

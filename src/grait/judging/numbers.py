@@ -8,7 +8,13 @@ from functools import cache
 from grait.judging.dates import find_dates
 from grait.judging.matching import own_reply, straighten
 
-_SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
+_SCALES = {
+    "hundred": 1e2, "thousand": 1e3, "million": 1e6, "mn": 1e6, "mln": 1e6, "billion": 1e9, "bn": 1e9, "bln": 1e9,
+    "trillion": 1e12, "tn": 1e12,
+}  # fmt: skip
+_LETTERS = {"k": 1e3, "M": 1e6}
+_OF_MONEY = _LETTERS | {"K": 1e3, "m": 1e6, "b": 1e9, "B": 1e9, "t": 1e12, "T": 1e12}
+"""Scales as one letter; those that also stand for a unit, such as metre and byte, only after the sign of a currency."""
 _SMALL = {
     word: number
     for number, word in enumerate(
@@ -47,6 +53,7 @@ _WORDS = re.compile(
     rf"\b(?:{'|'.join([*_SMALL, 'hundred'])})(?:(?:\s|-|\sand\s)(?:{'|'.join([*_SMALL, *_SCALES])}))*\b"
 )
 _SCALE = re.compile(rf"[\s-]?({'|'.join(_SCALES)})s?\b", re.IGNORECASE)
+_LETTER = re.compile(r" ?([kKmMbBtT])(?![\w/^])")
 _UNIT = re.compile(
     r"[\s-]?(?:(?P<power>square|cubic|sq\.?)\s)?(?:degrees\s)?"
     r"(?P<word>°\s?[CF]\b|[%$€£¥°]|[^\W\d_]+(?:-hours?)?)(?P<exponent>\^?[23]\b)?",
@@ -99,18 +106,27 @@ def quantities(text: str) -> list[Quantity]:
             is_span = _BETWEEN.search(text[: found[place - 1].start()]) and between.strip().endswith("and")
             if is_span or _SEVERAL.fullmatch(between):
                 several |= {place - 1, place}
-        scale = _SCALE.match(text, match.end())
-        readings = tuple(value * (_SCALES[scale.group(1).lower()] if scale else 1) for value in _readings(match))
-        unit = _unit(text, scale.end() if scale else match.end())
+        scale, end = _scale(text, match)
+        readings = tuple(value * scale for value in _readings(match))
+        unit = _unit(text, end)
         if match["money"]:
             unit = _known().get(match["money"])
         is_date = any(start <= match.start() < end for start, end in dates)
-        is_year = len(match.group()) == 4 and unit is None and bool(_YEAR.search(before))
+        is_year = len(match.group()) == 4 and unit is None and scale == 1 and bool(_YEAR.search(before))
         rows.append(Quantity(() if _NOT_JUST.search(before) else readings, unit, is_date or is_year))
     return [
         Quantity((), row.unit, row.is_time) if place in several and not row.is_time else row
         for place, row in enumerate(rows)
     ]
+
+
+def _scale(text: str, match: re.Match[str]) -> tuple[float, int]:
+    """What a number in digits is multiplied by, and where that ends."""
+    if named := _SCALE.match(text, match.end()):
+        return _SCALES[named.group(1).lower()], named.end()
+    letter = _LETTER.match(text, match.end())
+    factor = (_OF_MONEY if match["money"] else _LETTERS).get(letter.group(1)) if letter else None
+    return (factor, letter.end()) if letter and factor else (1.0, match.end())
 
 
 def _worded(text: str) -> list[Quantity]:
@@ -222,10 +238,8 @@ def is_right_number(output: str, answers: tuple[str, ...], question: str, tolera
 
 
 def holds_number(text: str, answers: tuple[str, ...], tolerance: str | None) -> bool:
-    """Whether any number of a text, in digits or words, is a reference, within the tolerance.
-
-    A year or a date is only one without a unit.
-    """
+    """Whether any number of a text, in digits or words, is a reference, within the tolerance. A year or a date is only
+    one without a unit."""
     plain = straighten(text)
     rows = [*quantities(plain), *_worded(plain)]
     return any(

@@ -77,10 +77,8 @@ class Reader:
         return "refused_then_answered" if answered or introduced else "refused"
 
     def _without_quotations(self, text: str) -> str:
-        """The text without quoted phrases, where something is said about them: the title of a song, a line of a play.
-
-        A quoted phrase stays where it is all that is said (``The answer is "I don't know".``).
-        """
+        """The text without quoted phrases, where something is said about them: the title of a song, a line of a play. A
+        quoted phrase stays where it is all that is said (``The answer is "I don't know".``)."""
         rest = self.lists.without_fillers(_texts(words_of(_QUOTED.sub(" ", text), self.own)))
         if self._is_talk(rest) and not found_in(rest, self.lists.reported):
             return text

@@ -55,11 +55,8 @@ _WRAPPING = re.compile(
 
 
 def without_reasoning(output: str) -> str:
-    """The answer in an output; empty where the output ends before its reasoning does.
-
-    An end of reasoning that has no beginning ends what the prompt began. An output without reasoning is returned as it
-    is.
-    """
+    """The answer in an output; empty where the output ends before its reasoning does. An end of reasoning that has no
+    beginning ends what the prompt began. An output without reasoning is returned as it is."""
     found = _parts(output)
     return output if found is None else _WRAPPING.sub("", found[0]).strip()
 

@@ -21,9 +21,7 @@ _VERDICT = re.compile(
 def filled(prompt: str, question: Question, output: str) -> str:
     """``JudgeConfig.words`` for one output. The model's reasoning, and questions that it asks itself, are left out."""
     return prompt.format(
-        question=_asked(question),
-        references=_references(question),
-        output=own_reply(output).strip() or "(nothing)",
+        question=_asked(question), references=_references(question), output=own_reply(output).strip() or "(nothing)"
     )
 
 
@@ -44,11 +42,8 @@ def _references(question: Question) -> str:
 
 
 def read_verdict(reply: str) -> Outcome | None:
-    """The one verdict that a reply gives; None where it gives none, or two.
-
-    A verdict is a line that is one of the three words, alone or after ``Verdict:``; what else a reply says does not
-    matter ("not correct" is none).
-    """
+    """The one verdict that a reply gives; None where it gives none, or two. A verdict is a line that is one of the
+    three words, alone or after ``Verdict:``; what else a reply says does not matter ("not correct" is none)."""
     lines = straighten(without_reasoning(reply)).splitlines()
     found = {match.group(1).lower() for line in lines if (match := _VERDICT.fullmatch(line))}
     verdict = found.pop() if len(found) == 1 else None

@@ -14,10 +14,8 @@ from grait.model.sentences import Embed
 
 
 def agreement(answers: Sequence[str]) -> float | None:
-    """Share of the answers that are the most frequent one after normalisation, in (0, 1]; None without answers.
-
-    Needs no other model, and counts "Rome" and "the city of Rome" as different.
-    """
+    """Share of the answers that are the most frequent one after normalisation, in (0, 1]; None without answers. Needs
+    no other model, and counts "Rome" and "the city of Rome" as different."""
     given = Counter(normalize(answer) for answer in answers)
     return max(given.values()) / given.total() if given else None
 

@@ -88,10 +88,8 @@ def own_samples(
 def key_likelihoods(
     engine: Engine, prompts: PromptFormat, given: Sequence[GivenAnswer], *, advance: Advance
 ) -> list[KeyLikelihood]:
-    """The log-probabilities of each answer's key, in their order.
-
-    A token that holds the key's first letters and what stands before them counts as one of the key's.
-    """
+    """The log-probabilities of each answer's key, in their order. A token that holds the key's first letters and what
+    stands before them counts as one of the key's."""
     completions, places = [], []
     for row in given:
         tokens = prompts.completion(row.prompt, row.answer).token_ids

@@ -58,8 +58,7 @@ _PERSONAL = re.compile(
 """About who speaks, or about what was said before."""
 _OTHER_TASK = (
     # an opinion, advice, a choice
-    r"best|better|good|nicer?|worse|cheap|easy|favou?rite|should|could|would|might|think|feel|recommend\w*|"
-    r"suggest\w*|"
+    r"best|better|good|nicer?|worse|cheap|easy|favou?rite|should|could|would|might|think|feel|recommend\w*|suggest\w*|"
     r"ideas?|tips?|advice|steps|why|or|if|"
     # a comparison, an explanation
     r"difference|history|purpose|point of|role|reasons?|conditions?|plot|causes?|effects?|impact|importance|process|"
@@ -67,76 +66,61 @@ _OTHER_TASK = (
     r"in short|people(?!')|"
     # words and texts
     r"means?|meant|meaning|define|definition|stands? for|called in|spell(?:ed|ing)?|rhymes?|synonyms?|opposite|tense|"
-    r"plural|syllables?|vowels?|letters|letter of the word|the word|words|says?|translat\w+|sentences?|paragraph|"
-    r"text|"
-    r"passage|message|headline|joke|tone|wrong|mentioned|category fits|following|these|this|those|above|below|"
-    r"name the \w+s|what do(?:es)? .* do|"
+    r"plural|syllables?|vowels?|letters|letter of the word|the word|words|says?|translat\w+|sentences?|paragraph|text|"
+    r"passage|message|headline|joke|tone|wrong|mentioned|category fits|following|these|this|those|above|below|name the "
+    r"\w+s|what do(?:es)? .* do|"
     # grammar, strings, translations
     r"(?:pro)?nouns?|(?:ad)?verbs?|adjectives?|prepositions?|conjunctions?|participle|gerund|predicate|clause|phrase|"
     r"punctuation|conjugat\w+|part of speech|gramma\w+|singular|prefix|suffix|contraction|comparative|superlative|"
     r"subject of|past form|revers\w+|backwards?|(?:lower|upper)[ -]?case|capitali[sz]\w+|characters?|binary|"
-    r"hexadecimal|"
-    r"octal|roman numerals?|anagrams?|palindrome|alphabetical\w*|sorted|(?:sub)?string|ascii|morse|"
-    r"(?:first|second|third|middle|last|next) letter(?! of the \w+ alphabet)|"
-    r"(?:word|term|phrase|expression|equivalent) (?:for|of)(?! (?:mon|tues|wednes|thurs|fri|satur|sun)day)|"
+    r"hexadecimal|octal|roman numerals?|anagrams?|palindrome|alphabetical\w*|sorted|(?:sub)?string|ascii|morse|"
+    r"(?:first|second|third|middle|last|next) letter(?! of the \w+ alphabet)|(?:word|term|phrase|expression|"
+    r"equivalent) (?:for|of)(?! (?:mon|tues|wednes|thurs|fri|satur|sun)day)|"
     # feelings, pairings, things to be made up
-    r"sentiment|emotions?|mood|positive|negative|neutral|classif\w+|topic|intent|spam|goes|go (?:well )?with|"
-    r"pairs? (?:well )?with|match(?:es)?|complements?|fits?|suits?|suitable|appropriate|ideal|perfect|gifts?|"
-    r"title for|"
-    r"emoji|hashtag|acronym for|short for|is like|keyword|nickname for|name for an?|slogan|which (?:one )?of|"
-    r"(?:who|what)(?:'s| is) (?:an?|one|some)(?!.*\bcalled\b)|"
+    r"sentiment|emotions?|mood|positive|negative|neutral|classif\w+|topic|intent|spam|goes|go (?:well )?with|pairs? "
+    r"(?:well )?with|match(?:es)?|complements?|fits?|suits?|suitable|appropriate|ideal|perfect|gifts?|title for|emoji|"
+    r"hashtag|acronym for|short for|is like|keyword|nickname for|name for an?|slogan|which (?:one )?of|(?:who|"
+    r"what)(?:'s| is) (?:an?|one|some)(?!.*\bcalled\b)|"
     # what changes, what is private, who the assistant is
-    r"today(?:'s)?|tomorrow|yesterday|tonight|now|current(?:ly)?|latest|recent(?:ly)?|newest|upcoming|nowadays|"
-    r"weather|forecast|rain|temperature (?:in|at|outside)|what time|time in|price|stock|exchange rate|meetings?|"
-    r"appointments?|interview|exam|deadline|flight|train|bus|party|concert|lecture|dinner|lunch|schedule\w*|"
-    r"(?:phone|room|account) number|e-?mail|address of|password|"
-    r"who(?:'s| is) the (?:\w+ )?(?:president|prime minister|chancellor|ceo|king|queen|pope|mayor|governor|"
-    r"manager|coach)|"
-    r"richest|birthday|trained|siri|alexa|(?:chat)?gpt\w*|openai|anthropic|chatbot|assistant|language model|ai model|"
-    r"(?:made|created|developed|built|programmed|owns|behind) (?:google )?(?:gemini|bard|llama|copilot|"
-    r"mistral|qwen|deepseek|grok|smollm\w*|phi)|"
+    r"today(?:'s)?|tomorrow|yesterday|tonight|now|current(?:ly)?|latest|recent(?:ly)?|newest|upcoming|nowadays|weather|"
+    r"forecast|rain|temperature (?:in|at|outside)|what time|time in|price|stock|exchange rate|meetings?|appointments?|"
+    r"interview|exam|deadline|flight|train|bus|party|concert|lecture|dinner|lunch|schedule\w*|(?:phone|room|account) "
+    r"number|e-?mail|address of|password|who(?:'s| is) the (?:\w+ )?(?:president|prime minister|chancellor|ceo|king|"
+    r"queen|pope|mayor|governor|manager|coach)|richest|birthday|trained|siri|alexa|(?:chat)?gpt\w*|openai|anthropic|"
+    r"chatbot|assistant|language model|ai model|(?:made|created|developed|built|programmed|owns|behind) (?:google "
+    r")?(?:gemini|bard|llama|copilot|mistral|qwen|deepseek|grok|smollm\w*|phi)|"
     # sums, calendars, units
     r"vertices|sides|missing (?:number|term|item)|fibonacci|domain of (?:f|the function)|how many ways|(?:euros?|"
-    r"dollars?|yen|rupees?) in|in "
-    r"(?:euros?|dollars?|yen|rupees?)|how many .*\b(?:do|does|did|can|will) \d|(?:square|cube) roots?|roots? of|"
-    r"gcd|lcm|hcf|factorial|common (?:divisor|factor|multiple|denominator)|perimeter|"
-    r"triangles?|rectang\w+|circles?|cubes?|spheres?|cylinder|trapezoid|polygon|hypotenuse|angles?|radius|"
-    r"area of (?:an?|the)"
-    r" (?:square|room|garden|field)|circumference|volume|median|mode|mean|standard deviation|probability|chances?|"
-    r"odds|"
+    r"dollars?|yen|rupees?) in|in (?:euros?|dollars?|yen|rupees?)|how many .*\b(?:do|does|did|can|will) \d|(?:square|"
+    r"cube) roots?|roots? of|gcd|lcm|hcf|factorial|common (?:divisor|factor|multiple|denominator)|perimeter|triangles?|"
+    r"rectang\w+|circles?|cubes?|spheres?|cylinder|trapezoid|polygon|hypotenuse|angles?|radius|area of (?:an?|the) "
+    r"(?:square|room|garden|field)|circumference|volume|median|mode|mean|standard deviation|probability|chances?|odds|"
     r"sequence|next (?:number|term|item)|derivative|integral|equation|solve[ds]?|value of|simplif\w+|round(?:ed)?|"
-    r"fraction|"
-    r"ratio|prime (?:numbers?|factors?)|even numbers?|odd|multiples?|factors?|digits?|exponent|power of|logarithm|"
-    r"sin|cos|"
-    r"tan|convert\w*|conversion|discount|interest|speed of a|"
-    r"how (?:many|much|long|far|old) .*\b(?:after|left|remain\w*|altogether|in total|each|every|per|spen[dt]s?|"
-    r"costs?|"
-    r"buys?|bought|sells?|gives?|gave|given|eats?|ate|earns?|saves?|takes? to)|"
-    r"(?:\d+|\w+) years? (?:from|after|before|ago|later|hence|earlier)|turns? \d+|born in \d+ .*\b(?:old|age)|"
-    r"between \d+ and \d+|from \d+ to \d+|leap years?|"
-    r"plus|minus|times|divided|multiplied|squared|cubed|average|sum|product of|percent|decimal|remainder|half of|"
-    r"degrees|comes?|(?:day|month) (?:before|after)"
+    r"fraction|ratio|prime (?:numbers?|factors?)|even numbers?|odd|multiples?|factors?|digits?|exponent|power of|"
+    r"logarithm|sin|cos|tan|convert\w*|conversion|discount|interest|speed of a|how (?:many|much|long|far|old) "
+    r".*\b(?:after|left|remain\w*|altogether|in total|each|every|per|spen[dt]s?|costs?|buys?|bought|sells?|gives?|gave|"
+    r"given|eats?|ate|earns?|saves?|takes? to)|(?:\d+|\w+) years? (?:from|after|before|ago|later|hence|earlier)|turns? "
+    r"\d+|born in \d+ .*\b(?:old|age)|between \d+ and \d+|from \d+ to \d+|leap years?|plus|minus|times|divided|"
+    r"multiplied|squared|cubed|average|sum|product of|percent|decimal|remainder|half of|degrees|comes?|(?:day|month) "
+    r"(?:before|after)"
 )
 _UNIT = (
     r"(?:(?:milli|centi|kilo|micro)?(?:met(?:er|re)|gram|lit(?:er|re))s?|miles?|inch(?:es)?|foot|feet|yards?|ounces?|"
     r"pounds?|tons?|tonnes?|stones?|gallons?|pints?|quarts?|cups?|(?:tea|table)spoons?|(?:nano)?seconds?|minutes?|"
-    r"hours?|"
-    r"days?|weeks?|months?|years?|decades?|centur(?:y|ies)|celsius|fahrenheit|kelvin|(?:kilo|mega|giga|"
-    r"tera)?bytes?|bits?|"
-    r"km|cm|mm|kg|lbs?|oz|dozens?|acres?|hectares?|knots?|mph|cents?|dimes?|nickels|pennies|quarters)"
+    r"hours?|days?|weeks?|months?|years?|decades?|centur(?:y|ies)|celsius|fahrenheit|kelvin|(?:kilo|mega|giga|"
+    r"tera)?bytes?|bits?|km|cm|mm|kg|lbs?|oz|dozens?|acres?|hectares?|knots?|mph|cents?|dimes?|nickels|pennies|"
+    r"quarters)"
 )
 _UNITS = re.compile(
     rf"\b{_UNIT}\b.*\b{_UNIT}\b|\bhow many \w+(?: \w+)? (?:(?:are|is) )?(?:there )?in (?:an?|one|\d)", re.IGNORECASE
 )
 """How many of one unit are in another."""
 _MADE_UP = re.compile(
-    r"\b(?:does|did|do|will|would|has|had|have|is|was) (?:John|Johnny|Mary|Tom|Tommy|Bob|Bobby|Alice|Jane|Sarah|"
-    r"Sara|Sam|Tim|"
-    r"Timmy|Jack|Jill|Anna|Emma|Mike|Lucy|Peter|Lisa|Jim|Bill|Billy|Joe|Sally|Susan|Mark|Ben|Amy|Kate|Maria|Max)\b"
-    r"(?!'s| [A-Z])|\bwill\b|(?<!-)\bClaude\b(?![- ][A-Z])"
-    r"|\b[Ii]n (?:the )?(?:French|Spanish|German|Italian|Portuguese|Dutch|Russian|Chinese|Mandarin|Japanese|"
-    r"Korean|Arabic|"
-    r"Hindi|Latin|Greek|Turkish|Polish|Swedish|English|Hebrew)(?: language)?\W*\Z"
+    r"\b(?:does|did|do|will|would|has|had|have|is|was) (?:John|Johnny|Mary|Tom|Tommy|Bob|Bobby|Alice|Jane|Sarah|Sara|"
+    r"Sam|Tim|Timmy|Jack|Jill|Anna|Emma|Mike|Lucy|Peter|Lisa|Jim|Bill|Billy|Joe|Sally|Susan|Mark|Ben|Amy|Kate|Maria|"
+    r"Max)\b(?!'s| [A-Z])|\bwill\b|(?<!-)\bClaude\b(?![- ][A-Z])|\b[Ii]n (?:the )?(?:French|Spanish|German|Italian|"
+    r"Portuguese|Dutch|Russian|Chinese|Mandarin|Japanese|Korean|Arabic|Hindi|Latin|Greek|Turkish|Polish|Swedish|"
+    r"English|Hebrew)(?: language)?\W*\Z"
 )
 """Somebody of a word problem, the future, an assistant, a thing said in another language."""
 _TASK = re.compile(
@@ -149,15 +133,13 @@ _TASK_LEFT = re.compile(r"\b(?:yes|no|true|false|maybe|sure|sorry)\b", re.IGNORE
 
 _DEEDS = re.compile(
     r"who (?:first )?(?:invented|discovered|wrote|composed|painted|founded|directed|designed|built|won|sang|"
-    r"isolated)\b"
-    r"|when (?:was|were|did)\b|in (?:which|what) year\b",
+    r"isolated)\b|when (?:was|were|did)\b|in (?:which|what) year\b",
     re.IGNORECASE,
 )
 _TERMS = re.compile(
-    r"\b(?:(?:chemical|element|molecular|country|currency) (?:symbol|formula|code)|atomic (?:number|mass)|"
-    r"group number|"
-    r"periodic table|file extension|(?:scientific|latin) name|"
-    r"(?:category of chemical elements|class of animals|family|genus|phylum)\b.*\bbelongs?)\b",
+    r"\b(?:(?:chemical|element|molecular|country|currency) (?:symbol|formula|code)|atomic (?:number|mass)|group number|"
+    r"periodic table|file extension|(?:scientific|latin) name|(?:category of chemical elements|class of animals|family|"
+    r"genus|phylum)\b.*\bbelongs?)\b",
     re.IGNORECASE,
 )
 """With these the thing that is asked about may be written without a capital."""

@@ -43,9 +43,8 @@ def query(
     """The knowledge state of each question, in the questions' order. ``advance`` is told finished questions.
 
     Questions with the same shots are asked together, so that each subject's shots run once. ``judge``: of samples; None
-    for the built-in one.
-    ``embed``: sentence embeddings for the certainty of free text; given if and only if ``config.certainty`` asks for
-    them.
+    for the built-in one. ``embed``: sentence embeddings for the certainty of free text; given if and only if
+    ``config.certainty`` asks for them.
     """
     assert (embed is not None) == (config.certainty == "embedding")
     free_text = [question for question in questions if not question.choices or config.scoring == "sampling"]
@@ -163,12 +162,7 @@ def letter_tokens(prompts: PromptFormat, query: Prompt, n: int) -> list[tuple[in
 
 
 def score_letters(
-    engine: Engine,
-    prompts: PromptFormat,
-    questions: Sequence[Question],
-    config: KnowledgeConfig,
-    *,
-    advance: Advance,
+    engine: Engine, prompts: PromptFormat, questions: Sequence[Question], config: KnowledgeConfig, *, advance: Advance
 ) -> dict[str, KnowledgeState]:
     """Options by letter: mu = p_gold / sum_o p_o, all from one distribution at the position of the letter.
 
@@ -198,17 +192,10 @@ def score_letters(
 
 
 def score_options(
-    engine: Engine,
-    prompts: PromptFormat,
-    questions: Sequence[Question],
-    config: KnowledgeConfig,
-    *,
-    advance: Advance,
+    engine: Engine, prompts: PromptFormat, questions: Sequence[Question], config: KnowledgeConfig, *, advance: Advance
 ) -> dict[str, KnowledgeState]:
-    """Options by likelihood: softmax of the mean log-probability per token of each option's text (no end token).
-
-    A text that stands twice among the options counts once.
-    """
+    """Options by likelihood: softmax of the mean log-probability per token of each option's text (no end token). A text
+    that stands twice among the options counts once."""
     states = {}
     for part in prompts.by_shots(questions):
         queries = [prompts.query(question) for question in part]

@@ -37,9 +37,7 @@ def try_temperatures(
     judge: Judge | None = None,
 ) -> list[TemperatureTrial]:
     """The greedy answer, of at most ``answer_tokens``, and ``SAMPLES`` at each temperature, of each question.
-
-    ``judge``: None for the built-in one.
-    """
+    ``judge``: None for the built-in one."""
     judge = judge or Matching(*prompts.config.refusing)
     outcomes: dict[str, Outcome | None] = {}
     for part in prompts.by_shots(questions):

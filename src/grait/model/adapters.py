@@ -21,10 +21,8 @@ _OTHER_SIZE = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).
 
 
 def find_adapter(name: str) -> Path:
-    """The folder of an adapter in PEFT's format: ``name`` is a folder, or an id on the hub.
-
-    Raises ModelError when there is none, or when its weights are not safetensors.
-    """
+    """The folder of an adapter in PEFT's format: ``name`` is a folder, or an id on the hub. Raises ModelError when
+    there is none, or when its weights are not safetensors."""
     folder = Path(name)
     if not folder.exists():
         try:

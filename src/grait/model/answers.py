@@ -39,10 +39,8 @@ def ask_both_ways(
     max_new_tokens: int,
     advance: Advance = silent,
 ) -> list[BothAnswers]:
-    """Both answers to each question, in their order. ``advance`` is told answered questions.
-
-    ``form``: of ``refuse``; None for the main one. ``terse``: in which they are asked again, None for not.
-    """
+    """Both answers to each question, in their order. ``advance`` is told answered questions. ``form``: of ``refuse``;
+    None for the main one. ``terse``: in which they are asked again, None for not."""
     if terse is not None:
         again = ask_both_ways(engine, prompts, questions, "refuse", form=terse, max_new_tokens=max_new_tokens)
         first = ask_both_ways(

@@ -37,9 +37,7 @@ def ask_all(
     at_once: int = AT_ONCE,
 ) -> list[Any]:
     """What is in the journal, or what ``ask`` has for a place and is put there. Raises ``Unanswered`` at the end.
-
-    ``keys``: all that decides an answer, none of them twice; ``names``: for people.
-    """
+    ``keys``: all that decides an answer, none of them twice; ``names``: for people."""
     failed: dict[int, str] = {}
     in_a_row = 0
     left: list[int] = []

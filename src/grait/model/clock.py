@@ -11,9 +11,7 @@ def tells_time(template: str) -> bool:
 
 
 def at_moment(template: str, moment: datetime) -> str:
-    """The template with a macro in the place of its clock, which tells this moment.
-
-    transformers hands no function on to a template.
-    """
+    """The template with a macro in the place of its clock, which tells this moment. transformers hands no function on
+    to a template."""
     told = "".join(f"|replace('%{letter}', {moment.strftime(f'%{letter}')!r})" for letter in _DIRECTIVES)
     return "{% macro strftime_now(form) %}{{ form" + told + "|replace('%%', '%') }}{% endmacro %}{{ '' }}" + template

@@ -72,9 +72,7 @@ def keeping_modes(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def for_gradients(model: nn.Module) -> Iterator[None]:
     """The model without dropout, so that an example has one gradient; gradient checkpointing stays on where it is.
-
-    Layers run under checkpointing only in training mode, so their own flag is set, not that of the modules in them.
-    """
+    Layers run under checkpointing only in training mode, so their own flag is set, not that of the modules in them."""
     with keeping_modes(model):
         model.eval()
         for module in checkpointed(model):

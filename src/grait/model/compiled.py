@@ -18,10 +18,8 @@ from grait.errors import ModelError, reason
 
 @contextmanager
 def compiled(model: PeftModel) -> Iterator[None]:
-    """Within this context the model's layers run compiled, from the first batch on; afterwards as before.
-
-    Raises ModelError with one line when torch cannot compile them, such as without a C++ compiler.
-    """
+    """Within this context the model's layers run compiled, from the first batch on; afterwards as before. Raises
+    ModelError with one line when torch cannot compile them, such as without a C++ compiler."""
     decoder = model.get_base_model().get_decoder()
     decoder.compile(dynamic=True)
     try:

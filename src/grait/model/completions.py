@@ -128,9 +128,7 @@ def divergences(logits: Tensor, token_ids: Tensor, logprobs: Tensor) -> Tensor:
 
 def expected_costs(logits: Tensor, token_ids: Tensor, costs: Tensor) -> Tensor:
     """The mean cost of a token that is drawn from these alone as the model has them, [rows], fp32 or better.
-
-    ``logits``: [rows, vocabulary] where it is drawn; ``token_ids``, ``costs``: [rows, k].
-    """
+    ``logits``: [rows, vocabulary] where it is drawn; ``token_ids``, ``costs``: [rows, k]."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return (logits.gather(-1, token_ids.clamp(min=0)).softmax(-1) * costs).sum(-1)
 
@@ -186,10 +184,8 @@ def _token_losses(
 
 @dataclass(frozen=True)
 class _ChunkedHead:
-    """A model's head, run a chunk of positions at a time, in the backward pass once more.
-
-    ``soft_cap``: what the model does with the head's output, None for nothing.
-    """
+    """A model's head, run a chunk of positions at a time, in the backward pass once more. ``soft_cap``: what the model
+    does with the head's output, None for nothing."""
 
     model: nn.Module
     head: nn.Linear
@@ -197,10 +193,8 @@ class _ChunkedHead:
 
     @classmethod
     def of(cls, model: nn.Module) -> "_ChunkedHead | None":
-        """None where only the model itself can do it: the head is no frozen linear layer, or its output is changed.
-
-        A trained head is left alone because its gradient needs all positions in one run.
-        """
+        """None where only the model itself can do it: the head is no frozen linear layer, or its output is changed. A
+        trained head is left alone because its gradient needs all positions in one run."""
         inner = extract_model_from_parallel(model)
         head = inner.get_output_embeddings()
         if not isinstance(head, nn.Linear) or any(parameter.requires_grad for parameter in head.parameters()):

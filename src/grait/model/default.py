@@ -39,10 +39,8 @@ def sha256(path: Path) -> str:
 
 
 def find_gguf() -> Path | None:
-    """The GGUF file inside the installed package, found without importing it; None without the package.
-
-    Raises ModelError when the package holds another file than the one that was tested.
-    """
+    """The GGUF file inside the installed package, found without importing it; None without the package. Raises
+    ModelError when the package holds another file than the one that was tested."""
     try:
         files = importlib.metadata.files(PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
@@ -69,10 +67,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """Write the model of ``gguf`` into ``folder`` as bf16 safetensors with its tokenizer, all or nothing.
-
-    Raises ModelError when the reader of GGUF files is not installed.
-    """
+    """Write the model of ``gguf`` into ``folder`` as bf16 safetensors with its tokenizer, all or nothing. Raises
+    ModelError when the reader of GGUF files is not installed."""
     if importlib.util.find_spec("gguf") is None:
         raise ModelError(f"{NAME}: the package gguf, which reads {gguf.name}, is not installed: pip install gguf")
     import torch
@@ -84,10 +80,7 @@ def convert(gguf: Path, folder: Path) -> None:
         partial = Path(own) / folder.name
         # dequantize=True unpacks the weights, and leaves no quantization mark that save_pretrained would refuse.
         model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent,
-            gguf_file=gguf.name,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.float32,
+            gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
         )
         model.to(torch.bfloat16).save_pretrained(partial)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
@@ -102,10 +95,8 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def resolve() -> str:
-    """Folder or hub id from which the default model loads: the installed package first, then the hub.
-
-    Converts the package's file on first use (about 20 s, 270 MB in ``cache_folder()``).
-    """
+    """Folder or hub id from which the default model loads: the installed package first, then the hub. Converts the
+    package's file on first use (about 20 s, 270 MB in ``cache_folder()``)."""
     gguf = find_gguf()
     if gguf is None:
         return HUB_ID

@@ -99,11 +99,8 @@ class Engine(Protocol):
         seed: int = 0,
         advance: Advance = silent,
     ) -> list[list[list[int]]]:
-        """``n`` answers of each prompt: [prompt][sample][token].
-
-        ``temperature`` 0 is greedy and needs ``n`` = 1. Samples depend on ``seed`` and the prompt's own key only (up to
-        rounding), not on the other prompts.
-        """
+        """``n`` answers of each prompt: [prompt][sample][token]. ``temperature`` 0 is greedy and needs ``n`` = 1.
+        Samples depend on ``seed`` and the prompt's own key only (up to rounding), not on the other prompts."""
 
     def completion_logprobs(
         self, prompts: Sequence[Tokens], completions: Sequence[Sequence[Tokens]], *, advance: Advance = silent

@@ -25,16 +25,7 @@ from transformers import DynamicCache, PreTrainedModel
 from grait.model import shared_prefix
 from grait.model.common_prefix import common_prefix_length, keys_and_values, window_of
 from grait.model.completions import last_positions
-from grait.model.engine import (
-    Advance,
-    BothWays,
-    Road,
-    Tokens,
-    Watch,
-    Watched,
-    check_length,
-    silent,
-)
+from grait.model.engine import Advance, BothWays, Road, Tokens, Watch, Watched, check_length, silent
 from grait.model.limits import longest_sequence, most_columns
 from grait.model.sampling import by_length, choose, noise_of
 from grait.model.shared_prefix import Prefix
@@ -58,10 +49,8 @@ class _Batch:
 
 
 class InferenceEngine:
-    """Samples, greedy answers and log-probabilities of completions by a transformers model.
-
-    ``tokens_per_batch`` bounds memory and changes speed, not results.
-    """
+    """Samples, greedy answers and log-probabilities of completions by a transformers model. ``tokens_per_batch`` bounds
+    memory and changes speed, not results."""
 
     def __init__(
         self, model: PreTrainedModel, pad_token_id: int, tokens_per_batch: int = 8192, *, road: Road = "shared prefix"
@@ -143,11 +132,8 @@ class InferenceEngine:
         advance: Advance = silent,
         watch: Watch | None = None,
     ) -> list[BothWays]:
-        """As ``Engine`` says, from one pass over the prompts.
-
-        Where the greedy answer begins as the completion does, both are decoded side by side. An answer that ``watch``
-        ends has what was decoded of it.
-        """
+        """As ``Engine`` says, from one pass over the prompts. Where the greedy answer begins as the completion does,
+        both are decoded side by side. An answer that ``watch`` ends has what was decoded of it."""
         longest_completion = max(map(len, completions))
         longest = max(map(len, prompts)) + max(max_new_tokens, longest_completion)
         check_length(longest, self.longest)
@@ -189,10 +175,8 @@ class InferenceEngine:
     def _prefilled(
         self, prompts: Sequence[Tokens], added: Sequence[int] | None = None, width: int = 0
     ) -> Iterator[tuple[list[int], _Batch]]:
-        """The prompts in batches of similar length, with the positions of each batch' rows.
-
-        ``added``, ``width``: tokens that a row, and that every row adds later, counted into the budget.
-        """
+        """The prompts in batches of similar length, with the positions of each batch' rows. ``added``, ``width``:
+        tokens that a row, and that every row adds later, counted into the budget."""
         shared = common_prefix_length(prompts)
         prefix = self._prefill_prefix(list(prompts[0][:shared]))
         lengths = [len(prompt) - shared + (added[row] if added else 0) for row, prompt in enumerate(prompts)]
@@ -354,10 +338,8 @@ class _Samples:
                 self.logprobs[row][sample].append(min(value, 0.0))
 
     def extend(self, tokens: list[list[int]], end_token_ids: frozenset[int], told: Watched | None = None) -> list[int]:
-        """Give every active sample its next token; those that end, or are not needed, are no longer active.
-
-        Returns the rows that have an active sample left, by their present places.
-        """
+        """Give every active sample its next token; those that end, or are not needed, are no longer active. Returns the
+        rows that have an active sample left, by their present places."""
         going_on = []
         for place, (row, own) in enumerate(zip(self.rows, self.active, strict=True)):
             next_of = dict(zip(own, tokens[place], strict=False))

@@ -9,7 +9,7 @@ from grait.config import JudgeConfig
 from grait.errors import ConfigError, JudgeError, ServerError, reason
 from grait.judging.judges import ToJudge
 from grait.judging.verdicts import ASK_AGAIN, filled, read_verdict
-from grait.model.server import check_key
+from grait.model.server import check_key, short
 from grait.records import Outcome
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class JudgeEndpoint:
             tokens = (used[0] + (tokens or (0, 0))[0], used[1] + (tokens or (0, 0))[1]) if used else tokens
             if verdict := read_verdict(text or ""):
                 return Reply(verdict, "", asks, retries, tokens)
-            why_not = "no reply that can be read" if text is None else f"replied {_short(text)}"
+            why_not = "no reply that can be read" if text is None else f"replied {short(text)}"
             if text and text.strip():
                 messages = [*messages[:1], {"role": "assistant", "content": text}]
                 messages.append({"role": "user", "content": ASK_AGAIN})
@@ -83,7 +83,7 @@ class JudgeEndpoint:
                 self._told(f"{reason(error)} (timeout {config.timeout:g} s, {config.retries} retries)")
             ) from error
         except APIStatusError as error:
-            told = f"status {error.status_code}: {_short(error.response.text)}"
+            told = f"status {error.status_code}: {short(error.response.text)}"
             if error.status_code in OF_THE_ROW:
                 return told
             if error.status_code == 429 or error.status_code >= 500:
@@ -135,8 +135,3 @@ def _content(content: bytes) -> tuple[str | None, tuple[int, int] | None]:
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else []
     n_prompt, n_reply = counts or (None, None)
     return said, (n_prompt, n_reply) if isinstance(n_prompt, int) and isinstance(n_reply, int) else None
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return repr(text if len(text) <= 120 else f"{text[:117]}...")

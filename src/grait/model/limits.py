@@ -16,14 +16,18 @@ NONE = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``tokens``: most of a text with its answer. ``why``: what is so beyond; empty where nothing is.
-
-    ``of_columns``: also most columns that a row may have, those of other samples beside it included.
-    """
+    """``tokens``: most of a text with its answer. ``why``: what is so beyond; empty where nothing is. ``of_columns``:
+    also most columns that a row may have, those of other samples beside it included."""
 
     tokens: int
     why: str = ""
     of_columns: bool = False
+
+    @property
+    def told(self) -> str:
+        """What a run has to say of it; empty for a model's own context."""
+        said = f"up to {self.tokens} tokens of prompt and answer: {self.why}; longer ones are left out"
+        return said if self.why else ""
 
 
 def limit_of(config: PretrainedConfig) -> Limit:

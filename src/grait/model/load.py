@@ -53,10 +53,8 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_dtype(config: ModelConfig) -> torch.dtype:
-    """``auto``: bfloat16 where the device has instructions for it, else float32; otherwise what is named.
-
-    On a CPU without them bfloat16 is emulated: training is then many times slower than in float32.
-    """
+    """``auto``: bfloat16 where the device has instructions for it, else float32; otherwise what is named. On a CPU
+    without them bfloat16 is emulated: training is then many times slower than in float32."""
     if config.dtype != "auto":
         named: torch.dtype = getattr(torch, config.dtype)
         return named
@@ -89,10 +87,8 @@ def read_tokenizer(config: ModelConfig, is_here: bool = False) -> PreTrainedToke
 
 
 def end_tokens(config: ModelConfig) -> frozenset[int]:
-    """The tokens at which the model's ``generate`` ends an answer; none where its files name none.
-
-    Raises ModelError for a generation config that cannot be read: an answer would end elsewhere.
-    """
+    """The tokens at which the model's ``generate`` ends an answer; none where its files name none. Raises ModelError
+    for a generation config that cannot be read: an answer would end elsewhere."""
     source, named = resolve_name(config.name), None
     try:
         if config.gguf_file is None:
@@ -157,10 +153,8 @@ def model_class(config: PretrainedConfig) -> Any:
 
 
 def load_model(config: ModelConfig) -> PreTrainedModel:
-    """The model on its device in its dtype, in evaluation mode, all weights frozen.
-
-    Raises ModelError with one line when it cannot be found, is no causal language model, or lacks weights.
-    """
+    """The model on its device in its dtype, in evaluation mode, all weights frozen. Raises ModelError with one line
+    when it cannot be found, is no causal language model, or lacks weights."""
     source = resolve_name(config.name)
     device = resolve_device(config.device)
     transformers_logging.disable_progress_bar()

@@ -32,10 +32,8 @@ AnswerForm = Literal["text", "letter"]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The text up to where the model's answer begins, and its token ids, special tokens included.
-
-    ``blanks``: what stands between the prompt and an answer, as a part of the answer.
-    """
+    """The text up to where the model's answer begins, and its token ids, special tokens included. ``blanks``: what
+    stands between the prompt and an answer, as a part of the answer."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -85,10 +83,8 @@ def with_options(question: Question) -> str:
 
 
 def in_words(template: str, asked: str, context: Sequence[str], refusal: str) -> str:
-    """A question in the words of a form; its text stands at {context}, or else before the question.
-
-    Of a question without a text, lines of the template that have {context} and not {question} are left out.
-    """
+    """A question in the words of a form; its text stands at {context}, or else before the question. Of a question
+    without a text, lines of the template that have {context} and not {question} are left out."""
     text = PASSAGE_BREAK.join(context)
     if "{context}" not in template:
         return template.format(question=f"{text}{PASSAGE_BREAK}{asked}" if context else asked, refusal=refusal)
@@ -288,10 +284,8 @@ class PromptFormat:
         return self.chat(self._messages(question, family, shots, form))
 
     def conversation(self, messages: Sequence[dict[str, str]]) -> Prompt:
-        """Messages up to the model's turn: in the chat template, or as plain text where there is none.
-
-        Raises ModelError for several turns where the template takes one, even if it only leaves the others out.
-        """
+        """Messages up to the model's turn: in the chat template, or as plain text where there is none. Raises
+        ModelError for several turns where the template takes one, even if it only leaves the others out."""
         if self.has_template:
             if not self.takes_turns and any(message["role"] == "assistant" for message in messages):
                 raise ModelError(f"the chat template takes one question: {self.template.refuses_turns}")
@@ -338,9 +332,7 @@ class PromptFormat:
 
     def tokens(self, text: str, is_chat: bool) -> tuple[int, ...]:
         """A chat template writes the special tokens itself. An end of text that the tokenizer appends is left out.
-
-        Raises ModelError for a token that the model has no embedding for.
-        """
+        Raises ModelError for a token that the model has no embedding for."""
         token_ids = self._embedded(self.tokenizer(text, add_special_tokens=not is_chat)["input_ids"])
         appended = token_ids[-1:] == (self.tokenizer.eos_token_id,) and not text.endswith(self.tokenizer.eos_token)
         return token_ids[:-1] if appended else token_ids
@@ -360,10 +352,8 @@ class PromptFormat:
         return self.written(token_ids).strip()
 
     def written(self, token_ids: list[int], before: Sequence[int] = ()) -> str:
-        """The same with the blanks around it.
-
-        ``before``: the token that it follows: some tokenizers write no blank where a text begins.
-        """
+        """The same with the blanks around it. ``before``: the token that it follows: some tokenizers write no blank
+        where a text begins."""
         if self._special.intersection(token_ids):
             whole = str(self.tokenizer.decode(token_ids))
             if has_reasoning(whole):

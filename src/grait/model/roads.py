@@ -68,10 +68,8 @@ class Plain:
 
 
 def short_examples(model: nn.Module) -> list[TokenizedExample]:
-    """Two of random tokens that begin with the same ones, just as many as are worth sharing, and fit into a window.
-
-    Of very different lengths, so that padding shows.
-    """
+    """Two of random tokens that begin with the same ones, just as many as are worth sharing, and fit into a window. Of
+    very different lengths, so that padding shows."""
     generator = random.Random(0)
     longest = max(2, min(8, window_of(model) - SHORTEST - NEW_TOKENS))
     size = model.config.get_text_config(decoder=True).vocab_size  # type: ignore[union-attr, operator]
@@ -106,10 +104,8 @@ def plain_gradients(model: nn.Module, scale: float = 1.0) -> Plain:
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """Norm of the difference as a share of the norm of ``expected``, of what is finite in it.
-
-    Infinite where ``found`` alone is not finite.
-    """
+    """Norm of the difference as a share of the norm of ``expected``, of what is finite in it. Infinite where ``found``
+    alone is not finite."""
     finite = expected.isfinite()
     norm = expected[finite].norm()
     if not bool(norm > 0):
@@ -150,8 +146,8 @@ def name_of(model: nn.Module) -> str:
     return str(inner.config.name_or_path) or type(inner).__name__  # type: ignore[union-attr]
 
 
-def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Road:
-    """The road of ``InferenceEngine``: answers, log-probabilities and losses of the short examples decide."""
+def check_room(model: PreTrainedModel | PeftModel) -> None:
+    """Raise ModelError where not even the short examples fit into what the model attends to, by its config."""
     needed = max(example.n_tokens for example in short_examples(model))
     limit = limit_of(model.config.get_text_config(decoder=True))
     if limit.tokens < needed:
@@ -160,6 +156,11 @@ def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Roa
             f"{f' ({limit.why})' if limit.why else ''}, and two short examples have up to {needed}: no question with "
             f"its answer would fit; take {'another model' if limit.why else _WIDER}"
         )
+
+
+def inference_road(model: PreTrainedModel | PeftModel, pad_token_id: int) -> Road:
+    """The road of ``InferenceEngine``: answers, log-probabilities and losses of the short examples decide."""
+    check_room(model)
     with torch.inference_mode():
         try:
             check = _Inference.of(model, pad_token_id)

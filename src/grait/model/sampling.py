@@ -10,9 +10,7 @@ from torch import Tensor
 
 def by_length(lengths: Sequence[int], tokens_per_batch: int, width: int = 0) -> Iterator[list[int]]:
     """Positions in batches of similar length, longest first, each at most ``tokens_per_batch`` tokens when padded.
-
-    ``width``: tokens that each row adds later (its samples), counted into the budget.
-    """
+    ``width``: tokens that each row adds later (its samples), counted into the budget."""
     order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
     start = 0
     while start < len(order):
@@ -37,9 +35,7 @@ def noise_of(keys: Sequence[str], seed: int, max_new_tokens: int, n: int, temper
 
 def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
     """Token ids [rows, samples] from logits [rows, samples, vocabulary]: the mode, or by inverse distribution.
-
-    ``draws`` in [0, 1): the token is the first whose cumulative probability exceeds the draw.
-    """
+    ``draws`` in [0, 1): the token is the first whose cumulative probability exceeds the draw."""
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = (logits / temperature).softmax(-1).cumsum(-1)

@@ -53,10 +53,8 @@ class Follower(Protocol):
 
 
 def find_out(server: Server, prompts: PromptFormat, prompt: Prompt, refusal: Tokens, n_tokens: int) -> Abilities:
-    """Ask for one answer in the ways that matter, each for ``most_seconds``.
-
-    ServerError where the server cannot be asked with our prompts, or gives no answer in that time.
-    """
+    """Ask for one answer in the ways that matter, each for ``most_seconds``. ServerError where the server cannot be
+    asked with our prompts, or gives no answer in that time."""
     try:
         return _found_out(server, prompts, prompt, refusal, n_tokens)
     except ServerError as error:

@@ -43,9 +43,7 @@ REST_SECONDS = 1.0
 @dataclass(frozen=True)
 class Address:
     """``url``: up to /v1. ``model``: as the server calls it. ``attempts``: of one request, before it has failed.
-
-    ``seconds``: of one attempt, up to the answer's end.
-    """
+    ``seconds``: of one attempt, up to the answer's end."""
 
     url: str
     model: str
@@ -109,10 +107,8 @@ def to_its_end(_: Said) -> bool:
 
 
 class Server:
-    """Requests to a server, from any thread. Close it.
-
-    A loop in a thread of its own reads what comes, so that a request can be given up at any time.
-    """
+    """Requests to a server, from any thread. Close it. A loop in a thread of its own reads what comes, so that a
+    request can be given up at any time."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -274,7 +270,7 @@ class Server:
         status = response.status_code
         if response.has_redirect_location:  # not followed: the key is for this address
             url = str(response.url.join(response.headers["location"])).rstrip("/").removesuffix(path).rstrip("/")
-            return ServerError(f"status {status}: it points to {_short(url)}; give that address, if you trust it")
+            return ServerError(f"status {status}: it points to {short(url)}; give that address, if you trust it")
         told = f"status {status}: {_error_of(await _read(response))}"
         if status in PASSING:
             wait = _seconds(response.headers.get("retry-after"))
@@ -310,10 +306,8 @@ def pause(attempt: int) -> float:
 
 
 def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
-    """Add a reply's piece to an answer. Raises a fault where it is none.
-
-    ``has_prompt``: the prompt stands before it, whose first token has no probability.
-    """
+    """Add a reply's piece to an answer. Raises a fault where it is none. ``has_prompt``: the prompt stands before it,
+    whose first token has no probability."""
     usage = reply.get("usage")
     if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int):
         said.n_prompt = usage["prompt_tokens"]
@@ -322,7 +316,7 @@ def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
         raise _Passing(f"broke off: {_error_of(json.dumps(reply).encode())}")
     choices = reply.get("choices")
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise _Passing(f"expected choices, found {_short(reply)}")
+        raise _Passing(f"expected choices, found {short(reply)}")
     if not choices and usage is not None:
         return
     if len(choices) != 1:
@@ -352,7 +346,7 @@ def check(said: Said) -> None:
         return
     texts = ["".join(said.shown), "".join(said.shown[:-1])]
     if said.text.strip() not in [text.strip() for text in texts] and "\ufffd" not in texts[0]:
-        raise ServerError(f"the tokens add up to {_short(texts[0])}, and the text is {_short(said.text)}")
+        raise ServerError(f"the tokens add up to {short(texts[0])}, and the text is {short(said.text)}")
 
 
 def _text_of(choice: dict[str, Any]) -> str:
@@ -361,7 +355,7 @@ def _text_of(choice: dict[str, Any]) -> str:
         if isinstance(choice.get(key), dict):
             found = choice[key].get("content") or ""
     if not isinstance(found, str):
-        raise _Passing(f"expected a text, found {_short(choice)}")
+        raise _Passing(f"expected a text, found {short(choice)}")
     return found
 
 
@@ -383,7 +377,7 @@ def _logprobs_of(found: Any) -> Iterator[tuple[str, float, dict[str, float]]]:
         for token, value, best in zip(tokens, values, bests, strict=True):
             yield str(token), _number(value), _best(best or {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ServerError(f"log-probabilities that cannot be read ({reason(error)}): {_short(found)}") from error
+        raise ServerError(f"log-probabilities that cannot be read ({reason(error)}): {short(found)}") from error
 
 
 def _best(found: dict[str, Any]) -> dict[str, float]:
@@ -425,9 +419,9 @@ def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _Passing(f"the answer is not JSON: {_short(content.decode(errors='replace'))}") from error
+        raise _Passing(f"the answer is not JSON: {short(content.decode(errors='replace'))}") from error
     if not isinstance(found, dict):
-        raise _Passing(f"the answer: expected an object, found {_short(found)}")
+        raise _Passing(f"the answer: expected an object, found {short(found)}")
     return found
 
 
@@ -436,10 +430,10 @@ def _error_of(content: bytes) -> str:
     try:
         found = json.loads(content)
     except ValueError:
-        return _short(content.decode(errors="replace"))
+        return short(content.decode(errors="replace"))
     while isinstance(found, dict):
         found = next((found[key] for key in ("error", "message", "detail") if key in found), str(found))
-    return _short(found)
+    return short(found)
 
 
 def _seconds(text: str | None) -> float | None:
@@ -450,6 +444,7 @@ def _seconds(text: str | None) -> float | None:
         return None
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """On one line, in quotes, at most 120 characters."""
     text = " ".join((value if isinstance(value, str) else json.dumps(value, default=str)).split())
     return repr(text if len(text) <= 120 else f"{text[:117]}...")

@@ -40,10 +40,8 @@ _PAIR = re.compile(r"<(?P<angle>[\w:]+)>|\[(?P<square>\w+)\]")
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """``given``: the user's arguments. ``ends``: tokens that the model's generation config names as ends.
-
-    ``moment``: what a template that tells the date takes for now; None for the clock.
-    """
+    """``given``: the user's arguments. ``ends``: tokens that the model's generation config names as ends. ``moment``:
+    what a template that tells the date takes for now; None for the clock."""
 
     tokenizer: PreTrainedTokenizerBase
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -53,9 +51,7 @@ class ChatTemplate:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """What the template is given besides the messages: the user's, else what turns reasoning off, if anything does.
-
-        An argument counts where it changes the prompt, which it is not merely written into.
-        """
+        An argument counts where it changes the prompt, which it is not merely written into."""
         if any(_REASONING.fullmatch(name) for name in self.given):
             return dict(self.given)
         found = dict(self.given)
@@ -97,10 +93,8 @@ class ChatTemplate:
 
     @cached_property
     def end(self) -> int:
-        """The token that the template writes after an answer; where it writes none, the end of text.
-
-        Where only the next turn's beginning ends an answer, that one, if the model's generation config names it.
-        """
+        """The token that the template writes after an answer; where it writes none, the end of text. Where only the
+        next turn's beginning ends an answer, that one, if the model's generation config names it."""
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         after = self._first_token(self.turn([*self.asked, _answering(ANSWER)]).rpartition(ANSWER)[2])
         if after is not None and after in special:
@@ -285,9 +279,7 @@ _AsContent = Callable[[str], Any]
 
 def places(said: str, text: str) -> list[tuple[int, int]]:
     """Where the words of ``said`` stand in a text, from and to, whatever a template made of the blanks between them.
-
-    Where a line ends, words may also stand without anything between them.
-    """
+    Where a line ends, words may also stand without anything between them."""
     between = [r"\s*" if re.search(r"[\r\n]", blanks) else r"\s+" for blanks in re.findall(r"\s+", said.strip())]
     words = [re.escape(word) for word in said.split()]
     pattern = "".join(word + blanks for word, blanks in zip(words, [*between, ""], strict=True))

@@ -79,9 +79,7 @@ def adapter_rank(folder: Path) -> int:
 
 def check_adapter(model: ModelConfig, folder: Path) -> None:
     """Raise ModelError when the adapter does not fit: vLLM leaves weights of layers that are not there out in silence.
-
-    The model is built without weights, on the meta device.
-    """
+    The model is built without weights, on the meta device."""
     config = read_config(model)
     with torch.device("meta"):
         built = model_class(config).from_config(config, trust_remote_code=model.trust_remote_code)
@@ -89,10 +87,8 @@ def check_adapter(model: ModelConfig, folder: Path) -> None:
 
 
 class VllmModel:
-    """A model that vLLM holds on the GPUs until it is closed, ready for adapters up to ``max_rank``, 0 for none.
-
-    Raises ModelError when vLLM is missing or does not start.
-    """
+    """A model that vLLM holds on the GPUs until it is closed, ready for adapters up to ``max_rank``, 0 for none. Raises
+    ModelError when vLLM is missing or does not start."""
 
     def __init__(self, model: ModelConfig, inference: InferenceConfig, max_rank: int) -> None:
         vllm = load_vllm()

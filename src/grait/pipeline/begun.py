@@ -13,9 +13,7 @@ BEFORE_AUTO: dict[tuple[str, str], Any] = {("knowledge", "temperature"): 1.0, ("
 
 def as_begun(config: Config) -> Config:
     """The config with these earlier defaults where its folder was begun with them, and the user has set nothing else.
-
-    Says what it keeps, and how to change it.
-    """
+    Says what it keeps, and how to change it."""
     try:
         begun = json.loads((Path(config.out) / "config.json").read_text(encoding="utf-8"))
         found = {place: begun[place[0]].get(place[1], "auto") for place in BEFORE_AUTO}

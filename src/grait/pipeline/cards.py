@@ -37,7 +37,7 @@ from grait.records import (
     SideEffectRecord,
 )
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import Stage, read_rows
+from grait.runtime.artifacts import Stage, read_rows, readable
 from grait.runtime.files import replacing_file, written
 
 HUB_ID = re.compile(r"(?P<owner>[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -64,10 +64,8 @@ QUANTISED_NOTE = "The run used the base model quantised to 4 bits (nf4); the num
 def write_cards(
     data: RunData, adapters: Mapping[str, Stage], selected: Mapping[str, Sequence[Selected]], *, is_new: bool = True
 ) -> None:
-    """Write the card of each method's adapter beside it; with ``is_new`` False only where there is none.
-
-    What goes wrong is said, and takes nothing from the finished run.
-    """
+    """Write the card of each method's adapter beside it; with ``is_new`` False only where there is none. What goes
+    wrong is said, and takes nothing from the finished run."""
     for method, adapter in adapters.items() if processes.is_main() else ():
         path = adapter.folder / (OTHER_CARD if CARD in adapter.files() else CARD)
         if path.exists() and not is_new:
@@ -92,9 +90,7 @@ def card(
     is_merged: bool = False,
 ) -> str:
     """The card of an adapter, or of the model that it is merged into. ``repo``: where on the hub it will be.
-
-    Measurements that are not there yet, or are another adapter's, are left out.
-    """
+    Measurements that are not there yet, or are another adapter's, are left out."""
     config, prompts = data.config, data.prompts
     question = _example(data, selected)
     known = KNOWN_SETS.get(config.data.path)
@@ -235,13 +231,8 @@ def _check_answers(record: MetricRecord, evaluated: Path, adapter: Stage, path: 
 
 def versions(data: RunData) -> dict[str, str]:
     """Of the packages that the run used. Raises ArtifactError when it is not finished."""
-    path = data.folder / SUMMARY
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["versions"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{data.folder}: not a finished run (no readable {SUMMARY}); run grait run again"
-        ) from error
+    with readable(f"{data.folder}: not a finished run (no readable {SUMMARY}); run grait run again"):
+        return dict(json.loads((data.folder / SUMMARY).read_text(encoding="utf-8"))["versions"])
 
 
 def hub_base(config: Config) -> str | None:

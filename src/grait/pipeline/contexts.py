@@ -32,10 +32,8 @@ def by_policy(data: RunData, stages: Stages, states: Sequence[KnowledgeState]) -
 
 
 def known_without_text(data: RunData, models: Models, stages: Stages) -> dict[str, dict[str, bool]]:
-    """Whether the initial model answers each test question that has a text right without it, by set and id.
-
-    Those without a reference are not asked, and count as not known.
-    """
+    """Whether the initial model answers each test question that has a text right without it, by set and id. Those
+    without a reference are not asked, and count as not known."""
     found = {}
     for title, questions in data.test_sets.items():
         asked = [row for row in (closed_book(row) for row in questions if row.context) if row.answers]

@@ -14,12 +14,15 @@ from grait.pipeline.models import Models
 from grait.pipeline.replies import Probing, replies
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan, Work
-from grait.records import ConversationKind, ConversationRecord, Outcome, Question, SideEffectAnswer
+from grait.records import ConversationKind, ConversationRecord, Outcome, Question, SideEffectAnswer, SideEffectOutcome
 from grait.runtime.artifacts import Stage
 
 History = Sequence[dict[str, str]]
 
 KINDS: tuple[ConversationKind, ...] = get_args(ConversationKind)
+
+OUTCOMES: dict[SideEffectOutcome, Outcome] = {"refused": "refused", "right": "correct"}
+"""Of replies; all others are wrong."""
 
 HISTORY_TOKENS = 45
 """About so many stand before a question."""
@@ -48,14 +51,7 @@ def conversation_records(data: RunData, said: Mapping[str, Sequence[SideEffectAn
 
 def _outcomes(rows: Sequence[SideEffectAnswer], kind: ConversationKind) -> dict[str, Outcome]:
     """By question id."""
-    found: dict[str, Outcome] = {}
-    for row in rows:
-        if row.category == kind:
-            outcome: Outcome = (
-                "refused" if row.outcome == "refused" else "correct" if row.outcome == "right" else "wrong"
-            )
-            found[row.id.partition("/")[2]] = outcome
-    return found
+    return {row.id.partition("/")[2]: OUTCOMES.get(row.outcome, "wrong") for row in rows if row.category == kind}
 
 
 def asked_in_conversation(data: RunData) -> list[Probing]:
@@ -79,10 +75,7 @@ def _histories(kind: ConversationKind) -> list[History]:
         return [()]
     if kind == "context":
         return [
-            (
-                {"role": "user", "content": passage.text},
-                {"role": "assistant", "content": f"{passage.answers[0]}."},
-            )
+            ({"role": "user", "content": passage.text}, {"role": "assistant", "content": f"{passage.answers[0]}."})
             for passage in load_passages()
         ]
     return [row.messages for row in load_conversations() if row.category == kind]

@@ -1,31 +1,28 @@
 """Every system with its threshold, on the test sets: tuned models with their dials, then the learned dial, scorers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from scipy.special import expit
 
-from grait.dial.learned import Learned, fit_learned, with_learned_dial
+from grait.dial.learned import fit_learned, with_learned_dial
 from grait.dial.stored import with_dial
 from grait.dial.threshold import gated_score
 from grait.methods.catalog import INIT_BASIC
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import ScoreDial, outcomes_of, ranked, stored_dials, why_no_dial, with_dials
-from grait.pipeline.results import Answered
+from grait.pipeline.results import Answered, Same
 from grait.pipeline.scorers import with_scorers
 from grait.records import Prediction
 from grait.runtime import progress
 from grait.runtime.artifacts import read_rows
 
 
-def at_thresholds(
-    data: RunData, predictions: Answered, same: Mapping[str, str]
-) -> dict[str, dict[str, list[Prediction]]]:
+def at_thresholds(data: RunData, predictions: Answered, same: Same) -> dict[str, dict[str, list[Prediction]]]:
     """The initial model's predictions, and those of all that has a threshold, with it; by data set. Empty without any.
 
     Where ``evaluation.scorers`` or ``evaluation.learned_dial`` ask for more than the dials, every system is ranked by
-    the score of its own threshold (AUROC, AURC); else, as without dials, by the refusal's log-odds. ``same``: of each
-    method, the one whose adapter it has.
+    the score of its own threshold (AUROC, AURC); else, as without dials, by the refusal's log-odds.
     """
     dialled = with_dials(data, predictions, same)
     more = [with_learned(data, predictions, same), with_scorers(data, predictions)]
@@ -45,13 +42,9 @@ def at_thresholds(
     return found
 
 
-def with_learned(
-    data: RunData, predictions: Answered, same: Mapping[str, str]
-) -> dict[str, dict[str, list[Prediction]]]:
-    """The test sets as each tuned model has them with the dial ``learned``; empty where it is not asked for.
-
-    In the main form. Fit and threshold are made on the calibration questions.
-    """
+def with_learned(data: RunData, predictions: Answered, same: Same) -> dict[str, dict[str, list[Prediction]]]:
+    """The test sets as each tuned model has them with the dial ``learned``; empty where it is not asked for. In the
+    main form. Fit and threshold are made on the calibration questions."""
     if not data.config.evaluation.learned_dial or data.calibration is None:
         return {}
     source = data.calibration.title
@@ -71,20 +64,10 @@ def with_learned(
             )
         dial = ScoreDial.of(own, expit(learned.log_odds(own, theirs)), outcomes_of(theirs))
         for title, systems in predictions.items():
-            found[title][with_learned_dial(method)] = _applied(data, dial, learned, title, systems, method)
+            own, theirs = common([systems[method], systems[INIT_BASIC]])
+            scores = expit(learned.log_odds(own, theirs))
+            found[title][with_learned_dial(method)] = dial.applied(data, title, own, scores)
     return found
-
-
-def _applied(
-    data: RunData,
-    dial: ScoreDial,
-    learned: Learned,
-    title: str,
-    systems: Mapping[str, list[Prediction]],
-    method: str,
-) -> list[Prediction]:
-    own, theirs = common([systems[method], systems[INIT_BASIC]])
-    return dial.applied(data, title, own, expit(learned.log_odds(own, theirs)))
 
 
 def common(of_systems: Sequence[Sequence[Prediction]]) -> list[list[Prediction]]:

@@ -1,23 +1,21 @@
 """Part of the results by form: the methods with the refusal dials of each form. No model is asked."""
 
-from collections.abc import Mapping
-
 from grait.dial.stored import with_dial
 from grait.evaluation.forms import ALL, by_form
 from grait.methods.catalog import INIT_REFUSE
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import dialled_predictions, stored_dials
-from grait.pipeline.results import Answered
+from grait.pipeline.results import Answered, Same
 from grait.records import FormRecord, Prediction
 from grait.runtime.artifacts import read_rows
 
 
-def dialled_forms(data: RunData, predictions: Answered, same: Mapping[str, str]) -> list[FormRecord]:
+def dialled_forms(data: RunData, predictions: Answered, same: Same) -> list[FormRecord]:
     """Results by form of each method that has a dial in it, with it (``grait + dial``); none where there is one form.
 
     The mean over forms is that of a method with dials in all of them. ``predictions``: of the main form; those of the
-    others are read where the run keeps them. ``same``: of each method, the one whose adapter it has.
+    others are read where the run keeps them.
     """
     forms = forms_of(data.config.prompt)
     if len(forms) == 1:
@@ -40,9 +38,7 @@ def dialled_forms(data: RunData, predictions: Answered, same: Mapping[str, str])
     return records
 
 
-def _asked(
-    data: RunData, predictions: Answered, form: str, title: str, same: Mapping[str, str]
-) -> dict[str, list[Prediction]]:
+def _asked(data: RunData, predictions: Answered, form: str, title: str, same: Same) -> dict[str, list[Prediction]]:
     """What the initial model and the methods of ``same`` answer to the questions that are asked in every form."""
     names = {INIT_REFUSE: INIT_REFUSE, **same}
     if form == forms_of(data.config.prompt)[0].name:

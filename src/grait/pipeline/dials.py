@@ -22,7 +22,7 @@ from grait.pipeline.evaluation import QuestionSet, System, answer_questions, pla
 from grait.pipeline.gates import OrdinaryPrompt, gate, ordinary_prompts, plan_gate
 from grait.pipeline.models import Models
 from grait.pipeline.predict import Refusing
-from grait.pipeline.results import Answered
+from grait.pipeline.results import Answered, Same
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
 from grait.records import MetricRecord, Outcome, Prediction, Question, ScoredPrediction
@@ -50,10 +50,8 @@ def default_score(data: RunData, form: Form, method: str) -> ScoreName:
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Questions to set dials of one form on, with the initial model's outcomes by their ids.
-
-    ``source``: where they come from. ``initial``: asked as Init-Basic for the main form, else in the form.
-    """
+    """Questions to set dials of one form on, with the initial model's outcomes by their ids. ``source``: where they
+    come from. ``initial``: asked as Init-Basic for the main form, else in the form."""
 
     source: DataConfig
     form: Form
@@ -145,10 +143,8 @@ def start_calibration(
 
 
 def set_dials(data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage]) -> None:
-    """Set the dials of each adapter (by method) for the highest THS on the run's calibration questions, if any.
-
-    A dial that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again.
-    """
+    """Set the dials of each adapter (by method) for the highest THS on the run's calibration questions, if any. A dial
+    that was set otherwise (``grait calibrate``) is kept, until its adapter is trained again."""
     source = data.calibration
     if source is None:
         return
@@ -214,11 +210,9 @@ def plan_dials(config: Config, calibration: SetSize) -> list[StagePlan]:
     return plans + [plan_gate(config, form, methods) for form in (main, *others) if has_sentences(config.prompt, form)]
 
 
-def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) -> dict[str, dict[str, list[Prediction]]]:
+def with_dials(data: RunData, predictions: Answered, same: Same) -> dict[str, dict[str, list[Prediction]]]:
     """The initial model's predictions, and those of each method that has a dial, as its dial has them; by data set.
-
-    ``same``: of each method, the one whose adapter it has. Empty without any dial.
-    """
+    Empty without any dial."""
     dials = stored_dials(data, same, forms_of(data.config.prompt)[0])
     if not dials:
         return {}
@@ -228,8 +222,8 @@ def with_dials(data: RunData, predictions: Answered, same: Mapping[str, str]) ->
     }
 
 
-def stored_dials(data: RunData, same: Mapping[str, str], form: Form) -> dict[str, SavedDial]:
-    """Those of a form, by method. ``same``: of each method, the one whose adapter it has."""
+def stored_dials(data: RunData, same: Same, form: Form) -> dict[str, SavedDial]:
+    """Those of a form, by method."""
     main = forms_of(data.config.prompt)[0].name
     stored = {method: find_dials(data.folder / "adapters" / first, main) for method, first in same.items()}
     return {method: dials.forms[form.name] for method, dials in stored.items() if dials and form.name in dials.forms}
@@ -321,10 +315,8 @@ def choose_dial(
     target: Target,
     score: ScoreName,
 ) -> tuple[SavedDial, list[MetricRecord]]:
-    """The dial of a method, and its metrics on the calibration questions, without it and with it.
-
-    ``rows``: the method's answers to them; ``ordinary``: prompts that set a gate, none for no gate.
-    """
+    """The dial of a method, and its metrics on the calibration questions, without it and with it. ``rows``: the
+    method's answers to them; ``ordinary``: prompts that set a gate, none for no gate."""
     prompts, form = data.prompts, calibration.form
     initial = {row.id: calibration.initial[row.id] for row in rows}
     terse = _terse(data, form, calibration.asked.questions) if score == "twice" else None
@@ -336,7 +328,9 @@ def choose_dial(
     own = [row for row in rows if row.id not in nobody]
     known = {id_: outcome for id_, outcome in initial.items() if id_ not in nobody}
     metrics = measure_dial(data.config, method, calibration.asked.title, known, own, setting)
-    without, achieved = (_point(record) for record in metrics)
+    without, achieved = (
+        OperatingPoint(**{name: getattr(record, name) for name in OperatingPoint.model_fields}) for record in metrics
+    )
     dial = SavedDial(
         score=score,
         **asdict(choice),
@@ -426,7 +420,3 @@ def measure_dial(
     outcomes = {method: outcomes_of(rows), with_dial(method): dialled_outcomes(rows, *setting)}
     n, seed = config.evaluation.n_bootstrap, config.seed
     return [summarize(name, title, initial, own, resamples=n, seed=seed) for name, own in outcomes.items()]
-
-
-def _point(record: MetricRecord) -> OperatingPoint:
-    return OperatingPoint(**{name: getattr(record, name) for name in OperatingPoint.model_fields})

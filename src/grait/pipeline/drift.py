@@ -28,9 +28,7 @@ def drift_of_systems(
     data: RunData, models: Models, stages: Stages, prompts: Mapping[str, Prompt], systems: Mapping[str, Stage | None]
 ) -> list[DriftRecord]:
     """One record for each system, by its adapter; None is the initial model. ``prompts``: by id, of what is ordinary.
-
-    None at all where the initial model says nothing.
-    """
+    None at all where the initial model says nothing."""
     spoken = _initial_answers(data, models, stages, prompts)
     examples = [
         TokenizedExample(row.id, prompts[row.id].token_ids, tuple(row.token_ids))

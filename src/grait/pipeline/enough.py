@@ -51,10 +51,8 @@ def _is_too_long(data: RunData, question: Question, longest: int) -> bool:
 def check_enough(
     data: RunData, models: Models, stages: Stages, states: Sequence[KnowledgeState]
 ) -> dict[str, list[Prediction]]:
-    """Say how much is known, and what THS can be reached and seen; the initial model's answers to the test sets.
-
-    They are what the evaluation needs anyway. Raises a GraitError where there is nothing to learn or to measure.
-    """
+    """Say how much is known, and what THS can be reached and seen; the initial model's answers to the test sets. They
+    are what the evaluation needs anyway. Raises a GraitError where there is nothing to learn or to measure."""
     check_both_sides(states, data.config.knowledge.correctness_threshold, data.config.judge.by)
     stages.warn(about_labels(len(with_label(states, "ik")), len(with_label(states, "idk"))))
     found = {}

@@ -50,10 +50,8 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class System:
-    """A model to be asked. ``adapter``: None for the initial model. ``asked``: how.
-
-    ``form``: of ``refuse``; None for the main one. ``states_sureness``: as of ``catalog.Method``.
-    """
+    """A model to be asked. ``adapter``: None for the initial model. ``asked``: how. ``form``: of ``refuse``; None for
+    the main one. ``states_sureness``: as of ``catalog.Method``."""
 
     name: str
     adapter: Stage | None
@@ -138,10 +136,8 @@ def answer_questions(
 
 
 def chooses(config: Config, system: System) -> bool:
-    """Whether a system's answers to questions with options are chosen by likelihood, not written.
-
-    Not where refusals have other words than the refusal text, which no likelihood of options tells.
-    """
+    """Whether a system's answers to questions with options are chosen by likelihood, not written. Not where refusals
+    have other words than the refusal text, which no likelihood of options tells."""
     return config.knowledge.scoring == "likelihood" and not system.states_sureness and not announces(system)
 
 

@@ -11,7 +11,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.dialled_forms import dialled_forms
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, plan_answers
 from grait.pipeline.models import Models
-from grait.pipeline.results import Answered, FormResults
+from grait.pipeline.results import Answered, FormResults, Same
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import SetSize, StagePlan
 from grait.records import Prediction
@@ -19,17 +19,9 @@ from grait.runtime.artifacts import Stage
 
 
 def trained_forms(
-    data: RunData,
-    models: Models,
-    stages: Stages,
-    adapters: Mapping[str, Stage],
-    same: Mapping[str, str],
-    predictions: Answered,
+    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Same, predictions: Answered
 ) -> FormResults:
-    """Those of the initial model and of all trained ones.
-
-    ``predictions``: of the main form, not asked again. ``same``: of each method, the one whose adapter it has.
-    """
+    """Those of the initial model and of all trained ones. ``predictions``: of the main form, not asked again."""
     found = answers_by_form(data, models, stages, {INIT_REFUSE: None, **adapters}, predictions)
     named = {
         form: {
@@ -46,9 +38,7 @@ def answers_by_form(
     data: RunData, models: Models, stages: Stages, systems: Mapping[str, Stage | None], predictions: Answered
 ) -> dict[str, dict[str, dict[str, list[Prediction]]]]:
     """Form -> data set -> system -> answers to its first ``evaluation.form_questions``; nothing with one form.
-
-    ``systems``: by their adapters, which need not be of ours. ``predictions``: of the main form, where it was asked.
-    """
+    ``systems``: by their adapters, which need not be of ours. ``predictions``: of the main form, where it was asked."""
     main, *others = *data.prompts.forms, *data.untaught
     if not others:
         return {}

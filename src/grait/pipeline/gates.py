@@ -45,10 +45,8 @@ class OrdinaryPrompt(Likelihoods):
 def ordinary_prompts(
     data: RunData, models: Models, stages: Stages, system: System, form: Form, said: str | None = None
 ) -> list[OrdinaryPrompt]:
-    """What a tuned model makes of ``N_PROMPTS`` held-out ordinary prompts, without those that are too long.
-
-    None where the run replays all of them. ``said``: the dial's refusal text; None for that of the config.
-    """
+    """What a tuned model makes of ``N_PROMPTS`` held-out ordinary prompts, without those that are too long. None where
+    the run replays all of them. ``said``: the dial's refusal text; None for that of the config."""
     asked = _shown(data, form)
     if not asked:
         return []

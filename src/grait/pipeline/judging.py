@@ -58,9 +58,7 @@ def judge_key(config: Config) -> dict[str, Any]:
 
 def judge_of(config: Config, folder: Path) -> Judge:
     """What ``config.judge`` names. ``folder``: of the run, where verdicts are kept; not touched by the built-in one.
-
-    ConfigError where a function, a client or a key is missing.
-    """
+    ConfigError where a function, a client or a key is missing."""
     return Matching(*config.prompt.refusing) if config.judge.by == "matching" else KeptJudge(config, folder)
 
 
@@ -92,10 +90,8 @@ def of_system(judge: Judge, name: str) -> Judge:
 
 
 class KeptJudge:
-    """A judge whose verdicts are kept. One output is asked about once, however often it comes.
-
-    JudgeError where it cannot be asked, raises, or has no verdict for more than ``MOST_WITHOUT``; what is judged stays.
-    """
+    """A judge whose verdicts are kept. One output is asked about once, however often it comes. JudgeError where it
+    cannot be asked, raises, or has no verdict for more than ``MOST_WITHOUT``; what is judged stays."""
 
     def __init__(self, config: Config, folder: Path) -> None:
         self.config, self.key = config.judge, judge_key(config)
@@ -176,10 +172,8 @@ class KeptJudge:
             progress.note(f"{told}; they count neither as right nor as wrong")
 
     def about(self) -> dict[str, Any]:
-        """For the summary: what was asked, and how far it agrees with the built-in judge on the same outputs.
-
-        Over all starts of the run; ``reused``, ``without_verdict`` of this one. Each output counts once.
-        """
+        """For the summary: what was asked, and how far it agrees with the built-in judge on the same outputs. Over all
+        starts of the run; ``reused``, ``without_verdict`` of this one. Each output counts once."""
         rows = [value for _, value in self._journal.items() if value["judge"] == self._judge]
         judged = [row for row in rows if row["verdict"] is not None]
         found = agreement((row["verdict"], row["matching"]) for row in judged)

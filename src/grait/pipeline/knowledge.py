@@ -97,10 +97,8 @@ def plan_knowledge(config: Config, training: SetSize) -> StagePlan:
 def warmup_flow(
     data: RunData, models: Models, stages: Stages, states: Sequence[KnowledgeState], warmed_up: Stage
 ) -> list[KnowledgeFlow]:
-    """For CRaFT: the knowledge query again, with the warm-up adapter.
-
-    The same questions, shots and seed: samples of the two models share their random numbers.
-    """
+    """For CRaFT: the knowledge query again, with the warm-up adapter. The same questions, shots and seed: samples of
+    the two models share their random numbers."""
     stage = Stage(stages.folder / "flow", {"warmup": warmed_up.fingerprint, **knowledge_key(data)})
 
     def compute(folder: Path) -> Notes:

@@ -39,10 +39,7 @@ class Lesson:
 
 def unanswerable_rows(data: RunData, selected: Sequence[Selected]) -> list[Selected]:
     """Refusals of the training questions that nobody can answer, where ``data.unanswerable`` is ``train``, then of the
-    built-in ones.
-
-    Each has the mean weight of the refusals that the method chose; none where it chose none.
-    """
+    built-in ones. Each has the mean weight of the refusals that the method chose; none where it chose none."""
     weights = [row.sample_weight for row in selected if row.target == "refusal"]
     if not weights:
         return []

@@ -31,10 +31,8 @@ from grait.training.targets import linear_targets
 
 
 class Models:
-    """Holds the initial model of a config, and puts adapters on and takes them off.
-
-    vLLM and the model that is trained are never in memory together: either is loaded again when it is asked for.
-    """
+    """Holds the initial model of a config, and puts adapters on and takes them off. vLLM and the model that is trained
+    are never in memory together: either is loaded again when it is asked for."""
 
     def __init__(self, data: RunData) -> None:
         """``served``: asked for what an adapter answers, in its place; ``alone``: held by threads that ask the model.
@@ -60,10 +58,8 @@ class Models:
 
     @property
     def pad_token_id(self) -> int:
-        """What batches are filled up with, masked: the end token, as the embedding of padding may be 0.
-
-        Norms that take a root have no gradient there.
-        """
+        """What batches are filled up with, masked: the end token, as the embedding of padding may be 0. Norms that take
+        a root have no gradient there."""
         return int(self.tokenizer.eos_token_id)
 
     @cached_property
@@ -78,16 +74,13 @@ class Models:
     def inference_road(self) -> Road:
         """That of the initial model, for it and its adapters alike."""
         road = inference_road(self.initial, self.pad_token_id)
-        limit = limit_of(self.initial.config.get_text_config(decoder=True))
-        if limit.why:
-            progress.note(f"up to {limit.tokens} tokens of prompt and answer: {limit.why}; longer ones are left out")
+        if told := limit_of(self.initial.config.get_text_config(decoder=True)).told:
+            progress.note(told)
         return road
 
     def roads(self) -> Roads:
-        """Those of the initial model with the config's adapter on, found once, and before another adapter is on it.
-
-        A note says which they are, and what the adapter leaves out. Raises ModelError where the model has none.
-        """
+        """Those of the initial model with the config's adapter on, found once, and before another adapter is on it. A
+        note says which they are, and what the adapter leaves out. Raises ModelError where the model has none."""
         if self._roads is None:
             lora = self.config.lora
             if lora.target_modules == "all-linear":
@@ -116,10 +109,8 @@ class Models:
 
     @contextmanager
     def engine(self, adapter: Stage | None) -> Iterator[Engine]:
-        """The config's engine, for the model with a finished adapter on or, without one, the initial model.
-
-        In a run vLLM is ready for the adapters that the run trains from the beginning on.
-        """
+        """The config's engine, for the model with a finished adapter on or, without one, the initial model. In a run
+        vLLM is ready for the adapters that the run trains from the beginning on."""
         if adapter is not None and self.served is not None:
             yield self.served
             return

@@ -1,8 +1,7 @@
 """After the dials: does tuning gain anything over a threshold on the initial model, on questions never trained on?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from grait.dial.choice import choose
@@ -14,20 +13,18 @@ from grait.methods.catalog import INIT_BASIC, METHODS, main_method, needing_flow
 from grait.pipeline.data import RunData
 from grait.pipeline.dials import HIGHEST_THS, outcomes_of, stored_dials
 from grait.pipeline.evaluation import measure_differences, on_common
-from grait.pipeline.results import Answered, RunResult
+from grait.pipeline.results import Answered, RunResult, Same
 from grait.pipeline.stages import Stages
 from grait.records import DifferenceRecord, Prediction
 from grait.runtime.artifacts import read_rows
 
 
-def against_initial(
-    data: RunData, stages: Stages, predictions: Answered, same: Mapping[str, str]
-) -> list[DifferenceRecord]:
+def against_initial(data: RunData, stages: Stages, predictions: Answered, same: Same) -> list[DifferenceRecord]:
     """THS of the main method with its dial less that of each other system with its own: the calibration questions, then
     the test sets. Nothing where it has no dial, or one that was set on other questions or for another aim.
 
     Every threshold was chosen on the calibration questions in the same way, the initial model's, too, so none is
-    favoured there. ``same``: of each method, the one whose adapter it has.
+    favoured there.
     """
     main, source = main_method(data.config.training.methods), data.calibration
     dials = stored_dials(data, same, data.prompts.forms[0])
@@ -36,12 +33,11 @@ def against_initial(
     if source is None or main not in set_here:
         return []
     folder = data.folder / "calibration" / source.title
-    asked = {
-        source.title: on_common(
-            source.title, {name: _rows(folder, same.get(name, name)) for name in (INIT_BASIC, *set_here)}
-        ),
-        **predictions,
+    answered = {
+        name: read_rows(folder / same.get(name, name) / "predictions.parquet", Prediction)
+        for name in (INIT_BASIC, *set_here)
     }
+    asked = {source.title: on_common(source.title, answered), **predictions}
     initial = asked[source.title][INIT_BASIC]
     threshold = choose(initial, outcomes_of(initial), "answer", HIGHEST_THS).threshold
     stages.tell(
@@ -87,10 +83,6 @@ def in_words(data: RunData, stages: Stages, result: RunResult) -> dict[str, Any]
         "found": stages.told,
         "warnings": stages.warnings,
     }
-
-
-def _rows(folder: Path, system: str) -> list[Prediction]:
-    return read_rows(folder / system / "predictions.parquet", Prediction)
 
 
 def _with(rows: list[Prediction], setting: Setting) -> list[Prediction]:

@@ -141,10 +141,8 @@ def _run(data: RunData, models: Models, stages: Stages) -> RunResult:
 def _evidence(
     data: RunData, models: Models, stages: Stages, states: list[KnowledgeState], asked: list[KnowledgeState]
 ) -> Evidence:
-    """Stage 2, up to the selection: what the chosen methods need to know, and no more.
-
-    ``asked``: the states of the main query, which flow is measured from; ``states``: those of the best form.
-    """
+    """Stage 2, up to the selection: what the chosen methods need to know, and no more. ``asked``: the states of the
+    main query, which flow is measured from; ``states``: those of the best form."""
     methods = data.config.training.methods
     needs_flow, needs_influence = needing_flow(methods), needing_influence(methods)
     if not needs_flow and not needs_influence:
@@ -225,10 +223,8 @@ def selections(config: Config, evidence: Evidence) -> dict[str, list[Selected]]:
 
 
 def same_training(selected: Mapping[str, Sequence[Selected]], tuned: Sequence[str] = ()) -> dict[str, str]:
-    """Of each method, the first one that trains on the same and is judged alike: one adapter serves both.
-
-    ``tuned``: methods that have trials of their own.
-    """
+    """Of each method, the first one that trains on the same and is judged alike: one adapter serves both. ``tuned``:
+    methods that have trials of their own."""
     first: dict[str, str] = {}
     for method, chosen in selected.items():
         states_sureness = METHODS[method].states_sureness

@@ -21,10 +21,8 @@ FOLDER, FILE = "own_words", "answers.parquet"
 
 
 def queried_forms(config: Config) -> tuple[Form, ...]:
-    """The built-in forms in which the model is asked for its own words; none without ``prompt.forms``.
-
-    One stands for all chat forms without an instruction.
-    """
+    """The built-in forms in which the model is asked for its own words; none without ``prompt.forms``. One stands for
+    all chat forms without an instruction."""
     if not (config.prompt.forms and config.prompt.own_words):
         return ()
     names = dict.fromkeys(form.own_words for form in forms_of(config.prompt) if form.own_words)

@@ -8,15 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grait.config import Config
 from grait.data.pairs import Pair
-from grait.errors import ArtifactError, DataError, ModelError
-from grait.influence import (
-    Influence,
-    influence,
-    over_checkpoints,
-    token_influence,
-)
+from grait.errors import DataError, ModelError
+from grait.influence import Influence, influence, over_checkpoints, token_influence
 from grait.model.adapters import CONFIG, WEIGHTS
 from grait.model.common_prefix import common_prefix_length
 from grait.model.completions import TokenizedExample
@@ -26,7 +20,7 @@ from grait.pipeline.models import Models
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.training import warm_up_on
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import Stage, write_json
+from grait.runtime.artifacts import Stage, readable, write_json
 from grait.runtime.files import replacing_file, written
 from grait.training.examples import WeightedExample
 
@@ -94,10 +88,8 @@ def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], 
 
 
 def grouped(pairs: Sequence[Pair], rows: Sequence[TokenizedExample]) -> Targets:
-    """The targets by their group, in the order in which groups appear; a group that has no row left is named.
-
-    Raises DataError where a group is called as that of the rows that name none.
-    """
+    """The targets by their group, in the order in which groups appear; a group that has no row left is named. Raises
+    DataError where a group is called as that of the rows that name none."""
     if {"", ALL} <= {pair.group for pair in pairs}:
         first = next(pair for pair in pairs if pair.group == ALL)
         raise DataError(f"{first.where}: a group called `{ALL}`, as are targets without a group; call it otherwise")
@@ -137,10 +129,9 @@ def ranking(
     datastore: Path | None = None,
 ) -> Influence:
     """Influence of the examples on each group of targets, at the adapter or summed over the warm-up's epochs.
-
-    ``datastore``: where the sketch of ``influence.mode: sketch`` is kept, to be asked again; None: in the stage.
-    """
+    ``datastore``: where the sketch of ``influence.mode: sketch`` is kept, to be asked again; None: in the stage."""
     config = models.config
+    of_sketch = {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
     key = {
         "adapter": adapter.fingerprint,
         "transform": config.influence.transform,
@@ -148,7 +139,7 @@ def ranking(
         "mode": config.influence.mode,
         "examples": digest(examples),
         "targets": {name: digest(rows) for name, rows in targets.groups.items()},
-        **(_of_sketch(config) if config.influence.mode == "sketch" else {}),
+        **(of_sketch if config.influence.mode == "sketch" else {}),
         **({"label_seed": config.seed} if config.influence.transform == "curvature" else {}),
     }
     stage = Stage(stages.folder / "influence", key)
@@ -171,15 +162,9 @@ def ranking(
 def read_influence(stage: Stage) -> Influence:
     """What a finished ``ranking`` found."""
     path = stage.folder / "influence.json"
-    try:
+    with readable(f"{path}: not a readable ranking; delete {stage.folder} to make it again"):
         tree = json.loads(path.read_text(encoding="utf-8"))
         return Influence(**(tree | {"non_finite": tuple(tree["non_finite"])}))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not a readable ranking; delete {stage.folder} to make it again") from error
-
-
-def _of_sketch(config: Config) -> dict[str, int]:
-    return {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
 
 
 def _at(
@@ -233,11 +218,7 @@ def _say_made_with(models: Models, adapter: Stage, datastore: Path) -> None:
         name = str(local.resolve()) if local.is_dir() else config.model.name
         write_json(
             datastore / MADE_WITH,
-            {
-                "seed": config.seed,
-                "model": config.model.model_dump() | {"name": name},
-                "influence": own,
-            },
+            {"seed": config.seed, "model": config.model.model_dump() | {"name": name}, "influence": own},
         )
 
 
@@ -246,10 +227,8 @@ def made_with(datastore: Path) -> dict[str, Any]:
     path = datastore / MADE_WITH
     if not path.exists():
         return {}
-    try:
+    with readable(f"{path}: not readable; delete it, and say --model and --adapter"):
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not readable; delete it, and say --model and --adapter") from error
 
 
 def tokens_of(

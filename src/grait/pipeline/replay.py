@@ -44,10 +44,8 @@ HUB_CHARACTERS, GIVEN_CHARACTERS = 400, 200
 
 @dataclass(frozen=True)
 class Asked(Shown):
-    """A replay prompt as it is put. ``form``: as of ``WeightedExample``; ``messages``: of a chat prompt.
-
-    ``said``: the user's turns.
-    """
+    """A replay prompt as it is put. ``form``: as of ``WeightedExample``; ``messages``: of a chat prompt. ``said``: the
+    user's turns."""
 
     kind: str
     said: tuple[str, ...]
@@ -176,10 +174,8 @@ def replay_examples(
 
 
 def positions(n_questions: int, config: Config, replayed: Replayed) -> list[int]:
-    """Which of the stage's rows are trained on beside so many rows of questions.
-
-    Where that are not all, the seed draws: the first rows alone would hold no texts that hold the answer.
-    """
+    """Which of the stage's rows are trained on beside so many rows of questions. Where that are not all, the seed
+    draws: the first rows alone would hold no texts that hold the answer."""
     n, order = n_replayed(n_questions, config), list(range(len(replayed.rows)))
     if n < len(order):
         random.Random(f"replay rows {config.seed}").shuffle(order)
@@ -199,10 +195,7 @@ def training_key(config: Config, replayed: Replayed | None) -> dict[str, Any]:
 
 def asked_prompts(data: RunData) -> list[Asked]:
     """The drawn prompts as they are put; none without replay. Those that the chat template refuses are left out, and
-    named.
-
-    Raises DataError where none is left.
-    """
+    named. Raises DataError where none is left."""
     if data.config.replay.path is None:
         return []
     found, refused, why = [], [], ""

@@ -111,10 +111,8 @@ def fitting(asked: Sequence[Probing], longest: int) -> tuple[list[Probing], list
 def _reply(
     engine: Engine, data: RunData, asked: Sequence[Probing], judge: Judge, builtin: Judge, advance: Advance
 ) -> list[SideEffectAnswer]:
-    """Greedy replies, judged, in their order; an outcome without a verdict is None, against its type.
-
-    What has a reference is judged as in the evaluation, the rest by the built-in judge: refused or not.
-    """
+    """Greedy replies, judged, in their order; an outcome without a verdict is None, against its type. What has a
+    reference is judged as in the evaluation, the rest by the built-in judge: refused or not."""
     answers = greedy_answers(engine, data.prompts, asked, data.config.evaluation.max_new_tokens, advance)
     outputs = {row.id: data.prompts.decode(answers[row.id]) for row in asked}
     outcomes: dict[str, Outcome | None] = {}

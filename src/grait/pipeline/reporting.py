@@ -5,6 +5,7 @@ The drawing libraries are imported when a page is drawn, not before.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,18 +13,18 @@ import numpy as np
 
 from grait.dial.curve import dial_curve, dial_points, operating_curve
 from grait.dial.stored import find_dials
-from grait.display.contents import BenchContents, ComparisonRecords, DialRecords, RunRecords
-from grait.errors import ArtifactError, reason
+from grait.display.contents import BenchContents, ComparisonRecords, DialRecords, Results, RunRecords
+from grait.errors import reason
 from grait.evaluation.curves import ranking_curve
 from grait.methods.catalog import INIT_BASIC, main_method
 from grait.methods.selection import Evidence
 from grait.model.forms import forms_of
 from grait.pipeline.data import RunData
 from grait.pipeline.evaluation import on_common
-from grait.pipeline.results import BENCH, Comparison, RunResult
+from grait.pipeline.results import BENCH, Comparison, RunResult, Same
 from grait.records import BenchRecord, BenchScore, Prediction, Selected
 from grait.runtime import processes, progress
-from grait.runtime.artifacts import read_rows
+from grait.runtime.artifacts import read_rows, readable
 from grait.runtime.files import replacing_file, replacing_folder, written
 
 T = TypeVar("T")
@@ -36,23 +37,17 @@ FIGURES = "figures"
 
 
 def run_page(
-    data: RunData,
-    result: RunResult,
-    evidence: Evidence,
-    selected: Mapping[str, Sequence[Selected]],
-    same: Mapping[str, str],
+    data: RunData, result: RunResult, evidence: Evidence, selected: Mapping[str, Sequence[Selected]], same: Same
 ) -> "Report":
-    """The page of a run. ``same``: of each method, the one whose adapter it has."""
+    """The page of a run."""
     from grait.display import page
 
     folder = result.folder
     run = RunRecords(
+        **{own.name: getattr(result, own.name) for own in fields(Results)},
         name=folder.name,
         config=data.config.model_dump(),
-        metrics=result.metrics,
-        groups=result.groups,
         test_sets=result.questions,
-        predictions=result.predictions,
         training_set=data.questions,
         evidence=evidence,
         selected=selected,
@@ -60,20 +55,11 @@ def run_page(
             method: json.loads((folder / "adapters" / first / "losses.json").read_text(encoding="utf-8"))
             for method, first in same.items()
         },
-        summary=result.summary,
         side_effects=result.side_effects.records,
         drift=result.side_effects.drift,
         dial=_dial(data, result, same),
-        dialled_metrics=result.dialled_metrics,
-        forms=result.forms,
-        refused=result.refused,
-        form_differences=result.form_differences,
         conversations=result.side_effects.conversations,
-        dialled_forms=result.dialled_forms,
-        trials=result.trials,
-        rounds=result.rounds,
         bench=_bench(folder / "bench" / BENCH),
-        quadrants=result.quadrants,
     )
     return page.run_report(run)
 
@@ -82,16 +68,14 @@ def _bench(path: Path) -> BenchContents | None:
     """What ``grait bench`` found of the run, if it was asked."""
     if not path.exists():
         return None
-    try:
+    with readable(f"{path}: not readable; run grait bench again, which keeps what is answered"):
         tree = json.loads(path.read_text(encoding="utf-8"))
         records = [BenchRecord(**row) for row in tree["records"]]
         scores = [BenchScore(**row) for row in tree["scores"]]
         return BenchContents(records, scores, tree["left_out"], tree["about"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: not readable; run grait bench again, which keeps what is answered") from error
 
 
-def _dial(data: RunData, result: RunResult, same: Mapping[str, str]) -> DialRecords | None:
+def _dial(data: RunData, result: RunResult, same: Same) -> DialRecords | None:
     """The dials of the run's main method, else of the first method that has one in the main form, on all sets of it."""
     folder, main_form = result.folder, forms_of(data.config.prompt)[0].name
     main = same.get(main_method(same))
@@ -151,10 +135,8 @@ def comparison_page(
 
 
 def write_page(folder: Path, draw: Callable[[], "Report"]) -> None:
-    """Draw and write ``report.html`` and ``figures/``. Raises ArtifactError when they cannot be written.
-
-    A page that was there before is gone as soon as a new one is begun: no page of older results stays behind.
-    """
+    """Draw and write ``report.html`` and ``figures/``. Raises ArtifactError when they cannot be written. A page that
+    was there before is gone as soon as a new one is begun: no page of older results stays behind."""
     from grait.display.pictures import file_png, file_svg
 
     with written(folder / PAGE):

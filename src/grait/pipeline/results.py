@@ -5,21 +5,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from grait.display.contents import Results
 from grait.records import (
     ComparisonRecord,
     ConversationRecord,
     DifferenceRecord,
     DriftRecord,
     FormRecord,
-    GroupRecord,
-    MetricRecord,
     Prediction,
-    QuadrantRecord,
     Question,
     RefusedRecord,
-    RoundRecord,
     SideEffectRecord,
-    TrialRecord,
 )
 
 METRICS, GROUPS = "metrics.json", "groups.json"
@@ -40,6 +36,9 @@ Record = TypeVar("Record", SideEffectRecord, DriftRecord, ConversationRecord)
 
 Answered = Mapping[str, Mapping[str, list[Prediction]]]
 """Data set -> system -> predictions in the data set's order."""
+
+Same = Mapping[str, str]
+"""Of each method, the one whose adapter it has (``order.same_training``)."""
 
 
 @dataclass(frozen=True)
@@ -72,50 +71,30 @@ class SideEffects:
 @dataclass(frozen=True)
 class FormResults:
     """Results by form; empty where there is one. ``differences``: of the main system and others, over trained forms.
-
-    ``dialled``: of each method with its dials, in trained forms.
-    """
+    ``dialled``: of each method with its dials, in trained forms."""
 
     records: list[FormRecord] = field(default_factory=list)
     differences: list[DifferenceRecord] = field(default_factory=list)
     dialled: list[FormRecord] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, kw_only=True)
+class RunResult(Results):
     """What one run found; all of it is in ``folder``, too.
 
-    ``predictions``: data set -> system -> predictions in the data set's order. ``groups``: metrics of the data sets
-    whose questions have a group (MMLU). ``side_effects``: empty where they were not asked for. ``differences``: of
-    the main method and each other trained one, where there are others. ``dialled``: as ``predictions``, of the initial
-    model and of the methods that have a refusal dial, with it (``grait + dial``); empty without any. ``forms``: results
-    in each of ``prompt.forms`` and ``evaluation.forms`` and their means, where there are several; ``form_differences``:
-    as ``differences``, of the means over trained forms; ``dialled_forms``: as ``forms``, of trained forms with their
-    dials. ``refused``: of test questions without a reference. ``against_initial``: of the main method with its dial and
-    each other system with its own, also the initial model; the calibration questions first. ``trials``: short trainings
-    that settings were found by. ``quadrants``: of test questions with a text. ``rounds``: of trainings whose refusals
-    are weighed anew between rounds.
+    ``side_effects``: empty where they were not asked for. ``differences``: of the main method and each other trained
+    one, where there are others. ``dialled``: as ``predictions``, of the initial model and of the methods that have a
+    refusal dial, with it (``grait + dial``); empty without any. ``against_initial``: of the main method with its dial
+    and each other system with its own, also the initial model; the calibration questions first.
     """
 
     folder: Path
-    metrics: list[MetricRecord]
-    groups: list[GroupRecord]
     questions: dict[str, list[Question]]
-    predictions: Answered
-    summary: dict[str, Any]
     side_effects: SideEffects = field(default_factory=SideEffects)
     differences: list[DifferenceRecord] = field(default_factory=list)
     dialled: Answered = field(default_factory=dict)
-    dialled_metrics: list[MetricRecord] = field(default_factory=list)
     dialled_differences: list[DifferenceRecord] = field(default_factory=list)
-    forms: list[FormRecord] = field(default_factory=list)
-    refused: list[RefusedRecord] = field(default_factory=list)
-    form_differences: list[DifferenceRecord] = field(default_factory=list)
-    dialled_forms: list[FormRecord] = field(default_factory=list)
     against_initial: list[DifferenceRecord] = field(default_factory=list)
-    trials: list[TrialRecord] = field(default_factory=list)
-    quadrants: list[QuadrantRecord] = field(default_factory=list)
-    rounds: list[RoundRecord] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, Sequence[Any]]:

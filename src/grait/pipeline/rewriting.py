@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from grait.config import Config
+from grait.judging.judges import Judge
 from grait.knowledge.conversations import (
     GivenAnswer,
     InConversation,
@@ -16,6 +17,7 @@ from grait.knowledge.conversations import (
 from grait.knowledge.temperature import SAMPLES, TEMPERATURES, best_temperature, known_f1, try_temperatures
 from grait.model.answers import Shown
 from grait.pipeline.data import RunData
+from grait.pipeline.judging import judge_key
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.parts import stage_rows
 from grait.pipeline.stages import Notes, Stages, digest
@@ -28,10 +30,10 @@ PART = 50
 
 
 def conversation_temperature(
-    data: RunData, models: Models, stages: Stages, asked: Sequence[Shown], facts: Sequence[Question]
+    data: RunData, models: Models, stages: Stages, asked: Sequence[Shown], facts: Sequence[Question], judge: Judge
 ) -> RunData:
     """The same with a number for ``knowledge.temperature``, found as in a run (``pipeline.temperature``), in the rows'
-    own conversations. ``facts``: what each of ``asked`` asks for, with the same ids."""
+    own conversations. ``facts``: what each of ``asked`` asks for, with the same ids. ``judge``: of what is said."""
     config = data.config
     if config.knowledge.temperature != "auto":
         return data
@@ -43,6 +45,7 @@ def conversation_temperature(
         "questions": digest(tried),
         "tried": [SAMPLES, *TEMPERATURES],
         "max_new_tokens": config.knowledge.max_new_tokens,
+        **(judge_key(config) if judge is data.judge else {"judge": judge.name}),
     }
     stage = Stage(stages.folder / "temperature", key)
 
@@ -60,6 +63,7 @@ def conversation_temperature(
                     answer_tokens=config.knowledge.max_new_tokens,
                     seed=config.seed,
                     advance=advance,
+                    judge=judge,
                 ),
                 bar="temperature",
                 size=PART,

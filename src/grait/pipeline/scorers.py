@@ -64,9 +64,7 @@ def score_questions(
     replayed: Replayed | None,
 ) -> None:
     """The scores of ``evaluation.scorers``, in files. ``states``: of the training questions, by the main query.
-
-    ``replayed``: beside the examples of what trains.
-    """
+    ``replayed``: beside the examples of what trains."""
     names = data.config.evaluation.scorers
     if not names:
         return
@@ -162,9 +160,7 @@ def _stage(
 @dataclass(frozen=True)
 class Reply:
     """A prompt with an answer in it, and the texts that the model may reply, each up to the token that tells it apart.
-
-    ``prompt_ids``: with what all of these begin with.
-    """
+    ``prompt_ids``: with what all of these begin with."""
 
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]

@@ -21,7 +21,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.drift import drift_of_systems, plan_drift
 from grait.pipeline.models import Models
 from grait.pipeline.replies import Probing, replies
-from grait.pipeline.results import SideEffects
+from grait.pipeline.results import Same, SideEffects
 from grait.pipeline.stages import Stages
 from grait.pipeline.work import Count, SetSize, StagePlan, Work
 from grait.records import Question, SideEffectAnswer, SideEffectKind
@@ -34,12 +34,9 @@ T = TypeVar("T")
 
 
 def trained_side_effects(
-    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Mapping[str, str]
+    data: RunData, models: Models, stages: Stages, adapters: Mapping[str, Stage], same: Same
 ) -> SideEffects:
-    """Those of the initial model and of all trained ones; none where ``evaluation.probes`` is off.
-
-    ``same``: of each method, the one whose adapter it has.
-    """
+    """Those of the initial model and of all trained ones; none where ``evaluation.probes`` is off."""
     if not data.config.evaluation.probes:
         return SideEffects()
     systems = {INIT_REFUSE: None, **adapters}
@@ -53,9 +50,7 @@ def side_effects(
     data: RunData, models: Models, stages: Stages, systems: Mapping[str, Stage | None], has_drift: bool = True
 ) -> SideEffects:
     """Those of systems, which need not be of ours, by their adapters, but for conversations; None: the initial model.
-
-    ``has_drift`` False: where the models are not the initial one with an adapter on.
-    """
+    ``has_drift`` False: where the models are not the initial one with an adapter on."""
     asked = probings(data.prompts, data.config)
     said = replies(data, models, stages, "side_effects", asked, systems)
     records = [record for name, rows in said.items() for record in summarize_side_effects(name, rows, _extracted(rows))]
@@ -78,10 +73,8 @@ def _extracted(rows: Sequence[SideEffectAnswer]) -> set[str]:
 
 
 def forms(config: PromptConfig, has_template: bool) -> tuple[Form, ...]:
-    """The run's main form, the instruction in the chat template and the bare question in it, each once.
-
-    Without a chat template there is the main form alone.
-    """
+    """The run's main form, the instruction in the chat template and the bare question in it, each once. Without a chat
+    template there is the main form alone."""
     main = forms_of(config)[0]
     others = (built_in("instruction", config), built_in("question", config)) if has_template else ()
     return (main, *(form for form in others if form.name != main.name))

@@ -30,10 +30,8 @@ Notes = dict[str, Any]
 
 @dataclass
 class Stages:
-    """Runs stages in the folder of a run. ``notes``: what each noted, seconds and memory, too, by its folder.
-
-    ``told``, ``warnings``: what the run finds out about its data, a sentence each, for the summary and the report.
-    """
+    """Runs stages in the folder of a run. ``notes``: what each noted, seconds and memory, too, by its folder. ``told``,
+    ``warnings``: what the run finds out about its data, a sentence each, for the summary and the report."""
 
     folder: Path
     notes: dict[str, Notes] = field(default_factory=dict)
@@ -52,10 +50,8 @@ class Stages:
         self.warnings += sentences
 
     def once(self, title: str, stage: Stage, compute: Callable[[Path], Notes]) -> None:
-        """Run a stage unless it is finished; say which, and why. Keeps what it notes.
-
-        Of several processes all compute, and the main one's folder is kept.
-        """
+        """Run a stage unless it is finished; say which, and why. Keeps what it notes. Of several processes all compute,
+        and the main one's folder is kept."""
         reasons = processes.from_main(stage.changes() if processes.is_main() else None)
         progress.heading(title)
         if reasons is None:

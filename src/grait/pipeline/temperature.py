@@ -4,13 +4,7 @@ from pathlib import Path
 from random import Random
 
 from grait.config import Config
-from grait.knowledge.temperature import (
-    SAMPLES,
-    TEMPERATURES,
-    best_temperature,
-    known_f1,
-    try_temperatures,
-)
+from grait.knowledge.temperature import SAMPLES, TEMPERATURES, best_temperature, known_f1, try_temperatures
 from grait.pipeline.data import RunData
 from grait.pipeline.judging import judge_key
 from grait.pipeline.models import Models, engine_key, model_key

@@ -91,9 +91,7 @@ class Schedule:
 
 def schedule(tokens: float, per_step: float, per_answers: float, most_steps: int) -> Schedule | None:
     """The trials that so many ``tokens`` allow: as many as have ``FEWEST_STEPS``; None where not even two have.
-
-    ``per_answers``: tokens of the answers after each; ``most_steps``: of a trial on all that may be trained on.
-    """
+    ``per_answers``: tokens of the answers after each; ``most_steps``: of a trial on all that may be trained on."""
     for rates, passes in ((RATES, (PASSES,)), (RATES, ()), (RATES[:1], ())):
         n_trials, units = 1 + len(rates) + len(passes), 1 + len(rates) + sum(passes)
         steps = int((tokens - n_trials * per_answers) / per_step / units)
@@ -249,10 +247,8 @@ class _Search:
 
 
 def _parts(data: RunData, rows: Sequence[WeightedExample]) -> tuple[QuestionSet, list[str]]:
-    """Training questions that no trial is trained on, and the ids of what may be taught, in an order by the seed.
-
-    A question that stands twice is on one side only.
-    """
+    """Training questions that no trial is trained on, and the ids of what may be taught, in an order by the seed. A
+    question that stands twice is on one side only."""
     order = Random(f"trials {data.config.seed}")
     ids = sorted(data.questions)
     asked = order.sample(ids, min(MOST_QUESTIONS, len(ids) // 2))

@@ -3,7 +3,7 @@
 They are asked as all others, and measured apart: refused or not. They count neither as right, wrong nor over-refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from grait.dial.stored import with_dial
 from grait.judging.premise import denies_premise
@@ -12,17 +12,15 @@ from grait.pipeline.data import RunData
 from grait.pipeline.dials import dialled, stored_dials
 from grait.pipeline.evaluation import QuestionSet, System, answer_questions, on_common
 from grait.pipeline.models import Models
+from grait.pipeline.results import Same
 from grait.pipeline.stages import Stages
 from grait.records import Prediction, Question, RefusedRecord
 
 
 def refused_records(
-    data: RunData, models: Models, stages: Stages, systems: Sequence[System], same: Mapping[str, str]
+    data: RunData, models: Models, stages: Stages, systems: Sequence[System], same: Same
 ) -> list[RefusedRecord]:
-    """What each system refuses of the test questions without a reference, set by set, and each method with its dial.
-
-    ``same``: of each method, the system whose adapter it has.
-    """
+    """What each system refuses of the test questions without a reference, set by set, and each method with its dial."""
     records: list[RefusedRecord] = []
     if not data.apart:
         return records

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from grait.errors import ArtifactError, KnowledgeError
+from grait.errors import KnowledgeError
 from grait.influence import Influence, over_checkpoints
 from grait.influence.validation import Prediction, random_subsets, table, word_overlap
 from grait.methods.selection import with_label
@@ -29,7 +29,7 @@ from grait.pipeline.models import Models, model_key
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.records import KnowledgeState
 from grait.runtime import progress
-from grait.runtime.artifacts import Stage, fingerprint, write_json
+from grait.runtime.artifacts import Stage, fingerprint, readable, write_json
 from grait.training.examples import WeightedExample
 from grait.training.sft import add_adapter, n_steps, train
 
@@ -58,9 +58,7 @@ class Sizes:
 @dataclass(frozen=True)
 class Rows:
     """Examples as tokens. ``answers``: trained on beside each subset; ``unknown``, ``known``: refusals of targets.
-
-    ``references``: of all targets; those of ``known`` are what is not to be unlearned.
-    """
+    ``references``: of all targets; those of ``known`` are what is not to be unlearned."""
 
     candidates: list[TokenizedExample]
     answers: list[TokenizedExample]
@@ -176,10 +174,8 @@ def _training(
 
     stages.once(f"Validation: training {which}, on {len(examples)} examples", stage, compute)
     path = stage.folder / MEASURED
-    try:
+    with readable(f"{path}: not readable outcomes; delete {stage.folder} to train again"):
         return {name: float(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not readable outcomes; delete {stage.folder} to train again") from error
 
 
 @torch.no_grad()

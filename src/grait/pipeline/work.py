@@ -57,10 +57,8 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class SetSize:
-    """How many questions a set has, and how long they are.
-
-    ``characters``, ``longest``: mean and most characters of a question with its options and texts.
-    """
+    """How many questions a set has, and how long they are. ``characters``, ``longest``: mean and most characters of a
+    question with its options and texts."""
 
     title: str
     source: str
@@ -140,10 +138,8 @@ class Work:
 
     @property
     def tokens(self) -> float:
-        """One number to hold works against each other: tokens forward, trained ones three times.
-
-        Answers are left out: before they are given nobody knows how long they are.
-        """
+        """One number to hold works against each other: tokens forward, trained ones three times. Answers are left out:
+        before they are given nobody knows how long they are."""
         return self.prompt_tokens + FORWARD_AND_BACKWARD * self.trained_tokens
 
     @classmethod

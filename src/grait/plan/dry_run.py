@@ -23,7 +23,7 @@ def dry_run(config: Config) -> Plan:
     """
     sets = set_sizes(config)
     try:
-        size = model_size(config.model, config.lora)
+        size = model_size(config.model, config.lora, has_room=True)
     except SizeUnknownError as error:
         return make_plan(config, sets, None, str(error))
     if config.model.name != default.NAME:
@@ -48,7 +48,8 @@ def make_plan(config: Config, sets: Sequence[SetSize], size: ModelSize | None, s
     if size is not None:
         memory = memory_of(config, sets, size)
         disk = disk_of(config, training, size)
-    return Plan(config, size, size_unknown, tuple(sets), stages, memory, disk, _notes(config, sets))
+    limited = (size.limited,) if size and size.limited else ()
+    return Plan(config, size, size_unknown, tuple(sets), stages, memory, disk, (*limited, *_notes(config, sets)))
 
 
 def _check_counts(config: Config, training: SetSize) -> None:

@@ -19,7 +19,9 @@ from grait.influence.curvature import LARGEST_BASIS
 from grait.influence.experts import adapted_experts
 from grait.influence.gradients import trainable_linears
 from grait.model import default
+from grait.model.limits import limit_of
 from grait.model.load import check_folder, check_forward, model_class, not_found, resolve_dtype
+from grait.model.roads import check_room
 from grait.training.sft import add_adapter
 from grait.training.targets import adapted_layers
 
@@ -35,7 +37,7 @@ class ModelSize:
     layers. ``eigenbases``: numbers of those of curvature. ``activation_bytes``: what autograd keeps of one token in
     training; ``checkpoint_bytes``: the same with gradient checkpointing, but for the one layer that is run again.
     ``cache_bytes``: keys and values of one token. ``targets``: adapted layers by the last part of their name; with
-    all-linear also those that a forward pass would leave out.
+    all-linear also those that a forward pass would leave out. ``limited``: ``Limit.told``.
     """
 
     parameters: int
@@ -53,14 +55,15 @@ class ModelSize:
     checkpoint_bytes: float
     cache_bytes: float
     targets: dict[str, int]
+    limited: str = ""
 
 
 class SizeUnknownError(ModelError):
     """The model's config is not on this machine; a dry run fetches nothing."""
 
 
-def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
-    """Sizes of the model with a fresh adapter.
+def model_size(model: ModelConfig, lora: LoraSection, *, has_room: bool = False) -> ModelSize:
+    """Sizes of the model with a fresh adapter. ``has_room``: ModelError where no question fits (``check_room``).
 
     SizeUnknownError when the config is neither in a folder nor in the hub's cache; ModelError or ConfigError when it
     is there, but no causal language model, or without the layers that ``lora.target_modules`` names.
@@ -74,6 +77,8 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
     except Exception as error:
         raise ModelError(not_found(model.name, model.name, error)) from error
     check_forward(model.name, built)
+    if has_room:
+        check_room(built)
     built.requires_grad_(False)
     head = built.get_output_embeddings()
     embeddings = built.get_input_embeddings().weight
@@ -103,6 +108,7 @@ def model_size(model: ModelConfig, lora: LoraSection) -> ModelSize:
         checkpoint_bytes=text.num_hidden_layers * embeddings.shape[1] * dtype.itemsize,
         cache_bytes=_cache_bytes(built, dtype.itemsize),
         targets=adapted_layers(adapted),
+        limited=limit_of(text).told,
     )
 
 

@@ -52,10 +52,8 @@ class Stage:
         return stage
 
     def changes(self) -> list[str] | None:
-        """None when the stage is finished with this very key; else why it has to run, one reason each.
-
-        Raises ArtifactError when the folder is damaged, foreign, or of another version.
-        """
+        """None when the stage is finished with this very key; else why it has to run, one reason each. Raises
+        ArtifactError when the folder is damaged, foreign, or of another version."""
         if not self.folder.exists():
             return ["not run yet"]
         manifest = self._manifest()
@@ -97,17 +95,13 @@ class Stage:
 
     def unfinished(self) -> Path:
         """Where a long stage keeps what it has done so far, to go on after a kill; gone when the stage is finished.
-
-        Named by the stage's key, so that a stage with another key begins anew.
-        """
+        Named by the stage's key, so that a stage with another key begins anew."""
         return self.folder.with_name(f".{self.folder.name}.{self.fingerprint[:16]}.unfinished")
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yields a folder to write into, and notes to fill (time, what was left out).
-
-        Both become the stage's when the block ends without an error.
-        """
+        """Yields a folder to write into, and notes to fill (time, what was left out). Both become the stage's when the
+        block ends without an error."""
         notes: dict[str, Any] = {}
         with replacing_folder(self.folder) as partial:
             yield partial, notes
@@ -141,6 +135,15 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {before!r} -> {now!r}"
 
 
+@contextmanager
+def readable(told: str) -> Iterator[None]:
+    """ArtifactError with these words for a file that is not there, or that holds something else."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError(told) from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON, all or nothing."""
     with replacing_file(path) as partial:
@@ -162,10 +165,8 @@ def write_rows(path: Path, rows: Sequence[Any]) -> None:
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """Read parquet rows back into dataclasses. Raises ArtifactError when the columns are not those of ``kind``.
-
-    The last ones may be absent where they have defaults: files of before they were kept.
-    """
+    """Read parquet rows back into dataclasses. Raises ArtifactError when the columns are not those of ``kind``. The
+    last ones may be absent where they have defaults: files of before they were kept."""
     expected = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     needed = required_columns(kind)
     try:

@@ -38,10 +38,8 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder to fill, which becomes ``folder`` when the block ends without an error.
-
-    After an error what was written is deleted, and ``folder`` is as it was; a kill leaves it until the next attempt.
-    """
+    """Yields an empty folder to fill, which becomes ``folder`` when the block ends without an error. After an error
+    what was written is deleted, and ``folder`` is as it was; a kill leaves it until the next attempt."""
     partial, replaced = beside(folder, "partial"), beside(folder, "replaced")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -59,10 +57,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def written(path: Path, what: str = "") -> Iterator[None]:
-    """ArtifactError with one line where the disk, or a library that writes to it, refuses ``path``.
-
-    ``what``: such as "the merged model", for "cannot write the merged model".
-    """
+    """ArtifactError with one line where the disk, or a library that writes to it, refuses ``path``. ``what``: such as
+    "the merged model", for "cannot write the merged model"."""
     try:
         yield
     except (OSError, SafetensorError) as error:

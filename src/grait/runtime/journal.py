@@ -9,10 +9,8 @@ from grait.runtime.files import written
 
 
 class Journal:
-    """Values by key in a file of JSON lines that only grows; for one process, from any of its threads.
-
-    A line that a kill has torn is as if it had never been there.
-    """
+    """Values by key in a file of JSON lines that only grows; for one process, from any of its threads. A line that a
+    kill has torn is as if it had never been there."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()

@@ -41,10 +41,8 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Owner:
-    """A process that holds the lock of a folder. ``since``: local time of its host, ISO 8601.
-
-    ``heartbeat``: seconds between two touches of the note; 0 in those of earlier versions, which are never touched.
-    """
+    """A process that holds the lock of a folder. ``since``: local time of its host, ISO 8601. ``heartbeat``: seconds
+    between two touches of the note; 0 in those of earlier versions, which are never touched."""
 
     pid: int
     host: str
@@ -105,9 +103,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _wait_until_gone(folder: Path, owner: Owner) -> None:
     """Return once the run of another host is gone. ArtifactError when it shows that it is not, or never could show it.
-
-    The file server's clock is compared with itself: hosts' clocks differ.
-    """
+    The file server's clock is compared with itself: hosts' clocks differ."""
     waits = False
     first = touched = _touched(folder / OWNER)
     while owner.heartbeat and touched is not None and touched == first:

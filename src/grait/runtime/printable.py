@@ -7,10 +7,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """The text with U+FFFD for each character that a terminal would obey or a picture could not hold.
-
-    Line breaks and tabs stay, and so do the joiners that scripts such as Devanagari and Arabic are written with.
-    """
+    """The text with U+FFFD for each character that a terminal would obey or a picture could not hold. Line breaks and
+    tabs stay, and so do the joiners that scripts such as Devanagari and Arabic are written with."""
     return _HIDDEN.sub("\ufffd", text)
 
 

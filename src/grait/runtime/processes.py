@@ -44,10 +44,8 @@ SUPPORTED = {
 
 
 def start(device: str) -> None:
-    """Meet the other processes, if a launcher has started some. ``device``: of the model, as in the config.
-
-    Raises ConfigError when the launcher asks for a way to train that is not supported.
-    """
+    """Meet the other processes, if a launcher has started some. ``device``: of the model, as in the config. Raises
+    ConfigError when the launcher asks for a way to train that is not supported."""
     _check_launcher()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=LONGEST_WAIT)

@@ -48,10 +48,8 @@ class Limits:
 
 @dataclass
 class Service:
-    """What is served. ``name``: of the model, as clients call it; ``about``: what ``/v1/models`` tells of it.
-
-    ``key``: that clients have to send; None for none.
-    """
+    """What is served. ``name``: of the model, as clients call it; ``about``: what ``/v1/models`` tells of it. ``key``:
+    that clients have to send; None for none."""
 
     name: str
     reader: Reader

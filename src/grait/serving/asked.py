@@ -193,10 +193,8 @@ class Reader:
         return prompts.chat([*before, *messages])
 
     def _words_of(self, messages: Sequence[dict[str, str]]) -> tuple[Form | None, str]:
-        """The form whose words a conversation ends in, and the question in them.
-
-        After solved examples all of the conversation has to be the same.
-        """
+        """The form whose words a conversation ends in, and the question in them. After solved examples all of the
+        conversation has to be the same."""
         prompts = self.run.data.prompts
         for form in prompts.forms:
             if not prompts.is_chat(_placeholder(), form) or form.template == "{question}":

@@ -25,10 +25,8 @@ and two groups of clients wait for each other's batches from then on."""
 
 
 class Job(Deciding):
-    """One request. The model's thread tells it what it decodes, and it wakes the client's coroutine.
-
-    ``failure``: why there is no answer. ``leave``: the client has gone; nothing more is decoded.
-    """
+    """One request. The model's thread tells it what it decodes, and it wakes the client's coroutine. ``failure``: why
+    there is no answer. ``leave``: the client has gone; nothing more is decoded."""
 
     def __init__(self, asked: Asked, decode: Callable[[list[Any], Tokens], str]) -> None:
         super().__init__(asked, decode)
@@ -143,10 +141,8 @@ def ask_again(engine: InferenceEngine, jobs: Sequence[Job]) -> None:
 
 
 class Batches:
-    """Jobs for a run's model in this process: those that wait are decoded together, by one thread.
-
-    ``most``: of one batch.
-    """
+    """Jobs for a run's model in this process: those that wait are decoded together, by one thread. ``most``: of one
+    batch."""
 
     def __init__(self, run: LiveRun, engine: InferenceEngine, most: int) -> None:
         self._engine, self._alone, self._most = engine, run.alone, most

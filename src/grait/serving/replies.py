@@ -13,10 +13,7 @@ from grait.serving.jobs import Job
 @dataclass(frozen=True)
 class Replies:
     """Those to one request. ``jobs``: one, or of a list of prompts as many; every choice of a list (``is_list``) has
-    its own ``grait``.
-
-    ``is_refusal``: whether a text refuses, as the evaluation judges it.
-    """
+    its own ``grait``. ``is_refusal``: whether a text refuses, as the evaluation judges it."""
 
     jobs: Sequence[Job]
     model: str

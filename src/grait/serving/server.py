@@ -116,10 +116,8 @@ def _proxy(
 
 
 def about(model: DialledRun, threshold: float | None = None) -> dict[str, Any]:
-    """For ``/v1/models``: the run's forms, and the threshold and score of each that has a dial.
-
-    ``threshold``: in place of the dials' own.
-    """
+    """For ``/v1/models``: the run's forms, and the threshold and score of each that has a dial. ``threshold``: in place
+    of the dials' own."""
     dials = model.dials.forms if model.dials else {}
     return {
         "refusal": model.refusal,

@@ -28,10 +28,8 @@ def difference_forest(differences: Sequence[DifferenceRecord]) -> alt.LayerChart
 
 
 def trade_off(records: Sequence[ComparisonRecord], main: str) -> alt.LayerChart:
-    """Over-refusal rate against the share answered wrong, with 95% intervals: the ideal is the lower left corner.
-
-    Of one data set.
-    """
+    """Over-refusal rate against the share answered wrong, with 95% intervals: the ideal is the lower left corner. Of
+    one data set."""
     rows: Rows = [
         {"system": row.method, "pw": row.pw, "pw_low": row.pw_low, "pw_high": row.pw_high}
         | {"over": row.over_refusal_rate}
@@ -67,8 +65,7 @@ def _forest(rows: Rows, title: str, main: str | None) -> alt.LayerChart:
     base = alt.Chart(data(rows)).encode(y=names_axis("system", order), color=system_colour(order), description="says:N")
     zero = alt.Chart(data([{"zero": 0}])).mark_rule(color=colour("soft"), strokeDash=[4, 3]).encode(x="zero:Q")
     lines = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", axis=alt.Axis(title=f"{title}, points"), scale=alt.Scale(zero=False)),
-        x2="high:Q",
+        x=alt.X("low:Q", axis=alt.Axis(title=f"{title}, points"), scale=alt.Scale(zero=False)), x2="high:Q"
     )
     dots = base.mark_point(filled=True, opacity=1).encode(
         x="value:Q", size=alt.condition(alt.datum.system == main, alt.value(110), alt.value(60))

@@ -20,9 +20,7 @@ COVERAGES = np.arange(5, 101) / 100
 
 def risk_coverage_curves(curves: Mapping[str, Sequence[RiskCoverage]], main: str) -> alt.Chart:
     """The share of wrong answers among the questions that a system refuses least readily, by their share of all.
-
-    ``curves``: by system, one for each seed; their mean is drawn. ``main`` is drawn thickest, and last.
-    """
+    ``curves``: by system, one for each seed; their mean is drawn. ``main`` is drawn thickest, and last."""
     rows: Rows = []
     for system, own in sorted(curves.items(), key=lambda item: item[0] == main):
         risks = mean_risk(own, COVERAGES)
@@ -90,9 +88,7 @@ def dial_curves(
     curves: Mapping[str, Sequence[DialPoint]], chosen: Mapping[str, DialPoint], without: OperatingPoint
 ) -> alt.LayerChart:
     """Wrong answers against over-refusal at every threshold, by data set; the ideal is the lower left corner.
-
-    ``chosen``: the calibrated threshold on each set, a disc. ``without``: no dial, on the first set, a ring.
-    """
+    ``chosen``: the calibrated threshold on each set, a disc. ``without``: no dial, on the first set, a ring."""
     names = list(curves)
     rows = [
         {"set": name, "over": point.over_refusal_rate, "pw": point.pw}
@@ -138,9 +134,7 @@ def dial_curves(
 
 def loss_curves(losses: Mapping[str, Sequence[float]], main: str) -> alt.LayerChart:
     """Training loss by optimizer step, a running mean over a tenth of the steps; of ``main`` every step, faintly.
-
-    ``losses``: by adapter. Weighted losses of different training sets do not compare in height.
-    """
+    ``losses``: by adapter. Weighted losses of different training sets do not compare in height."""
     rows: Rows = []
     for system, own in sorted(losses.items(), key=lambda item: item[0] == main):
         means = running_mean(own, max(1, len(own) // 10) | 1)

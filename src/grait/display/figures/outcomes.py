@@ -30,10 +30,8 @@ COLUMN = 0.04
 
 
 def flow(initial: Mapping[str, Outcome], tuned: Mapping[str, Outcome], tuned_name: str) -> alt.LayerChart:
-    """Outcomes before and after: bands from left to right, as wide as their counts.
-
-    A band has the colour of the initial outcome; the band of over-refusal, from right to refused, is the fullest.
-    """
+    """Outcomes before and after: bands from left to right, as wide as their counts. A band has the colour of the
+    initial outcome; the band of over-refusal, from right to refused, is the fullest."""
     counts = joint_counts(initial, tuned)
     names = ("init-basic", tuned_name)
     bottoms = [_stacked(counts.sum(axis=1 - side).tolist(), 0.05 * int(counts.sum())) for side in (0, 1)]
@@ -150,10 +148,8 @@ def outcomes_by_group(
 
 
 def outcomes_by_form(records: Sequence[FormRecord]) -> alt.LayerChart:
-    """Bars as in ``outcome_bars``, one for each form; a tick marks what the initial model answers right in it.
-
-    Of one system on one data set.
-    """
+    """Bars as in ``outcome_bars``, one for each form; a tick marks what the initial model answers right in it. Of one
+    system on one data set."""
     rows: Rows = []
     ticks: Rows = []
     for record in records:
@@ -172,9 +168,7 @@ def outcomes_by_popularity(
     popularity: Mapping[str, float], outcomes: Mapping[str, Mapping[str, Outcome]], initial: str, n_bins: int = 5
 ) -> alt.Chart:
     """For fifths of the questions from the rarest to the best known: shares of the four ways, one column each system.
-
-    ``popularity``: id to a rank in [0, 1]. Ties at a border go by id.
-    """
+    ``popularity``: id to a rank in [0, 1]. Ties at a border go by id."""
     rows: Rows = []
     bins = by_rank({id_: rank for id_, rank in popularity.items() if id_ in outcomes[initial]}, n_bins)
     for number, ids in enumerate(bins, 1):

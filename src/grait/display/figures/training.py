@@ -20,10 +20,8 @@ LABELS = {"ik": "known", "idk": "unknown", "dropped": "on the threshold"}
 
 
 def knowledge_map(states: Sequence[KnowledgeState], selected: Sequence[Selected]) -> alt.LayerChart:
-    """Training questions by correctness and certainty: rings are all of them, discs those that are trained on.
-
-    Areas are numbers of questions at one place (values of three decimals). States without a certainty are left out.
-    """
+    """Training questions by correctness and certainty: rings are all of them, discs those that are trained on. Areas
+    are numbers of questions at one place (values of three decimals). States without a certainty are left out."""
     chosen = {row.id for row in selected}
     all_of: Counter[tuple[float, float, str]] = Counter()
     chosen_of: Counter[tuple[float, float, str]] = Counter()
