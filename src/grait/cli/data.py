@@ -1,5 +1,6 @@
 """grait data show."""
 
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -63,7 +64,7 @@ def _print(summary: Any) -> None:
             table.add_row("not read", escape(", ".join(summary.unused)))
         show(table)
     show(*(f"  note: {_short(note)}" for note in summary.notes))
-    for question in summary.questions[:N_ROWS]:
+    for question in islice(summary.questions, N_ROWS):
         first, *rest = asked(question)
         show(f"\n  {_short(question.id)}: {_short(first)}", *(f"    {_short(line)}" for line in rest))
 

@@ -7,6 +7,7 @@ from string import ascii_uppercase
 
 from grait.config import DataConfig
 from grait.data.load import understand
+from grait.data.packed import Kept, Packed
 from grait.errors import ConfigError, described
 from grait.pipeline.overlap import look_across
 from grait.records import Question
@@ -22,7 +23,7 @@ class DataSummary:
     columns: dict[str, str]
     unused: tuple[str, ...]
     notes: list[str]
-    questions: list[Question]
+    questions: Kept
 
     @property
     def counts(self) -> dict[str, int]:
@@ -45,7 +46,7 @@ def show_data(source: DataConfig | str | Path) -> DataSummary:
         source = DataConfig(path=str(source))
     if not isinstance(source, DataConfig):
         raise ConfigError(f"source: expected a path or a DataConfig, found {described(source)}; give a path")
-    found = understand(source)
+    found = understand(source, Packed)
     across = look_across([], [], {source.title: found.questions}, source.near_duplicates)
     notes = [*found.notes, *(finding.text for finding in across)]
     return DataSummary(source.path, found.format, found.columns, found.unused, notes, found.questions)

@@ -154,9 +154,9 @@ def _without_letters(found: Options, seen: Counter[str]) -> Options:
 def _with_distractors(row: Row, question_id: str) -> Options | None:
     """SciQ's shape: a right answer and wrong ones, in an order that depends on the question's id only."""
     wrong = [text for name in row.roles.distractors for text in row.texts(name)]
-    right = [text for name in row.roles.answers[:1] for text in row.texts(name)]
     if not wrong:
         return None
+    right = [text for name in row.roles.answers[:1] for text in row.texts(name)]
     if not right:
         raise row.fault(f"has wrong options and no right answer; found {row.names}")
     texts = [right[0], *wrong]

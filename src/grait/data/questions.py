@@ -8,13 +8,14 @@ import re
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from itertools import chain, islice
 from typing import Any, get_args
 
+import numpy as np
 import yaml
 
 from grait.config import ColumnsConfig
@@ -22,6 +23,7 @@ from grait.data.catalog import KnownSet
 from grait.data.contexts import passages_of, with_context
 from grait.data.files import Source, open_rows
 from grait.data.options import Key, Options, options_of, resolved
+from grait.data.packed import Keep, Kept
 from grait.data.rows import checked_text, column_names, needed, shown, type_name
 from grait.data.shapes import Roles, roles_of
 from grait.data.values import Row, flag_of, parsed_text, text_of
@@ -62,6 +64,9 @@ _NOTES: dict[str, str] = yaml.safe_load(resources.files("grait.data").joinpath("
 _BARE = Question("", "", ("",))
 
 
+MadeId = Callable[[int], str]
+
+
 @dataclass
 class Understood:
     """Questions, and what was made of the file. ``columns``: role -> columns. ``unused``: columns without a role.
@@ -69,7 +74,7 @@ class Understood:
     ``notes``: what was inferred, in sentences, for people.
     """
 
-    questions: list[Question]
+    questions: Kept
     format: str
     columns: dict[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
@@ -93,18 +98,20 @@ def read_questions(
     revision: str | None = None,
     columns: ColumnsConfig | None = None,
     encoding: str = "utf-8",
+    keep: Keep = list,
 ) -> Understood:
     """The questions of a file, a folder or a hub data set (``owner/name``, ``owner/name:config``).
 
     ``split``: of folders, the hub, and JSON that wraps several lists; needed where there are several. ``limit``: read
     and check only the first rows; at least 1. ``columns``: what names do not say. docs/data.md has the shapes.
+    ``keep``: what the questions are kept in, ``list`` or ``Packed``.
     Ids are ``{stem}-{row}``, rows counted from 1, where there is no ``id``. Raises DataError, one line.
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit is {limit}; expected at least 1, or none to read all rows")
     reader = Reader(columns)
     source = open_rows(path, split, revision, encoding, reader.wanted)
-    understood = reader.read(source, path, limit, lambda number: f"{source.stem}-{number}")
+    understood = reader.read(source, path, limit, lambda number: f"{source.stem}-{number}", keep)
     if not understood.questions:
         raise DataError(f"{path}: holds no question; expected at least one row with `question` and `answers`")
     return understood
@@ -141,40 +148,36 @@ class Reader:
             self._unused |= dict.fromkeys(name for name in names if name not in found.used)
         return self._roles[names]
 
-    def read(self, source: Source, path: str, limit: int | None, made_id: Any) -> Understood:
+    def read(self, source: Source, path: str, limit: int | None, made_id: MadeId, keep: Keep = list) -> Understood:
         """All questions of a source; ``made_id``: the id of a row by its number, from 1."""
-        questions: list[Question] = []
-        ids: set[str] = set()
-        files: dict[str, int] = {}  # with the first question of each
-        numbers = array("Q")  # the line of each question
-        for number, (where, row) in enumerate(islice(source.rows, limit), 1):
-            question = self.question(row, where, made_id(number), len(questions))
-            file, _, line = where.rpartition(" ")
-            if question.id in ids:
-                first = next(n for n, other in enumerate(questions) if other.id == question.id)
-                _, there = max((start, name) for name, start in files.items() if start <= first)
-                raise DataError(
-                    f"{where}: the id {shown(question.id)} was already used in {there.removeprefix(f'{path}, ')} "
-                    f"{numbers[first]}; give each question its own id, or leave the id out"
-                )
-            files.setdefault(file, len(questions))
-            numbers.append(int(line))
-            ids.add(question.id)
-            questions.append(question)
+        places = _Places(path)
+        questions = keep(self._each(islice(source.rows, limit), made_id, places))
+        places.check_ids(questions)
         self._check_lone()
-        for own in self._deferred:
-            place, _ = resolved(own.key, own.options, own.where, self.evidence)
-            assert place is not None
-            questions[own.place] = self._with_option(questions[own.place], own.options, place, own.key.others)
-        questions = [
-            with_context(row, row.context) if row.context and row.holds_answer is None else row for row in questions
-        ]
-        self.seen["passages"] = sum(bool(row.context) for row in questions)
-        self.seen["held"] = sum(bool(row.holds_answer) for row in questions)
+        if self._deferred:
+            questions = keep(self._decided(questions))
+        if self.seen["passages"]:
+            self.seen["held"] = sum(bool(row.holds_answer) for row in questions)
         self.seen.update(source.seen)
         columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
         notes = self.notes(len(questions), columns)
         return Understood(questions, source.format, columns, tuple(self._unused), notes)
+
+    def _each(self, rows: Iterable[tuple[str, object]], made_id: MadeId, places: "_Places") -> Iterator[Question]:
+        for number, (where, row) in enumerate(rows):
+            question = self.question(row, where, made_id(number + 1), number)
+            places.add(question.id, where)
+            yield question
+
+    def _decided(self, questions: Iterable[Question]) -> Iterator[Question]:
+        """All questions, with the right option of those that waited for the other rows."""
+        waiting = {row.place: row for row in self._deferred}
+        for number, question in enumerate(questions):
+            if row := waiting.get(number):
+                place, _ = resolved(row.key, row.options, row.where, self.evidence)
+                assert place is not None
+                question = self._with_option(question, row.options, place, row.key.others)
+            yield question
 
     def question(self, cells: object, where: str, made_id: str, place: int) -> Question:
         """One row. ``place``: in the list of questions, for rows that wait for others."""
@@ -216,6 +219,7 @@ class Reader:
         if self.known and not self.known.has_references:
             return Question(**made, answers=(), answerable=bool(flag))
         if context := self._context(row):
+            self.seen["passages"] += 1
             holds = flag_of(cells.get(row.roles.holds), row.roles.holds, where) if row.roles.holds else None
             made |= {"context": context, "holds_answer": flag if holds is None else holds}
             if holds and flag is False and (options is not None or self._references(row)):
@@ -234,7 +238,7 @@ class Reader:
         read = Question(**made, answers=answers)
         if answers and (why_not := why_not_asked(read)):
             raise row.fault(why_not)
-        return read
+        return _labelled(read)
 
     def _context(self, row: Row) -> tuple[str, ...]:
         """The texts of a row: all columns that the user names, or the first one by its name that has any."""
@@ -396,7 +400,7 @@ class Reader:
         answer = options.texts[right]
         is_placed = options.texts.index(answer) != right or (self.known and self.known.keeps_place)
         answers = tuple(dict.fromkeys([answer, *others]))
-        return replace(question, answers=answers, answer_place=right if is_placed else None)
+        return _labelled(replace(question, answers=answers, answer_place=right if is_placed else None))
 
     def notes(self, n: int, columns: Mapping[str, str]) -> list[str]:
         """What was inferred, in sentences; nothing where all is as docs/data.md's first row."""
@@ -414,6 +418,41 @@ class Reader:
             for what, words in _NOTES.items()
             if counted[what]
         ]
+
+
+class _Places:
+    """Where each question stands, in a few bytes: the first question of each file, lines, and hashes of ids."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.files: dict[str, int] = {}
+        self.lines, self.ids = array("Q"), array("q")
+
+    def add(self, name: str, where: str) -> None:
+        file, _, line = where.rpartition(" ")
+        self.files.setdefault(file, len(self.lines))
+        self.lines.append(int(line))
+        self.ids.append(hash(name))
+
+    def check_ids(self, questions: Kept) -> None:
+        """DataError for the first id that stands twice."""
+        if len(again := np.setdiff1d(np.arange(len(self.ids)), np.unique(self.ids, return_index=True)[1])):
+            first = self.ids.index(self.ids[again[0]])
+            name, there = next(islice(questions, first, None)).id, self._place(first).removeprefix(f"{self.path}, ")
+            raise DataError(
+                f"{self._place(again[0])}: the id {shown(name)} was already used in {there}; give each question its "
+                "own id, or leave the id out"
+            )
+
+    def _place(self, number: int) -> str:
+        _, file = max((start, name) for name, start in self.files.items() if start <= number)
+        return f"{file} {self.lines[number]}"
+
+
+def _labelled(question: Question) -> Question:
+    """With whether its text holds the answer, where the file does not say."""
+    is_open = question.context and question.holds_answer is None
+    return with_context(question, question.context) if is_open else question
 
 
 def _unused_reference(row: Row) -> str | None:

@@ -31,7 +31,7 @@ def read_known(known: KnownSet, split: str, view: View, folder: str | None, revi
         source = open_rows(str(local_file(folder, names)), None, None, "utf-8", reader.wanted)
     made_id = known.ids.replace("{split}", split)
     found = reader.read(source, "", None, lambda number: made_id.format(id=number - 1, row=number - 1))
-    questions = found.questions
+    questions = list(found.questions)
     if not questions:
         raise DataError(f"{known.name}, {split}: holds no question")
     if made_id.startswith(f"{known.name}/{{id}}"):

@@ -8,6 +8,7 @@ from grait.data.catalog import KNOWN_SETS
 from grait.data.files import is_question_file
 from grait.data.held_out import MOST
 from grait.data.load import split_of, view_of
+from grait.data.packed import Packed
 from grait.pipeline.data import HELD_OUT, RunData
 from grait.pipeline.work import Count, SetSize
 from grait.records import View
@@ -24,13 +25,13 @@ def set_sizes(config: Config) -> list[SetSize]:
     sets: list[SetSize] = []
     here = [source for source in config.evaluation.datasets if not is_on_hub(source)]
     evaluation = config.evaluation.model_copy(update={"datasets": here})
-    run = RunData(config.model_copy(update={"evaluation": evaluation}), measures_texts=False)
+    run = RunData(config.model_copy(update={"evaluation": evaluation}), measures_texts=False, keep=Packed)
     for source in (config.data, *config.evaluation.all_sets):
         if is_on_hub(source):
             sets.append(_hub_set(source))
             continue
         if source is config.data:
-            questions = list(run.questions.values())
+            questions = run.trained_on
         elif source is config.evaluation.calibration:
             questions = run.calibration_questions(source)
         else:
