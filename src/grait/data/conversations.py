@@ -25,9 +25,9 @@ Left = Literal[
 """Why a row is left word for word, whatever it asks for. ``another form of text``: a prompt in plain text that is
 neither a question alone nor one between marks such as ``Question:`` and ``Answer:``."""
 
-MESSAGES = ("messages", "conversations")
+MESSAGES, PROMPT = ("messages", "conversations"), ("prompt", "completion")
 PAIRS = (
-    ("prompt", "completion"),
+    PROMPT,
     ("instruction", "output"),
     ("instruction", "response"),
     ("prompt", "response"),
@@ -35,6 +35,7 @@ PAIRS = (
     ("question", "response"),
 )
 """Columns of what is asked and what is answered."""
+SHAPES: tuple[tuple[str, ...], ...] = (*((name,) for name in MESSAGES), *PAIRS)
 GIVEN, SYSTEM = ("input", "context"), ("system", "system_prompt")
 """Columns beside what is said: a text that goes with an instruction; a system message."""
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
@@ -131,26 +132,21 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
 
 def _shapes(row: Mapping[Any, Any]) -> list[tuple[str, ...]]:
     """All columns that hold a conversation, whichever is read."""
-    pairs = [pair for pair in PAIRS if not any(is_missing(row.get(name)) for name in pair)]
-    return [*((name,) for name in MESSAGES if row.get(name) is not None), *pairs]
+    return [shape for shape in SHAPES if not any(is_missing(row.get(name)) for name in shape)]
 
 
 def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
-    """Those of the first row that hold what is said."""
-    for name in MESSAGES:
-        if row.get(name) is not None:
-            return (name, *(system for system in SYSTEM if system in row))
-    if (null := [name for name in MESSAGES if name in row]) and not any(pair[0] in row for pair in PAIRS):
-        return (null[0],)
-    for pair in PAIRS:
-        if all(name in row for name in pair):
-            more = () if pair == PAIRS[0] else tuple(name for name in (*GIVEN, *SYSTEM) if name in row)
-            return (*pair, *more)
-    pairs = ", ".join(" and ".join(f"`{name}`" for name in pair) for pair in PAIRS)
-    raise DataError(
-        f"{where}: has no conversation; expected `messages`, `conversations`, or one of {pairs}; found "
-        f"{column_names(list(row))}"
-    )
+    """Those of the first row that hold what is said: of several shapes the first one that is filled in."""
+    shapes = [shape for shape in SHAPES if all(name in row for name in shape)]
+    if not shapes:
+        pairs = ", ".join(" and ".join(f"`{name}`" for name in pair) for pair in PAIRS)
+        raise DataError(
+            f"{where}: has no conversation; expected `messages`, `conversations`, or one of {pairs}; found "
+            f"{column_names(list(row))}"
+        )
+    shape = min(shapes, key=lambda shape: row[shape[0]] is None)
+    beside = () if shape == PROMPT else SYSTEM if len(shape) == 1 else (*GIVEN, *SYSTEM)
+    return (*shape, *(name for name in beside if name in row))
 
 
 def _of_messages(row: Mapping[Any, Any], column: str, where: str) -> Conversation:
@@ -166,12 +162,12 @@ def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Co
     asked, answered = columns[:2]
     if row.get(asked) is None:
         raise DataError(f"{where}: has no `{asked}`, as the first row has; found {column_names(list(row))}")
-    if columns == PAIRS[0] and not isinstance(row[asked], str):
+    if columns == PROMPT and not isinstance(row[asked], str):
         return _conversation(
             where, row, [*_messages(row[asked], asked, where), *_messages(row[answered], answered, where)]
         )
     question, answer = _text(row[asked], asked, where), _text(row.get(answered), answered, where)
-    if columns == PAIRS[0]:
+    if columns == PROMPT:
         return _of_text(where, row, question, answer)
     more = {name: _text(row.get(name), name, where) for name in columns[2:]}
     given = [more[name] for name in GIVEN if more.get(name, "").strip().lower() not in _NOTHING]

@@ -63,7 +63,6 @@ _INLINE = re.compile(r"(?:^|[\s(])A[).:]\s.+[\s(]B[).:]\s", re.DOTALL)
 _NOTES: dict[str, str] = yaml.safe_load(resources.files("grait.data").joinpath("notes.yaml").read_text("utf-8"))
 _BARE = Question("", "", ("",))
 
-
 MadeId = Callable[[int], str]
 
 
@@ -79,6 +78,20 @@ class Understood:
     columns: dict[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows, and how many of them are of each kind."""
+        kinds = Counter(
+            "whose text does not hold the answer" if question.context and not question.holds_answer
+            else "whose text holds the answer" if question.context
+            else "with options" if question.choices and question.answers
+            else "in free text" if question.answers
+            else "without a reference" if question.answerable
+            else "unanswerable"
+            for question in self.questions
+        )  # fmt: skip
+        return {"questions": len(self.questions), **kinds}
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,8 @@ class Reader:
         self.evidence: Counter[str] = Counter()
         self._deferred: list[Deferred] = []
         self._lone: DataError | None = None
+        self._files: dict[str, int] = {}  # with the first question of each
+        self._lines, self._ids = array("Q"), array("q")  # of each question; hashes
         self._roles: dict[tuple[str, ...], Roles] = {}
         self._unused: dict[str, None] = {}
 
@@ -137,9 +152,9 @@ class Reader:
         roles = self.roles(tuple(names), where)
         has_answers = roles.answers or roles.further or roles.flags or roles.asks_options
         if roles.question is None or not has_answers:
-            needed = "`answers` or `answer`" if roles.question else "`question`"
-            found = f"has no column {needed}; found {column_names(names)}; if another one is meant: columns"
-            raise DataError(f"{where}: {found}")
+            column = "`answers` or `answer`" if roles.question else "`question`"
+            found = column_names(names)
+            raise DataError(f"{where}: has no column {column}; found {found}; if another one is meant: columns")
         return [name for name in names if name in roles.used or name in _siblings(tuple(names))]
 
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
@@ -150,9 +165,8 @@ class Reader:
 
     def read(self, source: Source, path: str, limit: int | None, made_id: MadeId, keep: Keep = list) -> Understood:
         """All questions of a source; ``made_id``: the id of a row by its number, from 1."""
-        places = _Places(path)
-        questions = keep(self._each(islice(source.rows, limit), made_id, places))
-        places.check_ids(questions)
+        questions = keep(self._each(islice(source.rows, limit), made_id))
+        self._check_ids(questions, path)
         self._check_lone()
         if self._deferred:
             questions = keep(self._decided(questions))
@@ -163,11 +177,28 @@ class Reader:
         notes = self.notes(len(questions), columns)
         return Understood(questions, source.format, columns, tuple(self._unused), notes)
 
-    def _each(self, rows: Iterable[tuple[str, object]], made_id: MadeId, places: "_Places") -> Iterator[Question]:
+    def _each(self, rows: Iterable[tuple[str, object]], made_id: MadeId) -> Iterator[Question]:
         for number, (where, row) in enumerate(rows):
             question = self.question(row, where, made_id(number + 1), number)
-            places.add(question.id, where)
+            file, _, line = where.rpartition(" ")
+            self._files.setdefault(file, number)
+            self._lines.append(int(line))
+            self._ids.append(hash(question.id))
             yield question
+
+    def _check_ids(self, questions: Kept, path: str) -> None:
+        """DataError for the first id that stands twice."""
+        again = np.setdiff1d(np.arange(len(self._ids)), np.unique(self._ids, return_index=True)[1])
+        if len(again):
+            second, first = again[0], self._ids.index(self._ids[again[0]])
+            where, there = (
+                f"{max((start, file) for file, start in self._files.items() if start <= n)[1]} {self._lines[n]}"
+                for n in (second, first)
+            )
+            raise DataError(
+                f"{where}: the id {shown(next(islice(questions, first, None)).id)} was already used in "
+                f"{there.removeprefix(f'{path}, ')}; give each question its own id, or leave the id out"
+            )
 
     def _decided(self, questions: Iterable[Question]) -> Iterator[Question]:
         """All questions, with the right option of those that waited for the other rows."""
@@ -418,35 +449,6 @@ class Reader:
             for what, words in _NOTES.items()
             if counted[what]
         ]
-
-
-class _Places:
-    """Where each question stands, in a few bytes: the first question of each file, lines, and hashes of ids."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.files: dict[str, int] = {}
-        self.lines, self.ids = array("Q"), array("q")
-
-    def add(self, name: str, where: str) -> None:
-        file, _, line = where.rpartition(" ")
-        self.files.setdefault(file, len(self.lines))
-        self.lines.append(int(line))
-        self.ids.append(hash(name))
-
-    def check_ids(self, questions: Kept) -> None:
-        """DataError for the first id that stands twice."""
-        if len(again := np.setdiff1d(np.arange(len(self.ids)), np.unique(self.ids, return_index=True)[1])):
-            first = self.ids.index(self.ids[again[0]])
-            name, there = next(islice(questions, first, None)).id, self._place(first).removeprefix(f"{self.path}, ")
-            raise DataError(
-                f"{self._place(again[0])}: the id {shown(name)} was already used in {there}; give each question its "
-                "own id, or leave the id out"
-            )
-
-    def _place(self, number: int) -> str:
-        _, file = max((start, name) for name, start in self.files.items() if start <= number)
-        return f"{file} {self.lines[number]}"
 
 
 def _labelled(question: Question) -> Question:

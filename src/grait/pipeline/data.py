@@ -80,6 +80,7 @@ class RunData:
 
     _sets: dict[str, Kept] = field(default_factory=dict)
     _judges: list[Judge] = field(default_factory=list)
+    _sayings: dict[str, PromptFormat] = field(default_factory=dict)
 
     @property
     def judge(self) -> Judge:
@@ -421,10 +422,6 @@ class RunData:
         if refusal == self.config.prompt.first_refusal:
             return self.prompts
         return self._sayings.setdefault(refusal, self.prompts.saying(refusal))
-
-    @cached_property
-    def _sayings(self) -> dict[str, PromptFormat]:
-        return {}
 
     def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:
         """A training question with this answer, as the model is trained on it."""
