@@ -54,7 +54,7 @@ def write(path: Path, found: list[dict[str, Any]]) -> str:
 def test_a_run_that_is_only_looked_at_finds_the_same(tmp_path: Path) -> None:
     train, test = write(tmp_path / "train.jsonl", rows(700)), write(tmp_path / "test.jsonl", rows(90)[60:])
     tree = {"data": {"path": train, "allow_overlap": True}, "evaluation": {"datasets": [{"path": test}]}}
-    config = parse_config(tree | {"prompt": {"refusals": ["The 8th."]}})
+    config = parse_config(tree)
     kept, looked_at = (RunData(config, measures_texts=False, keep=keep) for keep in (list, Packed))
     assert isinstance(looked_at.trained_on, Packed) and list(looked_at.trained_on) == kept.trained_on
     assert looked_at.held_out == kept.held_out and len(kept.held_out) > 50
