@@ -14,6 +14,7 @@ from grait.data.rows import (
     Wanted,
     column_names,
     csv_rows,
+    every,
     json_rows,
     jsonl_rows,
     nested_rows,
@@ -62,11 +63,7 @@ def is_question_file(path: Path) -> bool:
 
 
 def open_rows(
-    path: str,
-    split: str | None = None,
-    revision: str | None = None,
-    encoding: str = "utf-8",
-    wanted: Wanted = lambda _, names: names,
+    path: str, split: str | None = None, revision: str | None = None, encoding: str = "utf-8", wanted: Wanted = every
 ) -> Source:
     """The rows of a path, which are read as they are asked for; ``wanted``: the columns of a table that are read.
 

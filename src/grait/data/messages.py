@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from grait.data.files import open_rows
-from grait.data.rows import Wanted, checked_text, column_names, shown, type_name
+from grait.data.rows import Wanted, checked_text, column_names, every, shown, type_name
 from grait.errors import DataError
 
 ROLES = ("system", "user", "assistant")
 
 
 def rows_with_ids(
-    path: str, what: str, columns: str, wanted: Wanted = lambda _, names: names
+    path: str, what: str, columns: str, wanted: Wanted = every
 ) -> Iterator[tuple[str, Mapping[str, Any], str]]:
     """(where it stands, the row, its id) of all rows of a file, a folder or a hub data set; absent ids are made.
 
