@@ -62,6 +62,12 @@ def is_question_file(path: Path) -> bool:
     return suffix_of(path) in SUFFIXES
 
 
+def hub_set(path: str) -> re.Match[str] | None:
+    """``name`` and ``config`` of the data set on the hub that is meant; None for a path to a file, there or not."""
+    hub, file = _HUB_ID.fullmatch(path), Path(path)
+    return None if hub is None or file.exists() or file.parent.exists() or is_question_file(file) else hub
+
+
 def open_rows(
     path: str, split: str | None = None, revision: str | None = None, encoding: str = "utf-8", wanted: Wanted = every
 ) -> Source:
@@ -78,8 +84,8 @@ def open_rows(
         raise DataError(f"{path}: revision {shown(revision)} was asked of a file; only hub data sets have revisions")
     if exists:
         return _folder(file, split, encoding, wanted) if is_dir else _file(file, split, encoding, wanted, Counter())
-    hub = _HUB_ID.fullmatch(path)
-    if hub is None or is_question_file(file) or file.parent.exists():
+    hub = hub_set(path)
+    if hub is None:
         raise DataError(
             f"{path}: no such file; check the path (a hub data set is named owner/name, "
             "`grait datasets` lists those that go by a short name)"

@@ -1,11 +1,10 @@
 """How many questions there are, and how long: of those on this machine counted, of those of the hub assumed."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
-from grait.data.files import is_question_file
+from grait.data.files import hub_set
 from grait.data.held_out import MOST
 from grait.data.load import split_of, view_of
 from grait.data.packed import Packed
@@ -57,9 +56,7 @@ def is_on_hub(data: DataConfig) -> bool:
     known = KNOWN_SETS.get(data.path)
     if known is not None:
         return known.hub is not None and data.folder is None
-    path = Path(data.path)
-    is_path = path.exists() or path.parent.exists() or is_question_file(path)
-    return data.path.count("/") == 1 and not is_path and data.folder is None and data.view is None
+    return hub_set(data.path) is not None and data.folder is None and data.view is None
 
 
 def _source(data: DataConfig) -> str:
