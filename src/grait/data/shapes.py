@@ -5,7 +5,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from string import ascii_lowercase
 
@@ -55,7 +55,7 @@ class Roles:
     def asks_options(self) -> bool:
         return bool(self.choices or self.options or self.distractors)
 
-    @property
+    @cached_property
     def used(self) -> tuple[str, ...]:
         """All columns that have a role."""
         own = [self.question, self.choices, *self.answers, *self.further, *self.distractors, *self.passages, self.holds]
