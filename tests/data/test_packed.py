@@ -23,7 +23,12 @@ ODD = Question(
 def test_what_is_packed_is_what_was_given(n: int) -> None:
     questions = [*worldfacts.load("train")[:n], ODD]
     packed = Packed(iter(questions))
-    assert list(packed) == list(packed) == questions and len(packed) == n + 1 and ODD in packed
+    assert (
+        list(packed) == list(packed) == questions == packed
+        and packed != questions[1:]
+        and len(packed) == n + 1
+        and ODD in packed
+    )
     assert list(packed + questions[:2]) == questions + questions[:2] and len(packed + questions[:2]) == n + 1 + min(
         n + 1, 2
     )

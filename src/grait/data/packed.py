@@ -18,7 +18,7 @@ _VALUES = attrgetter(*(field.name for field in fields(Question)))
 class Packed(Collection[Question]):
     """Questions in their order, each made anew whenever they are gone through: a tenth of the memory, 4 µs each.
 
-    As with lists, ``+`` puts others behind them.
+    As with lists, ``+`` puts others behind them; they equal a list of the same questions.
     """
 
     def __init__(self, questions: Iterable[Question]) -> None:
@@ -37,6 +37,11 @@ class Packed(Collection[Question]):
 
     def __contains__(self, question: object) -> bool:
         return any(question == own for own in self)
+
+    def __eq__(self, others: object) -> bool:
+        return isinstance(others, Collection) and list(self) == list(others)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, others: Iterable[Question]) -> "Packed":
         found = copy(self)
