@@ -83,15 +83,16 @@ def _from_file(path: Path, subject: str, split: str) -> Rows:
     columns = ["question", *LETTERS, "target"]
     rows = ((f"{path}, line {line}", [cell.strip() for cell in cells]) for line, cells in csv_cells(str(path)))
     where, header = next(rows, ("", []))
+    first = []
     if header and not set(columns) <= set(header):
         if len(header) != len(columns):
             raise DataError(
                 f"{where}: expected the header id, {', '.join(columns)}, or no header and {len(columns)} cells; "
                 f"found {column_names(header)}"
             )
-        rows, header = chain([(where, header)], rows), columns
+        first, header = [(where, header)], columns
     number = -1
-    for number, (where, cells) in enumerate(rows):
+    for number, (where, cells) in enumerate(chain(first, rows)):
         row = named_cells(where, header, cells)
         own = {name: needed(row, name, where) for name in columns}
         yield where, {"id": row.get("id") or f"{subject}/{split}/{number}", "subject": subject, **own}
