@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import fields
 from itertools import chain, islice, starmap
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from grait.records import Question
 
@@ -34,6 +34,10 @@ class Packed(Collection[Question]):
         blocks = (marshal.loads(zlib.decompress(block)) for _, block in self._blocks)
         questions = starmap(Question, chain.from_iterable(blocks))
         return (one for one in questions if one.id not in self._left_out) if self._left_out else questions
+
+    def __getitem__(self, place: Any) -> Any:
+        """A question, or a list of some; unpacks all."""
+        return list(self)[place]
 
     def __contains__(self, question: object) -> bool:
         return any(question == own for own in self)
