@@ -45,8 +45,6 @@ class Packed(Collection[Question]):
     def __eq__(self, others: object) -> bool:
         return isinstance(others, Collection) and list(self) == list(others)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __add__(self, others: Iterable[Question]) -> "Packed":
         found = copy(self)
         found._blocks = self._blocks + Packed(others)._blocks
