@@ -1,8 +1,9 @@
-"""How long the look at many questions takes, and how much memory: ``grait run --dry-run`` on files of made-up ones.
+"""How long the look at many questions takes, and how much memory: ``grait run --dry-run`` and ``grait data show``.
 
 python -m benchmarks.data [--rows 1000,100000] [--json FILE] [--markdown FILE]
 
-Each row of the table is a process of its own on one thread: the smallest file says what the program itself takes.
+Each row of the table is a process of its own on one thread, on a file of made-up questions: the smallest file says what
+the program itself takes.
 """
 
 import csv
@@ -41,15 +42,18 @@ def main(
             for n in map(int, rows.split(",")):
                 train = folder / f"train-{n}{suffix}"
                 save(train, made_up(n, "trained on"))
-                records.append(
-                    {"file": suffix, "n": n, "mb": train.stat().st_size / 1e6} | dry_run(train, test, folder)
-                )
+                size = train.stat().st_size / 1e6
+                dry_run = ["run", "--dry-run", "--train", train, "--test", test, "--out", folder / "run"]
+                for name, command in (("dry run", dry_run), ("data show", ["data", "show", train])):
+                    records.append({"command": name, "file": suffix, "n": n, "mb": size} | measured(command))
+    records.sort(key=lambda own: own["command"], reverse=True)
     cells = [
-        [own["file"], f"{own['n']:,}", f"{own['mb']:.1f}", f"{own['seconds']:.1f}", f"{own['peak_mb']:,.0f}"]
+        [own["command"], own["file"], f"{own['n']:,}", *(f"{own[key]:,.1f}" for key in ("mb", "seconds", "peak_mb"))]
         for own in records
     ]
-    note = f"Seconds of processor time; peak of resident memory; {N_TESTED:,} test questions beside them."
-    table = markdown("A dry run on many questions", ["file", "questions", "MB", "seconds", "peak MB"], cells, note)
+    note = f"Seconds of processor time; peak of resident memory; {N_TESTED:,} test questions beside those of a dry run."
+    columns = ["command", "file", "questions", "MB", "seconds", "peak MB"]
+    table = markdown("A look at many questions", columns, cells, note)
     print(table)
     if markdown_file:
         markdown_file.write_text(table, encoding="utf-8")
@@ -69,11 +73,10 @@ def made_up(n: int, what: str) -> list[Row]:
     ]
 
 
-def dry_run(train: Path, test: Path, folder: Path) -> dict[str, float]:
-    """Processor time and peak memory of the command."""
-    command = [sys.executable, "-c", MEASURED, str(train), str(test), str(folder / "run")]
+def measured(command: list[str | Path]) -> dict[str, float]:
+    """Processor time and peak memory of a command."""
     done = subprocess.run(
-        command,
+        [sys.executable, "-c", MEASURED, *command],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -85,9 +88,7 @@ def dry_run(train: Path, test: Path, folder: Path) -> dict[str, float]:
 
 MEASURED = """
 import json, resource, subprocess, sys
-train, test, out = sys.argv[1:]
-command = [sys.executable, "-m", "grait", "run", "--dry-run", "--train", train, "--test", test, "--out", out]
-subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+subprocess.run([sys.executable, "-m", "grait", *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "peak_kb": used.ru_maxrss}))
 """

@@ -1,5 +1,6 @@
 """grait data show."""
 
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +40,7 @@ def show_questions(
     for source in map(data_set, files):
         near = near or source.near_duplicates
         summary = show_data(source)
-        _print(summary)
+        _print(source.path, summary)
         found[source.title] = summary.questions
     if len(found) > 1:
         own = {finding.what for title in found for finding in look_across([], [], {title: found[title]}, near)}
@@ -48,11 +49,11 @@ def show_questions(
         show("\nAcross the sets", *lines)
 
 
-def _print(summary: Any) -> None:
+def _print(source: str, summary: Any) -> None:
     from grait.commands.show_data import asked
 
     counts = ", ".join(f"{n:,} {what}" for what, n in summary.counts.items())
-    show(f"\n{summary.source}: {summary.format}; {counts}")
+    show(f"\n{source}: {summary.format}; {counts}")
     if summary.columns:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("role")
@@ -63,7 +64,7 @@ def _print(summary: Any) -> None:
             table.add_row("not read", escape(", ".join(summary.unused)))
         show(table)
     show(*(f"  note: {_short(note)}" for note in summary.notes))
-    for question in summary.questions[:N_ROWS]:
+    for question in islice(summary.questions, N_ROWS):
         first, *rest = asked(question)
         show(f"\n  {_short(question.id)}: {_short(first)}", *(f"    {_short(line)}" for line in rest))
 

@@ -1,54 +1,28 @@
 """What is understood of a file of questions, before anything is run on it."""
 
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
 
 from grait.config import DataConfig
 from grait.data.load import understand
+from grait.data.packed import Packed
+from grait.data.questions import Understood
 from grait.errors import ConfigError, described
 from grait.pipeline.overlap import look_across
 from grait.records import Question
 
 
-@dataclass(frozen=True)
-class DataSummary:
-    """``columns``: role -> columns, ``unused``: those that are not read. ``notes``: what was inferred, and what stands
-    in several rows. ``questions``: all of them, as a run reads them."""
-
-    source: str
-    format: str
-    columns: dict[str, str]
-    unused: tuple[str, ...]
-    notes: list[str]
-    questions: list[Question]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Rows, and how many of them are of each kind."""
-        kinds = Counter(
-            "whose text does not hold the answer" if question.context and not question.holds_answer
-            else "whose text holds the answer" if question.context
-            else "with options" if question.choices and question.answers
-            else "in free text" if question.answers
-            else "without a reference" if question.answerable
-            else "unanswerable"
-            for question in self.questions
-        )  # fmt: skip
-        return {"questions": len(self.questions), **kinds}
-
-
-def show_data(source: DataConfig | str | Path) -> DataSummary:
-    """What a run would read of a file, a folder, a hub data set or a known set. Raises GraitError, one line."""
+def show_data(source: DataConfig | str | Path) -> Understood:
+    """What a run would read of a file, a folder, a hub data set or a known set, with notes of what stands in several
+    rows. Raises GraitError, one line."""
     if isinstance(source, str | Path):
         source = DataConfig(path=str(source))
     if not isinstance(source, DataConfig):
         raise ConfigError(f"source: expected a path or a DataConfig, found {described(source)}; give a path")
-    found = understand(source)
+    found = understand(source, Packed)
     across = look_across([], [], {source.title: found.questions}, source.near_duplicates)
-    notes = [*found.notes, *(finding.text for finding in across)]
-    return DataSummary(source.path, found.format, found.columns, found.unused, notes, found.questions)
+    found.notes += [finding.text for finding in across]
+    return found
 
 
 def asked(question: Question) -> list[str]:

@@ -1,15 +1,15 @@
-"""The config's sections about questions: where a set is, and what its columns mean."""
+"""The config's sections about questions: where a set is, and what its columns mean.
+
+Keys that came later are left out of what is written (``exclude_if``) while they have their defaults: results of before
+go on.
+"""
 
 import codecs
+from operator import not_
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-)
+from pydantic import Field, field_validator
 
 from grait.config.section import Section
 from grait.records import View
@@ -37,15 +37,13 @@ class ColumnsConfig(Section):
     subject: str | None = Field(None, min_length=1, description="Whom or what it asks about.")
     group: str | None = Field(None, min_length=1, description="What results are broken down by.")
     context: list[str] | None = Field(
-        None, description="Texts that the question is asked with, all of them in this order; []: none is shown."
+        None,
+        exclude_if=lambda names: names is None,
+        description="Texts that the question is asked with, all of them in this order; []: none is shown.",
     )
-    holds_answer: str | None = Field(None, min_length=1, description="True where the texts hold the answer.")
-
-    @model_serializer(mode="wrap")
-    def _without_contexts_where_none_are_named(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results of before go on."""
-        tree: dict[str, Any] = handler(self)
-        return {key: value for key, value in tree.items() if key not in _OF_CONTEXTS or value is not None}
+    holds_answer: str | None = Field(
+        None, min_length=1, exclude_if=not_, description="True where the texts hold the answer."
+    )
 
     @field_validator("answers", "choices", "context", mode="before")
     @classmethod
@@ -71,10 +69,6 @@ class ColumnsConfig(Section):
         return [name for value in values if value for name in ([value] if isinstance(value, str) else value)]
 
 
-_OF_CONTEXTS = ("context", "holds_answer")
-_LATER = ("columns", "encoding", "unanswerable", "allow_overlap", "near_duplicates")
-
-
 class DataConfig(Section):
     """One set of questions: a known set (``grait datasets`` lists them), a file, or a data set on the hub."""
 
@@ -98,21 +92,29 @@ class DataConfig(Section):
     )
     limit: int | None = Field(None, ge=1, description="Keep only the first so many questions; default all.")
     columns: ColumnsConfig | None = Field(
-        None, description="Columns whose names do not say what they are, such as {question: frage, answers: antwort}."
+        None,
+        exclude_if=not_,
+        description="Columns whose names do not say what they are, such as {question: frage, answers: antwort}.",
     )
-    encoding: str = Field("utf-8", description="Of text files, as Python names it: cp1252 is that of older tables.")
+    encoding: str = Field(
+        "utf-8",
+        exclude_if=lambda name: name == "utf-8",
+        description="Of text files, as Python names it: cp1252 is that of older tables.",
+    )
     unanswerable: Literal["measure", "train"] = Field(
         "measure",
+        exclude_if=lambda aim: aim == "measure",
         description="Training questions that nobody can answer: measure leaves them out of training, train teaches the "
         "refusal, with the mean weight of a method's refusals. Those of test sets are always measured, apart.",
     )
     allow_overlap: bool = Field(
-        False, description="Training questions: run although some of them are test questions, too."
+        False, exclude_if=not_, description="Training questions: run although some of them are test questions, too."
     )
     near_duplicates: float | None = Field(
         None,
         gt=0,
         lt=1,
+        exclude_if=not_,
         description="Also name questions whose runs of five characters are shared to this part or more, such as 0.8. "
         "Of the training questions' it holds for all sets of the run. Needs the package datasketch.",
     )
@@ -128,13 +130,6 @@ class DataConfig(Section):
         if name is not None and (not name.isprintable() or len(name.encode()) > 200):
             raise ValueError("should be a folder name: printable characters, at most 200 bytes")
         return name
-
-    @model_serializer(mode="wrap")
-    def _without_defaults_of_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What these keys leave as it was is named as it was: results of before go on."""
-        tree: dict[str, Any] = handler(self)
-        fields = DataConfig.model_fields
-        return {key: value for key, value in tree.items() if key not in _LATER or value != fields[key].default}
 
     @field_validator("encoding")
     @classmethod

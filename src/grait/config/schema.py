@@ -1,12 +1,11 @@
 """The config's sections: every key with its type, unit, default and one sentence; unknown keys are refused."""
 
+from operator import not_
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -140,7 +139,9 @@ class LoraSection(Section):
         "all-linear", description="Names of linear layers, or all-linear: those of the text decoder (docs/models.md)."
     )
     target_parameters: list[str] = Field(
-        [], description="Weights of fused experts to adapt, too, by the end of their names: experts.down_proj."
+        [],
+        exclude_if=not_,  # results of before go on
+        description="Weights of fused experts to adapt, too, by the end of their names: experts.down_proj.",
     )
 
     @model_validator(mode="after")
@@ -148,12 +149,6 @@ class LoraSection(Section):
         if self.target_parameters and self.dropout:
             raise ValueError("dropout cannot be had with target_parameters (PEFT): set dropout to 0")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_experts_where_none_are_named(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results of before go on."""
-        tree: dict[str, Any] = handler(self)
-        return {key: value for key, value in tree.items() if key != "target_parameters" or value}
 
 
 class OptimizerSection(Section):

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from grait.data.rows import checked_text, is_missing, shown, type_name
-from grait.data.shapes import fold
-from grait.data.values import parsed_text
+from grait.data.values import folded, parsed_text
 from grait.errors import DataError
 from grait.judging.kinds import holds_answer
 from grait.records import ContextPolicy, Question
@@ -46,7 +45,7 @@ def _of_item(item: Any, column: str, where: str, seen: Counter[str]) -> tuple[st
 
 
 def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[str]) -> tuple[str, ...]:
-    known = {fold(str(key)): own for key, own in value.items()}
+    known = folded(value)
     name = next((key for key in TEXT if not is_missing(known.get(key))), None)
     if name is None:
         raise DataError(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from grait.config import DataConfig
@@ -25,9 +25,9 @@ Left = Literal[
 """Why a row is left word for word, whatever it asks for. ``another form of text``: a prompt in plain text that is
 neither a question alone nor one between marks such as ``Question:`` and ``Answer:``."""
 
-MESSAGES = ("messages", "conversations")
+MESSAGES, PROMPT = ("messages", "conversations"), ("prompt", "completion")
 PAIRS = (
-    ("prompt", "completion"),
+    PROMPT,
     ("instruction", "output"),
     ("instruction", "response"),
     ("prompt", "response"),
@@ -35,6 +35,7 @@ PAIRS = (
     ("question", "response"),
 )
 """Columns of what is asked and what is answered."""
+SHAPES: tuple[tuple[str, ...], ...] = (*((name,) for name in MESSAGES), *PAIRS)
 GIVEN, SYSTEM = ("input", "context"), ("system", "system_prompt")
 """Columns beside what is said: a text that goes with an instruction; a system message."""
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
@@ -81,8 +82,7 @@ class Conversation:
         column = "messages" if "messages" in self.row else "completion"
         value = self.row[column]
         if isinstance(value, str):
-            before, _, after = _parted(value)
-            return {**self.row, column: before + text + after}
+            return {**self.row, column: _ENDS.sub(lambda found: found[1] + text + found[3], value)}
         return {**self.row, column: [*value[:-1], {**value[-1], "content": text}]}
 
 
@@ -104,7 +104,7 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
     messages. All rows have the columns of the first one. Raises DataError, one line, for a row that is none, and for
     one that holds two: an answer that is replaced in one of them would stay in the other.
     """
-    opened = open_rows(source.path, source.split, source.revision, source.encoding, lambda _, names: names)
+    opened = open_rows(source.path, source.split, source.revision, source.encoding)
     rows: list[Conversation] = []
     columns: tuple[str, ...] = ()
     is_changed = False
@@ -132,32 +132,26 @@ def read_conversations(source: DataConfig, reserved: Sequence[str]) -> Conversat
 
 def _shapes(row: Mapping[Any, Any]) -> list[tuple[str, ...]]:
     """All columns that hold a conversation, whichever is read."""
-    pairs = [pair for pair in PAIRS if not any(is_missing(row.get(name)) for name in pair)]
-    return [*((name,) for name in MESSAGES if row.get(name) is not None), *pairs]
+    return [shape for shape in SHAPES if not any(is_missing(row.get(name)) for name in shape)]
 
 
 def _columns(row: Mapping[Any, Any], where: str) -> tuple[str, ...]:
-    """Those of the first row that hold what is said."""
-    for name in MESSAGES:
-        if row.get(name) is not None:
-            return (name, *(system for system in SYSTEM if system in row))
-    if (null := [name for name in MESSAGES if name in row]) and not any(pair[0] in row for pair in PAIRS):
-        return (null[0],)
-    for pair in PAIRS:
-        if all(name in row for name in pair):
-            more = () if pair == PAIRS[0] else tuple(name for name in (*GIVEN, *SYSTEM) if name in row)
-            return (*pair, *more)
-    pairs = ", ".join(" and ".join(f"`{name}`" for name in pair) for pair in PAIRS)
-    raise DataError(
-        f"{where}: has no conversation; expected `messages`, `conversations`, or one of {pairs}; found "
-        f"{column_names(list(row))}"
-    )
+    """Those of the first row that hold what is said: of several shapes the first one that is filled in."""
+    shapes = [shape for shape in SHAPES if all(name in row for name in shape)]
+    if not shapes:
+        pairs = ", ".join(" and ".join(f"`{name}`" for name in pair) for pair in PAIRS)
+        raise DataError(
+            f"{where}: has no conversation; expected `messages`, `conversations`, or one of {pairs}; found "
+            f"{column_names(list(row))}"
+        )
+    shape = min(shapes, key=lambda shape: row[shape[0]] is None)
+    beside = () if shape == PROMPT else SYSTEM if len(shape) == 1 else (*GIVEN, *SYSTEM)
+    return (*shape, *(name for name in beside if name in row))
 
 
 def _of_messages(row: Mapping[Any, Any], column: str, where: str) -> Conversation:
     messages = _messages(row.get(column), column, where)
-    as_it_is = column == "messages" and all("role" in message for message in row[column])
-    if as_it_is:
+    if column == "messages" and all("role" in message for message in row[column]):
         return _conversation(where, row, messages)
     messages = [*_systems(row, messages), *messages]
     own = {name: value for name, value in row.items() if name not in (column, *SYSTEM)}
@@ -168,47 +162,35 @@ def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Co
     asked, answered = columns[:2]
     if row.get(asked) is None:
         raise DataError(f"{where}: has no `{asked}`, as the first row has; found {column_names(list(row))}")
-    if columns == PAIRS[0] and not isinstance(row[asked], str):
-        return _conversation(where, row, _messages(row[asked], asked, where), _messages(row[answered], answered, where))
+    if columns == PROMPT and not isinstance(row[asked], str):
+        return _conversation(
+            where, row, [*_messages(row[asked], asked, where), *_messages(row[answered], answered, where)]
+        )
     question, answer = _text(row[asked], asked, where), _text(row.get(answered), answered, where)
-    if columns == PAIRS[0]:
+    if columns == PROMPT:
         return _of_text(where, row, question, answer)
     more = {name: _text(row.get(name), name, where) for name in columns[2:]}
     given = [more[name] for name in GIVEN if more.get(name, "").strip().lower() not in _NOTHING]
     prompt = [*_systems(more, ()), {"role": "user", "content": "\n\n".join([question, *given])}]
     completion = [{"role": "assistant", "content": answer}]
     own = {name: value for name, value in row.items() if name not in columns}
-    found = _conversation(where, own | {"prompt": prompt, "completion": completion}, prompt, completion)
-    return _left(found, "a given text") if given and found.left is None else found
+    found = _conversation(where, own | {"prompt": prompt, "completion": completion}, prompt + completion)
+    return replace(found, left=found.left or "a given text") if given else found
 
 
 def _of_text(where: str, row: Mapping[Any, Any], prompt: str, completion: str) -> Conversation:
     """A prompt and a completion in plain text: a question alone is asked as one, one between marks as it stands."""
     framed = _FRAMED.match(prompt)
-    question, answer = framed[1] if framed else prompt.strip(), _parted(completion)[1]
-    found = _conversation(
-        where, row, [{"role": "user", "content": question}], [{"role": "assistant", "content": answer}]
-    )
-    if (not framed and "\n" in question and found.left is None) or found.left == "a system turn":
-        return _left(found, "another form of text")
-    return Conversation(where, row, found.messages, found.answer, prompt.rstrip() if framed else None, found.left)
+    asked = {"role": "user", "content": framed[1] if framed else prompt.strip()}
+    found = _conversation(where, row, [asked, {"role": "assistant", "content": _ENDS.sub(r"\2", completion)}])
+    if (not framed and "\n" in asked["content"] and found.left is None) or found.left == "a system turn":
+        return replace(found, left="another form of text")
+    return replace(found, text=prompt.rstrip() if framed else None)
 
 
-def _parted(completion: str) -> tuple[str, str, str]:
-    found = _ENDS.match(completion)
-    assert found
-    return found[1], found[2], found[3]
-
-
-def _left(found: Conversation, why: Left) -> Conversation:
-    return Conversation(found.where, found.row, found.messages, found.answer, found.text, why)
-
-
-def _conversation(
-    where: str, row: Mapping[Any, Any], messages: list[dict[str, Any]], completion: list[dict[str, Any]] | None = None
-) -> Conversation:
-    """``completion``: None where the last of ``messages`` is the answer."""
-    turns = [*_systems(row, messages), *messages, *(completion or ())]
+def _conversation(where: str, row: Mapping[Any, Any], messages: list[dict[str, Any]]) -> Conversation:
+    """``messages``: with the answer, which is the last one."""
+    turns = [*_systems(row, messages), *messages]
     left = _why_left(row, turns)
     if left not in (None, "a system turn"):
         return Conversation(where, row, (), "", None, left)
@@ -219,12 +201,8 @@ def _conversation(
 def _systems(row: Mapping[Any, Any], messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """System turns that stand in columns of their own, and not in the messages too."""
     said = [turn["content"] for turn in messages if turn["role"] == "system"]
-    own = [row.get(name) for name in SYSTEM]
-    return [
-        {"role": "system", "content": text}
-        for text in own
-        if isinstance(text, str) and text.strip() and text not in said
-    ]
+    own = [text for name in SYSTEM if isinstance(text := row.get(name), str) and text.strip() and text not in said]
+    return [{"role": "system", "content": text} for text in own]
 
 
 def _why_left(row: Mapping[Any, Any], turns: Sequence[Mapping[str, Any]]) -> Left | None:
@@ -269,6 +247,5 @@ def _messages(value: Any, column: str, where: str) -> list[dict[str, Any]]:
 
 
 def _text(value: Any, column: str, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if is_missing(value) else checked_text(value, column, where)
+    """As it stands; numbers as text, and nothing for what is missing."""
+    return value if isinstance(value, str) else "" if is_missing(value) else checked_text(value, column, where)

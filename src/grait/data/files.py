@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from grait.data.rows import (
     Wanted,
     column_names,
     csv_rows,
+    every,
     json_rows,
     jsonl_rows,
     nested_rows,
@@ -60,7 +62,15 @@ def is_question_file(path: Path) -> bool:
     return suffix_of(path) in SUFFIXES
 
 
-def open_rows(path: str, split: str | None, revision: str | None, encoding: str, wanted: Wanted) -> Source:
+def hub_set(path: str) -> re.Match[str] | None:
+    """``name`` and ``config`` of the data set on the hub that is meant; None for a path to a file, there or not."""
+    hub, file = _HUB_ID.fullmatch(path), Path(path)
+    return None if hub is None or file.exists() or file.parent.exists() or is_question_file(file) else hub
+
+
+def open_rows(
+    path: str, split: str | None = None, revision: str | None = None, encoding: str = "utf-8", wanted: Wanted = every
+) -> Source:
     """The rows of a path, which are read as they are asked for; ``wanted``: the columns of a table that are read.
 
     A path that exists on disk is never looked for on the hub. DataError where there is no such thing.
@@ -72,22 +82,20 @@ def open_rows(path: str, split: str | None, revision: str | None, encoding: str,
         raise DataError(f"{shown(path)}: is no usable path ({one_line(error)})") from None
     if exists and revision is not None:
         raise DataError(f"{path}: revision {shown(revision)} was asked of a file; only hub data sets have revisions")
-    if is_dir:
-        return _folder(file, split, encoding, wanted)
-    if not exists:
-        hub = _HUB_ID.fullmatch(path)
-        if hub is None or is_question_file(file) or file.parent.exists():
-            raise DataError(
-                f"{path}: no such file; check the path (a hub data set is named owner/name, "
-                "`grait datasets` lists those that go by a short name)"
-            )
-        rows = hub_rows(path, hub["name"], hub["config"], split, revision, streaming=True)
-        return Source("hub", hub["name"].split("/")[1], rows)
-    return _file(file, split, encoding, wanted)
+    if exists:
+        return _folder(file, split, encoding, wanted) if is_dir else _file(file, split, encoding, wanted, Counter())
+    hub = hub_set(path)
+    if hub is None:
+        raise DataError(
+            f"{path}: no such file; check the path (a hub data set is named owner/name, "
+            "`grait datasets` lists those that go by a short name)"
+        )
+    rows = hub_rows(path, hub["name"], hub["config"], split, revision, streaming=True)
+    return Source("hub", hub["name"].split("/")[1], rows)
 
 
-def _file(file: Path, split: str | None, encoding: str, wanted: Wanted) -> Source:
-    path, suffix = str(file), suffix_of(file)
+def _file(file: Path, split: str | None, encoding: str, wanted: Wanted, seen: Counter[str]) -> Source:
+    path, suffix, packing = str(file), suffix_of(file), file.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(
             f"{path}: unknown suffix {shown(file.suffix)}; expected one of {', '.join(SUFFIXES)}, packed as "
@@ -102,44 +110,43 @@ def _file(file: Path, split: str | None, encoding: str, wanted: Wanted) -> Sourc
             raise DataError(f"{path}: is empty; expected rows")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({one_line(error)})") from None
-    stem = file.stem if file.suffix.lower() not in PACKED else Path(file.stem).stem
-    seen: Counter[str] = Counter()
-    name = FORMATS[suffix] + (f", packed ({file.suffix[1:]})" if file.suffix.lower() in PACKED else "")
-    if suffix in (".csv", ".tsv"):
-        return Source(name, stem, csv_rows(path, suffix, encoding, wanted, seen), True, seen)
-    if suffix == ".parquet":
-        return Source(name, stem, parquet_rows(path, wanted))
-    rows = json_rows(path, split, encoding) if suffix == ".json" else jsonl_rows(path, encoding)
-    return Source(name, stem, nested_rows(rows))
+    is_table = suffix in (".csv", ".tsv")
+    if is_table:
+        rows = csv_rows(path, suffix, encoding, wanted, seen)
+    elif suffix == ".parquet":
+        rows = parquet_rows(path, wanted)
+    else:
+        rows = nested_rows(json_rows(path, split, encoding) if suffix == ".json" else jsonl_rows(path, encoding))
+    if packing in PACKED:
+        return Source(f"{FORMATS[suffix]}, packed ({packing[1:]})", Path(file.stem).stem, rows, is_table, seen)
+    return Source(FORMATS[suffix], file.stem, rows, is_table, seen)
 
 
 def _folder(folder: Path, split: str | None, encoding: str, wanted: Wanted) -> Source:
     """What ``save_to_disk`` wrote; else the files in it, or in its ``data``, of one split."""
     if (folder / "dataset_info.json").exists() or (folder / "dataset_dict.json").exists():
         return Source("datasets.save_to_disk", folder.name, _saved_rows(folder, split))
-    places = [place for place in (folder, folder / "data") if place.is_dir()]
-    files = sorted(path for place in places for path in place.iterdir() if path.is_file() and is_question_file(path))
     by_split: dict[str, list[Path]] = {}
-    for path in files:
-        name = found[1].lower() if (found := _SPLIT.search(path.name.split(".")[0])) else path.name.split(".")[0]
+    files = (path for place in (folder, folder / "data") if place.is_dir() for path in place.iterdir())
+    for path in sorted(path for path in files if path.is_file() and is_question_file(path)):
+        stem = path.name.split(".")[0]
+        name = found[1].lower() if (found := _SPLIT.search(stem)) else stem
         by_split.setdefault(_SPLIT_NAMES.get(name, name), []).append(path)
-    if not files:
+    if not by_split:
         raise DataError(
             f"{folder}: is a folder without question files; name a file ({', '.join(SUFFIXES)}), or the data set that "
             "it holds and the folder apart (path: mmlu, folder: ...)"
         )
     asked = _SPLIT_NAMES.get(split, split) if split else None
-    if (asked is None and len(by_split) > 1) or (asked is not None and asked not in by_split):
+    if asked not in by_split and (asked or len(by_split) > 1):
         has = f"has no split {shown(split)}" if split else "holds several sets of questions"
         raise DataError(f"{folder}: {has}; name one of its splits, or one file: {column_names(sorted(by_split))}")
-    sources = [_file(path, None, encoding, wanted) for path in by_split[asked or next(iter(by_split))]]
+    seen: Counter[str] = Counter()
+    sources = [_file(path, None, encoding, wanted, seen) for path in by_split[asked or next(iter(by_split))]]
     if len({source.is_table for source in sources}) > 1:
         raise DataError(f"{folder}: holds tables and other files of one split; name one file")
-    rows = (row for source in sources for row in source.rows)
-    seen = sources[0].seen
-    for source in sources[1:]:
-        object.__setattr__(source, "seen", seen)
     title = f"folder, {len(sources)} files of {sources[0].format}" if len(sources) > 1 else sources[0].format
+    rows = chain.from_iterable(source.rows for source in sources)
     return Source(title, folder.name, rows, sources[0].is_table, seen)
 
 

@@ -1,6 +1,7 @@
 """The part of the training questions that is put aside: the refusal dial is set on questions never trained on."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from itertools import compress
 
 import numpy as np
 
@@ -15,7 +16,7 @@ LARGEST_SHARE = 0.25
 FEWEST_OF_ALL = int(FEWEST / LARGEST_SHARE)
 
 
-def held_out(questions: Sequence[Question], never: Collection[Wording]) -> set[str]:
+def held_out(questions: Collection[Question], never: Collection[Wording]) -> set[str]:
     """Ids of the questions to put aside; none where there are fewer than ``FEWEST_OF_ALL``.
 
     Drawn by their words alone, so that every seed, and any order of the file, puts the same ones aside; one that stands
@@ -28,4 +29,4 @@ def held_out(questions: Sequence[Question], never: Collection[Wording]) -> set[s
     n = min(max(round(SHARE * (len(drawn) - first)), FEWEST), MOST)
     if n > LARGEST_SHARE * (len(drawn) - first):
         return set()
-    return {questions[place].id for place in np.flatnonzero((places >= first) & (places < first + n)).tolist()}
+    return {question.id for question in compress(questions, (places >= first) & (places < first + n))}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from grait.config import DataConfig
 from grait.data import invented, mmlu, truthfulqa, worldfacts
 from grait.data.catalog import KNOWN_SETS, KnownSet
+from grait.data.packed import Keep
 from grait.data.questions import Understood, read_questions
 from grait.data.sources import read_known, shuffled
 from grait.errors import DataError
@@ -13,11 +14,11 @@ from grait.records import Question, View
 
 def load_questions(config: DataConfig) -> list[Question]:
     """The questions of ``config``, in the set's order, at most ``limit``. Raises DataError with one line."""
-    return understand(config).questions
+    return list(understand(config).questions)
 
 
-def understand(config: DataConfig) -> Understood:
-    """The same, with what was made of the file."""
+def understand(config: DataConfig, keep: Keep = list) -> Understood:
+    """The same, with what was made of the file. ``keep``: what questions of no known set are kept in."""
     known = KNOWN_SETS.get(config.path)
     if known is None:
         for option, value in (("folder", config.folder), ("view", config.view)):
@@ -25,11 +26,12 @@ def understand(config: DataConfig) -> Understood:
                 raise DataError(
                     f"{config.path}: `{option}` is only for the sets that `grait datasets` lists; leave it out"
                 )
-        return read_questions(config.path, config.split, config.limit, config.revision, config.columns, config.encoding)
+        how = config.split, config.limit, config.revision, config.columns, config.encoding
+        return read_questions(config.path, *how, keep)
     if config.columns is not None:
         raise DataError(f"{config.path}: `columns` are known of the sets that `grait datasets` lists; leave them out")
     found = _load(known, split_of(known, config.split), view_of(known, config.view), config)
-    found.questions = found.questions[: config.limit]
+    found.questions = list(found.questions)[: config.limit]
     return found
 
 

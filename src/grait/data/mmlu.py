@@ -8,6 +8,7 @@ questions have options of equal text, and in some of these one of them is the ke
 from collections import Counter
 from dataclasses import replace
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -70,47 +71,43 @@ def _from_folder(folder: Path, split: str) -> Rows:
         )
     files = {path.name for path in folder.iterdir() if path.suffix == ".csv" and not path.name.startswith(".")}
     expected = {f"{subject}_{split}.csv": subject for subject in SUBJECTS}
-    missing, unknown = sorted(expected.keys() - files), sorted(files - expected.keys())
-    if missing:
+    if missing := sorted(expected.keys() - files):
         has = f"has {len(expected) - len(missing)} of the {len(expected)} subjects"
         raise DataError(f"{folder}: {has}; missing {column_names(missing)}")
-    if unknown:
+    if unknown := sorted(files - expected.keys()):
         raise DataError(f"{folder}: {column_names(unknown)} is no subject of MMLU; remove it or correct its name")
-    for name, subject in expected.items():
-        yield from _from_file(folder / name, subject, split)
+    return chain.from_iterable(_from_file(folder / name, subject, split) for name, subject in expected.items())
 
 
 def _from_file(path: Path, subject: str, split: str) -> Rows:
     columns = ["question", *LETTERS, "target"]
-    header: list[str] = []
-    number = 0
-    for line, cells in csv_cells(str(path)):
-        where, names = f"{path}, line {line}", [cell.strip() for cell in cells]
-        if not header:
-            header = names if set(columns) <= set(names) else columns
-            if header is names:
-                continue
-            if len(cells) != len(columns):
-                raise DataError(
-                    f"{where}: expected the header id, {', '.join(columns)}, or no header and {len(columns)} cells; "
-                    f"found {column_names(names)}"
-                )
+    rows = ((f"{path}, line {line}", [cell.strip() for cell in cells]) for line, cells in csv_cells(str(path)))
+    where, header = next(rows, ("", []))
+    first = []
+    if header and not set(columns) <= set(header):
+        if len(header) != len(columns):
+            raise DataError(
+                f"{where}: expected the header id, {', '.join(columns)}, or no header and {len(columns)} cells; "
+                f"found {column_names(header)}"
+            )
+        first, header = [(where, header)], columns
+    number = -1
+    for number, (where, cells) in enumerate(chain(first, rows)):
         row = named_cells(where, header, cells)
         own = {name: needed(row, name, where) for name in columns}
         yield where, {"id": row.get("id") or f"{subject}/{split}/{number}", "subject": subject, **own}
-        number += 1
-    if number == 0:
+    if number < 0:
         raise DataError(f"{path}: holds no question")
 
 
 def _from_hub(split: str, revision: str | None) -> Rows:
     counted: Counter[str] = Counter()
     for where, row in rows_from_hub(KNOWN_SETS["mmlu"], split, revision):
-        subject, options = str(needed(row, "subject", where)), needed(row, "choices", where)
+        own = {name: needed(row, name, where) for name in ("subject", "choices", "question", "answer")}
+        subject, options = own["subject"], own["choices"]
         if subject not in GROUP_OF:
             raise DataError(f"{where}: `subject` is {shown(subject)}, which is no subject of MMLU")
         if not isinstance(options, list) or len(options) != len(LETTERS):
             raise DataError(f"{where}: `choices` has to be a list of {len(LETTERS)} options, found {shown(options)}")
-        own = {name: needed(row, name, where) for name in ("question", "answer")}
-        yield where, {"id": f"{subject}/{split}/{counted[subject]}", "subject": subject, "choices": options, **own}
+        yield where, {"id": f"{subject}/{split}/{counted[subject]}", **own}
         counted[subject] += 1

@@ -12,17 +12,15 @@ N_CHARACTERS = 5
 N_HASHES = 128
 
 
-def check_datasketch() -> None:
-    """ConfigError where the package is not installed."""
-    if importlib.util.find_spec("datasketch") is None:
-        raise ConfigError("near_duplicates: needs datasketch: pip install 'grait[near-duplicates]'")
-
-
 class Near:
-    """Wordings among which the most alike one is found. ``at_least``: the shared part of all runs (Jaccard)."""
+    """Wordings among which the most alike one is found. ``at_least``: the shared part of all runs (Jaccard).
+
+    ConfigError where the package is not installed.
+    """
 
     def __init__(self, wordings: Iterable[Wording], at_least: float):
-        check_datasketch()
+        if importlib.util.find_spec("datasketch") is None:
+            raise ConfigError("near_duplicates: needs datasketch: pip install 'grait[near-duplicates]'")
         from datasketch import MinHashLSH
 
         self.at_least = at_least

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grait.data.files import open_rows
-from grait.data.messages import checked_messages
-from grait.data.rows import checked_text, column_names, shown, type_name
+from grait.data.messages import checked_messages, rows_with_ids
+from grait.data.rows import checked_text, column_names, type_name
 from grait.errors import DataError
 
 Messages = tuple[dict[str, str], ...]
@@ -37,26 +36,11 @@ def load_pairs(path: str, group_column: str = "group") -> list[Pair]:
     ``completion``, each text or a list of messages; or ``text``, all of which counts. Beside them ``id`` (made where it
     is absent, else unique), ``chat_template_kwargs`` and ``group_column``. Raises DataError, one line.
     """
-    source = open_rows(path, None, None, "utf-8", lambda _, names: names)
-    if source.is_table:
-        raise DataError(f"{path}: training examples are no CSV; expected .jsonl, .json or .parquet")
-    pairs: list[Pair] = []
-    seen: dict[str, str] = {}
-    for number, (where, row) in enumerate(source.rows, 1):
-        pair = _pair(row, where, f"{source.stem}-{number}", group_column)
-        if pair.id in seen:
-            place = seen[pair.id].removeprefix(f"{path}, ")
-            raise DataError(f"{where}: the id {shown(pair.id)} was already used in {place}")
-        seen[pair.id] = where
-        pairs.append(pair)
-    if not pairs:
-        raise DataError(f"{path}: holds no row; expected at least one with `messages`, `prompt` or `text`")
-    return pairs
+    rows = rows_with_ids(path, "training examples", "`messages`, `prompt` or `text`")
+    return [_pair(row, where, name, group_column) for where, row, name in rows]
 
 
-def _pair(row: object, where: str, made_id: str, group_column: str) -> Pair:
-    if not isinstance(row, Mapping):
-        raise DataError(f"{where}: expected an object with `messages`, `prompt` or `text`, found {type_name(row)}")
+def _pair(row: Mapping[str, Any], where: str, name: str, group_column: str) -> Pair:
     if row.get("tools"):
         raise DataError(f"{where}: `tools` change the prompt and are not read; take the rows that have some out")
     arguments = row.get("chat_template_kwargs") or {}
@@ -64,7 +48,7 @@ def _pair(row: object, where: str, made_id: str, group_column: str) -> Pair:
         raise DataError(f"{where}: `chat_template_kwargs` has to be an object, found {type_name(arguments)}")
     prompt, completion = _parts(row, where)
     return Pair(
-        id=made_id if row.get("id") is None else checked_text(row["id"], "id", where),
+        id=name,
         prompt=prompt,
         completion=completion,
         group="" if row.get(group_column) is None else checked_text(row[group_column], group_column, where),

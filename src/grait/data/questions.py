@@ -8,12 +8,14 @@ import re
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
+from itertools import chain, islice
 from typing import Any, get_args
 
+import numpy as np
 import yaml
 
 from grait.config import ColumnsConfig
@@ -21,9 +23,10 @@ from grait.data.catalog import KnownSet
 from grait.data.contexts import passages_of, with_context
 from grait.data.files import Source, open_rows
 from grait.data.options import Key, Options, options_of, resolved
-from grait.data.rows import checked_text, column_names, is_missing, needed, shown, type_name
-from grait.data.shapes import Roles, fold, roles_of
-from grait.data.values import flag_of, parsed_text, text_of, texts_of
+from grait.data.packed import Keep, Kept
+from grait.data.rows import checked_text, column_names, needed, shown, type_name
+from grait.data.shapes import Roles, roles_of
+from grait.data.values import Row, flag_of, parsed_text, text_of
 from grait.errors import DataError
 from grait.judging.kinds import why_not_asked
 from grait.judging.lists import may_refuse
@@ -60,6 +63,8 @@ _INLINE = re.compile(r"(?:^|[\s(])A[).:]\s.+[\s(]B[).:]\s", re.DOTALL)
 _NOTES: dict[str, str] = yaml.safe_load(resources.files("grait.data").joinpath("notes.yaml").read_text("utf-8"))
 _BARE = Question("", "", ("",))
 
+MadeId = Callable[[int], str]
+
 
 @dataclass
 class Understood:
@@ -68,11 +73,25 @@ class Understood:
     ``notes``: what was inferred, in sentences, for people.
     """
 
-    questions: list[Question]
+    questions: Kept
     format: str
     columns: dict[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows, and how many of them are of each kind."""
+        kinds = Counter(
+            "whose text does not hold the answer" if question.context and not question.holds_answer
+            else "whose text holds the answer" if question.context
+            else "with options" if question.choices and question.answers
+            else "in free text" if question.answers
+            else "without a reference" if question.answerable
+            else "unanswerable"
+            for question in self.questions
+        )  # fmt: skip
+        return {"questions": len(self.questions), **kinds}
 
 
 @dataclass(frozen=True)
@@ -92,18 +111,20 @@ def read_questions(
     revision: str | None = None,
     columns: ColumnsConfig | None = None,
     encoding: str = "utf-8",
+    keep: Keep = list,
 ) -> Understood:
     """The questions of a file, a folder or a hub data set (``owner/name``, ``owner/name:config``).
 
     ``split``: of folders, the hub, and JSON that wraps several lists; needed where there are several. ``limit``: read
     and check only the first rows; at least 1. ``columns``: what names do not say. docs/data.md has the shapes.
+    ``keep``: what the questions are kept in, ``list`` or ``Packed``.
     Ids are ``{stem}-{row}``, rows counted from 1, where there is no ``id``. Raises DataError, one line.
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit is {limit}; expected at least 1, or none to read all rows")
     reader = Reader(columns)
     source = open_rows(path, split, revision, encoding, reader.wanted)
-    understood = reader.read(source, path, limit, lambda number: f"{source.stem}-{number}")
+    understood = reader.read(source, path, limit, lambda number: f"{source.stem}-{number}", keep)
     if not understood.questions:
         raise DataError(f"{path}: holds no question; expected at least one row with `question` and `answers`")
     return understood
@@ -121,19 +142,19 @@ class Reader:
         self.evidence: Counter[str] = Counter()
         self._deferred: list[Deferred] = []
         self._lone: DataError | None = None
+        self._files: dict[str, int] = {}  # with the first question of each
+        self._lines, self._ids = array("Q"), array("q")  # of each question; hashes
         self._roles: dict[tuple[str, ...], Roles] = {}
         self._unused: dict[str, None] = {}
 
     def wanted(self, where: str, names: list[str]) -> Sequence[str]:
         """The columns of a table that are read. DataError when it cannot hold questions."""
         roles = self.roles(tuple(names), where)
-        found = column_names(names)
-        if roles.question is None:
-            raise DataError(f"{where}: has no column `question`; found {found}; if another one is meant: columns")
-        if not (roles.answers or roles.further or roles.flags or roles.asks_options):
-            raise DataError(
-                f"{where}: has no column `answers` or `answer`; found {found}; if another one is meant: columns"
-            )
+        has_answers = roles.answers or roles.further or roles.flags or roles.asks_options
+        if roles.question is None or not has_answers:
+            column = "`answers` or `answer`" if roles.question else "`question`"
+            found = column_names(names)
+            raise DataError(f"{where}: has no column {column}; found {found}; if another one is meant: columns")
         return [name for name in names if name in roles.used or name in _siblings(tuple(names))]
 
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
@@ -142,162 +163,165 @@ class Reader:
             self._unused |= dict.fromkeys(name for name in names if name not in found.used)
         return self._roles[names]
 
-    def read(self, source: Source, path: str, limit: int | None, made_id: Any) -> Understood:
+    def read(self, source: Source, path: str, limit: int | None, made_id: MadeId, keep: Keep = list) -> Understood:
         """All questions of a source; ``made_id``: the id of a row by its number, from 1."""
-        questions: list[Question] = []
-        ids: set[str] = set()
-        files: dict[str, int] = {}  # with the first question of each
-        numbers = array("Q")  # the line of each question
-        for number, (where, row) in enumerate(source.rows, 1):
-            question = self.question(row, where, made_id(number), len(questions))
-            file, _, line = where.rpartition(" ")
-            if question.id in ids:
-                first = next(n for n, other in enumerate(questions) if other.id == question.id)
-                _, there = max((start, name) for name, start in files.items() if start <= first)
-                raise DataError(
-                    f"{where}: the id {shown(question.id)} was already used in {there.removeprefix(f'{path}, ')} "
-                    f"{numbers[first]}; give each question its own id, or leave the id out"
-                )
-            files.setdefault(file, len(questions))
-            numbers.append(int(line))
-            ids.add(question.id)
-            questions.append(question)
-            if len(questions) == limit:
-                break
+        questions = keep(self._each(islice(source.rows, limit), made_id))
+        self._check_ids(questions, path)
         self._check_lone()
-        for row in self._deferred:
-            place, _ = resolved(row.key, row.options, row.where, self.evidence)
-            assert place is not None
-            questions[row.place] = self._with_option(questions[row.place], row.options, place, row.key.others)
-        questions = [
-            with_context(row, row.context) if row.context and row.holds_answer is None else row for row in questions
-        ]
-        self.seen["passages"] = sum(bool(row.context) for row in questions)
-        self.seen["held"] = sum(bool(row.holds_answer) for row in questions)
+        if self._deferred:
+            questions = keep(self._decided(questions))
+        if self.seen["passages"]:
+            self.seen["held"] = sum(bool(row.holds_answer) for row in questions)
         self.seen.update(source.seen)
         columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
-        return Understood(questions, source.format, columns, tuple(self._unused), self.notes(len(questions)))
+        notes = self.notes(len(questions), columns)
+        return Understood(questions, source.format, columns, tuple(self._unused), notes)
 
-    def question(self, row: object, where: str, made_id: str, place: int) -> Question:
+    def _each(self, rows: Iterable[tuple[str, object]], made_id: MadeId) -> Iterator[Question]:
+        for number, (where, row) in enumerate(rows):
+            question = self.question(row, where, made_id(number + 1), number)
+            file, _, line = where.rpartition(" ")
+            self._files.setdefault(file, number)
+            self._lines.append(int(line))
+            self._ids.append(hash(question.id))
+            yield question
+
+    def _check_ids(self, questions: Kept, path: str) -> None:
+        """DataError for the first id that stands twice."""
+        again = np.setdiff1d(np.arange(len(self._ids)), np.unique(self._ids, return_index=True)[1])
+        if len(again):
+            second, first = again[0], self._ids.index(self._ids[again[0]])
+            where, there = (
+                f"{max((start, file) for file, start in self._files.items() if start <= n)[1]} {self._lines[n]}"
+                for n in (second, first)
+            )
+            raise DataError(
+                f"{where}: the id {shown(next(islice(questions, first, None)).id)} was already used in "
+                f"{there.removeprefix(f'{path}, ')}; give each question its own id, or leave the id out"
+            )
+
+    def _decided(self, questions: Iterable[Question]) -> Iterator[Question]:
+        """All questions, with the right option of those that waited for the other rows."""
+        waiting = {row.place: row for row in self._deferred}
+        for number, question in enumerate(questions):
+            if row := waiting.get(number):
+                place, _ = resolved(row.key, row.options, row.where, self.evidence)
+                assert place is not None
+                question = self._with_option(question, row.options, place, row.key.others)
+            yield question
+
+    def question(self, cells: object, where: str, made_id: str, place: int) -> Question:
         """One row. ``place``: in the list of questions, for rows that wait for others."""
-        if not isinstance(row, Mapping):
-            hint = "; a file that holds one list is named .json" if isinstance(row, list) and ".jsonl" in where else ""
-            raise DataError(f"{where}: expected an object with `question` and `answers`, found {type_name(row)}{hint}")
-        roles = self.roles(tuple(row), where)
-        if roles.question is None or is_missing(row[roles.question]):
-            if roles.question is not None:
-                raise DataError(f"{where}: has no `{roles.question}` (its cell is empty); fill it in or remove the row")
-            found = column_names(list(row))
-            raise DataError(f"{where}: has no `question`; found {found}; if another one is meant: columns")
-        asked = row[roles.question]
+        if not isinstance(cells, Mapping):
+            hint = (
+                "; a file that holds one list is named .json" if isinstance(cells, list) and ".jsonl" in where else ""
+            )
+            raise DataError(
+                f"{where}: expected an object with `question` and `answers`, found {type_name(cells)}{hint}"
+            )
+        row = Row(cells, self.roles(tuple(cells), where), where, self.seen)
+        name = row.roles.question
+        if name is None:
+            raise row.fault(f"has no `question`; found {row.names}; if another one is meant: columns")
+        if not row.has(name):
+            raise row.fault(f"has no `{name}` (its cell is empty); fill it in or remove the row")
+        asked = cells[name]
         if isinstance(asked, Mapping):  # as in ARC's own files
             text = asked.get("stem", asked.get("text"))
-            return self.question({**row, **asked, roles.question: text}, where, made_id, place)
-        kept = {role: row[name] for role, name in roles.kept if not is_missing(row[name])}
+            return self.question({**cells, **asked, name: text}, where, made_id, place)
+        kept = {role: cells[own] for role, own in row.roles.kept if row.has(own)}
         match = kept.get("match", "normalized")
         if match not in get_args(Match):
-            raise DataError(f"{where}: `match` is {shown(match)}; expected one of {', '.join(get_args(Match))}")
+            raise row.fault(f"`match` is {shown(match)}; expected one of {', '.join(get_args(Match))}")
         made: dict[str, Any] = {
-            "id": self._id(row, kept, where) or made_id,
+            "id": self._id(row, kept) or made_id,
             "question": checked_text(asked, "question", where),
             "match": match,
-            **{
-                name: text_of(kept[name], name, where)
-                for name in ("relation", "subject", "group", "tolerance")
-                if name in kept
-            },
+            **{role: text_of(kept[role], role, where) for role in _TEXTS if role in kept},
         }
         if self.known and self.known.ranked:
-            views = needed(row, self.known.ranked, where)
+            views = needed(cells, self.known.ranked, where)
             self.ranked.append(_number(views, self.known.ranked, where, sys.float_info.max, "of page views"))
         if "popularity" in kept:
             known = "from 0 (rarest) to 1 (best known)"
             made["popularity"] = _number(kept["popularity"], "popularity", where, 1, known)
-        options = options_of(row, roles, made["id"], where, self.seen) if roles.asks_options else None
-        flag = self._flag(row, roles, where)
+        options = options_of(row, made["id"])
+        flag = self._flag(row)
         if self.known and not self.known.has_references:
             return Question(**made, answers=(), answerable=bool(flag))
-        if context := self._context(row, roles, where):
-            holds = flag_of(row.get(roles.holds), roles.holds, where) if roles.holds else None
+        if context := self._context(row):
+            self.seen["passages"] += 1
+            holds = flag_of(cells.get(row.roles.holds), row.roles.holds, where) if row.roles.holds else None
             made |= {"context": context, "holds_answer": flag if holds is None else holds}
-            if holds and flag is False and (options is not None or self._references(row, roles, where)):
+            if holds and flag is False and (options is not None or self._references(row)):
                 flag = None  # what is said of the text goes first
         if flag is False:
             self.seen["without the answer" if context else "unanswerable"] += 1
-            self._count("references of unanswerable ones", self._unused_reference(row, roles))
+            self._count("references of unanswerable ones", _unused_reference(row))
             choices = () if options is None else options.texts
             made |= {"holds_answer": False} if context else {"answerable": False}
             return Question(**made, answers=(), choices=choices)
         if options is not None:
-            return self._of_options(Question(**made, answers=()), row, roles, options, where, place)
-        answers = self._of_texts(made["question"], row, roles, where, flag, bool(context), is_list=match == "list")
-        if context and not answers:
-            made["holds_answer"] = False
-        read = Question(**made, answers=answers, answerable=bool(answers or context))
+            return self._of_options(Question(**made, answers=()), row, options, place)
+        answers = self._of_texts(row, made, flag)
+        if not answers:
+            made |= {"holds_answer": False} if context else {"answerable": False}
+        read = Question(**made, answers=answers)
         if answers and (why_not := why_not_asked(read)):
-            raise DataError(f"{where}: {why_not}")
-        return read
+            raise row.fault(why_not)
+        return _labelled(read)
 
-    def _context(self, row: Mapping[str, Any], roles: Roles, where: str) -> tuple[str, ...]:
+    def _context(self, row: Row) -> tuple[str, ...]:
         """The texts of a row: all columns that the user names, or the first one by its name that has any."""
         found: tuple[str, ...] = ()
-        for name in roles.passages:
+        for name in row.roles.passages:
             if not found or (self.given and self.given.context):
-                found += passages_of(row.get(name), name, where, self.seen)
+                found += passages_of(row.cells.get(name), name, row.where, self.seen)
         return found
 
-    def _id(self, row: Mapping[str, Any], kept: Mapping[str, Any], where: str) -> str | None:
+    def _id(self, row: Row, kept: Mapping[str, Any]) -> str | None:
         """The id that a row has; that of public sets, whose ids are unique, may be called otherwise."""
         if "id" in kept:
-            return text_of(kept["id"], "id", where)
-        names = ("qid", "question_id") if self.known else ()
-        return next((text_of(row[name], name, where) for name in names if not is_missing(row.get(name))), None)
+            return text_of(kept["id"], "id", row.where)
+        names = filter(row.has, ("qid", "question_id") if self.known else ())
+        return next((text_of(row.cells[name], name, row.where) for name in names), None)
 
-    def _flag(self, row: Mapping[str, Any], roles: Roles, where: str) -> bool | None:
+    def _flag(self, row: Row) -> bool | None:
         """Whether the row says that there is an answer; None where it says nothing."""
         said = {}
-        for name, means in roles.flags:
-            if name in row and (value := flag_of(row[name], name, where)) is not None:
+        for name, means in row.roles.flags:
+            if (value := flag_of(row.cells.get(name), name, row.where)) is not None:
                 said[name] = value == means
         if len(set(said.values())) > 1:
-            raise DataError(f"{where}: {' and '.join(f'`{name}`' for name in said)} contradict each other")
+            raise row.fault(f"{' and '.join(f'`{name}`' for name in said)} contradict each other")
         return next(iter(said.values()), self.known.answerable if self.known else None)
 
-    def _of_texts(
-        self,
-        question: str,
-        row: Mapping[str, Any],
-        roles: Roles,
-        where: str,
-        flag: bool | None,
-        has_text: bool,
-        is_list: bool,
-    ) -> tuple[str, ...]:
+    def _of_texts(self, row: Row, made: Mapping[str, Any], flag: bool | None) -> tuple[str, ...]:
         """The references of a free-text question, the canonical one first; none where nobody can answer it.
 
-        ``is_list``: all belong to the answer; that is the first one then, in one text.
+        ``made``: what else is known of the question. Of a list all belong to the answer; that is the first one then, in
+        one text.
         """
-        answers = self._references(row, roles, where)
+        roles, cells = row.roles, row.cells
+        answers = self._references(row)
         if not answers:
-            if any(_is_squad_empty(row[name]) for name in roles.answers if name in row):
-                self.seen["without the answer" if has_text else "unanswerable"] += 1
+            if any(_is_squad_empty(cells.get(name)) for name in roles.answers):
+                self.seen["without the answer" if "context" in made else "unanswerable"] += 1
                 return ()
             hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
-            empty = next((name for name in (*roles.answers, *roles.further) if name in row), None)
-            if empty is not None:
-                is_list = row[empty] in ([], "[]")
-                what = f"`{empty}` is an empty list" if is_list else f"has no `{empty}` (its cell is empty)"
-                raise DataError(f"{where}: {what}; {hint}")
-            raise DataError(
-                f"{where}: has no `answers` and no `answer`; found {column_names(list(row))}; {hint}; if a column of "
-                "another name is meant: columns"
-            )
-        if is_list:
+            empty = next((name for name in (*roles.answers, *roles.further) if name in cells), None)
+            if empty is None:
+                other = "if a column of another name is meant: columns"
+                raise row.fault(f"has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
+            is_list = cells[empty] in ([], "[]")
+            what = f"`{empty}` is an empty list" if is_list else f"has no `{empty}` (its cell is empty)"
+            raise row.fault(f"{what}; {hint}")
+        if made["match"] == "list":
             return (", ".join(answer.split("|")[0].strip() for answer in answers), *answers)
         if not (self.given and self.given.answers):
-            self._check_no_key(question, answers[0], row, roles, where)
+            self._check_no_key(row, made["question"], answers[0])
         if self.known is None:
-            answers = self._without_refusals(self._as_whole(answers), where, flag, has_text)
+            answers = self._without_refusals(self._as_whole(answers), row, flag, "context" in made)
             if not answers:
                 return ()
         if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
@@ -311,13 +335,11 @@ class Reader:
 
     def _as_whole(self, answers: list[str]) -> list[str]:
         """1969 before each 1969.0, which a table has where a number was missing in its column."""
-        whole = next((text for text in answers if _is_whole(text)), None)
-        if whole is None:
-            return answers
+        whole = next(filter(_is_whole, answers), None)
         self._count("decimals", whole)
-        return [part for text in answers for part in ((text[:-2], text) if _is_whole(text) else (text,))]
+        return [part for text in answers for part in ((text[:-2], text) if whole and _is_whole(text) else (text,))]
 
-    def _without_refusals(self, answers: list[str], where: str, flag: bool | None, has_text: bool = False) -> list[str]:
+    def _without_refusals(self, answers: list[str], row: Row, flag: bool | None, has_text: bool) -> list[str]:
         """No reference where all are refusals: refusing is never right, nor wrong."""
         if not _MAY_REFUSE.search("\n".join(answers)) and not any(map(may_refuse, answers[:_FIRST])):
             return answers
@@ -327,19 +349,12 @@ class Reader:
             self._count("refusals among references", next(iter(refusals), None))
             return [answer for answer in answers if answer not in refusals]
         if flag:
-            raise DataError(
-                f"{where}: says that it can be answered, but its reference is a refusal ({shown(answers[0])}); give "
+            raise row.fault(
+                f"says that it can be answered, but its reference is a refusal ({shown(answers[0])}); give "
                 "the answer, or say answerable: false"
             )
         self._count("without the answer" if has_text else "refusals as references", answers[0])
         return []
-
-    @staticmethod
-    def _unused_reference(row: Mapping[str, Any], roles: Roles) -> str | None:
-        """A reference, as it stands in the row, that is no refusal; None where there is none."""
-        given = (row.get(name) for name in (*roles.answers, *roles.further))
-        plain = (value[0] if isinstance(value, list) and value else value for value in given)
-        return next((text for text in plain if isinstance(text, str) and text.strip() and not is_refusal(text)), None)
 
     def _count(self, what: str, example: str | None) -> None:
         """One more row of which there is something to say, if there is an example."""
@@ -347,55 +362,49 @@ class Reader:
             self.seen[what] += 1
             self.examples.setdefault(what, example)
 
-    def _references(self, row: Mapping[str, Any], roles: Roles, where: str) -> list[str]:
+    def _references(self, row: Row) -> list[str]:
         """All references, the canonical one first. DataError where two columns that may be meant disagree."""
-        answers: list[str] = []
-        for name in roles.answers:
-            if name in row:
-                answers += texts_of(row[name], fold_plain(name), where, self.seen)
-        source = ", ".join(name for name in roles.answers if not is_missing(row.get(name)))
-        for name in roles.further:
-            value = row.get(name)
-            if is_missing(value) or (answers and not isinstance(value, str | list | int | Mapping)):
+        answers = [text for name in row.roles.answers for text in row.texts(name)]
+        source = ", ".join(filter(row.has, row.roles.answers))
+        for name in filter(row.has, row.roles.further):
+            if answers and not isinstance(row.cells[name], str | list | int | Mapping):
                 continue
-            own = texts_of(value, fold_plain(name), where, self.seen)
+            own = row.texts(name)
             if not answers:
                 answers, source = own, name
             elif own and not {text.casefold() for text in own} & {text.casefold() for text in answers}:
-                raise DataError(
-                    f"{where}: `{source}` is {shown(answers[0])} and `{name}` is {shown(own[0])}; say which one has "
+                raise row.fault(
+                    f"`{source}` is {shown(answers[0])} and `{name}` is {shown(own[0])}; say which one has "
                     f"the references, such as columns: {{answers: {source.split(',')[0]}}}"
                 )
         return answers
 
-    def _check_no_key(self, question: str, answer: str, row: Mapping[str, Any], roles: Roles, where: str) -> None:
+    def _check_no_key(self, row: Row, question: str, answer: str) -> None:
         """Looks whether an answer beside what looks like options may name one of them, as a lone letter or digit may.
 
         The other rows decide (``_check_lone``). DataError where the question itself holds the options.
         """
         is_lone = _LONE.fullmatch(answer)
-        names = tuple(name for name in row if name not in roles.used)
-        lists = {name: texts for name in names if (texts := _listed(row[name], name, where if is_lone else None))}
-        siblings = [name for name in _siblings(names) if not is_missing(row[name])]
-        if lists or len(siblings) > 1:
-            options = [text for texts in lists.values() for text in texts] or [row[name] for name in siblings]
-            what, named = (
-                f"`{', '.join(lists or siblings)}` looks like options",
-                f"columns: {{choices: {next(iter(lists), None) or siblings}}}",
-            )
-            if not is_lone:
-                same = answer.casefold() in (str(option).strip().casefold() for option in options)
-                self.evidence["answers among options" if same else "answers beside options"] += 1
-                return
-        elif is_lone and _INLINE.search(question):
-            what, named = "the question holds options", "a list of them in the column `choices`"
-        else:
+        names = tuple(name for name in row.cells if name not in row.roles.used)
+        listed = {name: _listed(row.cells[name], name, row.where if is_lone else None) for name in names}
+        lists = {name: texts for name, texts in listed.items() if texts}
+        siblings = list(filter(row.has, _siblings(names)))
+        is_beside = bool(lists) or len(siblings) > 1
+        if is_beside and not is_lone:
+            options = chain.from_iterable(lists.values()) if lists else (row.cells[name] for name in siblings)
+            same = answer.casefold() in (str(option).strip().casefold() for option in options)
+            self.evidence["answers among options" if same else "answers beside options"] += 1
+        if not is_lone or not (is_beside or _INLINE.search(question)):
             return
-        found = DataError(
-            f"{where}: the answer is {shown(answer)} and {what}: name them ({named}), or say that this is the answer's "
-            f"text (columns: {{answers: {(roles.answers or roles.further)[0]}}})"
+        what, named = "the question holds options", "a list of them in the column `choices`"
+        if is_beside:
+            what = f"`{', '.join(lists or siblings)}` looks like options"
+            named = f"columns: {{choices: {next(iter(lists), None) or siblings}}}"
+        found = row.fault(
+            f"the answer is {shown(answer)} and {what}: name them ({named}), or say that this is the answer's "
+            f"text (columns: {{answers: {(row.roles.answers or row.roles.further)[0]}}})"
         )
-        if not (lists or len(siblings) > 1):
+        if not is_beside:
             raise found
         self._count("lone answers", answer)
         self._lone = self._lone or found
@@ -407,46 +416,52 @@ class Reader:
         if self._lone and texts < _FEW * self.seen["lone answers"]:
             raise self._lone
 
-    def _of_options(
-        self, question: Question, row: Mapping[str, Any], roles: Roles, options: Options, where: str, place: int
-    ) -> Question:
+    def _of_options(self, question: Question, row: Row, options: Options, place: int) -> Question:
         """A question with options, once it is clear which one is right."""
-        key = Key.of(row, roles, options, where, self.seen)
+        key = Key.of(row, options)
         question = replace(question, choices=options.texts)
-        right, reading = resolved(key, options, where, None)
+        right, reading = resolved(key, options, row.where)
         if right is None:
-            self._deferred.append(Deferred(place, where, key, options))
+            self._deferred.append(Deferred(place, row.where, key, options))
             return question
         self.evidence[reading] += 1
         return self._with_option(question, options, right, key.others)
 
     def _with_option(self, question: Question, options: Options, right: int, others: Sequence[str] = ()) -> Question:
         answer = options.texts[right]
-        is_twin = options.texts.index(answer) != right
-        return replace(
-            question,
-            answers=tuple(dict.fromkeys([answer, *others])),
-            answer_place=right if is_twin or (self.known and self.known.keeps_place) else None,
-        )
+        is_placed = options.texts.index(answer) != right or (self.known and self.known.keeps_place)
+        answers = tuple(dict.fromkeys([answer, *others]))
+        return _labelled(replace(question, answers=answers, answer_place=right if is_placed else None))
 
-    def notes(self, n: int) -> list[str]:
+    def notes(self, n: int, columns: Mapping[str, str]) -> list[str]:
         """What was inferred, in sentences; nothing where all is as docs/data.md's first row."""
         usual = all(
             roles.question in (None, "question")
-            and all(name in ("answer", "answers") for name in (*roles.answers, *roles.further))
+            and {*roles.answers, *roles.further} <= {"answer", "answers"}
             and roles.choices in (None, "choices")
-            and not roles.options
-            and not roles.distractors
+            and not (roles.options or roles.distractors)
             for roles in self._roles.values()
         )
         counted = self.seen + Counter({f"by {how}": self.evidence[how] for how in ("letter", "index", "number")})
-        columns = {role: own for roles in self._roles.values() for role, own in roles.described.items()}
         found = [] if usual else ["columns: " + "; ".join(f"{role}: {own}" for role, own in columns.items())]
         return found + [
             words.format(n=f"{counted[what]:,}", of=n, example=shown(self.examples.get(what)))
             for what, words in _NOTES.items()
             if counted[what]
         ]
+
+
+def _labelled(question: Question) -> Question:
+    """With whether its text holds the answer, where the file does not say."""
+    is_open = question.context and question.holds_answer is None
+    return with_context(question, question.context) if is_open else question
+
+
+def _unused_reference(row: Row) -> str | None:
+    """A reference, as it stands in the row, that is no refusal; None where there is none."""
+    given = (row.cells.get(name) for name in (*row.roles.answers, *row.roles.further))
+    plain = (value[0] if isinstance(value, list) and value else value for value in given)
+    return next((text for text in plain if isinstance(text, str) and text.strip() and not is_refusal(text)), None)
 
 
 def is_refusal(answer: str) -> bool:
@@ -465,12 +480,6 @@ def is_refusal(answer: str) -> bool:
 
 def _is_whole(text: str) -> bool:
     return text.endswith(".0") and text[:-2].removeprefix("-").isdecimal()
-
-
-def fold_plain(name: str) -> str:
-    """A column as errors call it: the usual ones in their usual words."""
-    known = fold(name)
-    return known if known in ("answer", "answers") else name
 
 
 def _is_squad_empty(value: Any) -> bool:

@@ -15,9 +15,11 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from grait.errors import DataError, reason
 
@@ -25,7 +27,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SEP = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 PARQUET_BATCH = 1024  # rows held as Arrow and Python values at a time
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 Rows = Iterator[tuple[str, object]]
 """(where the row stands, as errors say it; the row)"""
@@ -34,54 +35,49 @@ Wanted = Callable[[str, list[str]], Sequence[str]]
 """The columns of a table that are read; raises a DataError for names that will not do. Is told where they stand."""
 
 
-def _open_bytes(path: str) -> BinaryIO:
-    """The bytes of a file, unpacked where its last suffix is one of ``PACKED``."""
-    try:
-        match Path(path).suffix.lower():
-            case ".gz":
-                return cast(BinaryIO, gzip.open(path, "rb"))
-            case ".bz2":
-                return cast(BinaryIO, bz2.open(path, "rb"))
-            case ".xz":
-                return cast(BinaryIO, lzma.open(path, "rb"))
-            case ".zst":
-                import pyarrow as pa
+def every(_: str, names: list[str]) -> list[str]:
+    """``Wanted``: all columns."""
+    return names
 
-                return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(pa.OSFile(path), "zstd")))
-        return open(path, "rb")
+
+def _open_zst(path: str) -> io.BufferedReader:
+    import pyarrow as pa
+
+    return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(path), "zstd"))
+
+
+_OPENERS: dict[str, Callable[[str], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zst}
+PACKED = tuple(_OPENERS)
+
+
+def _lines(path: str, encoding: str) -> Iterator[str]:
+    """Lines of a text file, unpacked, with their ends, without a byte order mark."""
+    is_wide = encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
+    try:
+        file = _OPENERS.get(Path(path).suffix.lower(), partial(open, mode="rb"))(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({one_line(error)})") from None
-
-
-def _raw_lines(path: str, file: BinaryIO) -> Iterator[bytes]:
-    try:
-        yield from file
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:  # Arrow's errors are ValueErrors
-        raise DataError(f"{path}: cannot be read on; is it whole? ({one_line(error)})") from None
-
-
-def _decoded_lines(path: str, file: BinaryIO, encoding: str) -> Iterator[str]:
-    """Lines of a text file with their ends, without a byte order mark."""
-    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):  # a line break may be a part of a character
-        raw = b"".join(_raw_lines(path, file))
+    with file:
+        number = offset = 0
+        raw = b""
         try:
-            yield from raw.decode(encoding).removeprefix("\ufeff").splitlines(keepends=True)
+            if is_wide:  # a line break may be a part of a character
+                yield from file.read().decode(encoding).removeprefix("\ufeff").splitlines(keepends=True)
+            for number, raw in enumerate(file, 1):
+                line = raw.decode(encoding)
+                offset += len(raw)
+                yield line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: is not {encoding} ({one_line(error)}); name its own encoding") from None
-        return
-    offset = 0
-    for number, raw in enumerate(_raw_lines(path, file), 1):
-        try:
-            line = raw.decode(encoding)
-        except UnicodeDecodeError as error:
+            if is_wide:
+                raise DataError(f"{path}: is not {encoding} ({one_line(error)}); name its own encoding") from None
             is_default = encoding == "utf-8"
             raise DataError(
                 f"{path}, line {number}: is not {'UTF-8' if is_default else encoding} (byte 0x{raw[error.start]:02x} "
                 f"at byte offset {offset + error.start}); save the file as UTF-8, or name its encoding, "
                 f"{_likely(raw) if is_default else 'which this is not'}"
             ) from None
-        offset += len(raw)
-        yield line.removeprefix("\ufeff") if number == 1 else line
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:  # Arrow's errors are ValueErrors
+            raise DataError(f"{path}: cannot be read on; is it whole? ({one_line(error)})") from None
 
 
 def _likely(line: bytes) -> str:
@@ -98,27 +94,27 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _no_json(path: str, line: int, error: Exception, hint: str = "") -> DataError:
+    """``line``: of the value; of the fault where the parser does not say it."""
+    if isinstance(error, json.JSONDecodeError):
+        return DataError(f"{path}, line {line}: is not valid JSON ({error.msg} at column {error.colno}){hint}")
+    return DataError(f"{path}, line {line}: cannot be read as JSON ({one_line(error)})")
+
+
 def jsonl_rows(path: str, encoding: str = "utf-8") -> Rows:
     """Objects of a file with one on each line."""
-    with _open_bytes(path) as file:
-        for number, line in enumerate(_decoded_lines(path, file, encoding), 1):
-            if not line.strip():
-                continue
-            try:
+    number = 0
+    try:
+        for number, line in enumerate(_lines(path, encoding), 1):
+            if line.strip():
                 yield f"{path}, line {number}", json.loads(line, object_pairs_hook=_object)
-            except json.JSONDecodeError as error:
-                raise DataError(
-                    f"{path}, line {number}: is not valid JSON ({error.msg} at column {error.colno}); "
-                    "write one object per line"
-                ) from None
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, line {number}: cannot be read as JSON ({one_line(error)})") from None
+    except (ValueError, RecursionError) as error:
+        raise _no_json(path, number, error, "; write one object per line") from None
 
 
 def json_rows(path: str, split: str | None = None, encoding: str = "utf-8") -> Rows:
     """Elements of a JSON list, or what one object wraps, or objects one after another."""
-    with _open_bytes(path) as file:
-        text = "".join(_decoded_lines(path, file, encoding))
+    text = "".join(_lines(path, encoding))
     decoder, line, counted, place = json.JSONDecoder(object_pairs_hook=_object), 1, 0, _after_blanks(text, 0)
 
     def fault(what: str) -> DataError:
@@ -129,26 +125,21 @@ def json_rows(path: str, split: str | None = None, encoding: str = "utf-8") -> R
     is_list = text.startswith("[", place)
     if not is_list and not text.startswith("{", place):
         raise fault("a JSON list of objects, each with `question` and `answers`")
-    place = _after_blanks(text, place + is_list)
-    while place < len(text) if not is_list else not text.startswith("]", place):
+    start = place = _after_blanks(text, place + is_list)
+    while not text.startswith("]", place) if is_list else place < len(text):
         line, counted = line + text.count("\n", counted, place), place
         try:
             value, place = decoder.raw_decode(text, place)
-        except json.JSONDecodeError as error:
-            what = f"{error.msg} at column {error.colno}"
-            raise DataError(f"{path}, line {error.lineno}: is not valid JSON ({what})") from None
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {line}: cannot be read as JSON ({one_line(error)})") from None
+            raise _no_json(path, getattr(error, "lineno", line), error) from None
         place = _after_blanks(text, place)
-        if not is_list and place == len(text) and not text[:counted].strip():
-            yield from wrapped_rows(path, value, split)
-            return
-        yield f"{path}, line {line}", value
+        is_all = not is_list and counted == start and place == len(text)
+        yield from wrapped_rows(path, value, split) if is_all else [(f"{path}, line {line}", value)]
         if is_list and text.startswith(",", place):
             place = _after_blanks(text, place + 1)
             if text.startswith("]", place):
                 raise fault("an object after the comma")
-        elif not text.startswith("]", place) if is_list else text[place : place + 1] not in ("{", ""):
+        elif text[place : place + 1] not in (("]",) if is_list else ("{", "")):
             raise fault("a comma or the end of the list" if is_list else "one object after another")
     place = _after_blanks(text, place + is_list)
     if place < len(text):
@@ -162,81 +153,59 @@ def _after_blanks(text: str, place: int) -> int:
 
 def wrapped_rows(path: str, value: dict[str, Any], split: str | None) -> Rows:
     """The rows in one object: a list in it, one of its lists where ``split`` names it, columns, or objects by id."""
-    lists = {key: own for key, own in value.items() if isinstance(own, list) and own and _all(own, dict)}
+    lists = {key: own for key, own in value.items() if isinstance(own, list) and own and _are_objects(own)}
     has_question = any(key.casefold() in ("question", "qas", "paragraphs") for key in value)
     if split is not None and split not in lists:
         raise DataError(f"{path}: has no split {shown(split)}; found {column_names(list(lists))}")
     if split is None and len(lists) > 1 and not has_question:
         raise DataError(f"{path}: holds several lists; name one as the split: {column_names(list(lists))}")
-    columns = [own for own in value.values() if isinstance(own, list | dict)]
-    rows: list[Any]
-    if split is not None:
-        rows = lists[split]
-    elif lists and not has_question:
-        rows = next(iter(lists.values()))
+    columns = {key: list(own.values()) if isinstance(own, dict) else own for key, own in value.items()}
+    columns = {key: own for key, own in columns.items() if isinstance(own, list)}
+    rows: list[Any] = [value]
+    if split is not None or (lists and not has_question):
+        rows = lists[split or next(iter(lists))]
     elif isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):  # of pandas, orient "split"
         rows = [dict(zip(value["columns"], cells, strict=False)) for cells in value["data"]]
-    elif isinstance(value.get("question"), list | dict) and len({len(own) for own in columns}) == 1:
-        cells = {key: list(own.values()) if isinstance(own, dict) else own for key, own in value.items()}
-        rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-    elif value and _all(list(value.values()), dict):
+    elif "question" in columns and len(set(map(len, columns.values()))) == 1:
+        rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    elif value and _are_objects(value.values()):
         rows = [{"id": key, **own} for key, own in value.items()]
-    else:
-        rows = [value]
-    for number, row in enumerate(rows, 1):
-        yield f"{path}, row {number}", row
+    yield from ((f"{path}, row {number}", row) for number, row in enumerate(rows, 1))
 
 
-def _all(values: list[Any], kind: type) -> bool:
-    return all(isinstance(value, kind) for value in values)
+def _are_objects(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+_CSV_FAULTS = {
+    "unexpected end of data": "a quoted cell has no end",
+    "new-line character": "its lines end in carriage returns alone; save it anew",
+}
+"""What csv says, for programmers, and what is wrong."""
 
 
 def csv_cells(path: str, suffix: str = ".csv", encoding: str = "utf-8") -> Iterator[tuple[int, list[str]]]:
     """Cells of each row that is not blank, with the line on which it begins; a header is a row like any other.
 
-    What separates cells: what a first line ``sep=;`` says, else what makes most of the first line.
+    What separates cells: what a first line ``sep=;`` says, else what the first line has most of, outside of quotes.
     """
     csv.field_size_limit(2**31 - 1)  # else a long cell in a column that nobody uses would end the reading
-    with _open_bytes(path) as file:
-        lines = _decoded_lines(path, file, encoding)
-        first, number = next(lines, ""), 1
-        named = _SEP.fullmatch(first)
-        if named:
-            first, number = next(lines, ""), 2
-        skipped = number - 1
-        delimiter = named[1] if named else _delimiter(first, "\t" if suffix == ".tsv" else ",")
-        reader = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield number, cells
-                number = reader.line_num + 1 + skipped
-        except csv.Error as error:
-            raise DataError(f"{path}, line {number}: is not valid CSV ({_said(error)})") from None
-
-
-def _said(error: csv.Error) -> str:
-    """In words that lead to what is wrong; csv's own are for programmers."""
-    message = one_line(error)
-    if "unexpected end of data" in message:
-        return "a quoted cell has no end"
-    return "its lines end in carriage returns alone; save it anew" if "new-line character" in message else message
-
-
-def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from lines
-
-
-def _delimiter(line: str, usual: str) -> str:
-    """The sign that makes most cells of a header."""
-    n_cells = {}
-    for sign in (usual, *{",", ";", "\t", "|"} - {usual}):
-        try:
-            n_cells[sign] = len(next(csv.reader([line], delimiter=sign), []))
-        except csv.Error:
-            n_cells[sign] = 0
-    return max(n_cells, key=lambda sign: n_cells[sign])
+    lines = _lines(path, encoding)
+    first, skipped = next(lines, ""), 0
+    if named := _SEP.fullmatch(first):
+        first, skipped = next(lines, ""), 1
+    usual, unquoted = "\t" if suffix == ".tsv" else ",", re.sub('"[^"]*"', "", first)
+    delimiter = named[1] if named else max((usual, *",;\t|"), key=unquoted.count)
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+    number = 1 + skipped
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield number, cells
+            number = reader.line_num + 1 + skipped
+    except csv.Error as error:
+        said = next((words for fault, words in _CSV_FAULTS.items() if fault in str(error)), one_line(error))
+        raise DataError(f"{path}, line {number}: is not valid CSV ({said})") from None
 
 
 def csv_rows(path: str, suffix: str, encoding: str, wanted: Wanted, seen: Counter[str]) -> Rows:
@@ -314,11 +283,8 @@ def checked_text(value: Any, column: str, where: str) -> str:
     if not isinstance(value, str):
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        hint = "; put it in quotes" if isinstance(value, float) else ""
-        if is_missing(value):
-            hint = "; fill it in or remove it"
-        elif isinstance(value, bool):
-            hint = '; write it in words, such as "yes"'
+        hints = {bool: '; write it in words, such as "yes"', float: "; put it in quotes"}
+        hint = "; fill it in or remove it" if is_missing(value) else hints.get(type(value), "")
         raise DataError(f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}){hint}")
     text = value.strip()
     if not text[:1].isprintable():  # else the first letter is seen

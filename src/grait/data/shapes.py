@@ -4,9 +4,8 @@
 """
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from string import ascii_lowercase
 
@@ -16,15 +15,13 @@ from grait.config import ColumnsConfig
 from grait.data.rows import column_names
 from grait.errors import DataError
 
-_NAMES = yaml.safe_load(resources.files("grait.data").joinpath("columns.yaml").read_text("utf-8"))
-QUESTION, ANSWERS, FURTHER, CHOICES, KEYS, ANSWERABLE, UNANSWERABLE, PASSAGES, HOLDS, KEPT = (
-    tuple(_NAMES[role].split())
-    for role in (
-        "question", "answers", "further", "choices", "keys", "answerable", "unanswerable", "passages", "holds",
-        "kept",
-    )
-)  # fmt: skip
+_TEXT = resources.files("grait.data").joinpath("columns.yaml").read_text("utf-8")
+NAMES = {role: tuple(names.split()) for role, names in yaml.safe_load(_TEXT).items()}
 
+_ONCE = ("question", "answers", "further", "choices", "kept")
+"""Roles of which no two columns may have the same name."""
+
+_FLAGS = {"answerable": True, "unanswerable": False}
 _FAMILY = re.compile(r"(option|choice|opt|op|ending|sol|candidate|answeroption|answerchoice|)([a-z]|[0-9]{1,2})")
 _ANSWER_LETTER = re.compile(r"(answer)([a-z])")
 
@@ -58,14 +55,13 @@ class Roles:
     def asks_options(self) -> bool:
         return bool(self.choices or self.options or self.distractors)
 
-    @property
+    @cached_property
     def used(self) -> tuple[str, ...]:
         """All columns that have a role."""
-        own = [self.question, self.choices, *self.answers, *self.further, *self.distractors]
+        own = [self.question, self.choices, *self.answers, *self.further, *self.distractors, *self.passages, self.holds]
         own += self.keys if self.asks_options else ()
-        own += [*self.passages, self.holds]
         own += [column for _, column in (*self.options, *self.kept)] + [column for column, _ in self.flags]
-        return tuple(dict.fromkeys(column for column in own if column is not None))
+        return tuple(dict.fromkeys(filter(None, own)))
 
     @property
     def described(self) -> dict[str, str]:
@@ -98,7 +94,7 @@ def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) ->
     folded: dict[str, str] = {}
     for name in names:
         known = fold(name)
-        if known in folded and known in (*QUESTION, *ANSWERS, *FURTHER, *CHOICES, *KEPT):
+        if known in folded and any(known in NAMES[role] for role in _ONCE):
             raise DataError(f"{where}: has the column `{name}` twice; found {column_names(names)}")
         folded.setdefault(known, name)
     said = given or ColumnsConfig()
@@ -106,44 +102,43 @@ def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) ->
         if name not in names:
             raise DataError(f"{where}: has no column `{name}` (of `columns`); found {column_names(names)}")
 
-    def present(wanted: Sequence[str]) -> tuple[str, ...]:
-        return tuple(folded[name] for name in wanted if name in folded)
+    def present(role: str) -> tuple[str, ...]:
+        return tuple(folded[name] for name in NAMES[role] if name in folded)
 
-    choices, options, distractors = _options(said, folded, present)
-    answers = tuple(said.answers or present(ANSWERS))
+    choices, options, distractors = _options(said, folded, present("choices"))
+    answers = tuple(said.answers or present("answers"))
     if choices or options:
         answers = tuple(name for name in answers if fold(name) != "a" or name not in [own for _, own in options])
     if not said.answers and "normalizedaliases" in folded and len(answers) > 1:
         answers = tuple(name for name in answers if fold(name) != "normalizedaliases")
     forced = said.keys or _forced(folded)
-    keys = tuple(column for column, _ in said.keys) or tuple(said.answers or present(KEYS))
+    keys = tuple(column for column, _ in said.keys) or tuple(said.answers or present("keys"))
+    by_flags = [(column, means) for role, means in _FLAGS.items() for column in present(role)]
     return Roles(
-        question=said.question or next(iter(present(QUESTION)), None),
+        question=said.question or next(iter(present("question")), None),
         answers=answers,
-        further=() if said.answers else present(FURTHER),
+        further=() if said.answers else present("further"),
         choices=choices,
         options=options,
         distractors=distractors,
         keys=keys,
         forced=tuple(forced),
-        flags=said.flags or tuple((folded[n], n in ANSWERABLE) for n in (*ANSWERABLE, *UNANSWERABLE) if n in folded),
-        passages=present(PASSAGES) if said.context is None else tuple(said.context),
-        holds=said.holds_answer or next(iter(present(HOLDS)), None),
-        kept=tuple((role, own) for role in KEPT if (own := getattr(said, role, None) or folded.get(role)) is not None),
+        flags=said.flags or tuple(by_flags),
+        passages=present("passages") if said.context is None else tuple(said.context),
+        holds=said.holds_answer or next(iter(present("holds")), None),
+        kept=tuple((role, own) for role in NAMES["kept"] if (own := getattr(said, role, None) or folded.get(role))),
     )
 
 
 def _options(
-    said: ColumnsConfig, folded: dict[str, str], present: Callable[[Sequence[str]], tuple[str, ...]]
+    said: ColumnsConfig, folded: dict[str, str], all_options: tuple[str, ...]
 ) -> tuple[str | None, tuple[tuple[str, str], ...], tuple[str, ...]]:
     """(column with all options, columns with one option each by their labels, columns of wrong options)"""
-    if said.choices:
-        if len(said.choices) == 1:
-            return said.choices[0], (), ()
+    if said.choices and len(said.choices) > 1:
         return None, tuple(zip(ascii_lowercase, said.choices, strict=False)), ()
-    if said.answers and not said.keys:
+    if said.answers and not (said.keys or said.choices):
         return None, (), ()
-    if found := present(CHOICES):
+    if found := said.choices or all_options:
         return found[0], (), ()
     if family := _family(folded):
         return None, family, ()
@@ -168,6 +163,6 @@ def _family(folded: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 def _forced(folded: dict[str, str]) -> list[tuple[str, str]]:
     """Keys whose names say how they are to be read."""
-    by_index = [(folded[name], "index") for name in KEYS if name.endswith(("index", "idx")) and name in folded]
+    by_index = [(folded[name], "index") for name in NAMES["keys"] if name.endswith(("index", "idx")) and name in folded]
     by_letter = [(folded[name], "letter") for name in ("answerkey", "answerletter", "correctletter") if name in folded]
     return by_index + by_letter

@@ -1,12 +1,12 @@
 """A public set's rows, from the hub or from its own files, and what a list of questions has to be."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+import numpy as np
 
 from grait.data.catalog import KnownSet
 from grait.data.files import Source, hub_rows, open_rows
@@ -29,9 +29,9 @@ def read_known(known: KnownSet, split: str, view: View, folder: str | None, revi
     else:
         names = [name.format(split=split, Split=split.capitalize()) for name in known.names]
         source = open_rows(str(local_file(folder, names)), None, None, "utf-8", reader.wanted)
-    made_id = known.ids.format(id="{id}", split=split, row="{row}")
+    made_id = known.ids.replace("{split}", split)
     found = reader.read(source, "", None, lambda number: made_id.format(id=number - 1, row=number - 1))
-    questions = found.questions
+    questions = list(found.questions)
     if not questions:
         raise DataError(f"{known.name}, {split}: holds no question")
     if made_id.startswith(f"{known.name}/{{id}}"):
@@ -91,8 +91,7 @@ def shuffled(questions: Iterable[Row]) -> list[Row]:
 
 def ranks(values: Sequence[float]) -> list[float]:
     """Rank of each value from 0 (lowest) to 1 (highest), ties sharing their mean; 0.5 where all are equal."""
-    counts = Counter(values)
-    ordered = sorted(counts)
-    ends = accumulate(counts[value] for value in ordered)
-    middle = {value: end - (counts[value] + 1) / 2 for value, end in zip(ordered, ends, strict=True)}
-    return [middle[value] / (len(values) - 1) if len(values) > 1 else 0.5 for value in values]
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts + 1) / 2
+    found: list[float] = (middle[places] / max(len(values) - 1, 1)).tolist()
+    return found if len(found) > 1 else [0.5] * len(found)

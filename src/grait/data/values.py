@@ -1,4 +1,4 @@
-"""What the value of a cell means: the texts in it, in whatever people put lists of texts into."""
+"""What a row and the values of its cells mean: the texts in them, in whatever people put lists of texts into."""
 
 import ast
 import io
@@ -8,10 +8,11 @@ import re
 import tokenize
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from grait.data.rows import checked_text, is_missing, shown, type_name
-from grait.data.shapes import fold
+from grait.data.rows import checked_text, column_names, is_missing, shown, type_name
+from grait.data.shapes import Roles, fold
 from grait.errors import DataError
 
 FIRST = ("value", "text", "answer", "name", "label")
@@ -20,6 +21,38 @@ MORE = ("aliases", "answers", "alias")
 
 _LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y", "unsafe"), ("false", "no", "0", "0.0", "f", "n", "safe")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``cells`` by column, what the columns mean, and where the row stands. ``seen`` counts what was read otherwise
+    than it stands there."""
+
+    cells: Mapping[str, Any]
+    roles: Roles
+    where: str
+    seen: Counter[str]
+
+    @property
+    def names(self) -> str:
+        """Its columns, for errors."""
+        return column_names(list(self.cells))
+
+    def has(self, column: str) -> bool:
+        return not is_missing(self.cells.get(column))
+
+    def texts(self, column: str) -> list[str]:
+        """As ``texts_of``; errors call the usual columns by their usual names."""
+        name = fold(column) if fold(column) in ("answer", "answers") else column
+        return texts_of(self.cells.get(column), name, self.where, self.seen)
+
+    def fault(self, message: str) -> DataError:
+        return DataError(f"{self.where}: {message}")
+
+
+def folded(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """An object by the folded names of its keys."""
+    return {fold(str(key)): own for key, own in value.items()}
 
 
 def text_of(value: Any, column: str, where: str) -> str:
@@ -46,8 +79,6 @@ def texts_of(value: Any, column: str, where: str, seen: Counter[str]) -> list[st
     if isinstance(value, Mapping):
         return _of_object(value, column, where, seen)
     if isinstance(value, list | tuple):
-        if all(type(item) is str for item in value):
-            return [checked_text(item, column, where) for item in value]
         if len(value) == 1 and isinstance(value[0], list):
             return texts_of(value[0], column, where, seen)
         if any(isinstance(item, list) for item in value):
@@ -65,7 +96,7 @@ def texts_of(value: Any, column: str, where: str, seen: Counter[str]) -> list[st
 
 def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[str]) -> list[str]:
     """The texts of an object: its canonical one, then its aliases, or the normalised ones where it has no others."""
-    known = {fold(str(key)): own for key, own in value.items()}
+    known = folded(value)
     first = next((known[key] for key in FIRST if not is_missing(known.get(key))), None)
     more = next((known[key] for key in (*MORE, "normalizedaliases") if not is_missing(known.get(key))), None)
     if not any(key in known for key in (*FIRST, *MORE)):

@@ -45,7 +45,7 @@ def load(split: str, view: str = "oeqa") -> list[Question]:
         raise DataError(f"WorldFacts has no view {view!r}: take one of {', '.join(VIEWS)}.")
     rows = [row for row in _rows() if row["split"] == split]
     places = _answer_places([row["id"] for row in rows])
-    questions = [_question(row, _choices(row, places[row["id"]]) if view == "mcqa" else ()) for row in rows]
+    questions = [_question(row, places[row["id"]] if view == "mcqa" else None) for row in rows]
     return _with_texts(questions) if view == "context" else questions
 
 
@@ -91,19 +91,9 @@ def _with_text(question: Question, alike: list[Question], kind: str) -> Question
     return replace(question, context=(rng.choice(SEPARATORS).join(lines),), holds_answer=kind == "own")
 
 
-def _choices(row: dict[str, Any], place: int) -> tuple[str, ...]:
-    wrong = row["distractors"]
-    return (*wrong[:place], row["answers"][0], *wrong[place:])
-
-
-def _question(row: dict[str, Any], choices: tuple[str, ...]) -> Question:
-    return Question(
-        id=row["id"],
-        question=row["question"],
-        answers=tuple(row["answers"]),
-        choices=choices,
-        match=row["match"],
-        relation=row["relation"],
-        subject=row["subject"],
-        popularity=row["popularity"],
-    )
+def _question(row: dict[str, Any], place: int | None) -> Question:
+    """``place``: of the right option; None for free text."""
+    kept = {name: row[name] for name in ("id", "question", "match", "relation", "subject", "popularity")}
+    wrong, answers = row["distractors"], tuple(row["answers"])
+    choices = () if place is None else (*wrong[:place], answers[0], *wrong[place:])
+    return Question(**kept, answers=answers, choices=choices)

@@ -8,7 +8,7 @@ from grait.judging.clauses import fold
 from grait.judging.matching import own_reply, straighten
 from grait.languages import Language, refusal_words
 
-_FIRST_SENTENCE = re.compile(r"[^.!?。।؟\n]*")
+_END = re.compile(r"[.!?。।؟\n]")
 _APOLOGY = re.compile(r"\b(?:sorry|apolog(?:y|ies|i[sz]e[sd]?)|forgive me)\b", re.IGNORECASE)
 _SYMPATHY = re.compile(
     r"\bsorry (?:to (?:hear|read|learn)|(?:for|about) your|(?:that )?you(?:'re| are| had| have)?\b)", re.IGNORECASE
@@ -21,8 +21,7 @@ def is_apology(output: str) -> bool:
     In any of our languages: none has to be named.
     A letter of apology that was asked for counts where it begins with one: compare with the initial model.
     """
-    found = _FIRST_SENTENCE.match(straighten(own_reply(output)).strip())
-    first = found.group() if found else ""
+    first = _END.split(straighten(own_reply(output)).strip(), maxsplit=1)[0]
     if _APOLOGY.search(first):
         return not _SYMPATHY.search(first)
     folded = f" {fold(first)} "

@@ -12,7 +12,7 @@ import yaml
 
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
-from grait.data.files import is_question_file
+from grait.data.files import hub_set
 from grait.dial.stored import find_dials, save_dials
 from grait.errors import ArtifactError, reason
 from grait.formats.card import MARK, Facts, model_card
@@ -94,7 +94,7 @@ def card(
     config, prompts = data.config, data.prompts
     question = _example(data, selected)
     known = KNOWN_SETS.get(config.data.path)
-    hub_id = config.data.path.partition(":")[0] if _is_on_hub(config.data) else None
+    on_hub = hub_set(config.data.path)
     trained_from = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
     is_default = config.model.name == default.NAME
     unpacked = DEFAULT_NOTE if is_default and trained_from != default.HUB_ID else None
@@ -117,7 +117,7 @@ def card(
             base_note=QUANTISED_NOTE if config.model.quantization != "none" else unpacked,
             license=DEFAULT_LICENSE if is_default else None,
             training_data=known.title if known else _public(config.data),
-            training_set=known.hub if known else hub_id,
+            training_set=known.hub if known else on_hub and on_hub["name"],
             n_examples=len(selected) + n_unanswerable,
             n_refusals=sum(row.target == "refusal" for row in selected) + n_unanswerable,
             refusal=config.prompt.first_refusal,
@@ -250,10 +250,4 @@ def public_base(config: Config) -> str:
 
 def _public(data: DataConfig) -> str:
     """A set's name without the folders of this machine."""
-    return data.path if data.path in KNOWN_SETS or _is_on_hub(data) else Path(data.path).name
-
-
-def _is_on_hub(data: DataConfig) -> bool:
-    path = Path(data.path)
-    is_file = is_question_file(path) or path.exists()
-    return not is_file and data.path not in KNOWN_SETS and HUB_ID.fullmatch(data.path.partition(":")[0]) is not None
+    return data.path if data.path in KNOWN_SETS or hub_set(data.path) else Path(data.path).name

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -14,6 +15,7 @@ from grait.config import Config, DataConfig, Section, TrainingConfig
 from grait.data.contexts import by_policy, closed_book, is_measured
 from grait.data.held_out import held_out
 from grait.data.load import load_shots, load_topic_shots, understand
+from grait.data.packed import Keep, Kept, without
 from grait.data.replay import BUILTIN, ReplayPrompt, draw_replay, load_unanswerable
 from grait.data.replay.given import given_texts
 from grait.data.wording import wording
@@ -44,13 +46,15 @@ class RunData:
     """The config of a run, and what it names: each part is read when it is first needed.
 
     ``has_training`` False: ``config.data`` is not read; ``given_shots`` are shown, or those that a test set keeps for
-    its own questions. ``measures_texts`` False: texts of questions may be longer than the model's context.
+    its own questions. ``measures_texts`` False: texts of questions may be longer than the model's context. ``keep``:
+    what questions are kept in, ``Packed`` where they are only looked at.
     """
 
     config: Config
     has_training: bool = True
     given_shots: tuple[Question, ...] = ()
     measures_texts: bool = True
+    keep: Keep = list
 
     def at_temperature(self, temperature: float) -> "RunData":
         """The same with this number for ``knowledge.temperature``."""
@@ -74,8 +78,9 @@ class RunData:
     said: list[str] = field(default_factory=list)
     """What was inferred of the sets that were read, and found across them."""
 
-    _sets: dict[str, list[Question]] = field(default_factory=dict)
+    _sets: dict[str, Kept] = field(default_factory=dict)
     _judges: list[Judge] = field(default_factory=list)
+    _sayings: dict[str, PromptFormat] = field(default_factory=dict)
 
     @property
     def judge(self) -> Judge:
@@ -84,21 +89,20 @@ class RunData:
             self._judges.append(judge_of(self.config, self.folder))
         return self._judges[0]
 
-    def read(self, source: DataConfig) -> list[Question]:
+    def read(self, source: DataConfig) -> Kept:
         """The questions of a set, read once; says what was inferred."""
         key = source.model_dump_json()
         if key not in self._sets:
             self._sets[key] = self._read(source)
         return self._sets[key]
 
-    def _read(self, source: DataConfig) -> list[Question]:
-        found = understand(source)
+    def _read(self, source: DataConfig) -> Kept:
+        found = understand(source, self.keep)
+        questions = found.questions
         refusals = {_plain(text) for text in (*self.config.prompt.refusals, self.config.context.refusal)}
-        questions = [
-            _without_answer(question) if _is_only(question, refusals) else question for question in found.questions
-        ]
-        if n_more := sum(one is not other for one, other in zip(questions, found.questions, strict=True)):
+        if n_more := sum(_is_only(question, refusals) for question in questions):
             found.notes.append(f"{n_more} questions have the refusal as their reference: they have no answer")
+            questions = self.keep(_without_answer(row) if _is_only(row, refusals) else row for row in questions)
         self.say(f"{source.title}: {note}" for note in found.notes)
         return questions
 
@@ -109,20 +113,27 @@ class RunData:
                 self.said.append(note)
                 progress.note(note)
 
-    def _as_asked(self, questions: Sequence[Question], title: str) -> list[Question]:
+    def _as_asked(self, questions: Kept, title: str) -> Kept:
         """The questions with texts that leave room, and with what counts as right by ``context.policy``.
 
         DataError for texts that are too long, unless ``context.too_long`` is ``cut``.
         """
-        if self.measures_texts and any(question.context for question in questions):
+        if not any(question.context for question in questions):
+            return questions
+        if self.measures_texts:
             questions = self._with_texts_that_fit(questions, title)
-        return [by_policy(question, self.config.context.policy) for question in questions]
+        return self.keep(by_policy(question, self.config.context.policy) for question in questions)
 
-    def _with_texts_that_fit(self, questions: Sequence[Question], title: str) -> list[Question]:
+    def _parted(self, questions: Kept) -> tuple[Kept, Kept]:
+        """Those that are measured by their answers, and the others."""
+        others = self.keep(question for question in questions if not is_measured(question))
+        return self.keep(filter(is_measured, questions)) if others else questions, others
+
+    def _with_texts_that_fit(self, questions: Kept, title: str) -> Kept:
         try:
             longest = longest_sequence(read_config(self.config.model).get_text_config(decoder=True))
         except ModelError:  # told when the model is loaded; that of a server is not here
-            return list(questions)
+            return questions
         knowledge, forms = self.config.knowledge, (*self.prompts.forms, *self.untaught)
         new_tokens = max(self.config.evaluation.max_new_tokens, knowledge.max_new_tokens, knowledge.own_max_new_tokens)
 
@@ -136,7 +147,7 @@ class RunData:
             if question.context and frame + _most_tokens(question) > longest and n_needed(question) > longest
         ]
         if not too_long:
-            return list(questions)
+            return questions
         named = progress.first_few([question.id for question in too_long])
         what = (
             f"{title}: {len(too_long)} of {len(questions)} questions are, with their texts, longer than the {longest} "
@@ -151,8 +162,8 @@ class RunData:
         return [shorter.get(question.id) or question for question in questions]
 
     @cached_property
-    def _training(self) -> tuple[list[Question], list[Question]]:
-        return _parted(self.read(self.config.data))
+    def _training(self) -> tuple[Kept, Kept]:
+        return self._parted(self.read(self.config.data))
 
     @cached_property
     def unanswerable(self) -> dict[str, Question]:
@@ -169,7 +180,7 @@ class RunData:
         return {question.id: question for question in drawn}
 
     @cached_property
-    def _all_training_questions(self) -> list[Question]:
+    def _all_training_questions(self) -> Kept:
         """Those that have a reference, or a text without the answer."""
         questions, others = self._training
         if others and not self.unanswerable:
@@ -199,14 +210,13 @@ class RunData:
         tests = (question for own in self.tests.values() for question in own)
         ids = held_out(self._all_training_questions, {wording(question) for question in (*self.shots, *tests)})
         found = [question for question in self._all_training_questions if question.id in ids]
-        return self._as_asked(found, self.config.data.title)
+        return list(self._as_asked(found, self.config.data.title))
 
     @cached_property
-    def training_set(self) -> list[Question]:
+    def training_set(self) -> Kept:
         """All training questions that have a reference, or a text without the answer, but those put aside; the shots
         come first where the set has none of its own."""
-        aside = {question.id for question in self.held_out}
-        found = [question for question in self._all_training_questions if question.id not in aside]
+        found = without(self._all_training_questions, {question.id for question in self.held_out})
         return self._as_asked(found, self.config.data.title)
 
     @property
@@ -225,8 +235,8 @@ class RunData:
         if self.config.evaluation.calibration == "auto" and source == self.calibration:
             return self.held_out
         read = self.read(source)
-        found = [question for question in read if is_measured(question) or not question.answerable]
-        found = self._as_asked(found, source.title)
+        used = [question for question in read if is_measured(question) or not question.answerable]
+        found = list(self._as_asked(used, source.title))
         if not any(question.answers for question in found):
             raise DataError(f"{source.title}: no calibration question has an answer; add some that have")
         if len(found) < len(read):
@@ -238,14 +248,18 @@ class RunData:
         """Solved examples: those that the training set keeps apart, else its first questions."""
         if not self.has_training:
             return self.given_shots
-        solved = load_shots(self.config.data) or [row for row in self._all_training_questions if row.answers]
-        return tuple(solved[: self.config.prompt.n_shots])
+        solved = load_shots(self.config.data) or (row for row in self._all_training_questions if row.answers)
+        return tuple(islice(solved, self.config.prompt.n_shots))
+
+    @cached_property
+    def trained_on(self) -> Kept:
+        """The training set without the shots."""
+        return without(self.training_set, {shot.id for shot in self.shots})
 
     @cached_property
     def questions(self) -> dict[str, Question]:
-        """Training questions by id, without the shots."""
-        shots = {shot.id for shot in self.shots}
-        return {question.id: question for question in self.training_set if question.id not in shots}
+        """The same by id."""
+        return {question.id: question for question in self.trained_on}
 
     @property
     def with_text(self) -> frozenset[str]:
@@ -291,9 +305,9 @@ class RunData:
         return self.questions | self.unanswerable | self.built_in_unanswerable
 
     @cached_property
-    def _tests(self) -> dict[str, tuple[list[Question], list[Question]]]:
+    def _tests(self) -> dict[str, tuple[Kept, Kept]]:
         return {
-            dataset.title: _parted(self._as_asked(self.read(dataset), dataset.title))
+            dataset.title: self._parted(self._as_asked(self.read(dataset), dataset.title))
             for dataset in self.config.evaluation.datasets
         }
 
@@ -303,7 +317,7 @@ class RunData:
 
         DataError for a run without any reference.
         """
-        found = {title: own for title, (own, _) in self._tests.items() if own}
+        found = {title: list(own) for title, (own, _) in self._tests.items() if own}
         if self.has_training and self._tests and not any(row.answers for own in found.values() for row in own):
             raise DataError(
                 f"{', '.join(self._tests)}: no test question has an answer, so that nothing says what the model knew "
@@ -312,20 +326,20 @@ class RunData:
         return found
 
     @property
-    def tests(self) -> dict[str, list[Question]]:
+    def tests(self) -> dict[str, Kept]:
         """All test questions by the title of their set."""
-        return {title: [*own, *others] for title, (own, others) in self._tests.items()}
+        return {title: own + list(others) for title, (own, others) in self._tests.items()}
 
     @property
     def apart(self) -> dict[str, list[Question]]:
         """Test questions without a reference by the title of their set: only whether they are refused is measured."""
-        return {title: others for title, (_, others) in self._tests.items() if others}
+        return {title: list(others) for title, (_, others) in self._tests.items() if others}
 
     def look_across(self) -> list[Finding]:
         """What stands in several rows or sets; says so. DataError where test questions are trained on, unless
         ``data.allow_overlap``; solved examples that are given are said only."""
-        taught = (self.questions, self.unanswerable, self.built_in_unanswerable) if self.has_training else ()
-        training = [question for part in taught for question in part.values()]
+        more = [*self.unanswerable.values(), *self.built_in_unanswerable.values()] if self.has_training else []
+        training = self.trained_on + more if self.has_training else more
         found = look_across(training, self.shots, self.tests, self.config.data.near_duplicates)
         leaks = [finding.text for finding in found if finding.is_leak]
         if leaks and self.has_training and not self.config.data.allow_overlap:
@@ -409,10 +423,6 @@ class RunData:
             return self.prompts
         return self._sayings.setdefault(refusal, self.prompts.saying(refusal))
 
-    @cached_property
-    def _sayings(self) -> dict[str, PromptFormat]:
-        return {}
-
     def tokenized(self, question_id: str, family: Family, answer: str) -> TokenizedExample:
         """A training question with this answer, as the model is trained on it."""
         prompt = self.prompts.prompt(self.questions[question_id], family)
@@ -475,11 +485,6 @@ def _most_tokens(question: Question) -> int:
     answers = [*question.answers, *question.choices]
     texts = (*question.context, question.question, *answers, *answers)  # options are shown, too
     return sum(len(text.encode()) + 2 for text in texts)
-
-
-def _parted(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
-    """Those that are measured by their answers, and the others."""
-    return [row for row in questions if is_measured(row)], [row for row in questions if not is_measured(row)]
 
 
 def _without_answer(question: Question) -> Question:

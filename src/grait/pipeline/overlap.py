@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,9 @@ class Finding:
 
 
 def look_across(
-    training: Sequence[Question],
+    training: Collection[Question],
     shots: Sequence[Question],
-    tests: Mapping[str, Sequence[Question]],
+    tests: Mapping[str, Collection[Question]],
     near: float | None = None,
 ) -> list[Finding]:
     """All that stands in several places. ``training``: without the ``shots``. ``near``: also what is alike by this part
@@ -53,13 +54,13 @@ def look_across(
 class Worded:
     """Questions, and a hash of what each asks."""
 
-    def __init__(self, questions: Sequence[Question]) -> None:
+    def __init__(self, questions: Collection[Question]) -> None:
         self.questions = questions
         self.asked = np.fromiter((hash(wording(question)) for question in questions), np.int64, len(questions))
 
     def among(self, asked: NDArray[np.int64]) -> list[Question]:
         """Those that ask what is among ``asked``."""
-        return [self.questions[place] for place in np.flatnonzero(np.isin(self.asked, asked)).tolist()]
+        return list(compress(self.questions, np.isin(self.asked, asked)))
 
     @property
     def again(self) -> list[list[Question]]:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from grait.config import Config
-from grait.data.files import is_question_file
+from grait.data.files import hub_set
 from grait.data.replay import ReplayPrompt, draw_replay
 from grait.errors import DataError, ModelError
 from grait.judging.matching import normalize
@@ -138,7 +138,7 @@ def replay_set(config: Config, training: SetSize) -> SetSize:
     """The size of the prompts that ``config.replay`` draws, and makes of training questions. Asks no hub."""
     n_given = 0 if training.has_options else training.count.at_most(config.replay.given_texts).n or 0
     path = str(config.replay.path)
-    if path.count("/") == 1 and not Path(path).exists() and not is_question_file(Path(path)):
+    if hub_set(path):
         count = Count(config.replay.n + n_given, is_exact=False)
         return SetSize("replay", f"hub {path}", count, False, HUB_CHARACTERS, 4 * HUB_CHARACTERS, is_local=False)
     drawn = draw_replay(config.replay, config.seed)

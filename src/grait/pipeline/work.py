@@ -4,7 +4,7 @@ Each stage declares its ``StagePlan`` beside its function; docs/configs.md expla
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import astuple, dataclass, replace
 
 from grait.config import Config
@@ -69,7 +69,7 @@ class SetSize:
     is_local: bool
 
     @classmethod
-    def counted(cls, title: str, source: str, questions: Sequence[Question]) -> "SetSize":
+    def counted(cls, title: str, source: str, questions: Collection[Question]) -> "SetSize":
         """The size of questions that are at hand; at least one."""
         lengths = [
             len(question.question) + sum(len(more) + 4 for more in (*question.choices, *question.context))

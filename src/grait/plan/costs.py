@@ -100,16 +100,8 @@ def memory_of(config: Config, sets: Sequence[SetSize], size: ModelSize) -> tuple
     n = 1 if training.has_options and config.knowledge.scoring != "sampling" else config.knowledge.n_samples
     rows = max(1, int(config.tokens_per_batch // (training.query_tokens + 8 * n)))
     cached = rows * (training.query_tokens + n * config.knowledge.max_new_tokens)
-    found = [
-        Memory(
-            "inference",
-            {
-                **weights,
-                "keys and values": size.cache_bytes * cached,
-                "logits": SAMPLING_BYTES * rows * n * size.vocabulary,
-            },
-        )
-    ]
+    logits = SAMPLING_BYTES * rows * n * size.vocabulary
+    found = [Memory("inference", weights | {"keys and values": size.cache_bytes * cached, "logits": logits})]
     runs: list[tuple[str, OptimizerSection]] = [("training", config.training)]
     if _warms_up(config):
         runs.insert(0, ("warm-up", config.warmup))

@@ -1,13 +1,13 @@
 """How many questions there are, and how long: of those on this machine counted, of those of the hub assumed."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from grait.config import Config, DataConfig
 from grait.data.catalog import KNOWN_SETS
-from grait.data.files import is_question_file
+from grait.data.files import hub_set
 from grait.data.held_out import MOST
 from grait.data.load import split_of, view_of
+from grait.data.packed import Packed
 from grait.pipeline.data import HELD_OUT, RunData
 from grait.pipeline.work import Count, SetSize
 from grait.records import View
@@ -24,13 +24,13 @@ def set_sizes(config: Config) -> list[SetSize]:
     sets: list[SetSize] = []
     here = [source for source in config.evaluation.datasets if not is_on_hub(source)]
     evaluation = config.evaluation.model_copy(update={"datasets": here})
-    run = RunData(config.model_copy(update={"evaluation": evaluation}), measures_texts=False)
+    run = RunData(config.model_copy(update={"evaluation": evaluation}), measures_texts=False, keep=Packed)
     for source in (config.data, *config.evaluation.all_sets):
         if is_on_hub(source):
             sets.append(_hub_set(source))
             continue
         if source is config.data:
-            questions = list(run.questions.values())
+            questions = run.trained_on
         elif source is config.evaluation.calibration:
             questions = run.calibration_questions(source)
         else:
@@ -56,9 +56,7 @@ def is_on_hub(data: DataConfig) -> bool:
     known = KNOWN_SETS.get(data.path)
     if known is not None:
         return known.hub is not None and data.folder is None
-    path = Path(data.path)
-    is_path = path.exists() or path.parent.exists() or is_question_file(path)
-    return data.path.count("/") == 1 and not is_path and data.folder is None and data.view is None
+    return hub_set(data.path) is not None and data.folder is None and data.view is None
 
 
 def _source(data: DataConfig) -> str:

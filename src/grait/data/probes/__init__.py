@@ -5,11 +5,12 @@ questions of fact should carry over to unanswerable questions, and not to chit-c
 whose answer stands in a given passage, or the turn after a refusal.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal, TypeVar
+
+from pydantic import TypeAdapter
 
 from grait.records import Question
 
@@ -78,30 +79,31 @@ class Conversation:
     messages: tuple[dict[str, str], ...]
 
 
-@cache
 def load_probes() -> tuple[Probe, ...]:
     """All unanswerable and chit-chat probes, unanswerable ones first, in the order of the files."""
-    return tuple(Probe(**row) for kind in KINDS for row in _rows(kind))
+    return _load(Probe, *KINDS)
 
 
-@cache
 def load_instructions() -> tuple[Instruction, ...]:
     """Ordinary requests, in the order of the file."""
-    return tuple(Instruction(**row) for row in _rows("instructions"))
+    return _load(Instruction, "instructions")
 
 
-@cache
 def load_passages() -> tuple[Passage, ...]:
     """Questions about a given passage, in the order of the file."""
-    return tuple(Passage(**{**row, "answers": tuple(row["answers"])}) for row in _rows("passages"))
+    return _load(Passage, "passages")
+
+
+def load_conversations() -> tuple[Conversation, ...]:
+    """Histories, in the order of the file."""
+    return _load(Conversation, "conversations")
+
+
+Row = TypeVar("Row")
 
 
 @cache
-def load_conversations() -> tuple[Conversation, ...]:
-    """Histories, in the order of the file."""
-    return tuple(Conversation(**{**row, "messages": tuple(row["messages"])}) for row in _rows("conversations"))
-
-
-def _rows(name: str) -> list[dict[str, Any]]:
-    text = resources.files("grait.data.probes").joinpath(f"{name}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+def _load(kind: type[Row], *files: str) -> tuple[Row, ...]:
+    folder, row = resources.files("grait.data.probes"), TypeAdapter(kind)
+    texts = (folder.joinpath(f"{file}.jsonl").read_text(encoding="utf-8") for file in files)
+    return tuple(row.validate_json(line) for text in texts for line in text.splitlines())

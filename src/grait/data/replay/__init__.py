@@ -12,9 +12,8 @@ from importlib import resources
 from typing import Any
 
 from grait.config import ReplayConfig
-from grait.data.files import open_rows
-from grait.data.messages import checked_messages
-from grait.data.rows import checked_text, column_names, shown, type_name
+from grait.data.messages import checked_messages, rows_with_ids
+from grait.data.rows import checked_text, column_names
 from grait.errors import DataError
 from grait.records import Question
 
@@ -24,10 +23,9 @@ BUILTIN = "builtin"
 QUESTIONS, PASSAGES = 0.5, 0.2
 """Shares of the built-in prompts that are drawn."""
 
+COLUMNS = ("id", "kind", "messages", "prompt")
 SHORT = 90
 """Characters."""
-
-COLUMNS = ("id", "kind", "messages", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +63,7 @@ def load_replay(path: str) -> list[ReplayPrompt]:
         packed = resources.files(__name__).joinpath("prompts.jsonl.gz").read_bytes()
         rows = [json.loads(line) for line in gzip.decompress(packed).decode().splitlines()]
         return [ReplayPrompt(row["id"], row["kind"], tuple(row["messages"]), row["id"]) for row in rows]
-    source = open_rows(path, None, None, "utf-8", _wanted)
-    if source.is_table:
-        raise DataError(f"{path}: replay prompts are no CSV; expected .jsonl, .json or .parquet")
-    prompts: list[ReplayPrompt] = []
-    seen: dict[str, str] = {}
-    for number, (where, row) in enumerate(source.rows, 1):
-        prompt = _prompt(row, where, f"{source.stem}-{number}")
-        if prompt.id in seen:
-            place = seen[prompt.id].removeprefix(f"{path}, ")
-            raise DataError(f"{where}: the id {shown(prompt.id)} was already used in {place}")
-        seen[prompt.id] = where
-        prompts.append(prompt)
-    if not prompts:
-        raise DataError(f"{path}: holds no replay prompt; expected at least one row with `messages` or `prompt`")
-    return prompts
+    return [_prompt(*found) for found in rows_with_ids(path, "replay prompts", "`messages` or `prompt`", _wanted)]
 
 
 def draw_replay(config: ReplayConfig, seed: int) -> list[ReplayPrompt]:
@@ -117,9 +101,7 @@ def _wanted(where: str, names: list[str]) -> list[str]:
     return [name for name in names if name in COLUMNS]
 
 
-def _prompt(row: object, where: str, made_id: str) -> ReplayPrompt:
-    if not isinstance(row, Mapping):
-        raise DataError(f"{where}: expected an object with `messages` or `prompt`, found {type_name(row)}")
+def _prompt(where: str, row: Mapping[str, Any], name: str) -> ReplayPrompt:
     column = next((name for name in ("messages", "prompt") if row.get(name) is not None), None)
     if column is None:
         raise DataError(f"{where}: has no `messages` and no `prompt`; found {column_names(list(row))}")
@@ -129,7 +111,7 @@ def _prompt(row: object, where: str, made_id: str) -> ReplayPrompt:
     else:
         messages = _messages(value, column, where)
     return ReplayPrompt(
-        id=made_id if row.get("id") is None else checked_text(row["id"], "id", where),
+        id=name,
         kind="own" if row.get("kind") is None else checked_text(row["kind"], "kind", where),
         messages=tuple(messages),
         where=where,
