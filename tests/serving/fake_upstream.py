@@ -22,9 +22,9 @@ Reply = tuple[int, str, bytes | Iterator[bytes]]
 @dataclass
 class Upstream:
     """``model``: that it serves. ``kind``: ``full``, ``legacy`` (logprobs in the old shape), ``bare`` (no logprobs, no
-    token ids) or ``no end`` (no log-probability of the end token). ``fault``: makes of a right reply what is sent
-    instead; None for a right one. ``location``: to which it points. ``n_asked``: requests so far; ``n_open``: of these,
-    that are being answered."""
+    token ids), ``keeps stop``, ``goes on`` (bare, and the stop text is left in the text, or not known) or ``no end``
+    (no log-probability of the end token). ``fault``: makes of a right reply what is sent instead; None for a right one.
+    ``location``: to which it points. ``n_asked``: requests so far; ``n_open``: of these, that are being answered."""
 
     model: LiveRun
     kind: str = "full"
@@ -35,6 +35,10 @@ class Upstream:
     n_open: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def is_bare(self) -> bool:
+        return self.kind in ("bare", "keeps stop", "goes on")
+
     @torch.inference_mode()
     def reply(self, path: str, body: dict[str, Any]) -> Reply:
         """A right one."""
@@ -42,16 +46,17 @@ class Upstream:
         if path.endswith("/chat/completions"):
             token_ids = list(prompts.chat(body["messages"]).token_ids)
         elif isinstance(prompt, list):
-            if self.kind == "bare":
+            if self.is_bare:
                 return 400, "application/json", b'{"error": {"message": "prompt must be a string."}}'
             token_ids = prompt
         else:
             token_ids = list(prompts.tokenizer(prompt, add_special_tokens=False)["input_ids"])
-        if self.kind == "bare" and "logprobs" in body:
+        if self.is_bare and "logprobs" in body:
             return 422, "application/json", b'{"detail": "logprobs is not supported"}'
         if self.kind == "no echo" and body.get("echo"):
             return 400, "application/json", b'{"error": "echo is not supported"}'
-        places, text, finish = self._greedy(token_ids, body["max_tokens"], body.get("stop") or [])
+        stops = [] if self.kind == "goes on" else body.get("stop") or []
+        places, text, finish = self._greedy(token_ids, body["max_tokens"], stops)
         if body.get("echo"):
             places = [*self._of_prompt(token_ids), *places]
             text = "".join(token for token, _, _ in places)
@@ -65,7 +70,7 @@ class Upstream:
             content = json.dumps({"model": NAME, "choices": [choice], "usage": usage}).encode()
             return 200, "application/json", content
         pieces = [(token, [(token, logprob, best)]) for token, logprob, best in places]
-        if finish == "stop" and self.kind != "no end":
+        if finish == "stop" and self.kind not in ("no end", "keeps stop"):
             pieces[-1] = ("", pieces[-1][1])
         events = [self._choice(piece, one if wants else [], None, is_chat, "delta") for piece, one in pieces]
         events.append(self._choice("", [], finish, is_chat, "delta"))

@@ -25,7 +25,7 @@ from grait.errors import ConfigError, ServerError
 from grait.model import served as served_module
 from grait.model import server as server_module
 from grait.model.served import ServedEngine, ServedModel
-from grait.model.server import Address, Server
+from grait.model.server import Address, Server, to_its_end
 from grait.records import Question
 from grait.runtime.journal import Journal
 from grait.serving.jobs import Singly
@@ -103,6 +103,23 @@ def test_the_dial_decides_in_front_of_a_server_as_it_does_here(
                         here, there = (chat(address, question, **more).json() for address in (own, url))
                         assert there["choices"] == here["choices"] and there["usage"] == here["usage"]
         assert "loaded here" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_answer_ends_before_its_stop_text_whatever_the_server_makes_of_it(model: LiveRun, streams: bool) -> None:
+    """Some servers leave the stop text in the answer, some do not know it."""
+    found = []
+    for kind in ("bare", "keeps stop", "goes on"):
+        with upstream(model, kind) as behind:
+            server = Server(Address(behind.url, NAME, attempts=1, seconds=20))
+            wholes = {question: server.complete(question, 12).text for question in QUESTIONS[:8]}
+            prompt, whole = max(wholes.items(), key=lambda one: len(one[1]))
+            stop = whole[5:7]
+            said = server.complete(prompt, 12, stop=stop, follow=to_its_end if streams else None)
+            assert len(whole) > 8 and (said.text, said.finish) == (whole.partition(stop)[0], "stop")
+            found.append(said.text)
+            server.close()
+    assert len(set(found)) == 1
 
 
 def test_streams_and_plain_text_go_through(model: LiveRun) -> None:

@@ -207,7 +207,8 @@ class Server:
             while (reply := self._next(found)) is not None:
                 add(said, reply, has_prompt=bool(body.get("echo")))
                 self._check_model(reply)
-                if follow and not follow(said):
+                is_cut = any(cut(said, text) for text in body.get("stop", []))
+                if (follow and not follow(said)) or is_cut:
                     is_over = said.finish is not None
                     return said
         finally:
@@ -338,6 +339,21 @@ def add(said: Said, reply: dict[str, Any], *, has_prompt: bool = False) -> None:
     if finish not in (None, "stop", "length"):
         raise ServerError(f"the answer ended by {finish!r}; expected stop or length")
     said.finish = finish or said.finish
+
+
+def cut(said: Said, stop: str) -> bool:
+    """End an answer before ``stop``: some servers leave it in the text, or go on. One with tokens has its own end.
+    Returns whether it was there."""
+    before, found, _ = said.text.partition(stop)
+    if not found or said.tokens:
+        return False
+    over, said.finish = len(said.text) - len(before), "stop"
+    while over:
+        last = said.pieces.pop()
+        if kept := last[: max(len(last) - over, 0)]:
+            said.pieces.append(kept)
+        over -= len(last) - len(kept)
+    return True
 
 
 def check(said: Said) -> None:
