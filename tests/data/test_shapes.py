@@ -284,6 +284,47 @@ def test_one_text_that_looks_like_several_is_said(tmp_path: Path, text: str) -> 
     assert "1 references look like several" in " ".join(show_data(path).notes)
 
 
+def test_each_column_of_references_is_looked_at(tmp_path: Path) -> None:
+    """The note of one text that looks like several does not depend on what stands in another column."""
+    rows = [{"question": "q?", "answer": "Cheap", "aliases": "Low-cost; Inexpensive"}]
+    assert "1 references look like several, such as 'Low-cost; Inexpensive'" in " ".join(
+        show_data(file(tmp_path, "a.jsonl", lines(rows))).notes
+    )
+
+
+def test_the_table_of_truthfulqa_has_semicolons_between_references(tmp_path: Path) -> None:
+    rows = [
+        {"Question": "q?", "Best Answer": "Nothing", "Correct Answers": "Nothing happens; You digest them;"},
+        {"Question": "r?", "Best Answer": "One; two", "Correct Answers": "One; two"},
+    ]
+    path = file(tmp_path, "a.csv", table(rows))
+    assert [q.answers for q in read(path)] == [
+        ("Nothing", "Nothing happens", "You digest them"), ("One; two", "One", "two"),
+    ]  # fmt: skip
+    assert "2 cells have semicolons between references" in " ".join(show_data(path).notes)
+    alone = file(tmp_path, "b.csv", table([{key: row[key] for key in list(row)[::2]} for row in rows]))
+    assert [len(q.answers) for q in read(alone)] == [1, 1] and "look like several" in " ".join(show_data(alone).notes)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"text": "x", "is_correct": False}, {"text": "y", "is_correct": True}],
+        [{"answer": "x", "correct": "no"}, {"answer": "y", "correct": "yes"}],
+        [{"text": "x", "label": 0}, {"text": "y", "label": 1}],
+        [{"value": "x", "aliases": ["z"], "isRight": False}, {"value": "y", "aliases": [], "isRight": True}],
+        {"text": ["x", "y"], "is_correct": [False, True]},
+        {"text": ["x", "y", "z"], "label": [0, 1, 0]},
+    ],
+)
+def test_references_that_the_file_calls_wrong_are_left_out(tmp_path: Path, answers: Any) -> None:
+    path = file(tmp_path, "a.jsonl", lines([{"question": "q?", "answers": answers}]))
+    assert read(path)[0].answers == ("y",)
+    assert "references are wrong, as the file says" in " ".join(show_data(path).notes)
+    cell = file(tmp_path, "a.csv", table([{"question": "q?", "answers": json.dumps(answers)}]))
+    assert read(cell)[0].answers == ("y",)
+
+
 @pytest.mark.parametrize("text", ["Tom (Jr.)", "[sic]", '"Heroes"', "'Tis", "|x|", "U.S."])
 def test_one_plain_text_needs_no_note(tmp_path: Path, text: str) -> None:
     assert show_data(file(tmp_path, "a.jsonl", lines([{"question": "q?", "answers": [text]}]))).notes == []
@@ -355,6 +396,8 @@ BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
          {"answers": "target"}, "Lyon", 0),
         ({"question": "q", "gold": "Paris", "reference": ["Lyon"]}, "`gold` is 'Paris' and `reference` is 'Lyon'",
          {"answers": ["gold"]}, "Paris", 0),
+        ({"question": "q", "answer": "Paris", "answers": ["Lyon", "Lille"]}, "`answer` is 'Paris' and `answers` is 'Lyon'",
+         {"answers": "answers"}, "Lyon", 0),
         ({"question": "q", "options": ["2", "4", "6"], "answer": "2"}, "may be an option's text, or its letter or place",
          {"answer_index": "answer"}, "6", 3),
         ({"question": "q", "options": [2, 4, 6], "answer": 2}, "may be an option's text", {"answer_number": "answer"}, "4", 3),
@@ -392,6 +435,10 @@ def error_of(path: Path, **options: Any) -> str:
         ("a.jsonl", json.dumps({"question": "q", "answer": {"words": 1}}), "has to be text or a list of texts"),
         ("a.jsonl", json.dumps({"question": "q", "answer": True}), "found true or false"),
         ("a.jsonl", json.dumps({"question": "q", "answers": []}), "answerable: false"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": [{"text": "x", "correct": False}]}), "holds no text that is right"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": [{"text": "x", "correct": None}]}), "has to say of each text"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": {"text": ["x", "y"], "correct": [True]}}), "has to say of each"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": [{"text": "x", "correct": "perhaps"}]}), "expected true or false"),
         ("a.jsonl", json.dumps({"question": "q", "choices": ["a", "b"]}), "nothing that says which is right"),
         ("a.jsonl", json.dumps({"question": "q", "answer": "B", "answer_index": 0, "options": ["a", "b"]}), "different options"),
         ("a.jsonl", json.dumps({"question": "q", "answer": ["A", "B"], "options": ["a", "b"]}), "are both options"),

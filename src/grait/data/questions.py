@@ -26,7 +26,7 @@ from grait.data.options import Key, Options, options_of, resolved
 from grait.data.packed import Keep, Kept
 from grait.data.rows import checked_text, column_names, needed, shown, type_name
 from grait.data.shapes import Roles, roles_of
-from grait.data.values import Row, flag_of, parsed_text, text_of
+from grait.data.values import Row, flag_of, fold, parsed_text, text_of
 from grait.errors import DataError
 from grait.judging.kinds import why_not_asked
 from grait.judging.lists import may_refuse
@@ -52,6 +52,12 @@ _SHORT = 4
 
 _SEVERAL = re.compile(r"[^|]\|[^|]|\w;\s*\w|^\[.*,.*\]$|^[\"'(\[{]\s*[\[('\"].*[\])}'\"]$", re.DOTALL)
 """Marks of several texts in one that is no list: bars, semicolons, brackets around quotes."""
+
+_TRUTHFUL = ("bestanswer", "correctanswers")
+"""Columns of TruthfulQA, whose table has semicolons between the texts of the second one."""
+
+_SETS = ("answer", "answers", "a", "correctanswer", "correctanswers")
+"""Columns that have the right answer: two of them share a text. Other columns with references may add to it."""
 
 _TEXTS = ("relation", "subject", "group", "tolerance")
 _MISSING = ("nan", "none", "null", "<na>")
@@ -303,7 +309,8 @@ class Reader:
         one text.
         """
         roles, cells = row.roles, row.cells
-        answers = self._references(row)
+        columns = self._references(row)
+        answers = [text for own in columns.values() for text in own]
         if not answers:
             if any(_is_squad_empty(cells.get(name)) for name in roles.answers):
                 self.seen["without the answer" if "context" in made else "unanswerable"] += 1
@@ -314,7 +321,8 @@ class Reader:
                 other = "if a column of another name is meant: columns"
                 raise row.fault(f"has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
             is_list = cells[empty] in ([], "[]")
-            what = f"`{empty}` is an empty list" if is_list else f"has no `{empty}` (its cell is empty)"
+            found = "is an empty list" if is_list else f"holds no text that is right ({shown(cells[empty])})"
+            what = f"`{empty}` {found}" if row.has(empty) else f"has no `{empty}` (its cell is empty)"
             raise row.fault(f"{what}; {hint}")
         if made["match"] == "list":
             return (", ".join(answer.split("|")[0].strip() for answer in answers), *answers)
@@ -327,8 +335,7 @@ class Reader:
         if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
             readable = next((answer for answer in answers if any(map(str.isalnum, answer))), None)
             answers = [readable, *answers] if readable else answers
-        if _SEVERAL.search(answers[0]):
-            self._count("several", answers[0])
+        self._count("several", next((own[0] for own in columns.values() if _SEVERAL.search(own[0])), None))
         if answers[0].casefold() in _MISSING:
             self._count("missing", answers[0])
         return tuple(dict.fromkeys(answers))
@@ -362,22 +369,28 @@ class Reader:
             self.seen[what] += 1
             self.examples.setdefault(what, example)
 
-    def _references(self, row: Row) -> list[str]:
-        """All references, the canonical one first. DataError where two columns that may be meant disagree."""
-        answers = [text for name in row.roles.answers for text in row.texts(name)]
-        source = ", ".join(filter(row.has, row.roles.answers))
-        for name in filter(row.has, row.roles.further):
-            if answers and not isinstance(row.cells[name], str | list | int | Mapping):
+    def _references(self, row: Row) -> dict[str, list[str]]:
+        """The references by column, the canonical one first. DataError where two columns that may be meant disagree."""
+        found: dict[str, list[str]] = {}
+        for name in filter(row.has, (*row.roles.answers, *row.roles.further)):
+            is_further, first = name in row.roles.further, next(iter(found), "")
+            if found and is_further and not isinstance(row.cells[name], str | list | int | Mapping):
                 continue
             own = row.texts(name)
-            if not answers:
-                answers, source = own, name
-            elif own and not {text.casefold() for text in own} & {text.casefold() for text in answers}:
+            is_truthful = (fold(first), fold(name)) == _TRUTHFUL
+            if is_truthful and len(own) == 1 and ";" in own[0]:
+                self._count("semicolons", own[0])
+                own = [part for text in own[0].split(";") if (part := text.strip())]
+            is_set = is_further or (fold(name) in _SETS and not is_truthful and not (self.given and self.given.answers))
+            known = {text.casefold() for texts in found.values() for text in texts}
+            if is_set and own and found and known.isdisjoint(text.casefold() for text in own):
                 raise row.fault(
-                    f"`{source}` is {shown(answers[0])} and `{name}` is {shown(own[0])}; say which one has "
-                    f"the references, such as columns: {{answers: {source.split(',')[0]}}}"
+                    f"`{', '.join(found)}` is {shown(found[first][0])} and `{name}` is {shown(own[0])}; say which one "
+                    f"has the references, such as columns: {{answers: {first}}}"
                 )
-        return answers
+            if own and not (found and is_further):
+                found[name] = own
+        return found
 
     def _check_no_key(self, row: Row, question: str, answer: str) -> None:
         """Looks whether an answer beside what looks like options may name one of them, as a lone letter or digit may.

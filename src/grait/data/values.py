@@ -19,6 +19,9 @@ FIRST = ("value", "text", "answer", "name", "label")
 MORE = ("aliases", "answers", "alias")
 """Keys of an object that stands for an answer: its canonical text, and other texts that count as right."""
 
+RIGHT = ("iscorrect", "correct", "isright", "right", "label")
+"""Keys that say whether it is right; a label only where it is true, false, 1 or 0."""
+
 _LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y", "unsafe"), ("false", "no", "0", "0.0", "f", "n", "safe")
 
@@ -104,7 +107,20 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[
             f"{where}: `{column}` has to be text or a list of texts, found an object ({shown(dict(value))}); of "
             f"objects `{FIRST[0]}` or `{FIRST[1]}` and `{MORE[0]}` are read"
         )
+    said = {key: _each(known[key]) for key in RIGHT if key in known}
+    key = next((key for key, own in said.items() if key != "label" or all(one in (True, False) for one in own)), None)
+    if key is not None:
+        texts, flags = _each(first), said[key]
+        says = [flag_of(flag, key, where) for flag in flags]
+        if len(says) != len(texts) or None in says:
+            raise DataError(f"{where}: `{key}` of `{column}` has to say of each text whether it is right, found {flags}")
+        seen["wrong references"] += says.count(False)
+        first, more = [text for text, is_right in zip(texts, says, strict=True) if is_right], more if any(says) else None
     return texts_of(first, column, where, seen) + texts_of(more, column, where, seen)
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def parsed_text(text: str, column: str, where: str) -> Any:
