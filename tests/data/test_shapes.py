@@ -250,7 +250,7 @@ def test_the_same_questions_with_options_in_every_shape(tmp_path: Path, shape: s
 
 def test_what_was_inferred_is_said(tmp_path: Path) -> None:
     notes = " ".join(show_data(FREE_SHAPES["joined tables"](tmp_path)).notes)
-    assert "1 lines repeat the header" in notes and "500 cells are lists or objects written as text" in notes
+    assert "1 lines are headers, as in joined files" in notes and "500 cells are lists or objects written as text" in notes
     notes = " ".join(show_data(OPTION_SHAPES["columns A to D"](tmp_path)).notes)
     assert "options: `A`, `B`, `C`, `D`" in notes and "500 answers name options by their letters" in notes
     assert show_data(FREE_SHAPES["list"](tmp_path)).notes == []
@@ -290,6 +290,30 @@ def test_each_column_of_references_is_looked_at(tmp_path: Path) -> None:
     assert "1 references look like several, such as 'Low-cost; Inexpensive'" in " ".join(
         show_data(file(tmp_path, "a.jsonl", lines(rows))).notes
     )
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["question,answer\nr?,b\n", "\ufeffquestion,answer\nr?,b\n", ' Question , "ANSWER"\nr?,b\n', "answer,question\nb,r?\n",
+     "\ufeffAnswer,Question\nb,r?\n", "question,target\nr?,b\n"],
+)  # fmt: skip
+def test_rows_of_joined_tables_are_read_by_the_last_header(tmp_path: Path, later: str) -> None:
+    path = file(tmp_path, "a.csv", f"question,answer\nq?,a\n{later}".encode())
+    assert [(q.question, q.answers) for q in read(path)] == [("q?", ("a",)), ("r?", ("b",))]
+    assert "1 lines are headers" in " ".join(show_data(path).notes)
+
+
+def test_a_row_of_words_that_are_names_of_columns_is_no_header(tmp_path: Path) -> None:
+    text = "question,A,B,C,answer\nWhich is a synonym of query?,question,stone,bread,A\nWhich letter is first?,A,B,C,A\n"
+    path = file(tmp_path, "a.csv", text.encode())
+    assert [q.answers for q in read(path)] == [("question",), ("A",)]
+    words = file(tmp_path, "b.csv", b"question,answer\nFrage,question\n")
+    assert read(words)[0].answers == ("question",)
+
+
+def test_a_later_header_without_references_is_one_line(tmp_path: Path) -> None:
+    message = error_of(file(tmp_path, "a.csv", b"question,answer\nq?,a\nquestion,reply\nr?,b\n"))
+    assert "a.csv, line 3: has no column `answers` or `answer`" in message
 
 
 def test_the_table_of_truthfulqa_has_semicolons_between_references(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ from grait.data.contexts import passages_of, with_context
 from grait.data.files import Source, open_rows
 from grait.data.options import Key, Options, options_of, resolved
 from grait.data.packed import Keep, Kept
-from grait.data.rows import checked_text, column_names, needed, shown, type_name
+from grait.data.rows import checked_text, column_names, fold, needed, shown, type_name
 from grait.data.shapes import Roles, roles_of
-from grait.data.values import Row, flag_of, fold, parsed_text, text_of
+from grait.data.values import Row, flag_of, parsed_text, text_of
 from grait.errors import DataError
 from grait.judging.kinds import why_not_asked
 from grait.judging.lists import may_refuse
@@ -161,7 +161,7 @@ class Reader:
             column = "`answers` or `answer`" if roles.question else "`question`"
             found = column_names(names)
             raise DataError(f"{where}: has no column {column}; found {found}; if another one is meant: columns")
-        return [name for name in names if name in roles.used or name in _siblings(tuple(names))]
+        return [*roles.used, *(name for name in _siblings(tuple(names)) if name not in roles.used)]
 
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
         if names not in self._roles:

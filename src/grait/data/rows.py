@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,19 @@ Rows = Iterator[tuple[str, object]]
 """(where the row stands, as errors say it; the row)"""
 
 Wanted = Callable[[str, list[str]], Sequence[str]]
-"""The columns of a table that are read; raises a DataError for names that will not do. Is told where they stand."""
+"""The columns of a table that are read, that of the question first; raises a DataError for names that will not do. Is
+told where they stand."""
 
 
 def every(_: str, names: list[str]) -> list[str]:
     """``Wanted``: all columns."""
     return names
+
+
+@lru_cache(10_000)
+def fold(name: str) -> str:
+    """A column's name without case, blanks and signs: ``Answer Key``, ``answer_key`` and ``answerKey`` are the same."""
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def _open_zst(path: str) -> io.BufferedReader:
@@ -209,16 +216,22 @@ def csv_cells(path: str, suffix: str = ".csv", encoding: str = "utf-8") -> Itera
 
 
 def csv_rows(path: str, suffix: str, encoding: str, wanted: Wanted, seen: Counter[str]) -> Rows:
-    """Rows by the column names of the first row; empty cells are None. ``seen`` counts repeated headers, left out."""
-    header: list[str] | None = None
+    """Rows by the column names of the last header; empty cells are None. ``seen`` counts later headers.
+
+    Such a line has the name of the question's column in its place, or that and more than half of those that are read.
+    """
+    header: list[str] = []
+    used, place, longest = [""], 0, 0
     for number, cells in csv_cells(path, suffix, encoding):
         where = f"{path}, line {number}"
-        names = [cell.strip() for cell in cells]
-        if header is None:
-            header = names
-            wanted(where, header)
-        elif names == header:
-            seen["repeated headers"] += 1
+        own = [fold(cell) if len(cell) <= longest else "" for cell in cells]
+        is_named = used[0] in own and (own.index(used[0]) == place or 2 * len({*own} & {*used}) > len(used))
+        if is_named or not header:
+            seen["later headers"] += bool(header)
+            header = [cell.strip("\ufeff \t") for cell in cells]
+            read = wanted(where, header)
+            used, place = [fold(name) for name in read], header.index(read[0])
+            longest = 3 + max(map(len, header))
         else:
             yield where, named_cells(where, header, cells)
 

@@ -5,14 +5,14 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from importlib import resources
 from string import ascii_lowercase
 
 import yaml
 
 from grait.config import ColumnsConfig
-from grait.data.rows import column_names
+from grait.data.rows import column_names, fold
 from grait.errors import DataError
 
 _TEXT = resources.files("grait.data").joinpath("columns.yaml").read_text("utf-8")
@@ -78,12 +78,6 @@ class Roles:
         }
         words = {role: ", ".join(f"`{name}`" for name in names) for role, names in found.items() if names}
         return words | {role: f"`{column}`" for role, column in self.kept}
-
-
-@cache
-def fold(name: str) -> str:
-    """A column's name without case, blanks and signs: ``Answer Key``, ``answer_key`` and ``answerKey`` are the same."""
-    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) -> Roles:

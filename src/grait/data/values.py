@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grait.data.rows import checked_text, column_names, is_missing, shown, type_name
-from grait.data.shapes import Roles, fold
+from grait.data.rows import checked_text, column_names, fold, is_missing, shown, type_name
+from grait.data.shapes import Roles
 from grait.errors import DataError
 
 FIRST = ("value", "text", "answer", "name", "label")
