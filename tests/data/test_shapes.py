@@ -401,6 +401,29 @@ def test_where_the_other_answers_do_not_decide_the_first_such_line_asks(tmp_path
         read(path)
 
 
+@pytest.mark.parametrize("empty", [{"choices": None}, {"choices": []}, {}], ids=["null", "empty", "absent"])
+@pytest.mark.parametrize("key", ["B", 2, "(a)"])
+def test_a_lone_letter_without_options_is_asked_about_where_other_rows_have_options(
+    tmp_path: Path, empty: Row, key: object
+) -> None:
+    rows = [{"question": "q?", "answer": "B", "choices": ["iron", "tin"]}, {"question": "r?", "answer": key, **empty}]
+    for first, where in ((0, "line 2"), (1, "line 1")):
+        path = file(tmp_path, "a.jsonl", lines([rows[first], rows[1 - first]]))
+        assert f"{where}: the answer is" in error_of(path) and "the row has no options" in error_of(path)
+    texts = [{"question": f"q{i}", "answer": f"Town {i}"} for i in range(9)]
+    path = file(tmp_path, "a.jsonl", lines([*rows, *texts]))
+    assert read(path)[1].answers == (str(key),)
+    assert "1 answers are a lone letter or digit in rows without options" in " ".join(show_data(path).notes)
+
+
+def test_a_lone_letter_without_options_in_a_table(tmp_path: Path) -> None:
+    for text in ("question,A,B,answer\nq,,,B\nr,x,y,B\n", 'question,choices,answer\nq,,B\nr,"[""x"", ""y""]",B\n'):
+        assert "a.csv, line 2: the answer is 'B'" in error_of(file(tmp_path, "a.csv", text.encode()))
+    rows = [{"question": f"q{i}", "answer": letter} for i, letter in enumerate("ABC")]
+    found = show_data(file(tmp_path, "a.jsonl", lines(rows)))
+    assert [q.answers[0] for q in found.questions] == ["A", "B", "C"] and found.notes == []
+
+
 BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
 
 
@@ -414,6 +437,13 @@ BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
          {"choices": ["resp1", "resp2"], "answer_index": "answer"}, "helium", 2),
         ({"question": "q", "answer": "(a)", "cands": {"a": "iron", "b": "tin"}}, "`cands` looks like",
          {"choices": "cands"}, "iron", 2),
+        ({"question": "q", "first": "iron", "second": "tin", "third": "zinc", "answer": 2}, "`first, second, third` looks like",
+         {"choices": ["first", "second", "third"], "answer_number": "answer"}, "tin", 3),
+        ({"question": "q", "i": "iron", "ii": "tin", "answer": "ii"}, "`i, ii` looks like", {"choices": ["i", "ii"]}, "tin", 2),
+        ({"question": "q", "option_one": "iron", "option_two": "tin", "answer": "option_two"}, "`option_one, option_two` looks",
+         {"choices": ["option_one", "option_two"]}, "tin", 2),
+        ({"question": "q", "mc": {"options": ["iron", "helium"]}, "answer": "B"}, "`mc` looks like", {"choices": "mc"}, "helium", 2),
+        ({"question": "q", "mc": {"to": {"text": ["iron", "helium"]}}, "answer": "B"}, "`mc` looks like", {"answers": "answer"}, "B", 0),
         ({"question": "Which?\nA) iron\nB) helium", "answer": "B"}, "the question holds options",
          {"answers": "answer"}, "B", 0),
         ({"question": "q", "answer": "Paris", "target": "Lyon"}, "`answer` is 'Paris' and `target` is 'Lyon'",

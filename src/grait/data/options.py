@@ -46,8 +46,9 @@ class Key:
         answers, forced = row.roles.answers, dict(row.roles.forced)
         values: list[tuple[str, str, str | None]] = []
         others: list[str] = []
+        labels = {column: label.upper() for label, column in row.roles.options if column not in options.texts}
         for name in filter(row.has, row.roles.keys):
-            texts = row.texts(name)
+            texts = [labels.get(text, text) for text in row.texts(name)]
             if name in answers and any(own in answers for own, _, _ in values):
                 others += texts
             else:
@@ -118,9 +119,11 @@ def _of_value(row: Row, column: str) -> Options:
 def _of_object(value: Mapping[Any, Any], column: str, where: str) -> Options:
     """Two lists side by side (ARC on the hub; TruthfulQA, whose labels are 1 for right), or texts by their labels."""
     known = folded(value)
-    texts = next((known[key] for key in ("text", "texts", "choices") if isinstance(known.get(key), list)), None)
+    texts = next((known[key] for key in ("text", "texts", "choices", "options") if isinstance(known.get(key), list)), None)
     labels = next((known[key] for key in ("label", "labels") if isinstance(known.get(key), list)), None)
     if texts is not None or labels is not None:
+        if texts is not None and labels is None:
+            return _unlabelled(texts, column, where)
         if texts is None or labels is None or len(texts) != len(labels):
             raise DataError(f"{where}: `{column}` has to hold as many labels as texts, found {shown(dict(value))}")
         if set(labels) != {0, 1}:

@@ -62,6 +62,10 @@ _SETS = ("answer", "answers", "a", "correctanswer", "correctanswers")
 _TEXTS = ("relation", "subject", "group", "tolerance")
 _MISSING = ("nan", "none", "null", "<na>")
 _LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
+_ENDING = re.compile(
+    r"(?<=.)([a-z]|[0-9]{1,2})$|(^|(?<=[\W_]))(one|two|three|four|five|first|second|third|fourth|fifth|i|ii|iii|iv|v)$",
+    re.IGNORECASE,
+)
 _FEW = 9
 """Texts among answers to each lone letter or digit, at least, where these are texts, too."""
 
@@ -147,7 +151,7 @@ class Reader:
         self.examples: dict[str, str] = {}
         self.evidence: Counter[str] = Counter()
         self._deferred: list[Deferred] = []
-        self._lone: DataError | None = None
+        self._lone: dict[str, DataError] = {}
         self._files: dict[str, int] = {}  # with the first question of each
         self._lines, self._ids = array("Q"), array("q")  # of each question; hashes
         self._roles: dict[tuple[str, ...], Roles] = {}
@@ -393,41 +397,52 @@ class Reader:
         return found
 
     def _check_no_key(self, row: Row, question: str, answer: str) -> None:
-        """Looks whether an answer beside what looks like options may name one of them, as a lone letter or digit may.
+        """Looks whether an answer may name an option, as a lone letter or digit and a column's name may: of what looks like
+        options beside it, or of those that other rows have.
 
         The other rows decide (``_check_lone``). DataError where the question itself holds the options.
         """
-        is_lone = _LONE.fullmatch(answer)
         names = tuple(name for name in row.cells if name not in row.roles.used)
+        siblings = list(filter(row.has, _siblings(names)))
+        is_lone = _LONE.fullmatch(answer) or answer in siblings
         listed = {name: _listed(row.cells[name], name, row.where if is_lone else None) for name in names}
         lists = {name: texts for name, texts in listed.items() if texts}
-        siblings = list(filter(row.has, _siblings(names)))
         is_beside = bool(lists) or len(siblings) > 1
-        if is_beside and not is_lone:
+        kind = "lone answers" if is_beside else "lone answers without options"
+        if not is_lone:
             options = chain.from_iterable(lists.values()) if lists else (row.cells[name] for name in siblings)
-            same = answer.casefold() in (str(option).strip().casefold() for option in options)
-            self.evidence["answers among options" if same else "answers beside options"] += 1
-        if not is_lone or not (is_beside or _INLINE.search(question)):
+            same = is_beside and answer.casefold() in (str(option).strip().casefold() for option in options)
+            self.evidence["answers among options" if same else f"texts, not {kind}"] += 1
             return
         what, named = "the question holds options", "a list of them in the column `choices`"
+        column = (row.roles.answers or row.roles.further)[0]
         if is_beside:
             what = f"`{', '.join(lists or siblings)}` looks like options"
-            named = f"columns: {{choices: {next(iter(lists), None) or siblings}}}"
+            place = f", answer_number: {column}}}, or answer_index where counted from 0" if answer.isdecimal() else "}"
+            named = f"columns: {{choices: {next(iter(lists), None) or siblings}{place}"
         found = row.fault(
             f"the answer is {shown(answer)} and {what}: name them ({named}), or say that this is the answer's "
-            f"text (columns: {{answers: {(row.roles.answers or row.roles.further)[0]}}})"
+            f"text (columns: {{answers: {column}}})"
         )
-        if not is_beside:
+        if not is_beside and _INLINE.search(question):
             raise found
-        self._count("lone answers", answer)
-        self._lone = self._lone or found
+        if not is_beside:
+            found = row.fault(
+                f"the answer is {shown(answer)} and the row has no options, which the file has a column for; fill them "
+                "in, write the answer out, or keep questions without options in a file of their own"
+            )
+        self._count(kind, answer)
+        self._lone.setdefault(kind, found)
 
     def _check_lone(self) -> None:
         """DataError for the first lone letter or digit beside options, unless nearly all other answers beside such are
-        texts, none of them an option's."""
-        texts = 0 if self.evidence["answers among options"] else self.evidence["answers beside options"]
-        if self._lone and texts < _FEW * self.seen["lone answers"]:
-            raise self._lone
+        texts, none of them an option's. The same without options, where the file has a column for them."""
+        if not any(roles.asks_options for roles in self._roles.values()):
+            del self.seen["lone answers without options"]
+        for kind, fault in self._lone.items():
+            texts = 0 if self.evidence["answers among options"] else self.evidence[f"texts, not {kind}"]
+            if texts < _FEW * self.seen[kind]:
+                raise fault
 
     def _of_options(self, question: Question, row: Row, options: Options, place: int) -> Question:
         """A question with options, once it is clear which one is right."""
@@ -512,21 +527,18 @@ def _listed(value: Any, name: str, where: str | None) -> list[Any]:
             if where:
                 raise
     if isinstance(value, Mapping):
-        value = list(value.values())
+        inner = (own for own in value.values() if isinstance(own, list | Mapping))
+        value = next(filter(None, (_listed(own, name, where) for own in inner)), None) or list(value.values())
     is_list = isinstance(value, list) and len(value) > 1 and all(isinstance(item, str | int | float) for item in value)
     return value if is_list else []
 
 
 @cache
 def _siblings(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns whose names others have, too, but for a letter or digit at the end."""
-    ending = "([A-Za-z]|[0-9]{1,2})"
-    stems = {name: re.sub(f"(?<=.){ending}$", "", name) for name in names}
-    return tuple(
-        name
-        for name, stem in stems.items()
-        if stem != name and sum(bool(re.fullmatch(re.escape(stem) + ending, other)) for other in names) > 1
-    )
+    """The columns whose names others have, too, but for a letter or number at the end."""
+    stems = {name: _ENDING.sub("", name) for name in names}
+    same = Counter(stem for name, stem in stems.items() if stem != name)
+    return tuple(name for name, stem in stems.items() if stem != name and same[stem] > 1)
 
 
 def _number(value: Any, column: str, where: str, most: float, what: str) -> float:
