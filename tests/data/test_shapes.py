@@ -276,7 +276,7 @@ def test_a_title_is_a_reference_in_every_language(tmp_path: Path, title: str) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["a|b", "Lusaka; City of Lusaka", "('a', 'b')", json.dumps(json.dumps(["a", "b"])), "[1969, 1970]"],
+    ["a|b", "Lusaka; City of Lusaka", "('a', 1)", json.dumps(json.dumps(["a", "b"])), "[1969, 1970]"],
 )  # fmt: skip
 def test_one_text_that_looks_like_several_is_said(tmp_path: Path, text: str) -> None:
     path = file(tmp_path, "a.jsonl", lines([{"question": "q?", "answer": text}]))
@@ -347,6 +347,81 @@ def test_references_that_the_file_calls_wrong_are_left_out(tmp_path: Path, answe
     assert "references are wrong, as the file says" in " ".join(show_data(path).notes)
     cell = file(tmp_path, "a.csv", table([{"question": "q?", "answers": json.dumps(answers)}]))
     assert read(cell)[0].answers == ("y",)
+
+
+NUMPY_CELLS: dict[str, Any] = {
+    "{'text': array(['z', 'y'], dtype=object), 'answer_start': array([5, 6], dtype=int32)}": ("z", "y"),
+    "{'aliases': array(['y'], dtype=object), 'value': 'z', 'type': array([], dtype=object)}": ("z", "y"),
+    "[{'text': 'z', 'spans': array([1, 2])}, {'text': 'y', 'spans': array([[3, 4]])}]": ("z", "y"),
+    "array(['z', 'y'], dtype='<U1')": ("z", "y"),
+    "[np.str_('z'), np.str_('y')]": ("z", "y"),
+    "('z', 'y')": ("z", "y"),
+    "{'text': array([], dtype=object), 'answer_start': array([], dtype=int32)}": (),
+}
+
+
+@pytest.mark.parametrize("cell", NUMPY_CELLS)
+def test_a_cell_that_pandas_wrote_is_the_object_that_it_was(tmp_path: Path, cell: str) -> None:
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "answers": cell}]))
+    (question,) = read(path)
+    assert (question.answers, question.answerable) == (NUMPY_CELLS[cell], bool(NUMPY_CELLS[cell]))
+    assert "1 cells are lists or objects written as text" in " ".join(show_data(path).notes)
+
+
+def test_options_in_a_cell_that_pandas_wrote(tmp_path: Path) -> None:
+    cell = "{'text': array(['iron', 'helium'], dtype=object), 'label': array(['A', 'B'], dtype=object)}"
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "choices": cell, "answerKey": "B"}]))
+    assert read(path)[0].choices == ("iron", "helium") and read(path)[0].answers == ("helium",)
+
+
+def test_a_call_in_a_cell_is_never_made(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "answer": "{'a': open('b', 'w')}"}]))
+    assert read(path)[0].answers == ("{'a': open('b', 'w')}",) and not Path("b").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "array([], dtype=object)", "set()", "{'text': [], 'answer_start': []}"])
+def test_an_empty_list_is_no_reference_of_an_unanswerable_question(tmp_path: Path, text: str) -> None:
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "answers": text, "answerable": "False"}]))
+    assert "references all the same" not in " ".join(show_data(path).notes) and not read(path)[0].answerable
+
+
+MUSIQUE = {
+    "id": "1", "question": "A?", "answer": "x", "answerable": True,
+    "paragraphs": [{"idx": 0, "title": "t", "paragraph_text": "p", "is_supporting": True}, {"idx": 1, "paragraph_text": "r"}],
+}  # fmt: skip
+
+
+def test_paragraphs_without_questions_are_texts(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.jsonl", lines([MUSIQUE, {**MUSIQUE, "id": "2", "question": "B?", "answerable": False}]))
+    held, not_held = read(path)
+    assert held.context == not_held.context == ("t\np", "r")
+    assert (held.answers, held.holds_answer, not_held.answers, not_held.holds_answer) == (("x",), True, (), False)
+    (bare,) = read(path, limit=1, columns=ColumnsConfig(context=[]))
+    assert (bare.question, bare.context) == ("A?", ())
+    german = {"frage": "A?", "antwort": "x", "paragraphs": ["p"]}
+    columns = ColumnsConfig(question="frage", answers=["antwort"])
+    assert read(file(tmp_path, "b.jsonl", lines([german])), columns=columns)[0].context == ("p",)
+
+
+@pytest.mark.parametrize("inner", ["paragraphs", "qas"])
+def test_a_question_that_holds_questions_is_one_line(tmp_path: Path, inner: str) -> None:
+    row = {"question": "A?", "answer": "x", inner: [{"question": "B?", "answer": "y"}]}
+    assert "a.jsonl, line 1: has a `question` and others" in error_of(file(tmp_path, "a.jsonl", lines([row])))
+
+
+@pytest.mark.parametrize("options", [{"A": "iron", "B": "helium"}, ["iron", "helium"]])
+def test_a_letter_in_a_column_of_places_is_a_letter(tmp_path: Path, options: Any) -> None:
+    row = {"question": "Gas?", "options": options, "answer_idx": "B"}
+    for more in ({}, {"answer": "helium"}):
+        assert read(file(tmp_path, "a.jsonl", lines([{**row, **more}])))[0].answers == ("helium",)
+    assert "name different options" in error_of(file(tmp_path, "a.jsonl", lines([{**row, "answer": "iron"}])))
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "base64", "klingon", "undefined", "x\0"])
+def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
+    with pytest.raises(ValueError, match="should be an encoding of text"):
+        DataConfig(path="a.csv", encoding=encoding)
+    assert DataConfig(path="a.csv", encoding="utf-16").encoding == "utf-16"
 
 
 @pytest.mark.parametrize("text", ["Tom (Jr.)", "[sic]", '"Heroes"', "'Tis", "|x|", "U.S."])

@@ -188,8 +188,8 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
             raise DataError(
                 f"{where}: the answer {shown(value)} is not among the {len(options.texts)} choices"
                 + (f", whose labels are {column_names(options.labels)}" if options.has_labels else "")
-                + "; give the option's text, its letter (from A) or its index (from 0); where places are counted from "
-                f"1: columns: {{answer_number: {name}}}"
+                + "; give the option's text, its letter (from A) or its index (from 0)"
+                + (f"; where places are counted from 1: columns: {{answer_number: {name}}}" if value.isdecimal() else "")
             )
         if evidence is not None and len(set(meant.values())) > 1:
             meant = {how: place for how, place in meant.items() if evidence[how]}
@@ -224,7 +224,7 @@ def _readings(text: str, options: Options, how: str | None = None) -> dict[str, 
     plain = short[1].upper() if short else text
     number, n = int(plain) if plain.isdecimal() else -1, len(options.texts)
     has_numbers = options.has_labels and options.labels[0].isdecimal()
-    if how in (None, "letter") and plain in options.labels:
+    if (how in (None, "letter") or not plain.isdecimal()) and plain in options.labels:
         found["letter"] = options.labels.index(plain)
     if (how == "index" or (how is None and not has_numbers)) and 0 <= number < n:
         found["index"] = number

@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -26,7 +27,7 @@ from grait.data.options import Key, Options, options_of, resolved
 from grait.data.packed import Keep, Kept
 from grait.data.rows import checked_text, column_names, fold, needed, shown, type_name
 from grait.data.shapes import Roles, roles_of
-from grait.data.values import Row, flag_of, parsed_text, text_of
+from grait.data.values import Row, flag_of, parsed_text, text_of, texts_of
 from grait.errors import DataError
 from grait.judging.kinds import why_not_asked
 from grait.judging.lists import may_refuse
@@ -316,7 +317,7 @@ class Reader:
         columns = self._references(row)
         answers = [text for own in columns.values() for text in own]
         if not answers:
-            if any(_is_squad_empty(cells.get(name)) for name in roles.answers):
+            if any(_is_squad_empty(cells.get(name), row.where) for name in roles.answers):
                 self.seen["without the answer" if "context" in made else "unanswerable"] += 1
                 return ()
             hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
@@ -324,7 +325,7 @@ class Reader:
             if empty is None:
                 other = "if a column of another name is meant: columns"
                 raise row.fault(f"has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
-            is_list = cells[empty] in ([], "[]")
+            is_list = cells[empty] == [] or (isinstance(cells[empty], str) and row.has(empty))
             found = "is an empty list" if is_list else f"holds no text that is right ({shown(cells[empty])})"
             what = f"`{empty}` {found}" if row.has(empty) else f"has no `{empty}` (its cell is empty)"
             raise row.fault(f"{what}; {hint}")
@@ -486,10 +487,13 @@ def _labelled(question: Question) -> Question:
 
 
 def _unused_reference(row: Row) -> str | None:
-    """A reference, as it stands in the row, that is no refusal; None where there is none."""
-    given = (row.cells.get(name) for name in (*row.roles.answers, *row.roles.further))
-    plain = (value[0] if isinstance(value, list) and value else value for value in given)
-    return next((text for text in plain if isinstance(text, str) and text.strip() and not is_refusal(text)), None)
+    """A reference of a row that is no refusal; None where there is none that can be read."""
+    for name in filter(row.has, (*row.roles.answers, *row.roles.further)):
+        with suppress(DataError):
+            texts = texts_of(row.cells[name], name, row.where, Counter())
+            if (found := next((text for text in texts if not is_refusal(text)), None)) is not None:
+                return found
+    return None
 
 
 def is_refusal(answer: str) -> bool:
@@ -510,8 +514,9 @@ def _is_whole(text: str) -> bool:
     return text.endswith(".0") and text[:-2].removeprefix("-").isdecimal()
 
 
-def _is_squad_empty(value: Any) -> bool:
+def _is_squad_empty(value: Any, where: str) -> bool:
     """SQuAD 2's way to say that there is no answer."""
+    value = parsed_text(value, "answers", where) if isinstance(value, str) else value
     return isinstance(value, Mapping) and "answer_start" in value and not any(value.values())
 
 

@@ -268,11 +268,22 @@ def parquet_rows(path: str, wanted: Wanted) -> Rows:
 
 
 def nested_rows(rows: Rows) -> Rows:
-    """The rows, and in the place of an article or paragraph (SQuAD's ``paragraphs``, ``qas``) its questions."""
+    """The rows, and in the place of an article or paragraph (SQuAD's ``paragraphs``, ``qas``) its questions.
+
+    ``paragraphs`` without questions are texts. DataError for a row that is a question and holds others.
+    """
     for where, row in rows:
-        if isinstance(row, Mapping) and isinstance(inner := row.get("paragraphs") or row.get("qas"), list):
-            passage = {"context": row["context"]} if "context" in row else {}
-            yield from nested_rows((where, passage | own if isinstance(own, dict) else own) for own in inner)
+        cells = row if isinstance(row, Mapping) else {}
+        inner = cells.get("paragraphs") or cells.get("qas")
+        own = inner if isinstance(inner, list) else []
+        holds = "qas" in cells or any(isinstance(one, Mapping) and {"qas", "question"} & one.keys() for one in own)
+        if (own and holds) or (inner == [] and "question" not in cells):
+            if "question" in cells:
+                raise DataError(
+                    f"{where}: has a `question` and others in `paragraphs` or `qas`; write each in a row of its own"
+                )
+            passage = {"context": cells["context"]} if "context" in cells else {}
+            yield from nested_rows((where, passage | one if isinstance(one, dict) else one) for one in own)
         else:
             yield where, row
 

@@ -22,6 +22,7 @@ MORE = ("aliases", "answers", "alias")
 RIGHT = ("iscorrect", "correct", "isright", "right", "label")
 """Keys that say whether it is right; a label only where it is true, false, 1 or 0."""
 
+_ENCLOSED = re.compile(r"\[.*\]|\{.*\}|array\(.*\)|\(\s*[rbu]*['\"].*\)|set\(\)", re.DOTALL)
 _LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y", "unsafe"), ("false", "no", "0", "0.0", "f", "n", "safe")
 
@@ -131,7 +132,7 @@ def parsed_text(text: str, column: str, where: str) -> Any:
     """
     inner = text.strip()
     is_listed = _LISTED.match(inner)
-    if not is_listed and (inner[:1], inner[-1:]) not in (("[", "]"), ("{", "}")):
+    if not is_listed and not _ENCLOSED.fullmatch(inner):
         return None
     try:
         value = json.loads(inner)
@@ -154,18 +155,27 @@ def parsed_text(text: str, column: str, where: str) -> Any:
 
 def _python(text: str) -> Any:
     """A list or object in Python's words, or a list of texts as numpy prints it, without commas; else None."""
-    text = re.sub(r"^array\((\[.*\])(?:,\s*dtype=\w+)?\)$", r"\1", text, flags=re.DOTALL)
     try:
         tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.string.strip()]
         kinds = [token.type for token in tokens]
-        if kinds[1:-1] and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
+        if text[0] == "[" and kinds[1:-1] and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
             return [ast.literal_eval(token.string) for token in tokens[1:-1]]
         if any(one == two == tokenize.STRING for one, two in itertools.pairwise(kinds)):
             return None
-        value = ast.literal_eval(text)
+        value = ast.literal_eval(_Plain().visit(ast.parse(text, mode="eval")))
     except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
         return None
-    return sorted(value) if isinstance(value, set) else value
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        return None
+    return sorted(value) if isinstance(value, set) else list(value) if isinstance(value, tuple) else value
+
+
+class _Plain(ast.NodeTransformer):
+    """What numpy writes around lists and single values, ``array([...], dtype=object)`` and ``np.str_('a')``, is left out."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = ast.unparse(node.func)
+        return self.visit(node.args[0]) if node.args and (name == "array" or name.startswith("np.")) else node
 
 
 def flag_of(value: Any, column: str, where: str) -> bool | None:
