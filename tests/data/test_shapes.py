@@ -3,6 +3,8 @@
 
 import bz2
 import csv
+import datetime
+import decimal
 import gzip
 import io
 import json
@@ -589,6 +591,12 @@ def error_of(path: Path, **options: Any) -> str:
           for unseen in ("\u200b", "\u2060\u00ad", "\u0002", "\u202a \u202c")),
         ("a.csv", "question,answer\rq,a\r", "carriage returns alone"),
         ("a.csv", 'question,answer\n"q,a\n', "a quoted cell has no end"),
+        ("a.csv", 'question,answer\n"Who said \\"hi\\"?",x\n', 'write "" for each quote in it'),
+        ("a.tsv", 'question\tanswer\n"Hi" who said?\tx\n', 'write "" for each quote in it'),
+        ("a.csv", "question,answer,answer\nq,a,b\n", "rename one or leave it out"),
+        ("a.jsonl", json.dumps({"frage": "q", "answer": "a"}), "columns: {question: NAME}"),
+        ("a.jsonl", json.dumps({"question": "q", "antwort": "a"}), "columns: {answers: NAME}"),
+        ("a.csv", "question,antwort\nq,a\n", "columns: {answers: NAME}"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: str, expected: str) -> None:
@@ -609,6 +617,68 @@ def test_a_whole_number_stays_whole(tmp_path: Path) -> None:
     assert read(file(tmp_path, "a.csv", b"question,answer\nq,1969.0\n"))[0].answers == ("1969", "1969.0")
     (question,) = read(file(tmp_path, "b.jsonl", lines([{"question": "interval?", "answer": "[0, 1]"}])))
     assert question.answers == ("[0, 1]",)  # numbers alone are no list of aliases
+
+
+def test_a_file_in_two_encodings_is_read_in_neither(tmp_path: Path) -> None:
+    """A line of an older table in a file of UTF-8: its encoding would make other letters of all other lines."""
+    utf8, older = "Hauptstadt von Österreich?,Wien\n".encode(), "Straße?,Weiß\n".encode("cp1252")
+    for name, body in (("a.csv", utf8 + older), ("b.csv", older + utf8 + utf8)):
+        path = file(tmp_path, name, b"question,answer\n" + body)
+        assert "other lines are, and no one encoding" in error_of(path) and "cp1252" not in error_of(path)
+        assert "is UTF-8, and cp1252 would make other letters" in error_of(path, encoding="cp1252")
+    assert read(file(tmp_path, "c.csv", b"question,answer\n" + older), encoding="cp1252")[0].question == "Straße?"
+
+
+@pytest.mark.parametrize("encoding", ["iso8859-2", "cp1250", "cp1251", "koi8-r", "shift_jis", "gb18030"])
+def test_an_encoding_that_is_not_known_is_not_guessed(tmp_path: Path, encoding: str) -> None:
+    question, answer = {"i": ("Stolica Łodzi?", "Łódź"), "s": ("日本の首都は？", "東京"), "g": ("中国首都？", "北京")}.get(
+        encoding[0], ("Stolica Łodzi?", "Łódź") if encoding == "cp1250" else ("Столица России?", "Москва")
+    )
+    path = file(tmp_path, "a.csv", f"question,answer\n{question},{answer}\n".encode(encoding))
+    assert "line 2: is not UTF-8 (byte 0x" in error_of(path) and "not to be seen from here" in error_of(path)
+    assert plain(read(path, encoding=encoding)) == [(question, (answer,), (), True)]
+
+
+@pytest.mark.parametrize(("start", "kind"), [(gzip.compress(b"question"), "gzip"), (b"PK\x03\x04\x84", "zip or Excel")])
+def test_a_file_that_is_no_text_is_called_what_it_is(tmp_path: Path, start: bytes, kind: str) -> None:
+    assert f"it is a {kind} file" in error_of(file(tmp_path, "a.csv", start + b"\0\xff"))
+
+
+def test_a_packed_file_in_another_encoding_is_one_line(tmp_path: Path) -> None:
+    packed = gzip.compress("question,answer\nStraße?,Weiß\n".encode("cp1252"))
+    assert "not to be seen from here" in error_of(file(tmp_path, "a.csv.gz", packed))
+
+
+def test_a_word_for_true_is_said(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.csv", b"question,answer\nIs it?,TRUE\nWho?,Bob\n")
+    assert "1 references are the word true or false, such as 'TRUE'" in " ".join(show_data(path).notes)
+
+
+@pytest.mark.parametrize("content", [datetime.date(2020, 1, 2), decimal.Decimal("1.5"), b"x"])
+def test_a_cell_that_is_no_text_says_what_to_do(tmp_path: Path, content: Any) -> None:
+    assert "write it as text" in error_of(parquet(tmp_path / "a.parquet", [{"question": "q?", "answer": content}]))
+
+
+def test_a_folder_without_all_its_files_is_one_line(tmp_path: Path) -> None:
+    folder = file(tmp_path, "d/data/train-00001-of-00003.jsonl", lines(FREE[:1])).parents[1]
+    for split in ("train", None):
+        assert "has 1 of 3 files of train, without train-00000-of-00003" in error_of(folder, split=split)
+    file(folder, "data/train-00000-of-00003.jsonl", lines(FREE[1:2]))
+    assert "has 2 of 3 files of train, without train-00002-of-00003" in error_of(folder)
+    file(folder, "data/train-00002-of-00003-a09b74b3.jsonl", lines(FREE[2:3]))
+    assert len(read(folder)) == 3
+
+
+def test_files_of_the_system_and_the_hub_are_no_splits(tmp_path: Path) -> None:
+    folder = file(tmp_path, "d/test.jsonl", lines(FREE[:1])).parent
+    for name in ("dataset_infos.json", "._test.jsonl", ".old.jsonl"):
+        file(folder, name, b"{}")
+    assert len(read(folder)) == 1
+
+
+def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
+    folder = file(tmp_path, "d/train/a.jsonl", lines(FREE[:1])).parents[1]
+    assert "there are some in its folders train: name one of these" in error_of(folder)
 
 
 def test_splits_of_folders(tmp_path: Path) -> None:

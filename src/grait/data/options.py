@@ -74,7 +74,7 @@ def options_of(row: Row, question_id: str) -> Options | None:
     if found is None or not found.texts:
         return None
     if not 2 <= len(found.texts) <= len(ascii_uppercase):
-        raise DataError(f"{where}: `choices` has {len(found.texts)} options; expected 2 to {len(ascii_uppercase)}")
+        raise DataError(f"{where}: `choices` has {len(found.texts)} options; expected 2 to {len(ascii_uppercase)}; change them or leave out the question")
     if len(set(found.labels)) < len(found.labels):
         raise DataError(f"{where}: the labels {column_names(found.labels)} are not all different")
     return _without_letters(found, row.seen) if roles.choices or roles.options else found
@@ -199,7 +199,7 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
             unclear = name, value
     if len(places) > 1:
         named = " and ".join(f"`{name}` {shown(value)}" for name, value, _ in key.values)
-        raise DataError(f"{where}: {named} name different options; say which one counts: columns")
+        raise DataError(f"{where}: {named} name different options; say which one counts, such as columns: {{answer_letter: {key.values[0][0]}}}")
     if places:
         [(place, reading)] = places.items()
         for other in key.others:

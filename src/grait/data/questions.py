@@ -163,9 +163,9 @@ class Reader:
         roles = self.roles(tuple(names), where)
         has_answers = roles.answers or roles.further or roles.flags or roles.asks_options
         if roles.question is None or not has_answers:
-            column = "`answers` or `answer`" if roles.question else "`question`"
+            column, role = ("`answers` or `answer`", "answers") if roles.question else ("`question`", "question")
             found = column_names(names)
-            raise DataError(f"{where}: has no column {column}; found {found}; if another one is meant: columns")
+            raise DataError(f"{where}: has no column {column}; found {found}; if another one is meant: columns: {{{role}: NAME}}")
         return [*roles.used, *(name for name in _siblings(tuple(names)) if name not in roles.used)]
 
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
@@ -233,7 +233,7 @@ class Reader:
         row = Row(cells, self.roles(tuple(cells), where), where, self.seen)
         name = row.roles.question
         if name is None:
-            raise row.fault(f"has no `question`; found {row.names}; if another one is meant: columns")
+            raise row.fault(f"has no `question`; found {row.names}; if another one is meant: columns: {{question: NAME}}")
         if not row.has(name):
             raise row.fault(f"has no `{name}` (its cell is empty); fill it in or remove the row")
         asked = cells[name]
@@ -323,7 +323,7 @@ class Reader:
             hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
             empty = next((name for name in (*roles.answers, *roles.further) if name in cells), None)
             if empty is None:
-                other = "if a column of another name is meant: columns"
+                other = "if a column of another name is meant: columns: {answers: NAME}"
                 raise row.fault(f"has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
             is_list = cells[empty] == [] or (isinstance(cells[empty], str) and row.has(empty))
             found = "is an empty list" if is_list else f"holds no text that is right ({shown(cells[empty])})"
@@ -341,6 +341,8 @@ class Reader:
             readable = next((answer for answer in answers if any(map(str.isalnum, answer))), None)
             answers = [readable, *answers] if readable else answers
         self._count("several", next((own[0] for own in columns.values() if _SEVERAL.search(own[0])), None))
+        if answers[0] in ("TRUE", "FALSE", "True", "False"):
+            self._count("true or false", answers[0])
         if answers[0].casefold() in _MISSING:
             self._count("missing", answers[0])
         return tuple(dict.fromkeys(answers))

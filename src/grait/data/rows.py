@@ -73,6 +73,11 @@ def _lines(path: str, encoding: str) -> Iterator[str]:
             for number, raw in enumerate(file, 1):
                 line = raw.decode(encoding)
                 offset += len(raw)
+                if encoding != "utf-8" and len(line) == len(raw) and _is_utf8(raw):  # one byte, one character
+                    raise DataError(
+                        f"{path}, line {number}: is UTF-8, and {encoding} would make other letters of it "
+                        f"({shown(line.strip())}); leave `encoding` out, or save the file anew if others of its lines are not"
+                    )
                 yield line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeDecodeError as error:
             if is_wide:
@@ -80,16 +85,43 @@ def _lines(path: str, encoding: str) -> Iterator[str]:
             is_default = encoding == "utf-8"
             raise DataError(
                 f"{path}, line {number}: is not {'UTF-8' if is_default else encoding} (byte 0x{raw[error.start]:02x} "
-                f"at byte offset {offset + error.start}); save the file as UTF-8, or name its encoding, "
-                f"{_likely(raw) if is_default else 'which this is not'}"
+                f"at byte offset {offset + error.start}); "
+                + (_likely(path, raw) if is_default else "save the file as UTF-8, or name its encoding, which this is not")
             ) from None
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:  # Arrow's errors are ValueErrors
             raise DataError(f"{path}: cannot be read on; is it whole? ({one_line(error)})") from None
 
 
-def _likely(line: bytes) -> str:
-    is_wide = b"\0" in line or line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return f"such as encoding: {'utf-16' if is_wide else 'cp1252'}"
+_MAGIC = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip or Excel", b"\xd0\xcf\x11\xe0": "old Excel", b"BZh": "bzip2",
+          b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard", b"PAR1": "parquet"}  # fmt: skip
+"""First bytes of files that are no text."""
+
+
+def _likely(path: str, line: bytes) -> str:
+    """What to do about a file that is not UTF-8, of which a line is known that is not."""
+    is_plain = Path(path).is_file() and Path(path).suffix.lower() not in PACKED
+    with open(path, "rb") if is_plain else io.BytesIO(line) as file:
+        first = file.read(8)
+        file.seek(0)
+        is_utf8 = [_is_utf8(own) for own in file if not own.isascii()]
+    if kind := next((kind for start, kind in _MAGIC.items() if first.startswith(start)), None):
+        return f"by its first bytes it is a {kind} file; name it so, or save its table as CSV"
+    if b"\0" in line or first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "save the file as UTF-8, or name its encoding, such as encoding: utf-16"
+    if 2 * sum(is_utf8) >= len(is_utf8):
+        return "other lines are, and no one encoding reads them all; write those that are not anew"
+    return (
+        "save the file as UTF-8, or name its encoding, which is not to be seen from here (Western tables: encoding: "
+        "cp1252, Central European cp1250, Cyrillic cp1251, Japanese cp932, Chinese gb18030), and look at what is read"
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    """Whether a line has letters beyond ASCII, and is UTF-8."""
+    try:
+        return not line.isascii() and bool(line.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -186,6 +218,7 @@ def _are_objects(values: Iterable[Any]) -> bool:
 
 _CSV_FAULTS = {
     "unexpected end of data": "a quoted cell has no end",
+    "expected after": 'a cell begins with a quote, and has more than that cell in quotes; write "" for each quote in it',
     "new-line character": "its lines end in carriage returns alone; save it anew",
 }
 """What csv says, for programmers, and what is wrong."""
@@ -308,7 +341,7 @@ def checked_text(value: Any, column: str, where: str) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         hints = {bool: '; write it in words, such as "yes"', float: "; put it in quotes"}
-        hint = "; fill it in or remove it" if is_missing(value) else hints.get(type(value), "")
+        hint = "; fill it in or remove it" if is_missing(value) else hints.get(type(value), "; write it as text")
         raise DataError(f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}){hint}")
     text = value.strip()
     if not text[:1].isprintable():  # else the first letter is seen
