@@ -252,7 +252,9 @@ def test_the_same_questions_with_options_in_every_shape(tmp_path: Path, shape: s
 
 def test_what_was_inferred_is_said(tmp_path: Path) -> None:
     notes = " ".join(show_data(FREE_SHAPES["joined tables"](tmp_path)).notes)
-    assert "1 lines are headers, as in joined files" in notes and "500 cells are lists or objects written as text" in notes
+    assert (
+        "1 lines are headers, as in joined files" in notes and "500 cells are lists or objects written as text" in notes
+    )
     notes = " ".join(show_data(OPTION_SHAPES["columns A to D"](tmp_path)).notes)
     assert "options: `A`, `B`, `C`, `D`" in notes and "500 answers name options by their letters" in notes
     assert show_data(FREE_SHAPES["list"](tmp_path)).notes == []
@@ -306,7 +308,9 @@ def test_rows_of_joined_tables_are_read_by_the_last_header(tmp_path: Path, later
 
 
 def test_a_row_of_words_that_are_names_of_columns_is_no_header(tmp_path: Path) -> None:
-    text = "question,A,B,C,answer\nWhich is a synonym of query?,question,stone,bread,A\nWhich letter is first?,A,B,C,A\n"
+    text = (
+        "question,A,B,C,answer\nWhich is a synonym of query?,question,stone,bread,A\nWhich letter is first?,A,B,C,A\n"
+    )
     path = file(tmp_path, "a.csv", text.encode())
     assert [q.answers for q in read(path)] == [("question",), ("A",)]
     words = file(tmp_path, "b.csv", b"question,answer\nFrage,question\n")
@@ -631,9 +635,11 @@ def test_a_file_in_two_encodings_is_read_in_neither(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["iso8859-2", "cp1250", "cp1251", "koi8-r", "shift_jis", "gb18030"])
 def test_an_encoding_that_is_not_known_is_not_guessed(tmp_path: Path, encoding: str) -> None:
-    question, answer = {"i": ("Stolica Łodzi?", "Łódź"), "s": ("日本の首都は？", "東京"), "g": ("中国首都？", "北京")}.get(
-        encoding[0], ("Stolica Łodzi?", "Łódź") if encoding == "cp1250" else ("Столица России?", "Москва")
-    )
+    question, answer = {
+        "i": ("Stolica Łodzi?", "Łódź"),
+        "s": ("日本の首都は？", "東京"),
+        "g": ("中国首都？", "北京"),
+    }.get(encoding[0], ("Stolica Łodzi?", "Łódź") if encoding == "cp1250" else ("Столица России?", "Москва"))
     path = file(tmp_path, "a.csv", f"question,answer\n{question},{answer}\n".encode(encoding))
     assert "line 2: is not UTF-8 (byte 0x" in error_of(path) and "not to be seen from here" in error_of(path)
     assert plain(read(path, encoding=encoding)) == [(question, (answer,), (), True)]
@@ -678,7 +684,7 @@ def test_files_of_the_system_and_the_hub_are_no_splits(tmp_path: Path) -> None:
 
 def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
     folder = file(tmp_path, "d/train/a.jsonl", lines(FREE[:1])).parents[1]
-    assert "there are some in its folders train: name one of these" in error_of(folder)
+    assert "there are some in train, which can be named" in error_of(folder)
 
 
 def test_splits_of_folders(tmp_path: Path) -> None:

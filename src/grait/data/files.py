@@ -137,10 +137,10 @@ def _folder(folder: Path, split: str | None, encoding: str, wanted: Wanted) -> S
         by_split.setdefault(_SPLIT_NAMES.get(name, name), []).append(path)
     if not by_split:
         inner = sorted({path.parent.name for path in folder.glob("*/*") if is_question_file(path)})
-        there = f" of its own, but there are some in its folders {column_names(inner)}: name one of these" if inner else ""
+        there = f" of its own; there are some in {column_names(inner)}, which can be named" if inner else ""
         raise DataError(
-            f"{folder}: is a folder without question files{there}; name a file ({', '.join(SUFFIXES)}), or the data set that "
-            "it holds and the folder apart (path: mmlu, folder: ...)"
+            f"{folder}: is a folder without question files{there}; name a file ({', '.join(SUFFIXES)}), or the data "
+            "set that it holds and the folder apart (path: mmlu, folder: ...)"
         )
     asked = _SPLIT_NAMES.get(split, split) if split else None
     if asked not in by_split and (asked or len(by_split) > 1):
@@ -165,8 +165,8 @@ def _check_shards(folder: Path, paths: list[Path]) -> None:
     for (name, n), numbers in there.items():
         if lost := sorted(set(range(int(n))) - numbers):
             raise DataError(
-                f"{folder}: has {len(numbers)} of {int(n)} files of {name}, without {name}-{lost[0]:05}-of-{n}; fetch the "
-                "others, or name one file"
+                f"{folder}: has {len(numbers)} of {int(n)} files of {name}, without {name}-{lost[0]:05}-of-{n}; fetch "
+                "the others, or name one file"
             )
 
 

@@ -74,7 +74,8 @@ def options_of(row: Row, question_id: str) -> Options | None:
     if found is None or not found.texts:
         return None
     if not 2 <= len(found.texts) <= len(ascii_uppercase):
-        raise DataError(f"{where}: `choices` has {len(found.texts)} options; expected 2 to {len(ascii_uppercase)}; change them or leave out the question")
+        expected = f"expected 2 to {len(ascii_uppercase)}; change them or leave out the question"
+        raise DataError(f"{where}: `choices` has {len(found.texts)} options; {expected}")
     if len(set(found.labels)) < len(found.labels):
         raise DataError(f"{where}: the labels {column_names(found.labels)} are not all different")
     return _without_letters(found, row.seen) if roles.choices or roles.options else found
@@ -119,8 +120,9 @@ def _of_value(row: Row, column: str) -> Options:
 def _of_object(value: Mapping[Any, Any], column: str, where: str) -> Options:
     """Two lists side by side (ARC on the hub; TruthfulQA, whose labels are 1 for right), or texts by their labels."""
     known = folded(value)
-    texts = next((known[key] for key in ("text", "texts", "choices", "options") if isinstance(known.get(key), list)), None)
-    labels = next((known[key] for key in ("label", "labels") if isinstance(known.get(key), list)), None)
+    lists = {key: own for key, own in known.items() if isinstance(own, list)}
+    texts = next((lists[key] for key in ("text", "texts", "choices", "options") if key in lists), None)
+    labels = next((lists[key] for key in ("label", "labels") if key in lists), None)
     if texts is not None or labels is not None:
         if texts is not None and labels is None:
             return _unlabelled(texts, column, where)
@@ -189,7 +191,7 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
                 f"{where}: the answer {shown(value)} is not among the {len(options.texts)} choices"
                 + (f", whose labels are {column_names(options.labels)}" if options.has_labels else "")
                 + "; give the option's text, its letter (from A) or its index (from 0)"
-                + (f"; where places are counted from 1: columns: {{answer_number: {name}}}" if value.isdecimal() else "")
+                + (f"; if counted from 1: columns: {{answer_number: {name}}}" if value.isdecimal() else "")
             )
         if evidence is not None and len(set(meant.values())) > 1:
             meant = {how: place for how, place in meant.items() if evidence[how]}
@@ -199,7 +201,8 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
             unclear = name, value
     if len(places) > 1:
         named = " and ".join(f"`{name}` {shown(value)}" for name, value, _ in key.values)
-        raise DataError(f"{where}: {named} name different options; say which one counts, such as columns: {{answer_letter: {key.values[0][0]}}}")
+        say = f"say which one counts, such as columns: {{answer_letter: {key.values[0][0]}}}"
+        raise DataError(f"{where}: {named} name different options; {say}")
     if places:
         [(place, reading)] = places.items()
         for other in key.others:

@@ -164,8 +164,8 @@ class Reader:
         has_answers = roles.answers or roles.further or roles.flags or roles.asks_options
         if roles.question is None or not has_answers:
             column, role = ("`answers` or `answer`", "answers") if roles.question else ("`question`", "question")
-            found = column_names(names)
-            raise DataError(f"{where}: has no column {column}; found {found}; if another one is meant: columns: {{{role}: NAME}}")
+            meant = f"if another one is meant: columns: {{{role}: NAME}}"
+            raise DataError(f"{where}: has no column {column}; found {column_names(names)}; {meant}")
         return [*roles.used, *(name for name in _siblings(tuple(names)) if name not in roles.used)]
 
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
@@ -233,7 +233,8 @@ class Reader:
         row = Row(cells, self.roles(tuple(cells), where), where, self.seen)
         name = row.roles.question
         if name is None:
-            raise row.fault(f"has no `question`; found {row.names}; if another one is meant: columns: {{question: NAME}}")
+            meant = "if another one is meant: columns: {question: NAME}"
+            raise row.fault(f"has no `question`; found {row.names}; {meant}")
         if not row.has(name):
             raise row.fault(f"has no `{name}` (its cell is empty); fill it in or remove the row")
         asked = cells[name]
@@ -400,8 +401,9 @@ class Reader:
         return found
 
     def _check_no_key(self, row: Row, question: str, answer: str) -> None:
-        """Looks whether an answer may name an option, as a lone letter or digit and a column's name may: of what looks like
-        options beside it, or of those that other rows have.
+        """Looks whether an answer may name an option, as a lone letter or digit and a column's name may.
+
+        That is: of what looks like options beside it, or where other rows have options.
 
         The other rows decide (``_check_lone``). DataError where the question itself holds the options.
         """

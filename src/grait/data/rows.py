@@ -76,17 +76,17 @@ def _lines(path: str, encoding: str) -> Iterator[str]:
                 if encoding != "utf-8" and len(line) == len(raw) and _is_utf8(raw):  # one byte, one character
                     raise DataError(
                         f"{path}, line {number}: is UTF-8, and {encoding} would make other letters of it "
-                        f"({shown(line.strip())}); leave `encoding` out, or save the file anew if others of its lines are not"
+                        f"({shown(line.strip())}); leave `encoding` out, or write the lines anew that are not"
                     )
                 yield line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeDecodeError as error:
             if is_wide:
                 raise DataError(f"{path}: is not {encoding} ({one_line(error)}); name its own encoding") from None
             is_default = encoding == "utf-8"
+            hint = _likely(path, raw) if is_default else "name its own encoding"
             raise DataError(
                 f"{path}, line {number}: is not {'UTF-8' if is_default else encoding} (byte 0x{raw[error.start]:02x} "
-                f"at byte offset {offset + error.start}); "
-                + (_likely(path, raw) if is_default else "save the file as UTF-8, or name its encoding, which this is not")
+                f"at byte offset {offset + error.start}); {hint}"
             ) from None
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:  # Arrow's errors are ValueErrors
             raise DataError(f"{path}: cannot be read on; is it whole? ({one_line(error)})") from None
@@ -218,7 +218,7 @@ def _are_objects(values: Iterable[Any]) -> bool:
 
 _CSV_FAULTS = {
     "unexpected end of data": "a quoted cell has no end",
-    "expected after": 'a cell begins with a quote, and has more than that cell in quotes; write "" for each quote in it',
+    "expected after": 'a cell begins with a quote, and more follows after its last one; write "" for each quote in it',
     "new-line character": "its lines end in carriage returns alone; save it anew",
 }
 """What csv says, for programmers, and what is wrong."""

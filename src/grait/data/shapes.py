@@ -89,7 +89,8 @@ def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) ->
     for name in names:
         known = fold(name)
         if known in folded and any(known in NAMES[role] for role in _ONCE):
-            raise DataError(f"{where}: has the column `{name}` twice; found {column_names(names)}; rename one or leave it out")
+            found = f"found {column_names(names)}; rename one or leave it out"
+            raise DataError(f"{where}: has the column `{name}` twice; {found}")
         folded.setdefault(known, name)
     said = given or ColumnsConfig()
     for name in said.named:

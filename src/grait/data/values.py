@@ -114,9 +114,9 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[
         texts, flags = _each(first), said[key]
         says = [flag_of(flag, key, where) for flag in flags]
         if len(says) != len(texts) or None in says:
-            raise DataError(f"{where}: `{key}` of `{column}` has to say of each text whether it is right, found {flags}")
+            raise DataError(f"{where}: `{key}` of `{column}` has to say of each text whether it is right ({flags})")
         seen["wrong references"] += says.count(False)
-        first, more = [text for text, is_right in zip(texts, says, strict=True) if is_right], more if any(says) else None
+        first, more = list(itertools.compress(texts, says)), more if any(says) else None
     return texts_of(first, column, where, seen) + texts_of(more, column, where, seen)
 
 
@@ -158,7 +158,7 @@ def _python(text: str) -> Any:
     try:
         tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.string.strip()]
         kinds = [token.type for token in tokens]
-        if text[0] == "[" and kinds[1:-1] and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
+        if text[0] == "[" and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
             return [ast.literal_eval(token.string) for token in tokens[1:-1]]
         if any(one == two == tokenize.STRING for one, two in itertools.pairwise(kinds)):
             return None
@@ -171,7 +171,7 @@ def _python(text: str) -> Any:
 
 
 class _Plain(ast.NodeTransformer):
-    """What numpy writes around lists and single values, ``array([...], dtype=object)`` and ``np.str_('a')``, is left out."""
+    """Leaves out what numpy writes around lists and single values: ``array([...], dtype=object)``, ``np.str_('a')``."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = ast.unparse(node.func)
