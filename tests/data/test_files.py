@@ -443,3 +443,10 @@ def test_hub_that_breaks_off_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
     on_hub(monkeypatch, rows())
     assert "owner/quiz, after row 1: reading from the hub failed (gone)" in error_of("owner/quiz")
+
+
+def test_columns_in_one_object_may_stand_beside_other_values(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    columns = {"version": 1, "question": ["Who?", "What?"], "answers": {"0": "Bo", "1": "A cup"}}
+    path.write_text(json.dumps(columns), encoding="utf-8")
+    assert [question.answers for question in read_questions(str(path)).questions] == [("Bo",), ("A cup",)]

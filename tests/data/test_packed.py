@@ -29,6 +29,7 @@ def test_what_is_packed_is_what_was_given(n: int) -> None:
         and len(packed) == n + 1
         and ODD in packed
     )
+    assert packed[-1] == ODD and packed[:2] == questions[:2]
     assert list(packed + questions[:2]) == questions + questions[:2] and len(packed + questions[:2]) == n + 1 + min(
         n + 1, 2
     )

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import fields
 from itertools import chain, islice, starmap
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from grait.records import Question
 
@@ -35,13 +35,15 @@ class Packed(Collection[Question]):
         questions = starmap(Question, chain.from_iterable(blocks))
         return (one for one in questions if one.id not in self._left_out) if self._left_out else questions
 
+    def __getitem__(self, place: Any) -> Any:
+        """A question, or a list of some; unpacks all."""
+        return list(self)[place]
+
     def __contains__(self, question: object) -> bool:
         return any(question == own for own in self)
 
     def __eq__(self, others: object) -> bool:
         return isinstance(others, Collection) and list(self) == list(others)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, others: Iterable[Question]) -> "Packed":
         found = copy(self)

@@ -93,4 +93,5 @@ def ranks(values: Sequence[float]) -> list[float]:
     """Rank of each value from 0 (lowest) to 1 (highest), ties sharing their mean; 0.5 where all are equal."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts + 1) / 2
-    return (middle[places] / (len(values) - 1)).tolist() if len(values) > 1 else [0.5] * len(values)
+    found: list[float] = (middle[places] / max(len(values) - 1, 1)).tolist()
+    return found if len(found) > 1 else [0.5] * len(found)

@@ -36,7 +36,7 @@ def knowledge_key(data: RunData) -> dict[str, Any]:
         **_forms_that_have_to_fit(data),
         "knowledge": config.knowledge.model_dump(exclude={"own_samples", "own_max_new_tokens"}),
         "seed": config.seed,
-        "questions": digest(data.training_set),
+        "questions": digest(list(data.training_set)),
         "shots": digest(data.prompts.shots_of(list(data.questions.values()))),
     }
 
