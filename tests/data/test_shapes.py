@@ -423,6 +423,21 @@ def test_a_letter_in_a_column_of_places_is_a_letter(tmp_path: Path, options: Any
     assert "name different options" in error_of(file(tmp_path, "a.jsonl", lines([{**row, "answer": "iron"}])))
 
 
+@pytest.mark.parametrize("key", ["label", "is_correct", "correct"])
+def test_options_that_say_themselves_which_is_right(tmp_path: Path, key: str) -> None:
+    def options(*flags: Any) -> Row:
+        return {"choices": [{"text": text, key: flag} for text, flag in zip(["iron", "helium"], flags, strict=True)]}
+
+    row = {"question": "Gas?", **options(False, True)}
+    for more in ({}, {"answer": "B"}, {"answer": "helium"}):
+        (question,) = read(file(tmp_path, "a.jsonl", lines([{**row, **more}])))
+        assert (question.answers, question.answer_index) == (("helium",), 1)
+    assert "is right, and `answer` is 'A'" in error_of(file(tmp_path, "a.jsonl", lines([{**row, "answer": "A"}])))
+    for flags, n in (((True, True), 2), ((0, 0), 0)):
+        path = file(tmp_path, "a.jsonl", lines([{**row, **options(*flags)}]))
+        assert f"{n} options of `choices` are right" in error_of(path)
+
+
 @pytest.mark.parametrize("encoding", ["rot13", "hex", "base64", "klingon", "undefined", "x\0"])
 def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
     with pytest.raises(ValueError, match="should be an encoding of text"):

@@ -9,7 +9,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from grait.data.rows import column_names, shown, type_name
-from grait.data.values import Row, folded, parsed_text, text_of
+from grait.data.values import RIGHT, Row, folded, parsed_text, text_of
 from grait.errors import DataError
 
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
@@ -111,6 +111,9 @@ def _of_value(row: Row, column: str) -> Options:
         items = list(map(folded, value))
         label = next((key for key in ("label", "key", "letter") if all(key in item for item in items)), None)
         text = next((key for key in ("text", "value", "option") if all(key in item for item in items)), None)
+        flag = next((key for key in RIGHT if all(item.get(key) in (True, False) for item in items)), None)
+        if text is not None and flag is not None:
+            return _marked([item[text] for item in items], [item[flag] for item in items], column, where)
         if text is None or label is None:
             raise DataError(f"{where}: `{column}` holds objects without `label` and `text` ({shown(value)})")
         return _labelled([item[label] for item in items], [item[text] for item in items], where)
@@ -130,9 +133,7 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str) -> Options:
             raise DataError(f"{where}: `{column}` has to hold as many labels as texts, found {shown(dict(value))}")
         if set(labels) != {0, 1}:
             return _labelled(labels, texts, where)
-        if labels.count(1) > 1:
-            raise DataError(f"{where}: {labels.count(1)} options of `{column}` are right; only one may be")
-        return replace(_unlabelled(texts, column, where), right=labels.index(1))
+        return _marked(texts, labels, column, where)
     if all(len(str(key)) <= 2 and isinstance(text, str | int | float) for key, text in value.items()):
         return _labelled(list(value), list(value.values()), where)
     raise DataError(f"{where}: `{column}` has to be a list of options, found an object ({shown(dict(value))})")
@@ -141,6 +142,13 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str) -> Options:
 def _labelled(labels: Sequence[Any], texts: Sequence[Any], where: str) -> Options:
     named = tuple(text_of(label, "label", where).upper() for label in labels)
     return Options(tuple(text_of(text, "text", where) for text in texts), named, has_labels=True)
+
+
+def _marked(texts: Sequence[Any], labels: list[Any], column: str, where: str) -> Options:
+    """Texts of which one has the label 1, or true."""
+    if labels.count(1) != 1:
+        raise DataError(f"{where}: {labels.count(1)} options of `{column}` are right; exactly one has to be")
+    return replace(_unlabelled(texts, column, where), right=labels.index(1))
 
 
 def _unlabelled(texts: Sequence[Any], column: str, where: str) -> Options:
@@ -181,6 +189,10 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
     each reading was the only one, and decides. DataError where that does not, and for keys that name no option.
     """
     if options.right is not None:
+        for name, value, how in key.values:
+            if (meant := _readings(value, options, how)) and options.right not in meant.values():
+                right = shown(options.texts[options.right])
+                raise DataError(f"{where}: by the options {right} is right, and `{name}` is {shown(value)}; mend one")
         return options.right, ""
     places: dict[int, str] = {}
     unclear = "", ""
