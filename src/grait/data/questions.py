@@ -325,7 +325,7 @@ class Reader:
             empty = next((name for name in (*roles.answers, *roles.further) if name in cells), None)
             if empty is None:
                 other = "if a column of another name is meant: columns: {answers: NAME}"
-                raise row.fault(f"has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
+                raise DataError(f"{row.where}: has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
             is_list = cells[empty] == [] or (isinstance(cells[empty], str) and row.has(empty))
             found = "is an empty list" if is_list else f"holds no text that is right ({shown(cells[empty])})"
             what = f"`{empty}` {found}" if row.has(empty) else f"has no `{empty}` (its cell is empty)"
