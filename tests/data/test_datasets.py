@@ -338,7 +338,7 @@ def test_a_pictogram_is_an_alias_but_not_the_reference_answer(tmp_path: Path) ->
         ({"qid": "b", "question": "q", "answers": []}, "line 2: `answers` is an empty list"),
         ({"qid": "b", "question": "q", "answers": ["a", ""]}, "line 2: `answers` is blank"),
         ({"qid": "b", "question": "q", "answers": [["a"], ["b"]]}, "line 2: `answers` is a list of lists"),
-        ({"qid": "b", "question": "q", "answer": {"aliases": []}}, "line 2: has no `answer` (its cell is empty)"),
+        ({"qid": "b", "question": "q", "answer": {"aliases": []}}, "line 2: `answer` holds no text that is right"),
         ({"qid": "a", "question": "q", "answers": ["a"]}, "line 2: the id 'a' was already used"),
         ("text", "line 2: expected an object with `question` and `answers`, found text"),
     ],

@@ -3,6 +3,8 @@
 
 import bz2
 import csv
+import datetime
+import decimal
 import gzip
 import io
 import json
@@ -250,7 +252,9 @@ def test_the_same_questions_with_options_in_every_shape(tmp_path: Path, shape: s
 
 def test_what_was_inferred_is_said(tmp_path: Path) -> None:
     notes = " ".join(show_data(FREE_SHAPES["joined tables"](tmp_path)).notes)
-    assert "1 lines repeat the header" in notes and "500 cells are lists or objects written as text" in notes
+    assert (
+        "1 lines are headers, as in joined files" in notes and "500 cells are lists or objects written as text" in notes
+    )
     notes = " ".join(show_data(OPTION_SHAPES["columns A to D"](tmp_path)).notes)
     assert "options: `A`, `B`, `C`, `D`" in notes and "500 answers name options by their letters" in notes
     assert show_data(FREE_SHAPES["list"](tmp_path)).notes == []
@@ -276,12 +280,169 @@ def test_a_title_is_a_reference_in_every_language(tmp_path: Path, title: str) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["a|b", "Lusaka; City of Lusaka", "('a', 'b')", json.dumps(json.dumps(["a", "b"])), "[1969, 1970]"],
+    ["a|b", "Lusaka; City of Lusaka", "('a', 1)", json.dumps(json.dumps(["a", "b"])), "[1969, 1970]"],
 )  # fmt: skip
 def test_one_text_that_looks_like_several_is_said(tmp_path: Path, text: str) -> None:
     path = file(tmp_path, "a.jsonl", lines([{"question": "q?", "answer": text}]))
     assert read(path)[0].answers == (text,)
     assert "1 references look like several" in " ".join(show_data(path).notes)
+
+
+def test_each_column_of_references_is_looked_at(tmp_path: Path) -> None:
+    """The note of one text that looks like several does not depend on what stands in another column."""
+    rows = [{"question": "q?", "answer": "Cheap", "aliases": "Low-cost; Inexpensive"}]
+    assert "1 references look like several, such as 'Low-cost; Inexpensive'" in " ".join(
+        show_data(file(tmp_path, "a.jsonl", lines(rows))).notes
+    )
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["question,answer\nr?,b\n", "\ufeffquestion,answer\nr?,b\n", ' Question , "ANSWER"\nr?,b\n', "answer,question\nb,r?\n",
+     "\ufeffAnswer,Question\nb,r?\n", "question,target\nr?,b\n"],
+)  # fmt: skip
+def test_rows_of_joined_tables_are_read_by_the_last_header(tmp_path: Path, later: str) -> None:
+    path = file(tmp_path, "a.csv", f"question,answer\nq?,a\n{later}".encode())
+    assert [(q.question, q.answers) for q in read(path)] == [("q?", ("a",)), ("r?", ("b",))]
+    assert "1 lines are headers" in " ".join(show_data(path).notes)
+
+
+def test_a_row_of_words_that_are_names_of_columns_is_no_header(tmp_path: Path) -> None:
+    text = (
+        "question,A,B,C,answer\nWhich is a synonym of query?,question,stone,bread,A\nWhich letter is first?,A,B,C,A\n"
+    )
+    path = file(tmp_path, "a.csv", text.encode())
+    assert [q.answers for q in read(path)] == [("question",), ("A",)]
+    words = file(tmp_path, "b.csv", b"question,answer\nFrage,question\n")
+    assert read(words)[0].answers == ("question",)
+
+
+def test_a_later_header_without_references_is_one_line(tmp_path: Path) -> None:
+    message = error_of(file(tmp_path, "a.csv", b"question,answer\nq?,a\nquestion,reply\nr?,b\n"))
+    assert "a.csv, line 3: has no column `answers` or `answer`" in message
+
+
+def test_the_table_of_truthfulqa_has_semicolons_between_references(tmp_path: Path) -> None:
+    rows = [
+        {"Question": "q?", "Best Answer": "Nothing", "Correct Answers": "Nothing happens; You digest them;"},
+        {"Question": "r?", "Best Answer": "One; two", "Correct Answers": "One; two"},
+    ]
+    path = file(tmp_path, "a.csv", table(rows))
+    assert [q.answers for q in read(path)] == [
+        ("Nothing", "Nothing happens", "You digest them"), ("One; two", "One", "two"),
+    ]  # fmt: skip
+    assert "2 cells have semicolons between references" in " ".join(show_data(path).notes)
+    alone = file(tmp_path, "b.csv", table([{key: row[key] for key in list(row)[::2]} for row in rows]))
+    assert [len(q.answers) for q in read(alone)] == [1, 1] and "look like several" in " ".join(show_data(alone).notes)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"text": "x", "is_correct": False}, {"text": "y", "is_correct": True}],
+        [{"answer": "x", "correct": "no"}, {"answer": "y", "correct": "yes"}],
+        [{"text": "x", "label": 0}, {"text": "y", "label": 1}],
+        [{"value": "x", "aliases": ["z"], "isRight": False}, {"value": "y", "aliases": [], "isRight": True}],
+        {"text": ["x", "y"], "is_correct": [False, True]},
+        {"text": ["x", "y", "z"], "label": [0, 1, 0]},
+    ],
+)
+def test_references_that_the_file_calls_wrong_are_left_out(tmp_path: Path, answers: Any) -> None:
+    path = file(tmp_path, "a.jsonl", lines([{"question": "q?", "answers": answers}]))
+    assert read(path)[0].answers == ("y",)
+    assert "references are wrong, as the file says" in " ".join(show_data(path).notes)
+    cell = file(tmp_path, "a.csv", table([{"question": "q?", "answers": json.dumps(answers)}]))
+    assert read(cell)[0].answers == ("y",)
+
+
+NUMPY_CELLS: dict[str, Any] = {
+    "{'text': array(['z', 'y'], dtype=object), 'answer_start': array([5, 6], dtype=int32)}": ("z", "y"),
+    "{'aliases': array(['y'], dtype=object), 'value': 'z', 'type': array([], dtype=object)}": ("z", "y"),
+    "[{'text': 'z', 'spans': array([1, 2])}, {'text': 'y', 'spans': array([[3, 4]])}]": ("z", "y"),
+    "array(['z', 'y'], dtype='<U1')": ("z", "y"),
+    "[np.str_('z'), np.str_('y')]": ("z", "y"),
+    "('z', 'y')": ("z", "y"),
+    "{'text': array([], dtype=object), 'answer_start': array([], dtype=int32)}": (),
+}
+
+
+@pytest.mark.parametrize("cell", NUMPY_CELLS)
+def test_a_cell_that_pandas_wrote_is_the_object_that_it_was(tmp_path: Path, cell: str) -> None:
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "answers": cell}]))
+    (question,) = read(path)
+    assert (question.answers, question.answerable) == (NUMPY_CELLS[cell], bool(NUMPY_CELLS[cell]))
+    assert "1 cells are lists or objects written as text" in " ".join(show_data(path).notes)
+
+
+def test_options_in_a_cell_that_pandas_wrote(tmp_path: Path) -> None:
+    cell = "{'text': array(['iron', 'helium'], dtype=object), 'label': array(['A', 'B'], dtype=object)}"
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "choices": cell, "answerKey": "B"}]))
+    assert read(path)[0].choices == ("iron", "helium") and read(path)[0].answers == ("helium",)
+
+
+def test_a_call_in_a_cell_is_never_made(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "answer": "{'a': open('b', 'w')}"}]))
+    assert read(path)[0].answers == ("{'a': open('b', 'w')}",) and not Path("b").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "array([], dtype=object)", "set()", "{'text': [], 'answer_start': []}"])
+def test_an_empty_list_is_no_reference_of_an_unanswerable_question(tmp_path: Path, text: str) -> None:
+    path = file(tmp_path, "a.csv", table([{"question": "q?", "answers": text, "answerable": "False"}]))
+    assert "references all the same" not in " ".join(show_data(path).notes) and not read(path)[0].answerable
+
+
+MUSIQUE = {
+    "id": "1", "question": "A?", "answer": "x", "answerable": True,
+    "paragraphs": [{"idx": 0, "title": "t", "paragraph_text": "p", "is_supporting": True}, {"idx": 1, "paragraph_text": "r"}],
+}  # fmt: skip
+
+
+def test_paragraphs_without_questions_are_texts(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.jsonl", lines([MUSIQUE, {**MUSIQUE, "id": "2", "question": "B?", "answerable": False}]))
+    held, not_held = read(path)
+    assert held.context == not_held.context == ("t\np", "r")
+    assert (held.answers, held.holds_answer, not_held.answers, not_held.holds_answer) == (("x",), True, (), False)
+    (bare,) = read(path, limit=1, columns=ColumnsConfig(context=[]))
+    assert (bare.question, bare.context) == ("A?", ())
+    german = {"frage": "A?", "antwort": "x", "paragraphs": ["p"]}
+    columns = ColumnsConfig(question="frage", answers=["antwort"])
+    assert read(file(tmp_path, "b.jsonl", lines([german])), columns=columns)[0].context == ("p",)
+
+
+@pytest.mark.parametrize("inner", ["paragraphs", "qas"])
+def test_a_question_that_holds_questions_is_one_line(tmp_path: Path, inner: str) -> None:
+    row = {"question": "A?", "answer": "x", inner: [{"question": "B?", "answer": "y"}]}
+    assert "a.jsonl, line 1: has a `question` and others" in error_of(file(tmp_path, "a.jsonl", lines([row])))
+
+
+@pytest.mark.parametrize("options", [{"A": "iron", "B": "helium"}, ["iron", "helium"]])
+def test_a_letter_in_a_column_of_places_is_a_letter(tmp_path: Path, options: Any) -> None:
+    row = {"question": "Gas?", "options": options, "answer_idx": "B"}
+    for more in ({}, {"answer": "helium"}):
+        assert read(file(tmp_path, "a.jsonl", lines([{**row, **more}])))[0].answers == ("helium",)
+    assert "name different options" in error_of(file(tmp_path, "a.jsonl", lines([{**row, "answer": "iron"}])))
+
+
+@pytest.mark.parametrize("key", ["label", "is_correct", "correct"])
+def test_options_that_say_themselves_which_is_right(tmp_path: Path, key: str) -> None:
+    def options(*flags: Any) -> Row:
+        return {"choices": [{"text": text, key: flag} for text, flag in zip(["iron", "helium"], flags, strict=True)]}
+
+    row = {"question": "Gas?", **options(False, True)}
+    for more in ({}, {"answer": "B"}, {"answer": "helium"}):
+        (question,) = read(file(tmp_path, "a.jsonl", lines([{**row, **more}])))
+        assert (question.answers, question.answer_index) == (("helium",), 1)
+    assert "is right, and `answer` is 'A'" in error_of(file(tmp_path, "a.jsonl", lines([{**row, "answer": "A"}])))
+    for flags, n in (((True, True), 2), ((0, 0), 0)):
+        path = file(tmp_path, "a.jsonl", lines([{**row, **options(*flags)}]))
+        assert f"{n} options of `choices` are right" in error_of(path)
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "base64", "klingon", "undefined", "x\0"])
+def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
+    with pytest.raises(ValueError, match="should be an encoding of text"):
+        DataConfig(path="a.csv", encoding=encoding)
+    assert DataConfig(path="a.csv", encoding="utf-16").encoding == "utf-16"
 
 
 @pytest.mark.parametrize("text", ["Tom (Jr.)", "[sic]", '"Heroes"', "'Tis", "|x|", "U.S."])
@@ -336,6 +497,29 @@ def test_where_the_other_answers_do_not_decide_the_first_such_line_asks(tmp_path
         read(path)
 
 
+@pytest.mark.parametrize("empty", [{"choices": None}, {"choices": []}, {}], ids=["null", "empty", "absent"])
+@pytest.mark.parametrize("key", ["B", 2, "(a)"])
+def test_a_lone_letter_without_options_is_asked_about_where_other_rows_have_options(
+    tmp_path: Path, empty: Row, key: object
+) -> None:
+    rows = [{"question": "q?", "answer": "B", "choices": ["iron", "tin"]}, {"question": "r?", "answer": key, **empty}]
+    for first, where in ((0, "line 2"), (1, "line 1")):
+        path = file(tmp_path, "a.jsonl", lines([rows[first], rows[1 - first]]))
+        assert f"{where}: the answer is" in error_of(path) and "the row has no options" in error_of(path)
+    texts = [{"question": f"q{i}", "answer": f"Town {i}"} for i in range(9)]
+    path = file(tmp_path, "a.jsonl", lines([*rows, *texts]))
+    assert read(path)[1].answers == (str(key),)
+    assert "1 answers are a lone letter or digit in rows without options" in " ".join(show_data(path).notes)
+
+
+def test_a_lone_letter_without_options_in_a_table(tmp_path: Path) -> None:
+    for text in ("question,A,B,answer\nq,,,B\nr,x,y,B\n", 'question,choices,answer\nq,,B\nr,"[""x"", ""y""]",B\n'):
+        assert "a.csv, line 2: the answer is 'B'" in error_of(file(tmp_path, "a.csv", text.encode()))
+    rows = [{"question": f"q{i}", "answer": letter} for i, letter in enumerate("ABC")]
+    found = show_data(file(tmp_path, "a.jsonl", lines(rows)))
+    assert [q.answers[0] for q in found.questions] == ["A", "B", "C"] and found.notes == []
+
+
 BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
 
 
@@ -349,12 +533,21 @@ BESIDE = {"question": "q", "answer": "B", "resp_list": ["iron", "helium"]}
          {"choices": ["resp1", "resp2"], "answer_index": "answer"}, "helium", 2),
         ({"question": "q", "answer": "(a)", "cands": {"a": "iron", "b": "tin"}}, "`cands` looks like",
          {"choices": "cands"}, "iron", 2),
+        ({"question": "q", "first": "iron", "second": "tin", "third": "zinc", "answer": 2}, "`first, second, third` looks like",
+         {"choices": ["first", "second", "third"], "answer_number": "answer"}, "tin", 3),
+        ({"question": "q", "i": "iron", "ii": "tin", "answer": "ii"}, "`i, ii` looks like", {"choices": ["i", "ii"]}, "tin", 2),
+        ({"question": "q", "option_one": "iron", "option_two": "tin", "answer": "option_two"}, "`option_one, option_two` looks",
+         {"choices": ["option_one", "option_two"]}, "tin", 2),
+        ({"question": "q", "mc": {"options": ["iron", "helium"]}, "answer": "B"}, "`mc` looks like", {"choices": "mc"}, "helium", 2),
+        ({"question": "q", "mc": {"to": {"text": ["iron", "helium"]}}, "answer": "B"}, "`mc` looks like", {"answers": "answer"}, "B", 0),
         ({"question": "Which?\nA) iron\nB) helium", "answer": "B"}, "the question holds options",
          {"answers": "answer"}, "B", 0),
         ({"question": "q", "answer": "Paris", "target": "Lyon"}, "`answer` is 'Paris' and `target` is 'Lyon'",
          {"answers": "target"}, "Lyon", 0),
         ({"question": "q", "gold": "Paris", "reference": ["Lyon"]}, "`gold` is 'Paris' and `reference` is 'Lyon'",
          {"answers": ["gold"]}, "Paris", 0),
+        ({"question": "q", "answer": "Paris", "answers": ["Lyon", "Lille"]}, "`answer` is 'Paris' and `answers` is 'Lyon'",
+         {"answers": "answers"}, "Lyon", 0),
         ({"question": "q", "options": ["2", "4", "6"], "answer": "2"}, "may be an option's text, or its letter or place",
          {"answer_index": "answer"}, "6", 3),
         ({"question": "q", "options": [2, 4, 6], "answer": 2}, "may be an option's text", {"answer_number": "answer"}, "4", 3),
@@ -392,6 +585,10 @@ def error_of(path: Path, **options: Any) -> str:
         ("a.jsonl", json.dumps({"question": "q", "answer": {"words": 1}}), "has to be text or a list of texts"),
         ("a.jsonl", json.dumps({"question": "q", "answer": True}), "found true or false"),
         ("a.jsonl", json.dumps({"question": "q", "answers": []}), "answerable: false"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": [{"text": "x", "correct": False}]}), "holds no text that is right"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": [{"text": "x", "correct": None}]}), "has to say of each text"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": {"text": ["x", "y"], "correct": [True]}}), "has to say of each"),
+        ("a.jsonl", json.dumps({"question": "q", "answers": [{"text": "x", "correct": "perhaps"}]}), "expected true or false"),
         ("a.jsonl", json.dumps({"question": "q", "choices": ["a", "b"]}), "nothing that says which is right"),
         ("a.jsonl", json.dumps({"question": "q", "answer": "B", "answer_index": 0, "options": ["a", "b"]}), "different options"),
         ("a.jsonl", json.dumps({"question": "q", "answer": ["A", "B"], "options": ["a", "b"]}), "are both options"),
@@ -413,6 +610,12 @@ def error_of(path: Path, **options: Any) -> str:
           for unseen in ("\u200b", "\u2060\u00ad", "\u0002", "\u202a \u202c")),
         ("a.csv", "question,answer\rq,a\r", "carriage returns alone"),
         ("a.csv", 'question,answer\n"q,a\n', "a quoted cell has no end"),
+        ("a.csv", 'question,answer\n"Who said \\"hi\\"?",x\n', 'write "" for each quote in it'),
+        ("a.tsv", 'question\tanswer\n"Hi" who said?\tx\n', 'write "" for each quote in it'),
+        ("a.csv", "question,answer,answer\nq,a,b\n", "rename one or leave it out"),
+        ("a.jsonl", json.dumps({"frage": "q", "answer": "a"}), "columns: {question: NAME}"),
+        ("a.jsonl", json.dumps({"question": "q", "antwort": "a"}), "columns: {answers: NAME}"),
+        ("a.csv", "question,antwort\nq,a\n", "columns: {answers: NAME}"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: str, expected: str) -> None:
@@ -433,6 +636,70 @@ def test_a_whole_number_stays_whole(tmp_path: Path) -> None:
     assert read(file(tmp_path, "a.csv", b"question,answer\nq,1969.0\n"))[0].answers == ("1969", "1969.0")
     (question,) = read(file(tmp_path, "b.jsonl", lines([{"question": "interval?", "answer": "[0, 1]"}])))
     assert question.answers == ("[0, 1]",)  # numbers alone are no list of aliases
+
+
+def test_a_file_in_two_encodings_is_read_in_neither(tmp_path: Path) -> None:
+    """A line of an older table in a file of UTF-8: its encoding would make other letters of all other lines."""
+    utf8, older = "Hauptstadt von Österreich?,Wien\n".encode(), "Straße?,Weiß\n".encode("cp1252")
+    for name, body in (("a.csv", utf8 + older), ("b.csv", older + utf8 + utf8)):
+        path = file(tmp_path, name, b"question,answer\n" + body)
+        assert "other lines are, and no one encoding" in error_of(path) and "cp1252" not in error_of(path)
+        assert "is UTF-8, and cp1252 would make other letters" in error_of(path, encoding="cp1252")
+    assert read(file(tmp_path, "c.csv", b"question,answer\n" + older), encoding="cp1252")[0].question == "Straße?"
+
+
+@pytest.mark.parametrize("encoding", ["iso8859-2", "cp1250", "cp1251", "koi8-r", "shift_jis", "gb18030"])
+def test_an_encoding_that_is_not_known_is_not_guessed(tmp_path: Path, encoding: str) -> None:
+    question, answer = {
+        "i": ("Stolica Łodzi?", "Łódź"),
+        "s": ("日本の首都は？", "東京"),
+        "g": ("中国首都？", "北京"),
+    }.get(encoding[0], ("Stolica Łodzi?", "Łódź") if encoding == "cp1250" else ("Столица России?", "Москва"))
+    path = file(tmp_path, "a.csv", f"question,answer\n{question},{answer}\n".encode(encoding))
+    assert "line 2: is not UTF-8 (byte 0x" in error_of(path) and "not to be seen from here" in error_of(path)
+    assert plain(read(path, encoding=encoding)) == [(question, (answer,), (), True)]
+
+
+@pytest.mark.parametrize(("start", "kind"), [(gzip.compress(b"question"), "gzip"), (b"PK\x03\x04\x84", "zip or Excel")])
+def test_a_file_that_is_no_text_is_called_what_it_is(tmp_path: Path, start: bytes, kind: str) -> None:
+    assert f"it is a {kind} file" in error_of(file(tmp_path, "a.csv", start + b"\0\xff"))
+
+
+def test_a_packed_file_in_another_encoding_is_one_line(tmp_path: Path) -> None:
+    packed = gzip.compress("question,answer\nStraße?,Weiß\n".encode("cp1252"))
+    assert "not to be seen from here" in error_of(file(tmp_path, "a.csv.gz", packed))
+
+
+def test_a_word_for_true_is_said(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.csv", b"question,answer\nIs it?,TRUE\nWho?,Bob\n")
+    assert "1 references are the word true or false, such as 'TRUE'" in " ".join(show_data(path).notes)
+
+
+@pytest.mark.parametrize("content", [datetime.date(2020, 1, 2), decimal.Decimal("1.5"), b"x"])
+def test_a_cell_that_is_no_text_says_what_to_do(tmp_path: Path, content: Any) -> None:
+    assert "write it as text" in error_of(parquet(tmp_path / "a.parquet", [{"question": "q?", "answer": content}]))
+
+
+def test_a_folder_without_all_its_files_is_one_line(tmp_path: Path) -> None:
+    folder = file(tmp_path, "d/data/train-00001-of-00003.jsonl", lines(FREE[:1])).parents[1]
+    for split in ("train", None):
+        assert "has 1 of 3 files of train, without train-00000-of-00003" in error_of(folder, split=split)
+    file(folder, "data/train-00000-of-00003.jsonl", lines(FREE[1:2]))
+    assert "has 2 of 3 files of train, without train-00002-of-00003" in error_of(folder)
+    file(folder, "data/train-00002-of-00003-a09b74b3.jsonl", lines(FREE[2:3]))
+    assert len(read(folder)) == 3
+
+
+def test_files_of_the_system_and_the_hub_are_no_splits(tmp_path: Path) -> None:
+    folder = file(tmp_path, "d/test.jsonl", lines(FREE[:1])).parent
+    for name in ("dataset_infos.json", "._test.jsonl", ".old.jsonl"):
+        file(folder, name, b"{}")
+    assert len(read(folder)) == 1
+
+
+def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
+    folder = file(tmp_path, "d/train/a.jsonl", lines(FREE[:1])).parents[1]
+    assert "there are some in train, which can be named" in error_of(folder)
 
 
 def test_splits_of_folders(tmp_path: Path) -> None:

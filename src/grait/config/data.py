@@ -4,7 +4,6 @@ Keys that came later are left out of what is written (``exclude_if``) while they
 go on.
 """
 
-import codecs
 from operator import not_
 from pathlib import Path
 from typing import Any, Literal
@@ -135,9 +134,9 @@ class DataConfig(Section):
     @classmethod
     def _is_known(cls, encoding: str) -> str:
         try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError("should be an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
+            "a".encode(encoding)
+        except (LookupError, ValueError):
+            raise ValueError("should be an encoding of text that Python knows, such as utf-8 or cp1252") from None
         return encoding
 
     @property

@@ -11,7 +11,7 @@ from grait.errors import DataError
 from grait.judging.kinds import holds_answer
 from grait.records import ContextPolicy, Question
 
-TEXT = ("text", "contents", "content", "passagetext", "pagecontent", "passage", "paragraph", "context", "sentences")
+TEXT = tuple("text contents content passagetext pagecontent passage paragraph paragraphtext context sentences".split())
 """Keys of an object that is a passage, or has lists of them; first ones go first."""
 
 

@@ -37,6 +37,7 @@ SUFFIXES = tuple(FORMATS)
 
 _HUB_ID = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(?P<config>[\w.-]+))?")
 _SPLIT = re.compile(r"(?:^|[-_.])(train|test|validation|valid|val|dev)(?=[-_.]|$)", re.IGNORECASE)
+_SHARD = re.compile(r"(.*?)-([0-9]{5})-of-([0-9]{5})")
 _SPLIT_NAMES = {"valid": "validation", "val": "validation", "dev": "validation"}
 
 
@@ -129,25 +130,44 @@ def _folder(folder: Path, split: str | None, encoding: str, wanted: Wanted) -> S
     by_split: dict[str, list[Path]] = {}
     files = (path for place in (folder, folder / "data") if place.is_dir() for path in place.iterdir())
     for path in sorted(path for path in files if path.is_file() and is_question_file(path)):
+        if path.name.startswith(".") or path.name == "dataset_infos.json":  # of the system, and of the hub
+            continue
         stem = path.name.split(".")[0]
         name = found[1].lower() if (found := _SPLIT.search(stem)) else stem
         by_split.setdefault(_SPLIT_NAMES.get(name, name), []).append(path)
     if not by_split:
+        inner = sorted({path.parent.name for path in folder.glob("*/*") if is_question_file(path)})
+        there = f" of its own; there are some in {column_names(inner)}, which can be named" if inner else ""
         raise DataError(
-            f"{folder}: is a folder without question files; name a file ({', '.join(SUFFIXES)}), or the data set that "
-            "it holds and the folder apart (path: mmlu, folder: ...)"
+            f"{folder}: is a folder without question files{there}; name a file ({', '.join(SUFFIXES)}), or the data "
+            "set that it holds and the folder apart (path: mmlu, folder: ...)"
         )
     asked = _SPLIT_NAMES.get(split, split) if split else None
     if asked not in by_split and (asked or len(by_split) > 1):
         has = f"has no split {shown(split)}" if split else "holds several sets of questions"
         raise DataError(f"{folder}: {has}; name one of its splits, or one file: {column_names(sorted(by_split))}")
     seen: Counter[str] = Counter()
-    sources = [_file(path, None, encoding, wanted, seen) for path in by_split[asked or next(iter(by_split))]]
+    paths = by_split[asked or next(iter(by_split))]
+    _check_shards(folder, paths)
+    sources = [_file(path, None, encoding, wanted, seen) for path in paths]
     if len({source.is_table for source in sources}) > 1:
         raise DataError(f"{folder}: holds tables and other files of one split; name one file")
     title = f"folder, {len(sources)} files of {sources[0].format}" if len(sources) > 1 else sources[0].format
     rows = chain.from_iterable(source.rows for source in sources)
     return Source(title, folder.name, rows, sources[0].is_table, seen)
+
+
+def _check_shards(folder: Path, paths: list[Path]) -> None:
+    """DataError where one of the files of a whole (``train-00001-of-00003``) is not there."""
+    there: dict[tuple[str, str], set[int]] = {}
+    for shard in filter(None, (_SHARD.match(path.name) for path in paths)):
+        there.setdefault((shard[1], shard[3]), set()).add(int(shard[2]))
+    for (name, n), numbers in there.items():
+        if lost := sorted(set(range(int(n))) - numbers):
+            raise DataError(
+                f"{folder}: has {len(numbers)} of {int(n)} files of {name}, without {name}-{lost[0]:05}-of-{n}; fetch "
+                "the others, or name one file"
+            )
 
 
 def _saved_rows(folder: Path, split: str | None) -> Rows:

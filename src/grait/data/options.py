@@ -9,7 +9,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from grait.data.rows import column_names, shown, type_name
-from grait.data.values import Row, folded, parsed_text, text_of
+from grait.data.values import RIGHT, Row, folded, parsed_text, text_of
 from grait.errors import DataError
 
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
@@ -46,8 +46,9 @@ class Key:
         answers, forced = row.roles.answers, dict(row.roles.forced)
         values: list[tuple[str, str, str | None]] = []
         others: list[str] = []
+        labels = {column: label.upper() for label, column in row.roles.options if column not in options.texts}
         for name in filter(row.has, row.roles.keys):
-            texts = row.texts(name)
+            texts = [labels.get(text, text) for text in row.texts(name)]
             if name in answers and any(own in answers for own, _, _ in values):
                 others += texts
             else:
@@ -73,7 +74,8 @@ def options_of(row: Row, question_id: str) -> Options | None:
     if found is None or not found.texts:
         return None
     if not 2 <= len(found.texts) <= len(ascii_uppercase):
-        raise DataError(f"{where}: `choices` has {len(found.texts)} options; expected 2 to {len(ascii_uppercase)}")
+        expected = f"expected 2 to {len(ascii_uppercase)}; change them or leave out the question"
+        raise DataError(f"{where}: `choices` has {len(found.texts)} options; {expected}")
     if len(set(found.labels)) < len(found.labels):
         raise DataError(f"{where}: the labels {column_names(found.labels)} are not all different")
     return _without_letters(found, row.seen) if roles.choices or roles.options else found
@@ -109,6 +111,9 @@ def _of_value(row: Row, column: str) -> Options:
         items = list(map(folded, value))
         label = next((key for key in ("label", "key", "letter") if all(key in item for item in items)), None)
         text = next((key for key in ("text", "value", "option") if all(key in item for item in items)), None)
+        flag = next((key for key in RIGHT if all(item.get(key) in (True, False) for item in items)), None)
+        if text is not None and flag is not None:
+            return _marked([item[text] for item in items], [item[flag] for item in items], column, where)
         if text is None or label is None:
             raise DataError(f"{where}: `{column}` holds objects without `label` and `text` ({shown(value)})")
         return _labelled([item[label] for item in items], [item[text] for item in items], where)
@@ -118,16 +123,17 @@ def _of_value(row: Row, column: str) -> Options:
 def _of_object(value: Mapping[Any, Any], column: str, where: str) -> Options:
     """Two lists side by side (ARC on the hub; TruthfulQA, whose labels are 1 for right), or texts by their labels."""
     known = folded(value)
-    texts = next((known[key] for key in ("text", "texts", "choices") if isinstance(known.get(key), list)), None)
-    labels = next((known[key] for key in ("label", "labels") if isinstance(known.get(key), list)), None)
+    lists = {key: own for key, own in known.items() if isinstance(own, list)}
+    texts = next((lists[key] for key in ("text", "texts", "choices", "options") if key in lists), None)
+    labels = next((lists[key] for key in ("label", "labels") if key in lists), None)
     if texts is not None or labels is not None:
+        if texts is not None and labels is None:
+            return _unlabelled(texts, column, where)
         if texts is None or labels is None or len(texts) != len(labels):
             raise DataError(f"{where}: `{column}` has to hold as many labels as texts, found {shown(dict(value))}")
         if set(labels) != {0, 1}:
             return _labelled(labels, texts, where)
-        if labels.count(1) > 1:
-            raise DataError(f"{where}: {labels.count(1)} options of `{column}` are right; only one may be")
-        return replace(_unlabelled(texts, column, where), right=labels.index(1))
+        return _marked(texts, labels, column, where)
     if all(len(str(key)) <= 2 and isinstance(text, str | int | float) for key, text in value.items()):
         return _labelled(list(value), list(value.values()), where)
     raise DataError(f"{where}: `{column}` has to be a list of options, found an object ({shown(dict(value))})")
@@ -136,6 +142,13 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str) -> Options:
 def _labelled(labels: Sequence[Any], texts: Sequence[Any], where: str) -> Options:
     named = tuple(text_of(label, "label", where).upper() for label in labels)
     return Options(tuple(text_of(text, "text", where) for text in texts), named, has_labels=True)
+
+
+def _marked(texts: Sequence[Any], labels: list[Any], column: str, where: str) -> Options:
+    """Texts of which one has the label 1, or true."""
+    if labels.count(1) != 1:
+        raise DataError(f"{where}: {labels.count(1)} options of `{column}` are right; exactly one has to be")
+    return replace(_unlabelled(texts, column, where), right=labels.index(1))
 
 
 def _unlabelled(texts: Sequence[Any], column: str, where: str) -> Options:
@@ -176,6 +189,10 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
     each reading was the only one, and decides. DataError where that does not, and for keys that name no option.
     """
     if options.right is not None:
+        for name, value, how in key.values:
+            if (meant := _readings(value, options, how)) and options.right not in meant.values():
+                right = shown(options.texts[options.right])
+                raise DataError(f"{where}: by the options {right} is right, and `{name}` is {shown(value)}; mend one")
         return options.right, ""
     places: dict[int, str] = {}
     unclear = "", ""
@@ -185,8 +202,8 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
             raise DataError(
                 f"{where}: the answer {shown(value)} is not among the {len(options.texts)} choices"
                 + (f", whose labels are {column_names(options.labels)}" if options.has_labels else "")
-                + "; give the option's text, its letter (from A) or its index (from 0); where places are counted from "
-                f"1: columns: {{answer_number: {name}}}"
+                + "; give the option's text, its letter (from A) or its index (from 0)"
+                + (f"; if counted from 1: columns: {{answer_number: {name}}}" if value.isdecimal() else "")
             )
         if evidence is not None and len(set(meant.values())) > 1:
             meant = {how: place for how, place in meant.items() if evidence[how]}
@@ -196,7 +213,8 @@ def resolved(key: Key, options: Options, where: str, evidence: Counter[str] | No
             unclear = name, value
     if len(places) > 1:
         named = " and ".join(f"`{name}` {shown(value)}" for name, value, _ in key.values)
-        raise DataError(f"{where}: {named} name different options; say which one counts: columns")
+        say = f"say which one counts, such as columns: {{answer_letter: {key.values[0][0]}}}"
+        raise DataError(f"{where}: {named} name different options; {say}")
     if places:
         [(place, reading)] = places.items()
         for other in key.others:
@@ -221,7 +239,7 @@ def _readings(text: str, options: Options, how: str | None = None) -> dict[str, 
     plain = short[1].upper() if short else text
     number, n = int(plain) if plain.isdecimal() else -1, len(options.texts)
     has_numbers = options.has_labels and options.labels[0].isdecimal()
-    if how in (None, "letter") and plain in options.labels:
+    if (how in (None, "letter") or not plain.isdecimal()) and plain in options.labels:
         found["letter"] = options.labels.index(plain)
     if (how == "index" or (how is None and not has_numbers)) and 0 <= number < n:
         found["index"] = number

@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -24,9 +25,9 @@ from grait.data.contexts import passages_of, with_context
 from grait.data.files import Source, open_rows
 from grait.data.options import Key, Options, options_of, resolved
 from grait.data.packed import Keep, Kept
-from grait.data.rows import checked_text, column_names, needed, shown, type_name
+from grait.data.rows import checked_text, column_names, fold, needed, shown, type_name
 from grait.data.shapes import Roles, roles_of
-from grait.data.values import Row, flag_of, parsed_text, text_of
+from grait.data.values import Row, flag_of, parsed_text, text_of, texts_of
 from grait.errors import DataError
 from grait.judging.kinds import why_not_asked
 from grait.judging.lists import may_refuse
@@ -53,9 +54,19 @@ _SHORT = 4
 _SEVERAL = re.compile(r"[^|]\|[^|]|\w;\s*\w|^\[.*,.*\]$|^[\"'(\[{]\s*[\[('\"].*[\])}'\"]$", re.DOTALL)
 """Marks of several texts in one that is no list: bars, semicolons, brackets around quotes."""
 
+_TRUTHFUL = ("bestanswer", "correctanswers")
+"""Columns of TruthfulQA, whose table has semicolons between the texts of the second one."""
+
+_SETS = ("answer", "answers", "a", "correctanswer", "correctanswers")
+"""Columns that have the right answer: two of them share a text. Other columns with references may add to it."""
+
 _TEXTS = ("relation", "subject", "group", "tolerance")
 _MISSING = ("nan", "none", "null", "<na>")
 _LONE = re.compile(r"\(?([A-Za-z]|[0-9])[).]?")
+_ENDING = re.compile(
+    r"(?<=.)([a-z]|[0-9]{1,2})$|(^|(?<=[\W_]))(one|two|three|four|five|first|second|third|fourth|fifth|i|ii|iii|iv|v)$",
+    re.IGNORECASE,
+)
 _FEW = 9
 """Texts among answers to each lone letter or digit, at least, where these are texts, too."""
 
@@ -141,7 +152,7 @@ class Reader:
         self.examples: dict[str, str] = {}
         self.evidence: Counter[str] = Counter()
         self._deferred: list[Deferred] = []
-        self._lone: DataError | None = None
+        self._lone: dict[str, DataError] = {}
         self._files: dict[str, int] = {}  # with the first question of each
         self._lines, self._ids = array("Q"), array("q")  # of each question; hashes
         self._roles: dict[tuple[str, ...], Roles] = {}
@@ -152,10 +163,10 @@ class Reader:
         roles = self.roles(tuple(names), where)
         has_answers = roles.answers or roles.further or roles.flags or roles.asks_options
         if roles.question is None or not has_answers:
-            column = "`answers` or `answer`" if roles.question else "`question`"
-            found = column_names(names)
-            raise DataError(f"{where}: has no column {column}; found {found}; if another one is meant: columns")
-        return [name for name in names if name in roles.used or name in _siblings(tuple(names))]
+            column, role = ("`answers` or `answer`", "answers") if roles.question else ("`question`", "question")
+            meant = f"if another one is meant: columns: {{{role}: NAME}}"
+            raise DataError(f"{where}: has no column {column}; found {column_names(names)}; {meant}")
+        return [*roles.used, *(name for name in _siblings(tuple(names)) if name not in roles.used)]
 
     def roles(self, names: tuple[str, ...], where: str) -> Roles:
         if names not in self._roles:
@@ -222,7 +233,8 @@ class Reader:
         row = Row(cells, self.roles(tuple(cells), where), where, self.seen)
         name = row.roles.question
         if name is None:
-            raise row.fault(f"has no `question`; found {row.names}; if another one is meant: columns")
+            meant = "if another one is meant: columns: {question: NAME}"
+            raise row.fault(f"has no `question`; found {row.names}; {meant}")
         if not row.has(name):
             raise row.fault(f"has no `{name}` (its cell is empty); fill it in or remove the row")
         asked = cells[name]
@@ -303,18 +315,20 @@ class Reader:
         one text.
         """
         roles, cells = row.roles, row.cells
-        answers = self._references(row)
+        columns = self._references(row)
+        answers = [text for own in columns.values() for text in own]
         if not answers:
-            if any(_is_squad_empty(cells.get(name)) for name in roles.answers):
+            if any(_is_squad_empty(cells.get(name), row.where) for name in roles.answers):
                 self.seen["without the answer" if "context" in made else "unanswerable"] += 1
                 return ()
             hint = "give at least one answer, or say that nobody can answer it (answerable: false)"
             empty = next((name for name in (*roles.answers, *roles.further) if name in cells), None)
             if empty is None:
-                other = "if a column of another name is meant: columns"
-                raise row.fault(f"has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
-            is_list = cells[empty] in ([], "[]")
-            what = f"`{empty}` is an empty list" if is_list else f"has no `{empty}` (its cell is empty)"
+                other = "if a column of another name is meant: columns: {answers: NAME}"
+                raise DataError(f"{row.where}: has no `answers` and no `answer`; found {row.names}; {hint}; {other}")
+            is_list = cells[empty] == [] or (isinstance(cells[empty], str) and row.has(empty))
+            found = "is an empty list" if is_list else f"holds no text that is right ({shown(cells[empty])})"
+            what = f"`{empty}` {found}" if row.has(empty) else f"has no `{empty}` (its cell is empty)"
             raise row.fault(f"{what}; {hint}")
         if made["match"] == "list":
             return (", ".join(answer.split("|")[0].strip() for answer in answers), *answers)
@@ -327,8 +341,9 @@ class Reader:
         if not any(map(str.isalnum, answers[0])):  # alias lists of TriviaQA begin with pictograms
             readable = next((answer for answer in answers if any(map(str.isalnum, answer))), None)
             answers = [readable, *answers] if readable else answers
-        if _SEVERAL.search(answers[0]):
-            self._count("several", answers[0])
+        self._count("several", next((own[0] for own in columns.values() if _SEVERAL.search(own[0])), None))
+        if answers[0] in ("TRUE", "FALSE", "True", "False"):
+            self._count("true or false", answers[0])
         if answers[0].casefold() in _MISSING:
             self._count("missing", answers[0])
         return tuple(dict.fromkeys(answers))
@@ -362,59 +377,77 @@ class Reader:
             self.seen[what] += 1
             self.examples.setdefault(what, example)
 
-    def _references(self, row: Row) -> list[str]:
-        """All references, the canonical one first. DataError where two columns that may be meant disagree."""
-        answers = [text for name in row.roles.answers for text in row.texts(name)]
-        source = ", ".join(filter(row.has, row.roles.answers))
-        for name in filter(row.has, row.roles.further):
-            if answers and not isinstance(row.cells[name], str | list | int | Mapping):
+    def _references(self, row: Row) -> dict[str, list[str]]:
+        """The references by column, the canonical one first. DataError where two columns that may be meant disagree."""
+        found: dict[str, list[str]] = {}
+        for name in filter(row.has, (*row.roles.answers, *row.roles.further)):
+            is_further, first = name in row.roles.further, next(iter(found), "")
+            if found and is_further and not isinstance(row.cells[name], str | list | int | Mapping):
                 continue
             own = row.texts(name)
-            if not answers:
-                answers, source = own, name
-            elif own and not {text.casefold() for text in own} & {text.casefold() for text in answers}:
+            is_truthful = (fold(first), fold(name)) == _TRUTHFUL
+            if is_truthful and len(own) == 1 and ";" in own[0]:
+                self._count("semicolons", own[0])
+                own = [part for text in own[0].split(";") if (part := text.strip())]
+            is_set = is_further or (fold(name) in _SETS and not is_truthful and not (self.given and self.given.answers))
+            known = {text.casefold() for texts in found.values() for text in texts}
+            if is_set and own and found and known.isdisjoint(text.casefold() for text in own):
                 raise row.fault(
-                    f"`{source}` is {shown(answers[0])} and `{name}` is {shown(own[0])}; say which one has "
-                    f"the references, such as columns: {{answers: {source.split(',')[0]}}}"
+                    f"`{', '.join(found)}` is {shown(found[first][0])} and `{name}` is {shown(own[0])}; say which one "
+                    f"has the references, such as columns: {{answers: {first}}}"
                 )
-        return answers
+            if own and not (found and is_further):
+                found[name] = own
+        return found
 
     def _check_no_key(self, row: Row, question: str, answer: str) -> None:
-        """Looks whether an answer beside what looks like options may name one of them, as a lone letter or digit may.
+        """Looks whether an answer may name an option, as a lone letter or digit and a column's name may.
+
+        That is: of what looks like options beside it, or where other rows have options.
 
         The other rows decide (``_check_lone``). DataError where the question itself holds the options.
         """
-        is_lone = _LONE.fullmatch(answer)
         names = tuple(name for name in row.cells if name not in row.roles.used)
+        siblings = list(filter(row.has, _siblings(names)))
+        is_lone = _LONE.fullmatch(answer) or answer in siblings
         listed = {name: _listed(row.cells[name], name, row.where if is_lone else None) for name in names}
         lists = {name: texts for name, texts in listed.items() if texts}
-        siblings = list(filter(row.has, _siblings(names)))
         is_beside = bool(lists) or len(siblings) > 1
-        if is_beside and not is_lone:
+        kind = "lone answers" if is_beside else "lone answers without options"
+        if not is_lone:
             options = chain.from_iterable(lists.values()) if lists else (row.cells[name] for name in siblings)
-            same = answer.casefold() in (str(option).strip().casefold() for option in options)
-            self.evidence["answers among options" if same else "answers beside options"] += 1
-        if not is_lone or not (is_beside or _INLINE.search(question)):
+            same = is_beside and answer.casefold() in (str(option).strip().casefold() for option in options)
+            self.evidence["answers among options" if same else f"texts, not {kind}"] += 1
             return
         what, named = "the question holds options", "a list of them in the column `choices`"
+        column = (row.roles.answers or row.roles.further)[0]
         if is_beside:
             what = f"`{', '.join(lists or siblings)}` looks like options"
-            named = f"columns: {{choices: {next(iter(lists), None) or siblings}}}"
+            place = f", answer_number: {column}}}, or answer_index where counted from 0" if answer.isdecimal() else "}"
+            named = f"columns: {{choices: {next(iter(lists), None) or siblings}{place}"
         found = row.fault(
             f"the answer is {shown(answer)} and {what}: name them ({named}), or say that this is the answer's "
-            f"text (columns: {{answers: {(row.roles.answers or row.roles.further)[0]}}})"
+            f"text (columns: {{answers: {column}}})"
         )
-        if not is_beside:
+        if not is_beside and _INLINE.search(question):
             raise found
-        self._count("lone answers", answer)
-        self._lone = self._lone or found
+        if not is_beside:
+            found = row.fault(
+                f"the answer is {shown(answer)} and the row has no options, which the file has a column for; fill them "
+                "in, write the answer out, or keep questions without options in a file of their own"
+            )
+        self._count(kind, answer)
+        self._lone.setdefault(kind, found)
 
     def _check_lone(self) -> None:
         """DataError for the first lone letter or digit beside options, unless nearly all other answers beside such are
-        texts, none of them an option's."""
-        texts = 0 if self.evidence["answers among options"] else self.evidence["answers beside options"]
-        if self._lone and texts < _FEW * self.seen["lone answers"]:
-            raise self._lone
+        texts, none of them an option's. The same without options, where the file has a column for them."""
+        if not any(roles.asks_options for roles in self._roles.values()):
+            del self.seen["lone answers without options"]
+        for kind, fault in self._lone.items():
+            texts = 0 if self.evidence["answers among options"] else self.evidence[f"texts, not {kind}"]
+            if texts < _FEW * self.seen[kind]:
+                raise fault
 
     def _of_options(self, question: Question, row: Row, options: Options, place: int) -> Question:
         """A question with options, once it is clear which one is right."""
@@ -458,10 +491,13 @@ def _labelled(question: Question) -> Question:
 
 
 def _unused_reference(row: Row) -> str | None:
-    """A reference, as it stands in the row, that is no refusal; None where there is none."""
-    given = (row.cells.get(name) for name in (*row.roles.answers, *row.roles.further))
-    plain = (value[0] if isinstance(value, list) and value else value for value in given)
-    return next((text for text in plain if isinstance(text, str) and text.strip() and not is_refusal(text)), None)
+    """A reference of a row that is no refusal; None where there is none that can be read."""
+    for name in filter(row.has, (*row.roles.answers, *row.roles.further)):
+        with suppress(DataError):
+            texts = texts_of(row.cells[name], name, row.where, Counter())
+            if (found := next((text for text in texts if not is_refusal(text)), None)) is not None:
+                return found
+    return None
 
 
 def is_refusal(answer: str) -> bool:
@@ -482,8 +518,9 @@ def _is_whole(text: str) -> bool:
     return text.endswith(".0") and text[:-2].removeprefix("-").isdecimal()
 
 
-def _is_squad_empty(value: Any) -> bool:
+def _is_squad_empty(value: Any, where: str) -> bool:
     """SQuAD 2's way to say that there is no answer."""
+    value = parsed_text(value, "answers", where) if isinstance(value, str) else value
     return isinstance(value, Mapping) and "answer_start" in value and not any(value.values())
 
 
@@ -499,21 +536,18 @@ def _listed(value: Any, name: str, where: str | None) -> list[Any]:
             if where:
                 raise
     if isinstance(value, Mapping):
-        value = list(value.values())
+        inner = (own for own in value.values() if isinstance(own, list | Mapping))
+        value = next(filter(None, (_listed(own, name, where) for own in inner)), None) or list(value.values())
     is_list = isinstance(value, list) and len(value) > 1 and all(isinstance(item, str | int | float) for item in value)
     return value if is_list else []
 
 
 @cache
 def _siblings(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns whose names others have, too, but for a letter or digit at the end."""
-    ending = "([A-Za-z]|[0-9]{1,2})"
-    stems = {name: re.sub(f"(?<=.){ending}$", "", name) for name in names}
-    return tuple(
-        name
-        for name, stem in stems.items()
-        if stem != name and sum(bool(re.fullmatch(re.escape(stem) + ending, other)) for other in names) > 1
-    )
+    """The columns whose names others have, too, but for a letter or number at the end."""
+    stems = {name: _ENDING.sub("", name) for name in names}
+    same = Counter(stem for name, stem in stems.items() if stem != name)
+    return tuple(name for name, stem in stems.items() if stem != name and same[stem] > 1)
 
 
 def _number(value: Any, column: str, where: str, most: float, what: str) -> float:

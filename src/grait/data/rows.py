@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,19 @@ Rows = Iterator[tuple[str, object]]
 """(where the row stands, as errors say it; the row)"""
 
 Wanted = Callable[[str, list[str]], Sequence[str]]
-"""The columns of a table that are read; raises a DataError for names that will not do. Is told where they stand."""
+"""The columns of a table that are read, that of the question first; raises a DataError for names that will not do. Is
+told where they stand."""
 
 
 def every(_: str, names: list[str]) -> list[str]:
     """``Wanted``: all columns."""
     return names
+
+
+@lru_cache(10_000)
+def fold(name: str) -> str:
+    """A column's name without case, blanks and signs: ``Answer Key``, ``answer_key`` and ``answerKey`` are the same."""
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def _open_zst(path: str) -> io.BufferedReader:
@@ -66,23 +73,55 @@ def _lines(path: str, encoding: str) -> Iterator[str]:
             for number, raw in enumerate(file, 1):
                 line = raw.decode(encoding)
                 offset += len(raw)
+                if encoding != "utf-8" and len(line) == len(raw) and _is_utf8(raw):  # one byte, one character
+                    raise DataError(
+                        f"{path}, line {number}: is UTF-8, and {encoding} would make other letters of it "
+                        f"({shown(line.strip())}); leave `encoding` out, or write the lines anew that are not"
+                    )
                 yield line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeDecodeError as error:
             if is_wide:
                 raise DataError(f"{path}: is not {encoding} ({one_line(error)}); name its own encoding") from None
             is_default = encoding == "utf-8"
+            hint = _likely(path, raw) if is_default else "name its own encoding"
             raise DataError(
                 f"{path}, line {number}: is not {'UTF-8' if is_default else encoding} (byte 0x{raw[error.start]:02x} "
-                f"at byte offset {offset + error.start}); save the file as UTF-8, or name its encoding, "
-                f"{_likely(raw) if is_default else 'which this is not'}"
+                f"at byte offset {offset + error.start}); {hint}"
             ) from None
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:  # Arrow's errors are ValueErrors
             raise DataError(f"{path}: cannot be read on; is it whole? ({one_line(error)})") from None
 
 
-def _likely(line: bytes) -> str:
-    is_wide = b"\0" in line or line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return f"such as encoding: {'utf-16' if is_wide else 'cp1252'}"
+_MAGIC = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip or Excel", b"\xd0\xcf\x11\xe0": "old Excel", b"BZh": "bzip2",
+          b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard", b"PAR1": "parquet"}  # fmt: skip
+"""First bytes of files that are no text."""
+
+
+def _likely(path: str, line: bytes) -> str:
+    """What to do about a file that is not UTF-8, of which a line is known that is not."""
+    is_plain = Path(path).is_file() and Path(path).suffix.lower() not in PACKED
+    with open(path, "rb") if is_plain else io.BytesIO(line) as file:
+        first = file.read(8)
+        file.seek(0)
+        is_utf8 = [_is_utf8(own) for own in file if not own.isascii()]
+    if kind := next((kind for start, kind in _MAGIC.items() if first.startswith(start)), None):
+        return f"by its first bytes it is a {kind} file; name it so, or save its table as CSV"
+    if b"\0" in line or first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "save the file as UTF-8, or name its encoding, such as encoding: utf-16"
+    if 2 * sum(is_utf8) >= len(is_utf8):
+        return "other lines are, and no one encoding reads them all; write those that are not anew"
+    return (
+        "save the file as UTF-8, or name its encoding, which is not to be seen from here (Western tables: encoding: "
+        "cp1252, Central European cp1250, Cyrillic cp1251, Japanese cp932, Chinese gb18030), and look at what is read"
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    """Whether a line has letters beyond ASCII, and is UTF-8."""
+    try:
+        return not line.isascii() and bool(line.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -179,6 +218,7 @@ def _are_objects(values: Iterable[Any]) -> bool:
 
 _CSV_FAULTS = {
     "unexpected end of data": "a quoted cell has no end",
+    "expected after": 'a cell begins with a quote, and more follows after its last one; write "" for each quote in it',
     "new-line character": "its lines end in carriage returns alone; save it anew",
 }
 """What csv says, for programmers, and what is wrong."""
@@ -209,16 +249,22 @@ def csv_cells(path: str, suffix: str = ".csv", encoding: str = "utf-8") -> Itera
 
 
 def csv_rows(path: str, suffix: str, encoding: str, wanted: Wanted, seen: Counter[str]) -> Rows:
-    """Rows by the column names of the first row; empty cells are None. ``seen`` counts repeated headers, left out."""
-    header: list[str] | None = None
+    """Rows by the column names of the last header; empty cells are None. ``seen`` counts later headers.
+
+    Such a line has the name of the question's column in its place, or that and more than half of those that are read.
+    """
+    header: list[str] = []
+    used, place, longest = [""], 0, 0
     for number, cells in csv_cells(path, suffix, encoding):
         where = f"{path}, line {number}"
-        names = [cell.strip() for cell in cells]
-        if header is None:
-            header = names
-            wanted(where, header)
-        elif names == header:
-            seen["repeated headers"] += 1
+        own = [fold(cell) if len(cell) <= longest else "" for cell in cells]
+        is_named = used[0] in own and (own.index(used[0]) == place or 2 * len({*own} & {*used}) > len(used))
+        if is_named or not header:
+            seen["later headers"] += bool(header)
+            header = [cell.strip("\ufeff \t") for cell in cells]
+            read = wanted(where, header)
+            used, place = [fold(name) for name in read], header.index(read[0])
+            longest = 3 + max(map(len, header))
         else:
             yield where, named_cells(where, header, cells)
 
@@ -255,11 +301,22 @@ def parquet_rows(path: str, wanted: Wanted) -> Rows:
 
 
 def nested_rows(rows: Rows) -> Rows:
-    """The rows, and in the place of an article or paragraph (SQuAD's ``paragraphs``, ``qas``) its questions."""
+    """The rows, and in the place of an article or paragraph (SQuAD's ``paragraphs``, ``qas``) its questions.
+
+    ``paragraphs`` without questions are texts. DataError for a row that is a question and holds others.
+    """
     for where, row in rows:
-        if isinstance(row, Mapping) and isinstance(inner := row.get("paragraphs") or row.get("qas"), list):
-            passage = {"context": row["context"]} if "context" in row else {}
-            yield from nested_rows((where, passage | own if isinstance(own, dict) else own) for own in inner)
+        cells = row if isinstance(row, Mapping) else {}
+        inner = cells.get("paragraphs") or cells.get("qas")
+        own = inner if isinstance(inner, list) else []
+        holds = "qas" in cells or any(isinstance(one, Mapping) and {"qas", "question"} & one.keys() for one in own)
+        if (own and holds) or (inner == [] and "question" not in cells):
+            if "question" in cells:
+                raise DataError(
+                    f"{where}: has a `question` and others in `paragraphs` or `qas`; write each in a row of its own"
+                )
+            passage = {"context": cells["context"]} if "context" in cells else {}
+            yield from nested_rows((where, passage | one if isinstance(one, dict) else one) for one in own)
         else:
             yield where, row
 
@@ -284,7 +341,7 @@ def checked_text(value: Any, column: str, where: str) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         hints = {bool: '; write it in words, such as "yes"', float: "; put it in quotes"}
-        hint = "; fill it in or remove it" if is_missing(value) else hints.get(type(value), "")
+        hint = "; fill it in or remove it" if is_missing(value) else hints.get(type(value), "; write it as text")
         raise DataError(f"{where}: `{column}` has to be text, found {type_name(value)} ({shown(value)}){hint}")
     text = value.strip()
     if not text[:1].isprintable():  # else the first letter is seen

@@ -5,14 +5,14 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from importlib import resources
 from string import ascii_lowercase
 
 import yaml
 
 from grait.config import ColumnsConfig
-from grait.data.rows import column_names
+from grait.data.rows import column_names, fold
 from grait.errors import DataError
 
 _TEXT = resources.files("grait.data").joinpath("columns.yaml").read_text("utf-8")
@@ -80,12 +80,6 @@ class Roles:
         return words | {role: f"`{column}`" for role, column in self.kept}
 
 
-@cache
-def fold(name: str) -> str:
-    """A column's name without case, blanks and signs: ``Answer Key``, ``answer_key`` and ``answerKey`` are the same."""
-    return re.sub(r"[\W_]+", "", name).casefold()
-
-
 def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) -> Roles:
     """The roles of these columns. ``given``: what the user says, which goes before what names say.
 
@@ -95,7 +89,8 @@ def roles_of(names: tuple[str, ...], given: ColumnsConfig | None, where: str) ->
     for name in names:
         known = fold(name)
         if known in folded and any(known in NAMES[role] for role in _ONCE):
-            raise DataError(f"{where}: has the column `{name}` twice; found {column_names(names)}")
+            found = f"found {column_names(names)}; rename one or leave it out"
+            raise DataError(f"{where}: has the column `{name}` twice; {found}")
         folded.setdefault(known, name)
     said = given or ColumnsConfig()
     for name in said.named:

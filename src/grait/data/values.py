@@ -11,14 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grait.data.rows import checked_text, column_names, is_missing, shown, type_name
-from grait.data.shapes import Roles, fold
+from grait.data.rows import checked_text, column_names, fold, is_missing, shown, type_name
+from grait.data.shapes import Roles
 from grait.errors import DataError
 
 FIRST = ("value", "text", "answer", "name", "label")
 MORE = ("aliases", "answers", "alias")
 """Keys of an object that stands for an answer: its canonical text, and other texts that count as right."""
 
+RIGHT = ("iscorrect", "correct", "isright", "right", "label")
+"""Keys that say whether it is right; a label only where it is true, false, 1 or 0."""
+
+_ENCLOSED = re.compile(r"\[.*\]|\{.*\}|array\(.*\)|\(\s*[rbu]*['\"].*\)|set\(\)", re.DOTALL)
 _LISTED = re.compile(r"^\s*(?:array\()?\s*\[\s*[rbu]*['\"]")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0", "t", "y", "unsafe"), ("false", "no", "0", "0.0", "f", "n", "safe")
 
@@ -104,7 +108,20 @@ def _of_object(value: Mapping[Any, Any], column: str, where: str, seen: Counter[
             f"{where}: `{column}` has to be text or a list of texts, found an object ({shown(dict(value))}); of "
             f"objects `{FIRST[0]}` or `{FIRST[1]}` and `{MORE[0]}` are read"
         )
+    said = {key: _each(known[key]) for key in RIGHT if key in known}
+    key = next((key for key, own in said.items() if key != "label" or all(one in (True, False) for one in own)), None)
+    if key is not None:
+        texts, flags = _each(first), said[key]
+        says = [flag_of(flag, key, where) for flag in flags]
+        if len(says) != len(texts) or None in says:
+            raise DataError(f"{where}: `{key}` of `{column}` has to say of each text whether it is right ({flags})")
+        seen["wrong references"] += says.count(False)
+        first, more = list(itertools.compress(texts, says)), more if any(says) else None
     return texts_of(first, column, where, seen) + texts_of(more, column, where, seen)
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def parsed_text(text: str, column: str, where: str) -> Any:
@@ -115,7 +132,7 @@ def parsed_text(text: str, column: str, where: str) -> Any:
     """
     inner = text.strip()
     is_listed = _LISTED.match(inner)
-    if not is_listed and (inner[:1], inner[-1:]) not in (("[", "]"), ("{", "}")):
+    if not is_listed and not _ENCLOSED.fullmatch(inner):
         return None
     try:
         value = json.loads(inner)
@@ -138,18 +155,27 @@ def parsed_text(text: str, column: str, where: str) -> Any:
 
 def _python(text: str) -> Any:
     """A list or object in Python's words, or a list of texts as numpy prints it, without commas; else None."""
-    text = re.sub(r"^array\((\[.*\])(?:,\s*dtype=\w+)?\)$", r"\1", text, flags=re.DOTALL)
     try:
         tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.string.strip()]
         kinds = [token.type for token in tokens]
-        if kinds[1:-1] and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
+        if text[0] == "[" and set(kinds[1:-1]) == {tokenize.STRING}:  # else Python would make one text of them
             return [ast.literal_eval(token.string) for token in tokens[1:-1]]
         if any(one == two == tokenize.STRING for one, two in itertools.pairwise(kinds)):
             return None
-        value = ast.literal_eval(text)
+        value = ast.literal_eval(_Plain().visit(ast.parse(text, mode="eval")))
     except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
         return None
-    return sorted(value) if isinstance(value, set) else value
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        return None
+    return sorted(value) if isinstance(value, set) else list(value) if isinstance(value, tuple) else value
+
+
+class _Plain(ast.NodeTransformer):
+    """Leaves out what numpy writes around lists and single values: ``array([...], dtype=object)``, ``np.str_('a')``."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = ast.unparse(node.func)
+        return self.visit(node.args[0]) if node.args and (name == "array" or name.startswith("np.")) else node
 
 
 def flag_of(value: Any, column: str, where: str) -> bool | None:
