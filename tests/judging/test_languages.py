@@ -60,12 +60,77 @@ def test_precision_and_recall_on_rounds_that_were_measured_before_the_lists_were
     assert hits / sum(refuses for *_, refuses in rows) >= 0.95, wrong
 
 
+def precision_and_recall(languages: tuple[Language, ...], folder: Path) -> tuple[float, float, list[str]]:
+    """And the outputs that are read wrongly."""
+    rows = [(language, *row) for language in languages for row in rows_of(language, folder)]
+    found = [detect_refusal(output, asked, language=language) == "refused" for language, output, asked, _ in rows]
+    wrong = [output for one, (_, output, _, refuses) in zip(found, rows, strict=True) if one != refuses]
+    hits = sum(one and refuses for one, (*_, refuses) in zip(found, rows, strict=True))
+    return hits / sum(found), hits / sum(refuses for *_, refuses in rows), wrong
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_impersonal_refusals_and_answers_with_their_words(language: Language) -> None:
+    """``Aucune donnée n'est disponible.`` refuses; ``It is unknown to most people that it was Ann Lee.`` answers."""
+    rows = rows_of(language, FIXTURES / "impersonal")
+    assert sum(refuses for *_, refuses in rows) >= 10 and sum(not refuses for *_, refuses in rows) >= 10
+    precision, recall, wrong = precision_and_recall((language,), FIXTURES / "impersonal")
+    assert precision >= (0.99 if language == "en" else 0.97), wrong
+    assert recall >= (0.99 if language == "en" else 0.97), wrong
+
+
+def test_impersonal_refusals_that_the_lists_were_not_mended_after() -> None:
+    """What docs/languages.md says of them: do not mend lists after these rows."""
+    precision, recall, _ = precision_and_recall(get_args(Language), FIXTURES / "impersonal" / "blind")
+    assert precision >= 0.98
+    assert recall >= 0.92
+
+
+@pytest.mark.parametrize(
+    ("language", "output"),
+    [
+        ("en", "The source of the fire was never found."),
+        ("en", "No evidence was found against the mayor."),
+        ("en", "The records were not preserved after the fire."),
+        ("en", "Most people do not know it."),
+        ("de", "Hans hatte davon keine Ahnung."),
+        ("fr", "Paul n'avait aucune idée de cela."),
+        ("es", "Pablo no tenía ni idea de eso."),
+        ("nl", "Piet had daar geen idee van."),
+        ("it", "Non è certo Parigi."),
+        ("zh", "佩德罗对政治一无所知。"),
+    ],
+)
+def test_facts_that_are_missing_and_others_who_do_not_know_refuse_nothing(language: Language, output: str) -> None:
+    assert detect_refusal(output, Question("q", "?", ("§",)), language=language) == "none"
+
+
+@pytest.mark.parametrize(
+    ("language", "output"),
+    [
+        ("en", "I, like most people, do not know."),
+        ("de", "Hab echt keine Ahnung."),
+        ("de", "Wie die meisten weiß ich das nicht."),
+        ("fr", "Comme la plupart, je ne sais pas."),
+        ("es", "No tenemos ni idea."),
+        ("it", "Non ho nessuna idea."),
+        ("nl", "Daar heb ik geen idee van."),
+        ("zh", "我对此一无所知。"),
+    ],
+)
+def test_who_speaks_of_others_and_itself_refuses(language: Language, output: str) -> None:
+    assert detect_refusal(output, Question("q", "?", ("§",)), language=language) == "refused"
+
+
 @pytest.mark.parametrize("language", get_args(Language))
 def test_long_outputs_are_read_in_seconds(language: Language) -> None:
     refusal = instructions(language).refusal.rstrip(".。।")
     asked = Question("q", "?", ("§",))
     n = 5_000 if refusal_words(language).unspaced else 20_000  # there a character is a word
-    for part in (f"{refusal}, ", f"{refusal} ", f"{refusal.capitalize()} Xyz ", "".join(refusal.split()), "n" * 50):
+    lists = refusal_words(language)
+    no_fact = " ".join((*lists.facts[:1], *lists.negations[:1], ""))
+    parts = (f"{refusal}, ", f"{refusal} ", f"{refusal.capitalize()} Xyz ", "".join(refusal.split()), "n" * 50)
+    for part in (*parts, no_fact):
         start = time.process_time()
         detect_refusal(part * (n // len(part)), asked, language=language)
         assert time.process_time() - start < 4, part

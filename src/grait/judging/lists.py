@@ -62,8 +62,8 @@ class Lists:
         self.own = own = refusal_words(language)
         self.fillers = _by_first_word(map(self.texts, own.fillers))
         self.openings, self.replies, self.endings = map(self.cores, (own.openings, own.replies, own.endings))
-        self.guesses, self.advice, self.reported = (
-            _by_first_word(map(self.texts, texts)) for texts in (own.guesses, own.advice, own.reported)
+        self.guesses, self.advice, self.reported, self.others = (
+            _by_first_word(map(self.texts, texts)) for texts in (own.guesses, own.advice, own.reported, own.others)
         )
         self.openers, self.talk, self.leads, self.bare_guesses, self.other_objects = (
             tuple(map(self.texts, texts))
@@ -77,7 +77,7 @@ class Lists:
         )
         self.stopwords = frozenset((*own.words, *own.fillers))
         self._selves = tuple(self.joined(self.texts(text)) for text in own.selves) or ("",)
-        self._with_gap, self._denial = self._gapped(), self._negated()
+        self._with_gap, self._denial, self._absence = self._gapped(), self._negated(), self._absent()
 
     def texts(self, text: str) -> Texts:
         """The words of a text as it is."""
@@ -102,6 +102,15 @@ class Lists:
         text = self.joined(texts)
         is_denied = any(own in text for own in self._selves) and self._denial.search(text)
         return bool(is_denied or self._with_gap.search(text))
+
+    def is_of_others(self, texts: Texts) -> bool:
+        """``Most people do not know that it was Lyon``: others do not know, and nothing is said of the speaker."""
+        text = self.joined(texts)
+        return bool(found_in(texts, self.others)) and not any(own and own in text for own in self._selves)
+
+    def has_no_facts(self, texts: Texts) -> bool:
+        """``No data is available``, ``The name is not recorded``."""
+        return bool(self._absence.match(self.joined(texts)))
 
     def _gapped(self) -> re.Pattern[str]:
         """A gap has up to 24 characters."""
@@ -133,6 +142,27 @@ class Lists:
         return re.compile(
             rf" (?:{knowing}\S* {between}{negations}|{negations}\w* {between}{knowing}\S*|{said_of_itself}) "
         )
+
+    def _absent(self) -> re.Pattern[str]:
+        """A fact and a word of being there in 120 characters, and a negation near one of them."""
+        own = self.own
+        if not own.facts:
+            return re.compile("(?!)")
+        end, near = ("", ".{0,8}?") if own.unspaced else (" ", r"(?:\S+ ){0,4}?")
+        fact, there, negation = (
+            f"(?:{'|'.join(map(self._beginning, texts))}){end}" for texts in (own.facts, own.absent, own.negations)
+        )
+        anywhere = f".{{0,120}}?{end}"
+        first = anywhere if own.by_commas else r" (?:\S+ )??"
+        return re.compile(
+            f"(?={first}{fact})(?={anywhere}(?:(?={negation}){near}{there}|(?={there}){near}{negation}))"
+            f"|(?={first}(?={negation}){near}{fact})(?={anywhere}{there})"
+        )
+
+    def _beginning(self, text: str) -> str:
+        """A pattern of words that begin so, short ones as a whole."""
+        ending = r"\S*" if len(text) > 3 and not self.own.unspaced else ""
+        return ".{0,24}".join(re.escape(fold(part)) for part in text.split(GAP)) + ending
 
 
 @cache

@@ -52,7 +52,8 @@ class Reader:
 
     def _may_refuse(self, texts: Texts) -> bool:
         whole = any(texts in self.lists.replies.get(word, ()) for word in texts[:1])
-        return whole or bool(found_in(texts, self.phrases) or found_in(texts, self.lists.openings) or self._ends(texts))
+        anywhere = found_in(texts, self.phrases) or found_in(texts, self.lists.openings)
+        return whole or bool(anywhere) or self._ends(texts) or self.lists.has_no_facts(texts)
 
     def _ends(self, texts: Texts) -> bool:
         """Whether the end refuses, or words that stand near each other do."""
@@ -64,7 +65,8 @@ class Reader:
         introduced = False  # by what would be an answer, were no refusal to follow
         for clause in clauses_of(self._without_quotations(text), lettered, self.own):
             words = self._core(clause, lettered)
-            if spans := self.refusal_spans(words):
+            of_others = self.lists.is_of_others(_texts(clause.words))
+            if spans := [] if of_others else self.refusal_spans(words):
                 refused, introduced = True, False
                 answered = answered or self.answers_beside(words, spans)
             else:
@@ -134,7 +136,12 @@ class Reader:
             return spans
         masked = tuple(MASK if i in shielded else text for i, text in enumerate(texts))
         cuts = [0, *(i for i, word in enumerate(words) if i and word.after_comma), len(words)]
-        return [part for part in itertools.pairwise(cuts) if self._ends(masked[slice(*part)])]
+        parts = [part for part in itertools.pairwise(cuts) if self._ends(masked[slice(*part)])]
+        return parts or [
+            part
+            for part in itertools.pairwise(cuts)
+            if lists.has_no_facts(masked[slice(*part)]) and not self.gives_reference(words[slice(*part)])
+        ]
 
     def _is_about_something_else(self, texts: Texts, start: int, end: int) -> bool:
         """Whether the phrase from ``start`` to ``end`` does not speak of the answer."""

@@ -42,8 +42,8 @@ def detect_refusal(
     spelling (typographic apostrophes, ``dont``, ``do not``, capitals). A phrase does not refuse where it belongs to a
     reference answer, an option or a title in the question, is quoted while something is said about it, or speaks of
     something else than the answer (``I don't know why you ask``, ``if I don't know``). ``It is not known who that was``
-    refuses (``openings``); ``No one knows`` and ``Its author is unknown`` are claims about the world and do
-    not.
+    refuses (``openings``), and so does ``The name is not recorded`` (``facts``); ``No one knows``, ``Its author is
+    unknown`` and ``Most people do not know that ...`` are claims about the world and do not.
 
     ``language``: searched besides English, with ``phrases``, too; an output that refuses by either does.
 

@@ -66,6 +66,9 @@ class RefusalWords:
     negations: tuple[str, ...] = ()
     knowing: tuple[str, ...] = ()
     selves: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     verb_last: bool = False
     endings: tuple[str, ...] = ()
     unspaced: bool = False
