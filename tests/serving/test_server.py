@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -39,6 +40,8 @@ from grait.model.answers import BothAnswers
 from grait.model.prompts import PromptFormat
 from grait.records import Question
 from grait.serving.app import SHORT, Service
+from grait.serving.asked import Reader
+from grait.serving.faults import RequestFault
 from grait.serving.jobs import Batches, Job
 
 
@@ -69,6 +72,13 @@ def locally(model: LiveRun, question: str, name: str) -> BothAnswers:
 
 
 # -- the dial ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_threshold_needs_a_dial_unless_it_refuses_nothing(model: LiveRun) -> None:
+    for threshold, fits in {None: True, 0.3: False, 1.0: True}.items():
+        with nullcontext() if fits else pytest.raises(RequestFault, match="no refusal dial"):
+            Reader(replace(model, dials=None), None, threshold, 100)
+        Reader(model, None, threshold, 100)
 
 
 @pytest.mark.parametrize("form", ["question", "instruction", "examples"])

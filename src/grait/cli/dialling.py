@@ -37,7 +37,8 @@ def calibrate(
         str | None,
         typer.Option(
             help="Of the whole answer: answer, answer-mean (by token), combined (with the refusal's odds), or text "
-            "(refusal against answer); first-token: for a logits processor. Default: answer, in chat forms combined."
+            "(refusal against answer); twice: of a question that is asked again after solved examples; first-token: "
+            "for a logits processor. Default: docs/dial.md has it by form."
         ),
     ] = None,
     forms: Forms = None,

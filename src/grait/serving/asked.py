@@ -21,6 +21,8 @@ from grait.serving.requests import ChatBody, CompletionBody, Wish
 PLACE = "qUestI0n9"
 """Stands for a question where the words of a form are looked for."""
 
+EMPTY = "the question is empty: the last message has to have text in its content"
+
 MOST_TOKENS = 256
 """Of an answer whose request names no limit, where the context has room."""
 
@@ -79,6 +81,10 @@ class Reader:
     def __post_init__(self) -> None:
         if self.form is not None:
             self._named(self.form)
+        if self.threshold is not None and self.threshold < 1 and self.run.dials is None:
+            raise RequestFault(
+                400, "threshold: the run has no refusal dial; leave it out, or set one with grait calibrate"
+            )
 
     def chat(self, body: ChatBody) -> Asked:
         """Raises RequestFault for what the model cannot be asked."""
@@ -86,7 +92,7 @@ class Reader:
         if messages[-1]["role"] != "user":
             raise RequestFault(400, f"messages: expected a user message last, found {messages[-1]['role']}", "messages")
         if not messages[-1]["content"].strip():
-            raise RequestFault(400, "the question is empty", "messages")
+            raise RequestFault(400, EMPTY, "messages")
         self._check_length("".join(message["content"] for message in messages), "messages")
         question, name = messages[-1]["content"], body.wish.form or self.form
         try:
@@ -179,7 +185,7 @@ class Reader:
         """The last message, a question, in the words of a form; what was said before stays where the form is bare."""
         prompts, own = self.run.data.prompts, messages[-1]["content"]
         if not own.strip():
-            raise RequestFault(400, "the question is empty", "messages")
+            raise RequestFault(400, EMPTY, "messages")
         if not (form.is_chat and form.template == "{question}"):
             if len(messages) > 1:
                 raise RequestFault(
@@ -220,7 +226,9 @@ class Reader:
         dial = dials.get(form.name) if form else None
         prompts = self.run.data.prompts
         if not prompt.token_ids:
-            raise RequestFault(400, "the prompt is empty", "prompt")
+            raise RequestFault(
+                400, "the prompt is empty: expected a text, or token ids, of one token at least", "prompt"
+            )
         refusal = dial.refusal_token_ids if dial else prompts.completion(prompt, self.run.refusal).token_ids
         ends = frozenset(dial.end_token_ids) if dial else prompts.end_token_ids(is_chat=True)
         n_scored = self.run.data.config.evaluation.max_new_tokens
