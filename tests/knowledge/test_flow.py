@@ -131,6 +131,7 @@ def test_all_methods_run_side_by_side(
     names = list(get_args(MethodName))
     tree = tree_of(tiny, tmp_path / "run", names)
     tree["training"]["epochs"] = 0.5
+    tree["influence"] = {**tree.get("influence", {}), "rounds": 2}
     result = grait.run(tree)
     assert [record.method for record in result.metrics] == ["init-basic", "init-refuse", *names]
     told = capfd.readouterr().err
