@@ -87,19 +87,20 @@ def compared(
     (dialled_rows,) = dialled_predictions(data, dials, title, {run.method: list(rows.values())}).values()
     local, dial = {row.id: row for row in dialled_rows}, dials[run.method].setting
     same = {"text": 0, "outcome": 0, "refusal": 0}
-    largest, different = 0.0, []
+    largest, of, different = 0.0, "", []
     for question, (text, decision) in zip(questions, found, strict=True):
         mine, score = local[question.id], refusal_score(rows[question.id], dial.score)
         outcome = judge(text, question, *data.config.prompt.refusing)
         same["text"] += text == mine.output
         same["outcome"] += outcome == mine.outcome
         same["refusal"] += decision["refused"] == (mine.outcome == "refused")
-        if not decision["left_alone"]:
-            largest = max(largest, abs(score - decision["score"]))
+        if not decision["left_alone"] and abs(score - decision["score"]) > largest:
+            largest, of = abs(score - decision["score"]), f"{question.question} {text}"
         if outcome != mine.outcome:
             scores = {"here": round(score, 4), "served": decision["score"], "threshold": decision["threshold"]}
             different.append({"question": question.question, "here": mine.output, "served": text, "scores": scores})
-    return {"questions": len(questions), "same": same, "largest_score_difference": largest, "different": different}
+    differences = {"largest_score_difference": largest, "of": of, "different": different}
+    return {"questions": len(questions), "same": same, **differences}
 
 
 if __name__ == "__main__":
