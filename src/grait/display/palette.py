@@ -53,6 +53,7 @@ STYLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "grait-equal-weights": ("ours", DASHED),
     "grait-stable-weights": ("ours", MIXED),
     "grait-known-answers": ("ours", DOTTED),
+    "grait-dynamic": ("ours", LONG),
     "grait-paper": ("published", SOLID),
     "grait-no-selection": ("published", DASHED),
     "grait-no-weights": ("published", DOTTED),
