@@ -17,6 +17,7 @@ from grait.pipeline.data import RunData
 from grait.pipeline.judging import judge_key
 from grait.pipeline.models import Models, engine_key, model_key
 from grait.pipeline.stages import Notes, Stages
+from grait.pipeline.training import save_adapter
 from grait.pipeline.work import FORWARD_AND_BACKWARD, SetSize, StagePlan, Work
 from grait.records import KnowledgeState
 from grait.runtime import processes, progress
@@ -63,9 +64,7 @@ def preferring(
                 seed=data.config.seed,
                 advance=advance,
             )
-            weights = get_peft_model_state_dict(model, save_embedding_layers=False)
-            model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)
+            save_adapter(model, folder, get_peft_model_state_dict(model, save_embedding_layers=False))
         write_json(folder / "losses.json", losses)
         return {"n_pairs": len(pairs)}
 
