@@ -24,7 +24,7 @@ test: $(VENV)/.installed-dev
 	$(VENV)/bin/pytest --numprocesses auto --dist worksteal
 
 test-slow: $(VENV)/.installed-dev
-	$(VENV)/bin/pytest -m slow
+	$(VENV)/bin/pytest -m slow --numprocesses auto --dist worksteal
 
 # Every family of docs/models.md through run, export, merge, eval and a plain reload: about ten minutes on one core.
 test-families: $(VENV)/.installed-dev

@@ -116,6 +116,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def checkpoint_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of trainings, however short a step is."""
+    from grait.training import checkpoints
+
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(checkpoints, "LARGEST_SHARE", float("inf"))
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Headless Chromium as playwright drives it; tests that use it carry the marker ``browser``.

@@ -1,7 +1,7 @@
 """LESS's workflow: a pool of rows for SFT, a few targets, the top 5% by one command, and a training on them.
 
-``python -m research.top_of_a_pool.compare --out runs/top`` draws, for each seed, five relations of WorldFacts and 30
-of their validation questions as targets, ranks 2,000 training rows of all relations by ``grait influence rank``, trains
+``python -m research.top_of_a_pool.compare --out runs/top`` draws, for each seed, five relations of WorldFacts and six
+validation questions of each as targets, ranks 2,000 training rows of all relations by ``grait influence rank``, trains
 an adapter from the start on the top 5%, on as many rows by word overlap with the targets, and on as many at random, and
 measures the loss on test questions of the five relations, which no step saw. Goes on after an interruption.
 """
@@ -9,6 +9,7 @@ measures the loss on test questions of the five relations, which no step saw. Go
 import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from grait.records import Question
 from grait.training.sft import add_adapter, train
 from research.rewriting.train import examples
 
-N_ROWS, SHARE, N_RELATIONS, N_TARGETS, N_TEST = 2000, "5%", 5, 30, 200
+N_ROWS, SHARE, N_RELATIONS, N_TARGETS, N_TEST = 2000, "5%", 5, 6, 30
 LORA = {"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
 
 
@@ -37,14 +38,21 @@ def row(question: Question) -> dict[str, object]:
 
 
 def drawn(seed: int, n_rows: int = N_ROWS) -> dict[str, list[Question]]:
-    """Pool, targets and test questions of a seed. The pool is a random part of all relations, theirs included."""
-    rng = random.Random(f"top of a pool {seed}")
+    """Pool, targets and test questions of a seed. The pool is a random part of all relations, theirs included; targets
+    and test have as many of each of their relations."""
+    rng = random.Random(f"top of a pool, relation by relation {seed}")
     pool, asked, apart = load("train"), load("val"), load("test_id")
-    relations = set(rng.sample(sorted({own.relation or "" for own in asked}), N_RELATIONS))
+    counts = [Counter(own.relation or "" for own in part) for part in (asked, apart)]
+    enough = [name for name in counts[0] if counts[0][name] >= N_TARGETS and counts[1][name] >= N_TEST]
+    relations = rng.sample(sorted(enough), N_RELATIONS)
+
+    def of_each(questions: list[Question], n: int) -> list[Question]:
+        return [own for name in relations for own in [q for q in questions if q.relation == name][:n]]
+
     return {
         "pool": rng.sample(pool, min(n_rows, len(pool))),
-        "targets": [own for own in asked if own.relation in relations][:N_TARGETS],
-        "test": [own for own in apart if own.relation in relations][:N_TEST],
+        "targets": of_each(asked, N_TARGETS),
+        "test": of_each(apart, N_TEST),
     }
 
 
@@ -99,6 +107,7 @@ def compare(out: Path, seed: int, given: argparse.Namespace) -> dict[str, list[f
         targets=folder / "targets.jsonl",
         out=folder / "top.jsonl",
         top=SHARE,
+        group_column="relation",
         overrides=[f"seed={seed}"],
     )
     tree = {
@@ -133,7 +142,7 @@ def main() -> None:
     parser.add_argument("--model", default="SmolLM2-135M-Instruct")
     parser.add_argument("--rows", type=int, default=N_ROWS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     given = parser.parse_args()
     for seed in given.seeds:

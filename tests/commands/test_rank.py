@@ -17,9 +17,9 @@ import grait.influence
 from grait.commands import rank as module
 from grait.data.pairs import Pair
 from grait.errors import ArtifactError, ConfigError, DataError, ModelError
-from grait.influence import TokenizedExample, influence
+from grait.influence import Influence, TokenizedExample, influence
 from grait.pipeline.data import RunData
-from grait.pipeline.ranking import tokenized
+from grait.pipeline.ranking import in_order, tokenized
 
 WORDS = "capital France Paris Italy Rome Answer question letter option wrote yellow blue green red".split()
 FAST = ["model.dtype=float32", "model.device=cpu", "warmup.epochs=1", "lora.r=2"]
@@ -154,7 +154,7 @@ def test_groups_of_targets_are_told_apart_or_named(
     assert "no row left of the groups far" in capsys.readouterr().err
 
 
-def test_groups_have_scores_of_their_own_and_the_highest_counts(files: dict[str, str], tmp_path: Path) -> None:
+def test_groups_have_scores_of_their_own_and_take_turns(files: dict[str, str], tmp_path: Path) -> None:
     found = grait.influence.rank(
         files["model"], adapter=files["adapter"], examples=files["examples"], targets=files["targets"],
         out=tmp_path / "ranked.jsonl", overrides=FAST, group_column="kind", top="25%",
@@ -162,7 +162,21 @@ def test_groups_have_scores_of_their_own_and_the_highest_counts(files: dict[str,
     written = read(tmp_path / "ranked.jsonl")
     assert len(written) == 3 and found.n == 12
     for row in written:
-        assert set(row["scores"]) == {"a", "b"} and row["score"] == max(row["scores"].values())
+        assert set(row["scores"]) == {"a", "b"} and row["score"] in row["scores"].values()
+
+
+def test_a_group_with_larger_cosines_does_not_take_all_places() -> None:
+    alike = {"one": 0.9, "two": 0.8, "three": 0.7, "four": 0.6}
+    apart = {"one": 0.01, "two": 0.0, "three": 0.02, "four": 0.03}
+    found = of_scores({"alike": alike, "apart": apart})
+    assert in_order(found) == {"one": "alike", "four": "apart", "two": "alike", "three": "apart"}
+    assert list(in_order(found)) == ["one", "four", "two", "three"]
+    assert list(in_order(of_scores({"alike": alike}))) == list(alike)
+
+
+def of_scores(scores: dict[str, dict[str, float]]) -> Influence:
+    ones = dict.fromkeys(next(iter(scores.values())), 1.0)
+    return Influence(scores, ones, ones, ())
 
 
 def test_a_datastore_answers_for_other_targets_as_a_ranking_would(files: dict[str, str], tmp_path: Path) -> None:

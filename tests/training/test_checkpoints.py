@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -26,22 +26,14 @@ from grait.training.examples import WeightedExample
 from grait.training.sft import TrainingLog, add_adapter, train
 from grait.training.trainer import EndOfEpoch, Rounds
 
+pytestmark = pytest.mark.usefixtures("one_thread", "checkpoint_after_every_step")
+
 EXAMPLES = [
     WeightedExample(replace(example, completion_ids=(17, 4, 130, END)), 0.25 * (index % 7))
     for index, example in enumerate(random_examples(13))
 ]
 SETTINGS: dict[str, Any] = {"learning_rate": 1e-2, "epochs": 2.5, "batch_size": 4, "micro_batch_size": 2}
 N_STEPS = 10  # 4 in an epoch, whose last is smaller; the third epoch ends at its half
-
-
-@pytest.fixture(autouse=True)
-def _one_thread_and_a_checkpoint_after_every_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(checkpoints, "LARGEST_SHARE", float("inf"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Killed(BaseException):

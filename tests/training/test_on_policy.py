@@ -15,7 +15,6 @@ from grait.config import OptimizerSection
 from grait.methods.truthrl import advantages
 from grait.model.inference import InferenceEngine
 from grait.records import Outcome
-from grait.training import checkpoints
 from grait.training.examples import WeightedExample
 from grait.training.on_policy import OnPolicy
 from grait.training.sft import TrainingLog, train
@@ -162,9 +161,7 @@ class Killed(BaseException):
     pass
 
 
-def test_killed_at_any_step_it_ends_with_the_same_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(checkpoints, "LARGEST_SHARE", float("inf"))
+def test_killed_at_any_step_it_ends_with_the_same_adapter(tmp_path: Path, checkpoint_after_every_step: None) -> None:
     refusals = likeliest(start())
     expected = tuned(start(), judged_by(refusals, "wrong"), epochs=3)
     for killed in (2, 5):

@@ -17,7 +17,7 @@ from grait.config import LoraSection, OptimizerSection
 from grait.model import completions, teacher
 from grait.model.completions import IGNORED, completion_losses, divergences
 from grait.model.teacher import Teacher, teachers
-from grait.training import checkpoints, sft
+from grait.training import sft
 from grait.training.examples import WeightedCollator, WeightedExample, digest_of
 from grait.training.sft import add_adapter, train
 from tests.training.replayed_cases import BEGINNINGS, exact, mixed, trained
@@ -272,10 +272,8 @@ def test_the_digest_of_plain_examples_is_that_of_before() -> None:
 
 
 def test_killed_it_ends_with_the_same_adapter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    tmp_path: Path, one_thread: None, checkpoint_after_every_step: None
 ) -> None:
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(checkpoints, "LARGEST_SHARE", float("inf"))
     whole, expected = trained(4)
     model = with_lora(tiny_model(), ["q_proj", "down_proj"])
     config = OptimizerSection(learning_rate=1e-2, epochs=2, batch_size=8, micro_batch_size=4)

@@ -1,20 +1,20 @@
 """A training in rounds is one training: the same bit for bit without other weights, which hold from a step on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from peft import PeftModel
 from tiny import PAD
 
 from grait.errors import ConfigError
 from grait.influence import sketch
-from grait.training import checkpoints
 from grait.training.trainer import Rounds, first_step
 from tests.training.test_checkpoints import EXAMPLES, N_STEPS, Killed, Result, assert_same, equal, killer, start
 from tests.training.test_checkpoints import run as run_with
+
+pytestmark = pytest.mark.usefixtures("one_thread", "checkpoint_after_every_step")
 
 Weigh = Callable[[int, PeftModel | None], Sequence[float]]
 
@@ -22,16 +22,6 @@ STATIC = [row.sample_weight for row in EXAMPLES]
 N_ROUNDS = 3
 FIRST = [first_step(number, N_ROUNDS, N_STEPS) for number in range(1, N_ROUNDS + 1)]
 """4 steps are an epoch: the second round begins with one, the third in the middle of another."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread_and_a_checkpoint_after_every_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(checkpoints, "LARGEST_SHARE", float("inf"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(

@@ -20,7 +20,6 @@ from grait.pipeline.ranking import (
     LEAST_WARMUP,
     check_trained,
     grouped,
-    highest,
     in_order,
     made_with,
     ranking,
@@ -42,7 +41,8 @@ ADAM = ("adam", "adam-less")
 
 @dataclass(frozen=True)
 class Ranked:
-    """One example. ``rank``: from 1, the highest score. ``scores``: by group of targets; ``score``: the highest one.
+    """One example. ``rank``: from 1, the most helpful. ``scores``: by group of targets; ``score``: of these the one of
+    the group in which the example has its best place.
     ``tokens``: the completion's tokens with their shares in the exact influence on the group of ``score``."""
 
     rank: int
@@ -94,10 +94,11 @@ def rank(
 ) -> Ranking:
     """Rank ``examples`` by their influence on ``targets``: what learning each does to the targets' loss (LESS).
 
-    Both are files, folders or hub data sets in TRL's formats. ``out``: gets the rows of the examples, the highest
-    first, with ``rank`` and ``score``; what the work takes lies beside it, in ``out`` with ``.work``, and a call that
-    was interrupted goes on there. ``top``: keep so many, as a number or as a share such as "5%". The score is the
-    influence on all targets together; where ``group_column`` tells groups of targets apart, the highest of a group's.
+    Both are files, folders or hub data sets in TRL's formats. ``out``: gets the rows of the examples, the most
+    helpful first, with ``rank`` and ``score``; what the work takes lies beside it, in ``out`` with ``.work``, and a
+    call that was interrupted goes on there. ``top``: keep so many, as a number or as a share such as "5%". The score is
+    the influence on all targets together; where ``group_column`` tells groups of targets apart, on the group in which
+    the example has its best place, by which all rank.
 
     ``adapter``: a trained LoRA adapter of ``model``, a folder or hub id. Without one, an adapter is trained on
     ``warmup`` of the examples, drawn at random: a number, or a share (of which at least 100). ``mode`` sketch keeps a
@@ -127,20 +128,20 @@ def rank(
         else:
             check_trained(models, put_on)
         found = ranking(models, stages, put_on, rows, wanted, as_path(datastore, "datastore") if datastore else None)
-        scores = highest(found)
-        order = in_order(scores)[:n_kept]
+        order = in_order(found)
+        kept = list(order)[:n_kept]
         shares: dict[str, dict[str, list[float]]] = {}
         if tokens:
             by_id = {row.id: row for row in rows}
-            shown = [by_id[name] for name in order[:tokens]]
+            shown = [by_id[name] for name in kept[:tokens]]
             shares = tokens_of(models, put_on, shown, wanted)
             texts = {row.id: [str(data.tokenizer.decode([token])) for token in row.completion_ids] for row in shown}
-        ranked = _ranked(found, scores, order, {pair.id: pair for pair in pairs})
+        ranked = _ranked(found, kept, order, {pair.id: pair for pair in pairs})
         if tokens:
-            ranked = [_with_tokens(row, shares, texts) for row in ranked]
+            ranked = [_with_tokens(row, shares[order[row.id]], texts) for row in ranked]
         with written(out):
             write_jsonl(out, [row.line for row in ranked])
-    return Ranking(out, ranked, len(scores), found.non_finite)
+    return Ranking(out, ranked, len(order), found.non_finite)
 
 
 def query(
@@ -201,11 +202,11 @@ def query(
             elif "transform" in told:
                 told = f"{folder}: was made with a curvature that is not in {folder / CURVATURE}; make it again"
             raise ArtifactError(told) from error
-    scores = highest(found)
-    ranked = _ranked(found, scores, in_order(scores)[:n_kept], pairs)
+    order = in_order(found)
+    ranked = _ranked(found, list(order)[:n_kept], order, pairs)
     with written(out):
         write_jsonl(out, [row.line for row in ranked])
-    return Ranking(out, ranked, len(scores), found.non_finite)
+    return Ranking(out, ranked, len(order), found.non_finite)
 
 
 def _config(
@@ -300,25 +301,22 @@ def _count(name: str, value: str | int | None, n: int, least: int) -> int:
 
 
 def _ranked(
-    found: Influence, scores: Mapping[str, float], order: Sequence[str], pairs: Mapping[str, Pair]
+    found: Influence, kept: Sequence[str], groups: Mapping[str, str], pairs: Mapping[str, Pair]
 ) -> list[Ranked]:
     return [
         Ranked(
             number,
             name,
-            scores[name],
+            found.scores[groups[name]][name],
             {group: own[name] for group, own in found.scores.items()},
             pairs[name].row if name in pairs else {},
         )
-        for number, name in enumerate(order, 1)
+        for number, name in enumerate(kept, 1)
     ]
 
 
-def _with_tokens(
-    row: Ranked, shares: Mapping[str, Mapping[str, Sequence[float]]], texts: Mapping[str, list[str]]
-) -> Ranked:
-    """``shares``: by group and id. A row without any stays as it is."""
-    group = max(row.scores, key=lambda name: row.scores[name])
-    if row.id not in shares[group]:
+def _with_tokens(row: Ranked, shares: Mapping[str, Sequence[float]], texts: Mapping[str, list[str]]) -> Ranked:
+    """``shares``: by id. A row without any stays as it is."""
+    if row.id not in shares:
         return row
-    return replace(row, tokens=list(zip(texts[row.id], shares[group][row.id], strict=True)))
+    return replace(row, tokens=list(zip(texts[row.id], shares[row.id], strict=True)))

@@ -3,7 +3,7 @@
 import json
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -246,12 +246,17 @@ def tokens_of(
         )
 
 
-def highest(found: Influence) -> dict[str, float]:
-    """An example's influence on the group that it helps most (LESS section 4.2); of one group simply that."""
-    by_group: Mapping[str, Mapping[str, float]] = found.scores
-    return {name: max(own[name] for own in by_group.values()) for name in found.gradient_norms}
+def in_order(found: Influence) -> dict[str, str]:
+    """Ids, the most helpful first, with the group that each helps most; ties by their order.
 
-
-def in_order(scores: Mapping[str, float]) -> list[str]:
-    """Ids from the highest score to the lowest, ties by their order."""
-    return sorted(scores, key=lambda name: -scores[name])
+    An example counts by its best place among the influences on one group, so that the groups take turns; of one group
+    that is the order of the scores. LESS (section 4.2) takes the highest influence on any group: one whose gradients
+    are alike then takes all the first places, as cosines with it are larger.
+    """
+    best: dict[str, tuple[int, float, str]] = {}
+    for group, own in found.scores.items():
+        for place, name in enumerate(sorted(own, key=lambda name: -own[name])):
+            here = (place, -own[name], group)
+            best[name] = min(best.get(name, here), here)
+    order = sorted(found.gradient_norms, key=lambda name: best[name][:2])
+    return {name: best[name][2] for name in order}
