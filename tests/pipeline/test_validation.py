@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import Call
+from tiny import PAD, plain_loss, random_examples, tiny_model
 
 from grait.errors import ConfigError
 from grait.influence import validate
+from grait.pipeline.validation import ANSWERS, APART, KNOWN, UNKNOWN, Rows, measured
 from grait.runtime.artifacts import Stage
 
 
@@ -59,6 +63,22 @@ def test_outcomes_go_with_what_is_trained_on(run: Path) -> None:
     found = validate(run, subsets=3, targets=2, overrides=["training.epochs=4", "training.learning_rate=0.01"])
     name = "refusal log-odds, unknown"
     assert min(found.outcomes[name]) > max(gentle.outcomes[name]) + 0.1
+
+
+def test_what_prompts_begin_with_runs_once_and_changes_no_outcome() -> None:
+    """Log-odds of sums of token losses, example by example, with and without a common beginning."""
+    model = tiny_model().double()
+    own = [replace(row, prompt_ids=(*range(20, 32), *row.prompt_ids)) for row in random_examples(6)]
+    rows = Rows([], [], own[:2], own[2:3], {row.id: answer for row, answer in zip(own, own[3:], strict=False)})
+    with torch.no_grad():
+        lost = [float(plain_loss(model, row)) for row in own]
+    logprobs = [-loss * len(row.completion_ids) for loss, row in zip(lost, own, strict=True)]
+    unknown = (logprobs[0] - logprobs[3] + logprobs[1] - logprobs[4]) / 2
+    known = logprobs[2] - logprobs[5]
+    for road in ("copied prefix", "no sharing"):
+        found = measured(model, PAD, rows, 64, road)
+        expected = {UNKNOWN: unknown, KNOWN: known, APART: unknown - known, ANSWERS: -lost[5]}
+        assert found == pytest.approx(expected, rel=1e-5), road
 
 
 def test_bad_sizes_and_folders_are_one_line(run: Path, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from grait.errors import KnowledgeError
 from grait.influence import Influence, over_checkpoints
 from grait.influence.validation import Prediction, random_subsets, table, word_overlap
 from grait.methods.selection import with_label
-from grait.model.common_prefix import for_gradients
+from grait.model.common_prefix import cache_of, for_gradients, keys_and_values, shared_length
 from grait.model.completions import TokenizedExample, collate, completion_losses
+from grait.model.engine import Road
 from grait.model.sampling import by_length
 from grait.model.sentences import find_folder, load_embedder
 from grait.pipeline.data import RunData
@@ -167,7 +168,8 @@ def _training(
                     resume=stage.unfinished(),
                     road=road,
                 )
-            write_json(folder / MEASURED, measured(model, models.pad_token_id, rows, config.tokens_per_batch))
+            found = measured(model, models.pad_token_id, rows, config.tokens_per_batch, models.roads().gradients)
+            write_json(folder / MEASURED, found)
         finally:
             models.take_off(model)
         return left_out("validation", log.non_finite)
@@ -179,17 +181,23 @@ def _training(
 
 
 @torch.no_grad()
-def measured(model: nn.Module, pad_token_id: int, rows: Rows, tokens_per_batch: int) -> dict[str, float]:
-    """The outcomes of a model. Reference answers of known targets count by their mean token loss, as in training."""
+def measured(
+    model: nn.Module, pad_token_id: int, rows: Rows, tokens_per_batch: int, road: Road = "copied prefix"
+) -> dict[str, float]:
+    """The outcomes of a model; what all prompts begin with runs once. Reference answers of known targets count by their
+    mean token loss, as in training."""
     refusals = [*rows.unknown, *rows.known]
     references = [rows.references[row.id] for row in refusals]
     examples = [*refusals, *references]
     losses = np.zeros(len(examples))
     device = next(model.parameters()).device
     with for_gradients(model):
-        for positions in by_length([row.n_tokens for row in examples], tokens_per_batch):
-            batch = collate([examples[position] for position in positions], pad_token_id)
-            own = completion_losses(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        n_shared = shared_length(model, examples, road)
+        prefix = keys_and_values(model, examples[0].prompt_ids[:n_shared], device) if n_shared else []
+        for positions in by_length([row.n_tokens - n_shared for row in examples], tokens_per_batch):
+            batch = collate([examples[position] for position in positions], pad_token_id, n_shared)
+            cache = cache_of(prefix, len(positions)) if prefix else None
+            own = completion_losses(model, {name: tensor.to(device) for name, tensor in batch.items()}, cache)
             losses[positions] = own.double().cpu().numpy()
     logprobs = -losses * np.array([len(row.completion_ids) for row in examples])
     log_odds = logprobs[: len(refusals)] - logprobs[len(refusals) :]
