@@ -29,7 +29,7 @@ def test_every_question_has_a_page_with_an_answer_and_a_command_and_stands_in_th
         page = (question / "README.md").read_text(encoding="utf-8")
         assert page.startswith("# ") and page.splitlines()[0].endswith("?")
         assert f"({question.name}/README.md)" in listed
-        assert f"python -m research.{question.name}." in page or f"grait run research/{question.name}/" in page
+        assert f"python -m research.{question.name}." in page or f" research/{question.name}/" in page
 
 
 def test_every_command_names_a_module_and_files_that_are_there() -> None:
