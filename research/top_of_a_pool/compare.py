@@ -1,9 +1,11 @@
 """LESS's workflow: a pool of rows for SFT, a few targets, the top 5% by one command, and a training on them.
 
-``python -m research.top_of_a_pool.compare --out runs/top`` draws, for each seed, five relations of WorldFacts and six
-validation questions of each as targets, ranks 2,000 training rows of all relations by ``grait influence rank``, trains
+``python -m research.top_of_a_pool.compare --out runs/top`` makes, for each seed, a pool of 1,000 rows of four tasks, one
+of which, the wanted one, has 5% of them: a bare answer, an answer in a sentence, an option's letter, an answer from a
+text that holds it. Targets are 30 validation rows of the wanted task. It ranks the pool by ``grait influence rank``, trains
 an adapter from the start on the top 5%, on as many rows by word overlap with the targets, and on as many at random, and
-measures the loss on test questions of the five relations, which no step saw. Goes on after an interruption.
+measures the loss on 150 test rows of the task. With ``--relations`` all rows are bare answers, and wanted are five
+relations. No question is in two parts. Goes on after an interruption.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,43 +29,86 @@ from grait.pipeline.data import RunData
 from grait.pipeline.models import Models
 from grait.records import Question
 from grait.training.sft import add_adapter, train
+from research.rewriting.sentences import in_sentences
 from research.rewriting.train import examples
 
-N_ROWS, SHARE, N_RELATIONS, N_TARGETS, N_TEST = 2000, "5%", 5, 6, 30
+N_ROWS, SHARE, N_RELATIONS, N_TARGETS, N_TEST = 1000, 0.05, 5, 30, 150
 LORA = {"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+TASKS = ("answer", "sentence", "option", "text")
+WANTED = ("text", "option", "sentence")
+"""By seed."""
+
+Row = dict[str, Any]
 
 
-def row(question: Question) -> dict[str, object]:
-    said = [{"role": "user", "content": question.question}, {"role": "assistant", "content": question.answers[0]}]
-    return {"id": question.id, "messages": said, "relation": question.relation}
+def told(split: str, task: str, seed: int) -> list[Row]:
+    """All rows of a task and a split, in WorldFacts' order."""
+    questions = load(split, {"option": "mcqa", "text": "context"}.get(task, "oeqa"))
+    return [_row(own, task, seed) for own in questions if task != "text" or own.holds_answer]
 
 
-def drawn(seed: int, n_rows: int = N_ROWS) -> dict[str, list[Question]]:
-    """Pool, targets and test questions of a seed. The pool is a random part of all relations, theirs included; targets
-    and test have as many of each of their relations."""
-    rng = random.Random(f"top of a pool, relation by relation {seed}")
-    pool, asked, apart = load("train"), load("val"), load("test_id")
-    counts = [Counter(own.relation or "" for own in part) for part in (asked, apart)]
-    enough = [name for name in counts[0] if counts[0][name] >= N_TARGETS and counts[1][name] >= N_TEST]
-    relations = rng.sample(sorted(enough), N_RELATIONS)
+def _row(question: Question, task: str, seed: int) -> Row:
+    asked, answer = question.question, question.answers[0]
+    if task == "sentence":
+        asked, answer = in_sentences(question, seed)
+    if task == "option":
+        asked = "\n".join([asked, *(f"{name}. {own}" for name, own in zip("ABCD", question.choices, strict=True))])
+        answer = "ABCD"[question.choices.index(answer)]
+    if task == "text":
+        asked = f"{question.context[0]}\n\n{asked}"
+    said = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+    return {"id": question.id, "messages": said, "task": task, "relation": question.relation}
 
-    def of_each(questions: list[Question], n: int) -> list[Question]:
-        return [own for name in relations for own in [q for q in questions if q.relation == name][:n]]
 
+def drawn(seed: int, n_rows: int = N_ROWS) -> dict[str, list[Row]]:
+    """Pool, targets and test rows of a seed."""
+    wanted = WANTED[seed % len(WANTED)]
+    others = [task for task in TASKS if task != wanted]
+    counts = {task: n_rows // len(others) for task in others} | {wanted: round(SHARE * n_rows)}
+    counts[others[0]] += n_rows - sum(counts.values())
+    pool: list[Row] = []
+    for task in (wanted, *others):
+        taken = {own["id"] for own in pool}
+        free = [own for own in told("train", task, seed) if own["id"] not in taken]
+        pool += random.Random(f"{task} {seed}").sample(free, counts[task])
+    random.Random(f"pool {seed}").shuffle(pool)
     return {
-        "pool": rng.sample(pool, min(n_rows, len(pool))),
-        "targets": of_each(asked, N_TARGETS),
-        "test": of_each(apart, N_TEST),
+        "pool": pool,
+        "targets": random.Random(f"targets {seed}").sample(told("val", wanted, seed), N_TARGETS),
+        "test": random.Random(f"test {seed}").sample(told("test_id", wanted, seed), N_TEST),
     }
 
 
-def choices(parts: dict[str, list[Question]], top: Sequence[str], seed: int) -> dict[str, list[str]]:
+def drawn_by_relation(seed: int, n_rows: int = N_ROWS) -> dict[str, list[Row]]:
+    """All bare answers: the pool of all relations, targets and test of five, with as many of each."""
+    rng = random.Random(f"top of a pool, relation by relation {seed}")
+    pool, asked, apart = (told(split, "answer", seed) for split in ("train", "val", "test_id"))
+    n_asked, n_apart = N_TARGETS // N_RELATIONS, N_TEST // N_RELATIONS
+    counts = [Counter(own["relation"] for own in part) for part in (asked, apart)]
+    enough = [name for name in counts[0] if counts[0][name] >= n_asked and counts[1][name] >= n_apart]
+    relations = rng.sample(sorted(enough), N_RELATIONS)
+
+    def of_each(rows: list[Row], n: int) -> list[Row]:
+        return [own for name in relations for own in [row for row in rows if row["relation"] == name][:n]]
+
+    return {
+        "pool": rng.sample(pool, min(n_rows, len(pool))),
+        "targets": of_each(asked, n_asked),
+        "test": of_each(apart, n_apart),
+    }
+
+
+def choices(parts: dict[str, list[Row]], top: Sequence[str], seed: int) -> dict[str, list[str]]:
     """Ids to train on, as many by each way of choosing."""
-    texts = {own.id: f"{own.question} {own.answers[0]}" for own in parts["pool"]}
-    overlap = word_overlap(texts, [f"{own.question} {own.answers[0]}" for own in parts["targets"]])
+    texts = {own["id"]: text_of(own) for own in parts["pool"]}
+    overlap = word_overlap(texts, [text_of(own) for own in parts["targets"]])
     alike = sorted(texts, key=lambda name: (-overlap[name], name))[: len(top)]
     at_random = random.Random(f"random {seed}").sample(sorted(texts), len(top))
     return {"influence": list(top), "word overlap": alike, "random": at_random}
+
+
+def text_of(row: Row) -> str:
+    return " ".join(turn["content"] for turn in row["messages"])
 
 
 def interval(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
@@ -73,7 +119,7 @@ def interval(one: Sequence[float], other: Sequence[float]) -> tuple[float, float
     return float(apart.mean()), float(low), float(high)
 
 
-def write(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def write(path: Path, rows: Sequence[Row]) -> None:
     path.write_text("".join(f"{json.dumps(own)}\n" for own in rows), encoding="utf-8")
 
 
@@ -98,16 +144,16 @@ def compare(out: Path, seed: int, given: argparse.Namespace) -> dict[str, list[f
     """Losses by way of choosing and test row."""
     folder = out / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    parts = drawn(seed, given.rows)
+    parts = (drawn_by_relation if given.relations else drawn)(seed, given.rows)
     for name, own in parts.items():
-        write(folder / f"{name}.jsonl", [row(question) for question in own])
+        write(folder / f"{name}.jsonl", own)
     ranked = rank(
         given.model,
         examples=folder / "pool.jsonl",
         targets=folder / "targets.jsonl",
         out=folder / "top.jsonl",
-        top=SHARE,
-        group_column="relation",
+        top=f"{SHARE:.0%}",
+        group_column="relation" if given.relations else "task",
         overrides=[f"seed={seed}"],
     )
     tree = {
@@ -119,8 +165,9 @@ def compare(out: Path, seed: int, given: argparse.Namespace) -> dict[str, list[f
     }
     data = RunData(parse_config(tree, "options"), has_training=False)
     models = Models(data)
-    rows = {own.id: row(own) for own in parts["pool"]}
-    relations = {own.relation for own in parts["targets"]}
+    rows = {own["id"]: own for own in parts["pool"]}
+    column = "relation" if given.relations else "task"
+    wanted = {own[column] for own in parts["targets"]}
     found: dict[str, list[float]] = {}
     for name, ids in {"no training": None, **choices(parts, [own.id for own in ranked.rows], seed)}.items():
         kept = folder / f"{name.replace(' ', '-')}.json"
@@ -128,11 +175,11 @@ def compare(out: Path, seed: int, given: argparse.Namespace) -> dict[str, list[f
             path = None if ids is None else folder / f"{name.replace(' ', '-')}.jsonl"
             if path is not None:
                 write(path, [rows[own] for own in ids or ()])
-            share = sum(rows[own]["relation"] in relations for own in ids or ()) / len(ids or [1])
+            share = sum(rows[own][column] in wanted for own in ids or ()) / len(ids or [1])
             kept.write_text(json.dumps([share, trained(models, data, path, folder / "test.jsonl")]), encoding="utf-8")
         share, found[name] = json.loads(kept.read_text(encoding="utf-8"))
         loss = np.mean(found[name])
-        print(f"seed {seed}, {name}: loss {loss:.3f}, of the targets' relations {share:.0%}", flush=True)
+        print(f"seed {seed}, {name}: loss {loss:.3f}, wanted {share:.0%}", flush=True)
     return found
 
 
@@ -142,7 +189,8 @@ def main() -> None:
     parser.add_argument("--model", default="SmolLM2-135M-Instruct")
     parser.add_argument("--rows", type=int, default=N_ROWS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--relations", action="store_true")
+    parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     given = parser.parse_args()
     for seed in given.seeds:
