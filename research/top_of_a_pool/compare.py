@@ -1,11 +1,11 @@
 """LESS's workflow: a pool of rows for SFT, a few targets, the top 5% by one command, and a training on them.
 
-``python -m research.top_of_a_pool.compare --out runs/top`` makes, for each seed, a pool of 1,000 rows of four tasks, one
-of which, the wanted one, has 5% of them: a bare answer, an answer in a sentence, an option's letter, an answer from a
-text that holds it. Targets are 30 validation rows of the wanted task. It ranks the pool by ``grait influence rank``, trains
-an adapter from the start on the top 5%, on as many rows by word overlap with the targets, and on as many at random, and
-measures the loss on 150 test rows of the task. With ``--relations`` all rows are bare answers, and wanted are five
-relations. No question is in two parts. Goes on after an interruption.
+``python -m research.top_of_a_pool.compare --out runs/top`` makes, for each seed, a pool of 1,000 rows of four tasks,
+one of which, the wanted one, has 5% of them: a bare answer, an answer in a sentence, an option's letter, an answer from
+a text that holds it. Targets are 30 validation rows of the wanted task. It ranks the pool by ``grait influence rank``,
+trains an adapter from the start on the top 5%, on as many rows by word overlap with the targets, and on as many at
+random, and measures the loss on 150 test rows of the task. With ``--relations`` all rows are bare answers, and wanted
+are five relations. No question is in two parts. Goes on after an interruption.
 """
 
 import argparse
