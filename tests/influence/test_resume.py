@@ -38,7 +38,7 @@ def adapted() -> PeftModel:
 def exact(model: PeftModel, folder: Path | None, advance: Callable[[int], None] | None = None) -> Influence:
     return influence(
         model, EXAMPLES, SETS, pad_token_id=PAD, tokens_per_batch=TOKENS_PER_BATCH, advance=advance, resume=folder,
-        road="copied prefix",
+        road="copied prefix", memory=0,
     )  # fmt: skip
 
 

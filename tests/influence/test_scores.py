@@ -34,8 +34,9 @@ def scores(
     examples: Sequence[TokenizedExample] = EXAMPLES,
     sets: Mapping[str, Sequence[TokenizedExample]] = SETS,
     tokens_per_batch: int = 64,
+    memory: int = 0,
 ) -> Influence:
-    return influence(model, examples, sets, pad_token_id=PAD, tokens_per_batch=tokens_per_batch)
+    return influence(model, examples, sets, pad_token_id=PAD, tokens_per_batch=tokens_per_batch, memory=memory)
 
 
 def stable(found: Influence) -> dict[str, float]:
@@ -180,6 +181,36 @@ def test_sets_may_share_examples_and_each_is_run_once() -> None:
         assert found.scores[name] == pytest.approx(alone.scores[name], abs=1e-12)
 
 
+def test_gradients_that_fit_into_memory_are_not_taken_again_and_change_nothing() -> None:
+    model = adapted()
+    rows: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _module, _inputs, options: rows.append(len(options["input_ids"])), with_kwargs=True
+    )
+    size = 8 * sum(layer.weight.numel() for layer in trainable_linears(model).values())
+    sets = {"idk": EXAMPLES[:8], "ik": [*EXAMPLES[10:], replace(EXAMPLES[8], id="other", completion_ids=(50, END))]}
+    n_in_sets = 12  # of the 14 examples
+    told: list[int] = []
+    expected, run = scores(model, sets=sets), {}
+    for kept, memory in ((0, 0), (0, size - 1), (5, 5 * size + 3), (n_in_sets, 10**9)):
+        rows.clear()
+        told.clear()
+        found = influence(
+            model,
+            EXAMPLES,
+            sets,
+            pad_token_id=PAD,
+            tokens_per_batch=64,
+            memory=memory,
+            advance=told.append,
+            road="no sharing",
+        )
+        assert_same(found, expected, 1e-12)
+        run[memory] = sum(rows)
+        assert run[0] - run[memory] == kept
+        assert sum(told) == sum(map(len, sets.values())) + len(EXAMPLES)
+
+
 def test_one_id_may_carry_another_completion_in_a_set() -> None:
     """The known question with its answer against the same question with the refusal (retention influence)."""
     model = adapted()
@@ -209,10 +240,12 @@ def test_non_finite_examples_are_left_out_named_and_leave_the_others_alone(token
     expected = scores(model, clean, {"idk": clean[:6], "ik": clean[6:]})
     poison(model, POISON)
     bad = [example for example in examples if example not in clean]
-    found = scores(model, examples, {"idk": [bad[0], *clean[:6]], "ik": [*clean[6:], bad[1]]}, tokens_per_batch)
-    assert found.non_finite == ("bad-0", "bad-1")
-    assert_same(replace(found, non_finite=()), expected, 1e-12)
-    assert all(math.isfinite(value) for by_id in found.scores.values() for value in by_id.values())
+    for memory in (0, 10**9):
+        sets = {"idk": [bad[0], *clean[:6]], "ik": [*clean[6:], bad[1]]}
+        found = scores(model, examples, sets, tokens_per_batch, memory)
+        assert found.non_finite == ("bad-0", "bad-1")
+        assert_same(replace(found, non_finite=()), expected, 1e-12)
+        assert all(math.isfinite(value) for by_id in found.scores.values() for value in by_id.values())
 
 
 def test_a_non_finite_example_of_a_set_only_is_named_too() -> None:

@@ -1,8 +1,8 @@
 """Exact influence between examples and sets of examples, in two passes over the data.
 
 With unit gradients u, the mean influence of example i on a set is <u_i, mean_j u_j>: the first pass forms the mean
-direction of every set, the second takes the products. Cost and memory grow linearly with the data; no matrix of
-all pairs is formed.
+direction of every set, the second takes the products. Cost grows linearly with the data; no matrix of all pairs is
+formed. Gradients of the first pass that fit into a given memory are kept, and take no second one.
 """
 
 import math
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from grait.errors import DataError, NonFiniteError
 from grait.influence.batches import Batch, GradientPass, Transform, gradient_pass, settings_of
 from grait.influence.gradients import as_factor
+from grait.influence.kept import MOST_BYTES, Block, KeptGradients
 from grait.influence.resume import SavedPasses
 from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
@@ -50,6 +51,7 @@ def influence(
     advance: Callable[[int], None] | None = None,
     resume: Path | None = None,
     road: Road | None = None,
+    memory: int = MOST_BYTES,
 ) -> Influence:
     """How much a step on each of ``examples`` lowers the mean loss of each of ``sets``, to first order.
 
@@ -63,9 +65,11 @@ def influence(
     result. It is refused with ArtifactError when it belongs to another call.
 
     ``road``: how the prompts' common beginning runs; None: two short examples find it (``gradient_road``).
+    ``memory``: bytes of main memory for gradients of examples that are in a set, too; these run once instead of
+    twice. Not with ``resume``: what was in memory could not be resumed.
 
-    The result does not depend on the batches up to rounding, nor on the number of processes: each runs its share of
-    the examples, and all get the whole result. ``advance`` is told the examples done; in all
+    The result does not depend on the batches, nor on ``memory``, up to rounding, nor on the number of processes: each
+    runs its share of the examples, and all get the whole result. ``advance`` is told the examples done; in all
     ``sum(len(set)) + len(examples)``, where an example that is in several sets is run once.
     """
     check_examples("examples", examples)
@@ -74,8 +78,21 @@ def influence(
     everything = [*examples, *(member for members in sets.values() for member in members)]
     with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance, road) as run:
         saved = saved_passes(run, resume, {"examples": examples, **sets}) if resume else None
-        directions, norms = mean_directions(run, sets, saved)
-        return inner_products(run, examples, directions, list(sets), norms, saved)
+        kept = None if saved else kept_gradients(run, examples, sets, memory)
+        directions, norms = mean_directions(run, sets, saved, kept=kept)
+        return inner_products(run, examples, directions, list(sets), norms, saved, kept)
+
+
+def kept_gradients(
+    run: GradientPass,
+    examples: Sequence[TokenizedExample],
+    sets: Mapping[str, Sequence[TokenizedExample]],
+    memory: int,
+) -> KeptGradients:
+    """Room for the gradients of what this process runs in both passes."""
+    size = sum(linear.weight.numel() * max(4, linear.weight.element_size()) for linear in run.linears.values())
+    in_sets = {member for members in sets.values() for member in members}
+    return KeptGradients(in_sets.intersection(processes.own(examples)), memory, size)
 
 
 def saved_passes(run: GradientPass, folder: Path, examples: Mapping[str, Sequence[TokenizedExample]]) -> SavedPasses:
@@ -95,10 +112,11 @@ def mean_directions(
     sets: Mapping[str, Sequence[TokenizedExample]],
     saved: SavedPasses | None = None,
     observe: Callable[[Batch, list[TokenizedExample]], None] | None = None,
+    kept: KeptGradients | None = None,
 ) -> tuple[Directions, Norms]:
     """First pass: mean_j u_j of each set, and the norms of its gradients. Shared examples are run once.
 
-    ``observe``: gets every batch that runs now, with its examples.
+    ``observe``: gets every batch that runs now, with its examples. ``kept``: gets gradients for the second pass.
     """
     columns: dict[TokenizedExample, list[int]] = {}
     for column, members in enumerate(sets.values()):
@@ -115,9 +133,17 @@ def mean_directions(
     n_done = int(state["done"])
     for batch in run.batches(distinct, lambda number, _: number < n_done):
         squares = torch.zeros_like(batch.losses)
+        members = [distinct[position] for position in batch.positions]
+        to_keep = kept.rows(members) if kept else []
+        block: dict[str, Tensor] = {}
         for name, layer in batch.factors.items():
-            squares += run.gradients(name, layer).square().sum(1)
+            gradients = run.gradients(name, layer)
+            squares += gradients.square().sum(1)
+            if to_keep:
+                block[name] = gradients[to_keep].cpu()
         norms = squares.sqrt()
+        if kept and to_keep:
+            kept.add(Block([members[row] for row in to_keep], batch.losses[to_keep], norms[to_keep], block))
         usable = _usable(batch.losses, norms).tolist()
         coefficients = torch.zeros((len(sets), len(batch.positions)), dtype=norms.dtype)
         for row, member in enumerate(batch.positions):
@@ -128,7 +154,7 @@ def mean_directions(
                 coefficients[column, row] = 1 / norms[row]
                 state["counts"][column] += 1
         if observe:
-            observe(batch, [distinct[position] for position in batch.positions])
+            observe(batch, members)
         coefficients = coefficients.to(norms.device)
         keep = coefficients.sum(0) > 0
         for name, layer in batch.factors.items():
@@ -162,8 +188,9 @@ def inner_products(
     names: Sequence[str],
     norms: Norms,
     saved: SavedPasses | None = None,
+    kept: KeptGradients | None = None,
 ) -> Influence:
-    """Second pass: <u_i, direction> of each example with each set's direction.
+    """Second pass: <u_i, direction> of each example with each set's direction; of ``kept`` ones without a pass.
 
     Where the norms are known of all examples, and nothing transforms their gradients, only products are left to be
     found; with a shared prefix these need no backward pass through it (``SharedPrefix.tangents``).
@@ -180,8 +207,22 @@ def inner_products(
             "losses": nothing.clone(),
             "scores": nothing[:, None].repeat(1, len(names)),
         }
+
+    def put(rows: list[int], losses: Tensor, length: Tensor, products: Tensor) -> None:
+        usable = _usable(losses, length).cpu()
+        places = torch.tensor(rows)[usable]
+        state["norms"][places] = length.cpu().double()[usable]
+        state["losses"][places] = losses.cpu().double()[usable]
+        state["scores"][places] = (products / length[:, None]).cpu().double()[usable]
+
+    places = {example: place for place, example in enumerate(own)}
+    for block in kept.blocks if kept else ():
+        put([places.pop(member) for member in block.members], block.losses, block.norms, block.products(directions))
+        run.advance(len(block.members))
+    left = list(places.values())
     n_done = int(state["done"])
-    for batch in run.batches(own, lambda number, _: number < n_done, stop_at_prefix=only_products):
+    rest = [own[place] for place in left]
+    for batch in run.batches(rest, lambda number, _: number < n_done, stop_at_prefix=only_products):
         squares = torch.zeros_like(batch.losses)
         products = torch.zeros((len(batch.positions), len(names)), dtype=squares.dtype, device=squares.device)
         for name, layer in batch.factors.items():
@@ -193,12 +234,8 @@ def inner_products(
             products += (as_factor(gradient).flatten(1) @ as_factor(tangent).flatten(1).T).to(products)
         length = squares.sqrt()
         if only_products:
-            length = torch.tensor([norms[own[row]] for row in batch.positions], dtype=torch.float64).to(length)
-        usable = _usable(batch.losses, length).cpu()
-        rows = torch.tensor(batch.positions)[usable]
-        state["norms"][rows] = length.cpu().double()[usable]
-        state["losses"][rows] = batch.losses.cpu().double()[usable]
-        state["scores"][rows] = (products / length[:, None]).cpu().double()[usable]
+            length = torch.tensor([norms[rest[row]] for row in batch.positions], dtype=torch.float64).to(length)
+        put([left[position] for position in batch.positions], batch.losses, length, products)
         state["done"] += 1
         if saved:
             saved.keep("products", state)
