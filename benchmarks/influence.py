@@ -21,6 +21,9 @@ from grait.influence.prefix import SharedPrefix
 from grait.model.completions import collate
 from grait.model.sampling import by_length
 
+BARE = ", nothing in common"
+"""Of jobs on the questions alone, without a prompt around them."""
+
 HIDDEN = ("influence", "gradient_norms", "seconds_of_turns")
 """Of the peers' records, too long for the result file."""
 
@@ -36,6 +39,7 @@ def main(
     """Examples per second, peak memory, and time as a multiple of the plain pass."""
     n, repetitions = (56, 2) if quick else (112, 3)
     examples, pad = refusals(n)
+    bare, _ = refusals(n, n)
     model = adapted_model()
     linears = trainable_linears(model)
     batches = [
@@ -55,6 +59,7 @@ def main(
 
     jobs = {
         **{job.value: lambda job=job: run_job(job, model, examples, pad) for job in Job},
+        **{f"{job.value}{BARE}": lambda job=job: run_job(job, model, bare, pad) for job in Job},
         "gradients, every prompt in full": lambda: per_example(is_shared=False),
         "gradients, common beginning once": lambda: per_example(is_shared=True),
     }
@@ -67,9 +72,10 @@ def main(
         if record["name"] in list(Job):
             record["peak_memory_mb"] = in_a_process_of_its_own(record["name"], n)["peak_memory_mb"]
     records += _peers(examples, model, quick, less_python, less_repo, bergson_python)
-    plain = records[0]["examples_per_second"]
+    plain = {record["name"]: record["examples_per_second"] for record in records}
     for record in records:
-        record["time_ratio_to_plain"] = plain / record["examples_per_second"]
+        like = f"{Job.plain.value}{BARE if record['name'].endswith(BARE) else ''}"
+        record["time_ratio_to_plain"] = plain[like] / record["examples_per_second"]
     tokens = sum(example.n_tokens for example in examples) / n
     shared = len(prefix.token_ids) if (prefix := SharedPrefix.of(model, linears, examples)) else 0
     table = _table(records, n, repetitions, tokens, shared)
@@ -123,7 +129,9 @@ def _table(records: list[dict[str, Any]], n: int, repetitions: int, tokens: floa
         f"SmolLM2-135M, bf16, LoRA r = 16 on attention, {n} questions of {tokens:.0f} tokens on average, of which the "
         f"first {shared} are the same; batches of {TOKENS_PER_BATCH} tokens; median of {repetitions} turns in one "
         "process, peak memory of each job in a process of its own. `plain`: forward and backward pass over the same "
-        "batches, every prompt in full. `exact`: both passes. `sketch`: one pass, the datastore written and queried. "
+        "batches, every prompt in full. `exact`: gradients kept between the passes, as far as they fit into 1 GB, or "
+        "taken twice. `sketch`: one pass, the datastore written and queried. `nothing in common`: questions without "
+        "a prompt around them, time against the plain pass over these. "
         "Peers: in their own environments, model loading not counted; LESS on 16 questions; bergson in our precision, "
         "at its default (no projection) and with the projection of its trackstar command."
     )
