@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from grait.errors import DataError, NonFiniteError
 from grait.influence.batches import Batch, GradientPass, Transform, gradient_pass, settings_of
-from grait.influence.gradients import as_factor
+from grait.influence.gradients import Factors, Whole, as_factor
 from grait.influence.kept import MOST_BYTES, Block, KeptGradients
 from grait.influence.resume import SavedPasses
 from grait.influence.scores import Influence
@@ -157,10 +157,13 @@ def mean_directions(
             observe(batch, members)
         coefficients = coefficients.to(norms.device)
         keep = coefficients.sum(0) > 0
+        is_at_hand = len(to_keep) == len(members)
         for name, layer in batch.factors.items():
+            own: Factors | Whole = Whole(block[name].to(run.device)) if is_at_hand else layer
             if not bool(keep.all()):  # 0 * NaN is NaN: rows without a direction must go
-                layer = layer.rows(keep)
-            total = run.weighted_sum(name, layer, coefficients[:, keep])
+                own = own.rows(keep)
+            weights = coefficients[:, keep]
+            total = own.weighted_sum(weights) if is_at_hand else run.weighted_sum(name, own, weights)
             key = f"sum.{name}"
             state[key] = state[key].to(total).add_(total) if key in state else total
         state["done"] += 1

@@ -182,7 +182,7 @@ def _training(
 
 @torch.no_grad()
 def measured(
-    model: nn.Module, pad_token_id: int, rows: Rows, tokens_per_batch: int, road: Road = "copied prefix"
+    model: nn.Module, pad_token_id: int, rows: Rows, tokens_per_batch: int, road: Road | None
 ) -> dict[str, float]:
     """The outcomes of a model; what all prompts begin with runs once. Reference answers of known targets count by their
     mean token loss, as in training."""
@@ -192,7 +192,7 @@ def measured(
     losses = np.zeros(len(examples))
     device = next(model.parameters()).device
     with for_gradients(model):
-        n_shared = shared_length(model, examples, road)
+        n_shared = shared_length(model, examples, road or "no sharing")
         prefix = keys_and_values(model, examples[0].prompt_ids[:n_shared], device) if n_shared else []
         for positions in by_length([row.n_tokens - n_shared for row in examples], tokens_per_batch):
             batch = collate([examples[position] for position in positions], pad_token_id, n_shared)
