@@ -211,6 +211,11 @@ def test_gradients_that_fit_into_memory_are_not_taken_again_and_change_nothing()
         assert sum(told) == sum(map(len, sets.values())) + len(EXAMPLES)
 
 
+def test_a_memory_below_0_is_one_line() -> None:
+    with pytest.raises(DataError, match="memory is -1; expected"):
+        scores(adapted(), memory=-1)
+
+
 def test_one_id_may_carry_another_completion_in_a_set() -> None:
     """The known question with its answer against the same question with the refusal (retention influence)."""
     model = adapted()

@@ -72,6 +72,8 @@ def influence(
     runs its share of the examples, and all get the whole result. ``advance`` is told the examples done; in all
     ``sum(len(set)) + len(examples)``, where an example that is in several sets is run once.
     """
+    if memory < 0:
+        raise DataError(f"influence: memory is {memory}; expected a number of bytes, or 0 to keep no gradients")
     check_examples("examples", examples)
     for name, members in sets.items():
         check_examples(name, members)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from grait.model.completions import TokenizedExample
@@ -13,7 +14,7 @@ MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one batch on the CPU. ``losses``, ``norms`` [rows]; ``gradients``: by layer, [rows, out * in]."""
+    """Rows of one batch. ``losses``, ``norms`` [rows]; ``gradients``: by layer, [rows, out * in], in main memory."""
 
     members: list[TokenizedExample]
     losses: Tensor
@@ -22,12 +23,8 @@ class Block:
 
     def products(self, directions: Mapping[str, Tensor]) -> Tensor:
         """<g_i, direction> with each set's direction, [rows, sets]."""
-        found = [own.to(directions[name].device) @ directions[name].to(own.dtype).T for name, own in
-                 self.gradients.items()]  # fmt: skip
-        total = found[0]
-        for own in found[1:]:
-            total = total + own
-        return total
+        layers = ((own, directions[name]) for name, own in self.gradients.items())
+        return torch.stack([own.to(direction.device) @ direction.to(own.dtype).T for own, direction in layers]).sum(0)
 
 
 @dataclass
