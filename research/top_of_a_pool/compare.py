@@ -154,7 +154,8 @@ def compare(out: Path, seed: int, given: argparse.Namespace) -> dict[str, list[f
         out=folder / "top.jsonl",
         top=f"{SHARE:.0%}",
         group_column="relation" if given.relations else "task",
-        overrides=[f"seed={seed}"],
+        mode=given.mode,
+        overrides=[f"seed={seed}", *given.set],
     )
     tree = {
         "model": {"name": given.model},
@@ -192,6 +193,8 @@ def main() -> None:
     parser.add_argument("--relations", action="store_true")
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--mode", choices=("exact", "sketch"), default="exact", help="of `grait influence rank`")
+    parser.add_argument("--set", nargs="+", default=[], help="config keys of `grait influence rank`")
     given = parser.parse_args()
     for seed in given.seeds:
         found = compare(given.out, seed, given)

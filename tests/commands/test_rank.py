@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import Call
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from tiny import with_lora
 from tiny_folder import save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -94,6 +95,10 @@ def test_the_file_has_the_rows_in_the_order_of_exact_influence(files: dict[str, 
 def ranked(files: dict[str, str], out: Path, **changes: Any) -> Any:
     options: dict[str, Any] = {name: files[name] for name in ("model", "adapter", "examples", "targets")}
     return grait.influence.rank(**(options | {"out": out, "overrides": FAST} | changes))
+
+
+def scores_of(found: Any) -> dict[str, float]:
+    return {row.id: row.score for row in found.rows}
 
 
 def test_of_an_earlier_ranking_nothing_is_left_and_it_is_said(
@@ -279,6 +284,98 @@ def test_curvature_is_the_same_in_both_modes_and_of_a_kept_datastore(
     shutil.rmtree(store / "curvature")
     with pytest.raises(ArtifactError, match=r"made with a curvature that is not in .*curvature; make"):
         grait.influence.query(store, targets=files["targets"], out=tmp_path / "asked.jsonl")
+
+
+def test_other_weights_of_the_model_are_another_ranking(files: dict[str, str], tmp_path: Path) -> None:
+    """With the same adapter, examples and targets; also where the folder's name stays."""
+    copied = tmp_path / "model"
+    shutil.copytree(files["model"], copied)
+    options = {"model": str(copied), "adapter": files["adapter"]}
+    one = ranked(files, tmp_path / "out.jsonl", **options)
+    model = AutoModelForCausalLM.from_pretrained(copied)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    model.save_pretrained(copied)
+    anew = ranked(files, tmp_path / "out.jsonl", **options)
+    elsewhere = ranked(files, tmp_path / "other.jsonl", **options)
+    assert scores_of(anew) == pytest.approx(scores_of(elsewhere), abs=1e-6)
+    assert scores_of(anew) != pytest.approx(scores_of(one), abs=1e-3)
+
+
+def test_a_datastore_is_asked_with_its_own_examples_only(files: dict[str, str], tmp_path: Path) -> None:
+    ranked(files, tmp_path / "one.jsonl", datastore=tmp_path / "store")
+    changed = rows(12)
+    changed[3]["completion"] = " Rome."
+    changed = write(tmp_path / "changed.jsonl", changed)
+    with pytest.raises(ArtifactError, match=r"store: was made of other examples than .*changed\.jsonl holds now"):
+        grait.influence.query(tmp_path / "store", targets=files["targets"], examples=changed, out=tmp_path / "q.jsonl")
+    assert not (tmp_path / "q.jsonl").exists()
+
+
+def test_what_is_no_datastore_is_not_to_be_deleted(files: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter-1.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="thesis: holds something else") as found:
+        ranked(files, tmp_path / "one.jsonl", datastore=tmp_path / "thesis")
+    assert "delete" not in str(found.value)
+
+
+def test_a_file_that_took_the_place_of_a_ranking_stays(files: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "one.jsonl"
+    ranked(files, out)
+    ranked(files, out)  # our own is written anew
+    ranked(files, tmp_path / "two.jsonl", datastore=tmp_path / "store")
+    out.write_text('{"id": "mine"}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="is there already, and is no ranking"):
+        ranked(files, out)
+    with pytest.raises(ConfigError, match="is there already, and is no ranking"):
+        grait.influence.query(tmp_path / "store", targets=files["targets"], out=out)
+    assert out.read_text(encoding="utf-8") == '{"id": "mine"}\n'
+
+
+def test_groups_by_a_column_that_nothing_has_are_refused_and_targets_without_one_named(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataError, match="no row has a group in the column `knid`; found id, prompt, completion, kind"):
+        ranked(files, tmp_path / "out.jsonl", group_column="knid")
+    mixed = [row | {"group": "x" if i else None} for i, row in enumerate(rows(3, 5))]
+    ranked(files, tmp_path / "out.jsonl", targets=write(tmp_path / "mixed.jsonl", mixed))
+    assert "1 of 3 name no group; they are a group `all`" in capsys.readouterr().err
+
+
+def test_targets_that_are_examples_are_counted(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    another = {"prompt": "Quite another", "completion": " letter."}
+    both = [row | {"id": f"t{i}"} for i, row in enumerate([*rows(2), another])]
+    ranked(files, tmp_path / "out.jsonl", targets=write(tmp_path / "both.jsonl", both))
+    assert "2 of 3 are examples, too" in capsys.readouterr().err
+
+
+def test_examples_of_the_same_tokens_rank_in_the_order_of_the_file() -> None:
+    scores = {f"tie-{i}": 0.2 + (i % 3 - 1) * 1e-8 for i in range(6)} | {"best": 0.21, "worst": -0.1}
+    found = Influence({"all": scores}, dict.fromkeys(scores, 1.0), dict.fromkeys(scores, 1.0), ())
+    assert list(in_order(found)) == ["best", *(f"tie-{i}" for i in range(6)), "worst"]
+    tiny = Influence(
+        {"all": {name: 1e-9 * own for name, own in scores.items()}}, found.losses, found.gradient_norms, ()
+    )
+    assert list(in_order(tiny)) == list(in_order(found))
+
+
+def test_a_warm_up_beside_an_adapter_is_refused(files: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="warmup: makes an adapter, and one is given"):
+        ranked(files, tmp_path / "out.jsonl", warmup=4)
+
+
+def test_an_adapter_that_is_not_finite_says_so(files: dict[str, str], tmp_path: Path) -> None:
+    shutil.copytree(files["adapter"], tmp_path / "broken")
+    path = tmp_path / "broken" / "adapter_model.safetensors"
+    weights = load_file(path)
+    next(iter(weights.values()))[0] = torch.nan
+    save_file(weights, path)
+    with pytest.raises(ModelError, match=r"broken: holds values that are not finite, such as in .*lora"):
+        ranked(files, tmp_path / "out.jsonl", adapter=tmp_path / "broken")
 
 
 def test_an_untrained_adapter_is_refused(files: dict[str, str], tmp_path: Path) -> None:

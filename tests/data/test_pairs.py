@@ -38,13 +38,15 @@ def test_every_format_is_read_and_blanks_are_kept(tmp_path: Path) -> None:
     [
         ({"question": "x"}, "has no `messages`, `prompt` or `text`; found question"),
         ([1], "expected an object with `messages`"),
-        ({"prompt": "x"}, "has a `prompt` and no `completion`"),
+        ({"prompt": "x"}, "has a `prompt` and no `completion`; found prompt"),
+        ({"prompt": "x", "completion": None}, "found prompt, completion, of which completion empty"),
+        ({"text": None}, "found text, of which text empty"),
         ({"prompt": "x", "completion": [ANSWER]}, "both text or both lists"),
         ({"prompt": "x", "completion": " "}, "`completion` is blank"),
         ({"messages": [USER]}, "has to end with a message of the assistant"),
         ({"messages": "x"}, "`messages` has to be a list of messages"),
         ({"messages": [{"role": "robot", "content": "x"}, ANSWER]}, "message 1: the role 'robot' is none of"),
-        ({"messages": [{"role": "user"}, ANSWER]}, "message 1: has no `content`"),
+        ({"messages": [{"role": "user"}, ANSWER]}, "message 1: has no `content`; found role"),
         ({"prompt": [USER], "completion": [ANSWER, USER]}, "has to be one message of the assistant, found 2"),
         ({"text": "x", "tools": [{}]}, "`tools` change the prompt"),
         ({"text": "x", "chat_template_kwargs": 3}, "`chat_template_kwargs` has to be an object"),
@@ -59,7 +61,7 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path, row: Any, words: str) 
 
 
 def test_an_id_that_stands_twice_and_a_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"line 2: the id 'a' was already used in line 1"):
+    with pytest.raises(DataError, match=r"line 2: the id 'a' was already used in line 1; give each row its own"):
         load_pairs(write(tmp_path / "x.jsonl", {"id": "a", "text": "x"}, {"id": "a", "text": "y"}))
     (tmp_path / "x.csv").write_text("text\nhello\n")
     with pytest.raises(DataError, match="no CSV"):

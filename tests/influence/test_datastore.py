@@ -257,7 +257,7 @@ def test_damaged_unfinished_and_foreign_folders_are_refused(tmp_path: Path) -> N
 def test_a_folder_that_is_no_datastore_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(ArtifactError, match="not readable settings"):
+    with pytest.raises(ArtifactError, match="holds something else"):
         store(tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tiny import END, PAD, loop_gradients, plain_loss, poison, random_examples, 
 from torch import Tensor
 
 from grait.errors import DataError, ModelError, NonFiniteError
-from grait.influence import Influence, influence
+from grait.influence import GradientDatastore, Influence, influence, sketch
 from grait.influence.batches import GradientPass
 from grait.influence.engine import inner_products, mean_directions
 from grait.influence.gradients import trainable_linears
@@ -369,3 +370,24 @@ def test_random_directions_in_place_of_the_sets_gradients_separate_nothing() -> 
         assert abs(separation_by(noise)) < true / 3
     negated = {name: -direction for name, direction in directions.items()}
     assert separation_by(negated) == pytest.approx(-true, rel=1e-5)
+
+
+def test_lists_of_tokens_and_paths_as_text_are_taken(tmp_path: Path) -> None:
+    model = adapted()
+    listed = [TokenizedExample(row.id, [*row.prompt_ids], [*row.completion_ids]) for row in EXAMPLES]  # type: ignore[arg-type]
+    sets = {"idk": listed[:8], "ik": listed[8:]}
+    expected = scores(model)
+    found = influence(model, listed, sets, pad_token_id=PAD, memory=1e9, resume=str(tmp_path / "kept"))
+    assert_same(found, expected, 1e-10)
+    assert_same(influence(model, listed, sets, pad_token_id=PAD, memory=1e9), expected, 1e-10)
+    made = sketch(model, listed, str(tmp_path / "store"), pad_token_id=PAD, dimensions=16)
+    assert GradientDatastore.open(str(tmp_path / "store")).ids == made.ids
+
+
+def test_what_no_pass_can_take_is_one_line(tmp_path: Path) -> None:
+    model = adapted()
+    beyond = [*EXAMPLES, TokenizedExample("far", (1, 10**6), (2,))]
+    with pytest.raises(DataError, match="example far: the token 1000000 is none of the model's"):
+        scores(model, beyond)
+    with pytest.raises(DataError, match="dimensions is 0"):
+        sketch(model, EXAMPLES, tmp_path / "store", pad_token_id=PAD, dimensions=0)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from conftest import Call
 from tiny import PAD, plain_loss, random_examples, tiny_model
+from tiny_folder import save_tiny
 
-from grait.errors import ConfigError
+from grait.errors import ArtifactError, ConfigError
 from grait.influence import validate
 from grait.pipeline.validation import ANSWERS, APART, KNOWN, UNKNOWN, Rows, measured
 from grait.runtime.artifacts import Stage
@@ -85,5 +86,7 @@ def test_bad_sizes_and_folders_are_one_line(run: Path, tmp_path: Path) -> None:
     for options, words in (({"subsets": 2}, "from 3"), ({"share": 1.5}, "between 0 and 1"), ({"targets": 0}, "from 1")):
         with pytest.raises(ConfigError, match=words):
             validate(run, **options)
-    with pytest.raises(ConfigError, match="no run folder"):
+    with pytest.raises(ArtifactError, match="no run folder"):
         validate(tmp_path)
+    with pytest.raises(ArtifactError, match="model: holds a model and no run"):
+        validate(save_tiny(tmp_path / "model"))

@@ -19,7 +19,9 @@ LONGEST = 80
 
 Targets = Annotated[str, typer.Option(help="What influence is asked on: rows as of --examples.")]
 Top = Annotated[str | None, typer.Option(help="Write so many of the highest only: a number, or a share such as 5%.")]
-Group = Annotated[str, typer.Option(help="Column of the targets by which groups of them are told apart.")]
+Group = Annotated[
+    str | None, typer.Option(help="Column of the targets by which groups of them are told apart; default: group.")
+]
 
 
 @app.callback()
@@ -43,12 +45,12 @@ def rank(
         str | None, typer.Option(help="Folder or hub id of a trained LoRA adapter for it; default: a warm-up.")
     ] = None,
     warmup: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Without --adapter: how many examples one is trained on first, a number, or a share, of which at "
-            "least 100."
+            "least 100; default: 5%."
         ),
-    ] = "5%",
+    ] = None,
     out: Annotated[Path, typer.Option(help="File for the rows; what the work takes lies beside it.")] = Path(
         "ranked.jsonl"
     ),
@@ -58,7 +60,7 @@ def rank(
         Path | None, typer.Option(help="Folder to keep the sketch in, for grait influence query.")
     ] = None,
     tokens: Annotated[int, typer.Option(help="Of so many of the highest: the share of each token.")] = 0,
-    group_column: Group = "group",
+    group_column: Group = None,
     overrides: Set = None,
 ) -> None:
     """Rank training examples by what learning each does to the loss on targets, the most helpful first.
@@ -96,7 +98,7 @@ def query(
     adapter: Annotated[str | None, typer.Option(help="Its adapter, where the datastore does not hold it.")] = None,
     out: Annotated[Path, typer.Option(help="File for the rows.")] = Path("queried.jsonl"),
     top: Top = None,
-    group_column: Group = "group",
+    group_column: Group = None,
     overrides: Set = None,
 ) -> None:
     """Ask a stored sketch about other targets; only the targets' gradients are taken.
@@ -176,7 +178,7 @@ def _print(found: Any) -> None:
     for row in found.rows[:N_ROWS]:
         if row.tokens is not None:
             show(Text(f"{row.rank}: " + " ".join(f"{text!r} {share:+.4f}" for text, share in row.tokens)))
-    show(f"{len(found.rows)} rows are in {found.out}")
+    show(f"{'1 row is' if len(found.rows) == 1 else f'{len(found.rows)} rows are'} in {found.out}")
 
 
 def _text(row: dict[str, Any]) -> str:

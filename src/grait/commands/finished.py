@@ -137,6 +137,13 @@ class LiveRun(DialledRun):
 def open_run(run: str | Path) -> RunData:
     """What a finished run read, by the config it was made with. Raises ArtifactError when the folder holds no run."""
     folder = as_path(run, "run")
+    tree = run_tree(folder)
+    config = parse_config(tree | {"out": str(folder)}, str(folder / "config.json"))
+    return RunData(config, measures_texts=config.context.too_long == "cut")  # else they fitted when the run was made
+
+
+def run_tree(folder: Path) -> dict[str, Any]:
+    """The config of a run as it was written. Raises ArtifactError when the folder holds no run."""
     path = folder / "config.json"
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
@@ -148,8 +155,9 @@ def open_run(run: str | Path) -> RunData:
         raise ArtifactError(f"{path}: not a readable config; run grait run again") from error
     if not isinstance(tree, dict):
         raise ArtifactError(f"{path}: expected keys and values, found a {type(tree).__name__}")
-    config = parse_config(tree | {"out": str(folder)}, str(path))
-    return RunData(config, measures_texts=config.context.too_long == "cut")  # else they fitted when the run was made
+    if "model_type" in tree or "architectures" in tree:
+        raise ArtifactError(f"{folder}: holds a model and no run; name the folder that grait run wrote")
+    return tree
 
 
 def trained_method(data: RunData, method: str | None) -> str:

@@ -1,5 +1,6 @@
 """``grait influence rank`` and ``query``: training examples of anybody's by their influence on targets of anybody's."""
 
+import json
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +9,8 @@ from typing import Any, Literal
 
 from grait.commands.recipe import recipe
 from grait.config import Config, ModelConfig, override, parse_config
-from grait.data.pairs import Pair, load_pairs
+from grait.data.pairs import GROUP, Pair, load_pairs
+from grait.data.rows import found_in
 from grait.errors import ArtifactError, ConfigError, DataError
 from grait.influence import Curvature, GradientDatastore, Influence
 from grait.model.adapters import adapter_digests, find_adapter
@@ -22,6 +24,7 @@ from grait.pipeline.ranking import (
     grouped,
     in_order,
     made_with,
+    note_own_targets,
     ranking,
     read_examples,
     tokens_of,
@@ -60,11 +63,8 @@ class Ranked:
             added["scores"] = self.scores
         if self.tokens is not None:
             added["tokens"] = self.tokens
-        return {
-            "id": self.id,
-            **{key: value for key, value in self.row.items() if (key, value) != ("id", None)},
-            **added,
-        }
+        has_id = self.row.get("id") is not None
+        return {**({} if has_id else {"id": self.id}), **self.row, "id": self.row["id"] if has_id else self.id, **added}
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def rank(
     top: str | int | None = None,
     mode: Literal["exact", "sketch"] = "exact",
     datastore: str | Path | None = None,
-    warmup: str | int = WARMUP,
+    warmup: str | int | None = None,
     tokens: int = 0,
-    group_column: str = "group",
+    group_column: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Ranking:
     """Rank ``examples`` by their influence on ``targets``: what learning each does to the targets' loss (LESS).
@@ -97,11 +97,11 @@ def rank(
     Both are files, folders or hub data sets in TRL's formats. ``out``: gets the rows of the examples, the most
     helpful first, with ``rank`` and ``score``; what the work takes lies beside it, in ``out`` with ``.work``, and a
     call that was interrupted goes on there. ``top``: keep so many, as a number or as a share such as "5%". The score is
-    the influence on all targets together; where ``group_column`` tells groups of targets apart, on the group in which
-    the example has its best place, by which all rank.
+    the influence on all targets together; where ``group_column`` (``group``) tells groups of targets apart, on the
+    group in which the example has its best place, by which all rank.
 
     ``adapter``: a trained LoRA adapter of ``model``, a folder or hub id. Without one, an adapter is trained on
-    ``warmup`` of the examples, drawn at random: a number, or a share (of which at least 100). ``mode`` sketch keeps a
+    ``warmup`` of the examples (5%), drawn at random: a number, or a share (at least 100). ``mode`` sketch keeps a
     datastore in ``datastore``, which ``query`` asks about other targets. ``tokens``: of so many of the highest, also
     what share each token has. ``overrides``: config keys, such as "warmup.epochs=4". Raises a GraitError with one line.
     """
@@ -111,11 +111,16 @@ def rank(
     settings = [f"influence.mode={'sketch' if datastore else mode}", *overrides]
     config = _config({"name": model} if model else {}, out, settings)
     _check(config, adapter, datastore, tokens)
-    pairs, asked = load_pairs(str(examples), group_column), load_pairs(str(targets), group_column)
+    if adapter is not None and warmup is not None:
+        raise ConfigError("warmup: makes an adapter, and one is given; leave one of the two out")
+    pairs, asked = load_pairs(str(examples)), _asked(targets, group_column)
     pairs = _unranked(pairs, str(examples), _added({pair.group for pair in asked}, tokens))
-    n_kept, n_warmup = _count("top", top, len(pairs), 1), _count("warmup", warmup, len(pairs), LEAST_WARMUP)
+    _count("top", top, len(pairs), 1)
+    n_warmup = _count("warmup", WARMUP if warmup is None else warmup, len(pairs), LEAST_WARMUP)
     put_on = _adapter(adapter, config) if adapter is not None else None
     _check_out(out)
+    if out.exists() and not out.with_name(f"{out.name}.work").is_dir():
+        raise ConfigError(f"{out}: is there already, of other work; name another file, or delete it")
     data = RunData(config, has_training=False)
     models = Models(data)
     with locked(data.folder):
@@ -123,13 +128,14 @@ def rank(
         stages = Stages(data.folder)
         rows = read_examples(models, data.prompts, pairs, str(examples))
         wanted = grouped(asked, read_examples(models, data.prompts, asked, str(targets)))
+        note_own_targets(rows, wanted)
         if put_on is None:
             put_on = warmed_up(models, stages, rows, min(n_warmup, len(rows)))
         else:
             check_trained(models, put_on)
         found = ranking(models, stages, put_on, rows, wanted, as_path(datastore, "datastore") if datastore else None)
         order = in_order(found)
-        kept = list(order)[:n_kept]
+        kept = list(order)[: _count("top", top, len(order), 1)]
         shares: dict[str, dict[str, list[float]]] = {}
         if tokens:
             by_id = {row.id: row for row in rows}
@@ -153,15 +159,15 @@ def query(
     adapter: str | Path | None = None,
     out: str | Path = "queried.jsonl",
     top: str | int | None = None,
-    group_column: str = "group",
+    group_column: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Ranking:
     """Rank the examples of a datastore by their influence on other targets; only the targets' gradients are taken.
 
     ``datastore``: as ``rank`` keeps it, which names its model and holds its adapter; of others, such as a run's
     ``influence/sketch/datastore``, say ``model`` and ``adapter``. That both are those that the datastore was made with
-    is checked. ``examples``: the file that was ranked, for its rows; without it ``out`` has ids and scores alone. The
-    rest as of ``rank``.
+    is checked. ``examples``: the file that was ranked, for its rows; without it ``out`` has ids and scores alone. Of a
+    datastore of ``rank`` its tokens are compared, of others the ids. The rest as of ``rank``.
     """
     folder, out = as_path(datastore, "datastore"), as_path(out, "out")
     store = GradientDatastore.open(folder)
@@ -173,16 +179,19 @@ def query(
     sections: dict[str, Any] = {key: made[key] for key in ("seed", "influence") if key in made}
     dimensions = f"influence.dimensions={store.dimensions}"
     config = _config(given, out, [dimensions, *overrides], sections)
-    asked = load_pairs(str(targets), group_column)
-    own_rows = load_pairs(str(examples), group_column) if examples is not None else []
+    asked = _asked(targets, group_column)
+    own_rows = load_pairs(str(examples)) if examples is not None else []
     added = _added({pair.group for pair in asked})
     pairs = {pair.id: pair for pair in _unranked(own_rows, str(examples), added)}
     if missing := [name for name in store.ids if pairs and name not in pairs]:
         raise ArtifactError(f"{folder}: holds {missing[0]!r}, which is not in {examples}; name the file it was made of")
     put_on = _adapter(own, config)
     n_kept = _count("top", top, len(store.ids), 1)
+    _check_out(out)
     data = RunData(config, has_training=False)
     models = Models(data)
+    if own_rows and made and not store.is_made_of(read_examples(models, data.prompts, own_rows, str(examples))):
+        raise ArtifactError(f"{folder}: was made of other examples than {examples} holds now; name the file as it was")
     wanted = grouped(asked, read_examples(models, data.prompts, asked, str(targets)))
     models.roads()
     with models.adapted(put_on, is_trainable=True) as tuned, tempfile.TemporaryDirectory() as work:
@@ -246,12 +255,29 @@ def _adapter(name: str | Path, config: Config) -> Stage:
     return Stage(folder, adapter_digests(folder))
 
 
+def _asked(targets: str | Path, group_column: str | None) -> list[Pair]:
+    """The targets. DataError where none has the column that groups are to be told apart by."""
+    asked = load_pairs(str(targets), group_column or GROUP)
+    if group_column is not None and not any(pair.group for pair in asked):
+        raise DataError(f"{targets}: no row has a group in the column `{group_column}`; {found_in(asked[0].row)}")
+    return asked
+
+
 def _check_out(out: Path) -> None:
-    """A file that is there has to be ours: of the same work, which may have other settings now."""
+    """A file that is there has to be a ranking, which is written anew."""
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; name a file")
-    if out.exists() and not out.with_name(f"{out.name}.work").is_dir():
-        raise ConfigError(f"{out}: is there already; name another file, or delete it")
+    if out.exists() and not _is_ranking(out):
+        raise ConfigError(f"{out}: is there already, and is no ranking; name another file, or delete it")
+
+
+def _is_ranking(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            row = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(row, dict) and bool(_earlier(row, 1))
 
 
 def _added(groups: Collection[str], tokens: int = 0) -> list[str]:

@@ -4,8 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from grait.commands.finished import run_tree
 from grait.commands.recipe import load_config, run_config
-from grait.config import Config, override, parse_config, read_tree
+from grait.config import Config, override, parse_config
 from grait.errors import ConfigError
 from grait.pipeline.begun import as_begun
 from grait.pipeline.data import RunData
@@ -63,9 +64,7 @@ def _config(config: Any, overrides: list[str]) -> Config:
     if isinstance(config, str | Path):
         folder = Path(config)
         if folder.is_dir():
-            if not (folder / "config.json").is_file():
-                raise ConfigError(f"{folder}: no run folder (no config.json); name one, or a YAML file")
-            tree = override(read_tree(folder / "config.json"), [*overrides, f"out={folder}"])
+            tree = override(run_tree(folder), [*overrides, f"out={folder}"])
             return parse_config(tree, str(folder))
         return load_config(folder, overrides)
     if overrides:

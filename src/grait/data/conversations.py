@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from grait.config import DataConfig
 from grait.data.files import open_rows
-from grait.data.rows import checked_text, column_names, is_missing, shown, type_name
+from grait.data.rows import checked_text, column_names, found_in, is_missing, shown, type_name
 from grait.errors import DataError
 from grait.judging.reasoning import has_reasoning
 
@@ -161,7 +161,7 @@ def _of_messages(row: Mapping[Any, Any], column: str, where: str) -> Conversatio
 def _of_pair(row: Mapping[Any, Any], columns: tuple[str, ...], where: str) -> Conversation:
     asked, answered = columns[:2]
     if row.get(asked) is None:
-        raise DataError(f"{where}: has no `{asked}`, as the first row has; found {column_names(list(row))}")
+        raise DataError(f"{where}: has no `{asked}`, as the first row has; {found_in(row)}")
     if columns == PROMPT and not isinstance(row[asked], str):
         return _conversation(
             where, row, [*_messages(row[asked], asked, where), *_messages(row[answered], answered, where)]
@@ -238,9 +238,9 @@ def _messages(value: Any, column: str, where: str) -> list[dict[str, Any]]:
         role = message.get("role", message.get("from"))
         content = message.get("content", message.get("value"))
         if not isinstance(role, str):
-            raise DataError(f"{place}: has no `role` (or `from`); found {column_names(list(message))}")
+            raise DataError(f"{place}: has no `role` (or `from`); {found_in(message)}")
         if content is None and not (message.get("tool_calls") or message.get("function_call")):
-            raise DataError(f"{place}: has no `content` (or `value`); found {column_names(list(message))}")
+            raise DataError(f"{place}: has no `content` (or `value`); {found_in(message)}")
         more = {name: own for name, own in message.items() if name not in ("role", "from", "content", "value")}
         found.append({"role": _ROLES.get(role, role), "content": content, **more})
     return found

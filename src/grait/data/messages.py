@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from grait.data.files import open_rows
-from grait.data.rows import Wanted, checked_text, column_names, every, shown, type_name
+from grait.data.rows import Wanted, checked_text, every, found_in, shown, type_name
 from grait.errors import DataError
 
 ROLES = ("system", "user", "assistant")
@@ -28,7 +28,9 @@ def rows_with_ids(
         name = f"{source.stem}-{number}" if row.get("id") is None else checked_text(row["id"], "id", where)
         if name in seen:
             place = seen[name].removeprefix(f"{path}, ")
-            raise DataError(f"{where}: the id {shown(name)} was already used in {place}")
+            raise DataError(
+                f"{where}: the id {shown(name)} was already used in {place}; give each row its own, or none an id"
+            )
         seen[name] = where
         yield where, row, name
     if not seen:
@@ -48,7 +50,7 @@ def checked_messages(value: Any, column: str, where: str) -> list[dict[str, str]
         if message["role"] not in ROLES:
             raise DataError(f"{place}: the role {shown(message['role'])} is none of {', '.join(ROLES)}")
         if message.get("content") is None:
-            raise DataError(f"{place}: has no `content`; found {column_names(list(message))}")
+            raise DataError(f"{place}: has no `content`; {found_in(message)}")
         checked_text(message["content"], "content", place)
         messages.append({"role": message["role"], "content": str(message["content"])})
     return messages

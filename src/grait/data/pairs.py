@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from grait.data.messages import checked_messages, rows_with_ids
-from grait.data.rows import checked_text, column_names, type_name
+from grait.data.rows import checked_text, found_in, type_name
 from grait.errors import DataError
 
 Messages = tuple[dict[str, str], ...]
+
+GROUP = "group"
+"""The column that tells groups of targets apart, unless another one is named."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Pair:
     where: str
 
 
-def load_pairs(path: str, group_column: str = "group") -> list[Pair]:
+def load_pairs(path: str, group_column: str = GROUP) -> list[Pair]:
     """All rows of a file (``.jsonl``, ``.json``, ``.parquet``, packed or not), a folder, or a hub data set.
 
     Columns: ``messages``, whose last turn has to be the assistant's, which is what counts; or ``prompt`` and
@@ -64,7 +67,7 @@ def _parts(row: Mapping[str, Any], where: str) -> tuple[str | Messages | None, s
         return _turns(checked_messages(row["messages"], "messages", where), "messages", where)
     if row.get("prompt") is not None:
         if row.get("completion") is None:
-            raise DataError(f"{where}: has a `prompt` and no `completion`; found {column_names(list(row))}")
+            raise DataError(f"{where}: has a `prompt` and no `completion`; {found_in(row)}")
         prompt, completion = row["prompt"], row["completion"]
         if isinstance(prompt, str) != isinstance(completion, str):
             raise DataError(f"{where}: `prompt` and `completion` have to be both text or both lists of messages")
@@ -76,7 +79,7 @@ def _parts(row: Mapping[str, Any], where: str) -> tuple[str | Messages | None, s
         return _turns(turns, "completion", where)
     if row.get("text") is not None:
         return None, _text(row["text"], "text", where)
-    raise DataError(f"{where}: has no `messages`, `prompt` or `text`; found {column_names(list(row))}")
+    raise DataError(f"{where}: has no `messages`, `prompt` or `text`; {found_in(row)}")
 
 
 def _turns(messages: list[dict[str, str]], column: str, where: str) -> tuple[Messages, str]:

@@ -326,7 +326,7 @@ def needed(row: object, column: str, where: str) -> Any:
     if not isinstance(row, Mapping):
         raise DataError(f"{where}: expected an object with `{column}`, found {type_name(row)}")
     if row.get(column) is None:
-        raise DataError(f"{where}: has no `{column}`; found {column_names(list(row))}")
+        raise DataError(f"{where}: has no `{column}`; {found_in(row)}")
     return row[column]
 
 
@@ -365,6 +365,12 @@ def column_names(names: Sequence[Any]) -> str:
     """Column names on one line, cut to 200 characters."""
     text = " ".join(", ".join(map(str, names)).split()) or "none"
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def found_in(row: Mapping[str, Any]) -> str:
+    """The columns of a row, and which of them are empty."""
+    empty = [name for name, value in row.items() if value is None]
+    return f"found {column_names(list(row))}" + (f", of which {column_names(empty)} empty" if empty else "")
 
 
 def shown(value: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from grait.errors import DataError
 from grait.influence.gradients import Factors, Whole, gradient_factors, trainable_linears
 from grait.influence.prefix import SharedPrefix
 from grait.influence.road import gradient_road
@@ -108,6 +109,16 @@ def draws(examples: Sequence[TokenizedExample], n_targets: int, seed: int) -> Te
     return found
 
 
+def _check_tokens(model: nn.Module, examples: Sequence[TokenizedExample]) -> None:
+    """DataError for the first example with a token that the model does not have."""
+    embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    size = embedding.num_embeddings
+    for example in examples:
+        token = next((token for token in (*example.prompt_ids, *example.completion_ids) if not 0 <= token < size), None)
+        if token is not None:
+            raise DataError(f"influence: example {example.id}: the token {token} is none of the model's {size}")
+
+
 @contextmanager
 def gradient_pass(
     model: nn.Module,
@@ -122,6 +133,7 @@ def gradient_pass(
 
     ``road``: as ``road.gradient_road`` finds it; None to find it here.
     """
+    _check_tokens(model, examples)
     linears = trainable_linears(model)
     road = road or gradient_road(model, pad_token_id)
     with for_gradients(model):
@@ -148,8 +160,13 @@ def settings_of(run: GradientPass, examples: Mapping[str, Sequence[TokenizedExam
         "adapter": digest_of_weights(run.model, is_trainable=True),
         "transform": _transform_settings(run.transform),
         "tokens_per_batch": run.tokens_per_batch,
-        **{name: fingerprint([asdict(member) for member in members]) for name, members in examples.items()},
+        **{name: digest_of_examples(members) for name, members in examples.items()},
     }
+
+
+def digest_of_examples(members: Sequence[TokenizedExample]) -> str:
+    """Tells examples apart by ids and tokens, in their order."""
+    return fingerprint([asdict(member) for member in members])
 
 
 def _transform_settings(transform: Transform | None) -> Any:

@@ -27,6 +27,7 @@ from grait.influence.transforms import BASES, EIGENVALUES, Curvature
 from grait.model.completions import TokenizedExample
 from grait.model.engine import Road
 from grait.runtime import processes
+from grait.runtime.files import as_path
 
 LARGEST_BASIS = 4096
 """Longer sides of a layer keep their own axes: eigenvectors of 8,192 would take minutes and 0.3 GB for each layer."""
@@ -35,7 +36,7 @@ LARGEST_BASIS = 4096
 def fit_curvature(
     model: nn.Module,
     examples: Sequence[TokenizedExample],
-    folder: Path,
+    folder: str | Path,
     *,
     pad_token_id: int,
     seed: int = 0,
@@ -57,6 +58,7 @@ def fit_curvature(
     finite gradient are left out; NonFiniteError when none is left.
     """
     check_examples("curvature's examples", examples)
+    folder = as_path(folder, "folder")
     with gradient_pass(model, examples, pad_token_id, tokens_per_batch, None, advance, road) as run:
         run = replace(run, label_seed=seed)
         settings = {"label_seed": seed, **settings_of(run, {"examples": examples})}

@@ -17,7 +17,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 
 from grait.errors import ArtifactError, DataError, NonFiniteError
-from grait.influence.batches import Batch, GradientPass, Transform, gradient_pass, settings_of
+from grait.influence.batches import Batch, GradientPass, Transform, digest_of_examples, gradient_pass, settings_of
 from grait.influence.engine import check_examples, inner_products, mean_directions, saved_passes
 from grait.influence.margins import left_out_margins
 from grait.influence.projection import SparseProjection
@@ -26,7 +26,7 @@ from grait.model.completions import TokenizedExample
 from grait.model.engine import Road
 from grait.runtime import processes
 from grait.runtime.artifacts import differences, write_json
-from grait.runtime.files import replacing_folder, written
+from grait.runtime.files import as_path, replacing_folder, written
 from grait.runtime.unfinished import SECONDS_BETWEEN_WRITES, SETTINGS, Clock, check_settings
 
 SCHEMA_VERSION = 1
@@ -59,8 +59,9 @@ class GradientDatastore:
     losses: np.ndarray
 
     @classmethod
-    def open(cls, folder: Path) -> "GradientDatastore":
+    def open(cls, folder: str | Path) -> "GradientDatastore":
         """A finished datastore, for reading. Raises ArtifactError when it is unfinished, damaged or foreign."""
+        folder = as_path(folder, "folder")
         try:
             settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
             ids = tuple(json.loads((folder / IDS).read_text(encoding="utf-8")))
@@ -84,6 +85,11 @@ class GradientDatastore:
                 f"{folder}: unfinished, {int(done.sum())} of {len(ids)} examples are there; make it again to go on"
             )
         return cls(folder, ids, *arrays)
+
+    def is_made_of(self, examples: Sequence[TokenizedExample]) -> bool:
+        """Whether these are the examples, by ids and tokens."""
+        settings = json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
+        return bool(settings["examples"] == digest_of_examples(examples))
 
     @property
     def dimensions(self) -> int:
@@ -208,7 +214,7 @@ class GradientDatastore:
 def sketch(
     model: nn.Module,
     examples: Sequence[TokenizedExample],
-    folder: Path,
+    folder: str | Path,
     *,
     pad_token_id: int,
     dimensions: int = 8192,
@@ -230,6 +236,7 @@ def sketch(
     times ``dimensions`` per example, taken at the beginning. ``road``: as of ``influence``.
     """
     check_examples("examples", examples)
+    folder = as_path(folder, "folder")
     with gradient_pass(model, examples, pad_token_id, tokens_per_batch, transform, advance, road) as run:
         projection, _ = _begun(run, examples, folder, dimensions, seed)
         _fill(run, examples, folder, projection)
@@ -287,6 +294,8 @@ def _begun(
     run: GradientPass, examples: Sequence[TokenizedExample], folder: Path, dimensions: int, seed: int
 ) -> tuple[SparseProjection, "Writing"]:
     """The projection, and the datastore to be filled with it, which may hold some rows already."""
+    if dimensions < 1:
+        raise DataError(f"influence: dimensions is {dimensions}; expected at least 1")
     settings = {"dimensions": dimensions, "seed": seed, **settings_of(run, {"examples": examples})}
     Writing.begin(folder, settings, [example.id for example in examples])
     sizes = {name: layer.weight.numel() for name, layer in run.linears.items()}

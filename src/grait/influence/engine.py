@@ -21,6 +21,7 @@ from grait.influence.scores import Influence
 from grait.model.completions import TokenizedExample
 from grait.model.engine import Road
 from grait.runtime import processes
+from grait.runtime.files import as_path
 
 Directions = dict[str, Tensor]
 """By layer: the mean unit gradient of each set, [sets, out * in]."""
@@ -49,9 +50,9 @@ def influence(
     tokens_per_batch: int = 2048,
     transform: Transform | None = None,
     advance: Callable[[int], None] | None = None,
-    resume: Path | None = None,
+    resume: str | Path | None = None,
     road: Road | None = None,
-    memory: int = MOST_BYTES,
+    memory: float = MOST_BYTES,
 ) -> Influence:
     """How much a step on each of ``examples`` lowers the mean loss of each of ``sets``, to first order.
 
@@ -79,7 +80,8 @@ def influence(
         check_examples(name, members)
     everything = [*examples, *(member for members in sets.values() for member in members)]
     with gradient_pass(model, everything, pad_token_id, tokens_per_batch, transform, advance, road) as run:
-        saved = saved_passes(run, resume, {"examples": examples, **sets}) if resume else None
+        folder = None if resume is None else as_path(resume, "resume")
+        saved = saved_passes(run, folder, {"examples": examples, **sets}) if folder else None
         kept = None if saved else kept_gradients(run, examples, sets, memory)
         directions, norms = mean_directions(run, sets, saved, kept=kept)
         return inner_products(run, examples, directions, list(sets), norms, saved, kept)
@@ -89,12 +91,12 @@ def kept_gradients(
     run: GradientPass,
     examples: Sequence[TokenizedExample],
     sets: Mapping[str, Sequence[TokenizedExample]],
-    memory: int,
+    memory: float,
 ) -> KeptGradients:
     """Room for the gradients of what this process runs in both passes."""
     size = sum(linear.weight.numel() * max(4, linear.weight.element_size()) for linear in run.linears.values())
     in_sets = {member for members in sets.values() for member in members}
-    return KeptGradients(in_sets.intersection(processes.own(examples)), memory, size)
+    return KeptGradients(in_sets.intersection(processes.own(examples)), int(memory), size)
 
 
 def saved_passes(run: GradientPass, folder: Path, examples: Mapping[str, Sequence[TokenizedExample]]) -> SavedPasses:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from grait.errors import ArtifactError, DataError
 from grait.influence.resume import load
+from grait.runtime.files import as_path
 
 AdamForm = Literal["torch", "less"]
 
@@ -115,8 +116,9 @@ class Curvature:
             raise DataError(f"curvature: expected a damping above 0, found {self.damping}")
 
     @classmethod
-    def open(cls, folder: Path, damping: float | None = None) -> "Curvature":
+    def open(cls, folder: str | Path, damping: float | None = None) -> "Curvature":
         """As ``fit_curvature`` leaves it. Raises ArtifactError where it is unfinished or not readable."""
+        folder = as_path(folder, "folder")
         bases, eigenvalues = load(folder, BASES), load(folder, EIGENVALUES)
         if bases is None or eigenvalues is None:
             raise ArtifactError(f"{folder}: no finished curvature; fit it again to go on")

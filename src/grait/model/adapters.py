@@ -92,6 +92,8 @@ def _check_weights(adapted: PeftModel, folder: Path, problem: str) -> None:
         raise ModelError(f"{problem}: it has no weights for {len(missing)} places in it, such as {missing[0]}")
     if extra:
         raise ModelError(f"{problem}: {len(extra)} of its weights have no place in it, such as {extra[0]}")
+    if wrong := [name for name in wanted if not bool(saved[name].isfinite().all())]:
+        raise ModelError(f"{folder}: holds values that are not finite, such as in {wrong[0]}; train it again")
     found = {name: value.cpu() for name, value in wanted.items() if value.device.type != "meta"}
     if lost := [name for name, value in found.items() if not torch.equal(value, saved[name].to(value.dtype))]:
         raise ModelError(f"{problem}: PEFT does not put the file's values there, such as those of {lost[0]}")

@@ -19,11 +19,16 @@ LOGITS_AT_ONCE = 2**24
 
 @dataclass(frozen=True, slots=True)
 class TokenizedExample:
-    """One prompt and its completion (end token included) as token ids."""
+    """One prompt and its completion (end token included) as token ids; lists become tuples."""
 
     id: str
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_ids", "completion_ids"):
+            if not isinstance(own := getattr(self, name), tuple):
+                object.__setattr__(self, name, tuple(map(int, own)))
 
     @property
     def n_tokens(self) -> int:

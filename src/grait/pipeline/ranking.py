@@ -16,7 +16,7 @@ from grait.model.common_prefix import common_prefix_length
 from grait.model.completions import TokenizedExample
 from grait.model.prompts import PromptFormat
 from grait.pipeline.influence import CURVATURE, checkpoints_of, gradient_transform, keep_curvature, sketched
-from grait.pipeline.models import Models
+from grait.pipeline.models import Models, model_key
 from grait.pipeline.stages import Notes, Stages, digest, left_out
 from grait.pipeline.training import warm_up_on
 from grait.runtime import processes, progress
@@ -81,7 +81,7 @@ def read_examples(models: Models, prompts: PromptFormat, pairs: Sequence[Pair], 
     kept = [row for row in found if row.n_tokens <= longest]
     if len(kept) < len(found):
         ids = [row.id for row in found if row.n_tokens > longest]
-        progress.note(f"{what}: {len(ids)} rows longer than {longest} tokens left out: {progress.first_few(ids)}")
+        progress.note(f"{what}: left out, longer than {longest} tokens ({len(ids)}): {progress.first_few(ids)}")
     if not kept:
         raise DataError(f"{what}: every row is longer than the {longest} tokens that the model attends to")
     return kept
@@ -94,12 +94,21 @@ def grouped(pairs: Sequence[Pair], rows: Sequence[TokenizedExample]) -> Targets:
         first = next(pair for pair in pairs if pair.group == ALL)
         raise DataError(f"{first.where}: a group called `{ALL}`, as are targets without a group; call it otherwise")
     names = {pair.id: pair.group or ALL for pair in pairs}
+    if len(set(names.values())) > 1 and (n := sum(not pair.group for pair in pairs)):
+        progress.note(f"targets: {n} of {len(pairs)} name no group; they are a group `{ALL}` of their own")
     groups: dict[str, list[TokenizedExample]] = {}
     for row in rows:
         groups.setdefault(names[row.id], []).append(row)
     if lost := [name for name in dict.fromkeys(names.values()) if name not in groups]:
         progress.note(f"targets: no row left of the groups {progress.first_few(lost)}; they have no score")
     return Targets(groups)
+
+
+def note_own_targets(examples: Sequence[TokenizedExample], targets: Targets) -> None:
+    """Says how many targets are examples, too."""
+    own = {(row.prompt_ids, row.completion_ids) for row in examples}
+    if n := sum((row.prompt_ids, row.completion_ids) in own for row in targets.everything):
+        progress.note(f"targets: {n} of {len(targets.everything)} are examples, too, which help themselves most")
 
 
 def warmed_up(models: Models, stages: Stages, examples: Sequence[TokenizedExample], n: int) -> Stage:
@@ -133,6 +142,7 @@ def ranking(
     config = models.config
     of_sketch = {"dimensions": config.influence.dimensions, "projection_seed": config.seed}
     key = {
+        "model": model_key(config),
         "adapter": adapter.fingerprint,
         "transform": config.influence.transform,
         "checkpoints": config.influence.checkpoints,
@@ -255,7 +265,9 @@ def in_order(found: Influence) -> dict[str, str]:
     """
     best: dict[str, tuple[int, float, str]] = {}
     for group, own in found.scores.items():
-        for place, name in enumerate(sorted(own, key=lambda name: -own[name])):
+        noise = 1e-6 * max((abs(score) for score in own.values()), default=0.0) or 1.0
+        rounded = {name: round(score / noise) for name, score in own.items()}  # the same tokens are a tie
+        for place, name in enumerate(sorted(own, key=lambda name: -rounded[name])):
             here = (place, -own[name], group)
             best[name] = min(best.get(name, here), here)
     order = sorted(found.gradient_norms, key=lambda name: best[name][:2])

@@ -23,6 +23,8 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / SETTINGS
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{folder}: holds something else (it has no {SETTINGS}); name another folder") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not readable settings; delete {folder} to begin again") from error
     changed = list(differences(found, settings))

@@ -13,7 +13,7 @@ from typing import Any
 
 from grait.config import ReplayConfig
 from grait.data.messages import checked_messages, rows_with_ids
-from grait.data.rows import checked_text, column_names
+from grait.data.rows import checked_text, column_names, found_in
 from grait.errors import DataError
 from grait.records import Question
 
@@ -104,7 +104,7 @@ def _wanted(where: str, names: list[str]) -> list[str]:
 def _prompt(where: str, row: Mapping[str, Any], name: str) -> ReplayPrompt:
     column = next((name for name in ("messages", "prompt") if row.get(name) is not None), None)
     if column is None:
-        raise DataError(f"{where}: has no `messages` and no `prompt`; found {column_names(list(row))}")
+        raise DataError(f"{where}: has no `messages` and no `prompt`; {found_in(row)}")
     value = row[column]
     if column == "prompt" and isinstance(value, str):
         messages = [{"role": "user", "content": checked_text(value, column, where)}]
