@@ -4,14 +4,14 @@ import json
 import sys
 from pathlib import Path
 
-METHODS = {"init-basic", "init-refuse", "cor-rait", "grait"}
+METHODS = {"init-basic", "init-refuse", "grait"}
 DATASETS = {"in-domain", "out-of-domain"}
 FORMS = ("examples", "instruction", "question")
 SHARES = ("pc", "pw", "pr", "over_refusal_rate")
 
 folder = Path(sys.argv[1])
 cells = {}
-for name, methods in (("metrics.json", METHODS), ("dialled_metrics.json", {"cor-rait + dial", "grait + dial"})):
+for name, methods in (("metrics.json", METHODS), ("dialled_metrics.json", {"grait + dial"})):
     records = json.loads((folder / name).read_text(encoding="utf-8"))
     found = {(record["method"], record["dataset"]): record for record in records}
     missing = {(method, dataset) for method in methods for dataset in DATASETS} - found.keys()

@@ -263,6 +263,22 @@ def test_the_whole_of_less(files: dict[str, str], tmp_path: Path) -> None:
     assert max(abs(row.score) for row in found.rows) < 2 * 2e-4  # learning rates of two epochs times a cosine
 
 
+def test_after_a_warm_up_gradients_are_those_of_less_and_at_an_adapter_plain(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    def found(name: str, *overrides: str, **options: Any) -> dict[str, float]:
+        given = {"overrides": [*FAST, *overrides], **options}
+        return scores_of(ranked(files, tmp_path / f"{name}.jsonl", **given))
+
+    less = found("less", adapter=None, warmup=4)
+    assert less == found("named", "influence.transform=adam", adapter=None, warmup=4, mode="sketch")
+    plain = found("plain", adapter=None, warmup=4, mode="exact")
+    assert plain == found("none", "influence.transform=none", adapter=None, warmup=4)
+    assert plain == found("tokens", adapter=None, warmup=4, tokens=2)
+    assert less != pytest.approx(plain, abs=0.01)
+    assert found("adapter") == found("exact", mode="exact")
+
+
 def test_curvature_is_the_same_in_both_modes_and_of_a_kept_datastore(
     files: dict[str, str], tmp_path: Path, command: Call
 ) -> None:

@@ -55,7 +55,13 @@ def rank(
         "ranked.jsonl"
     ),
     top: Top = None,
-    mode: Annotated[str, typer.Option(help="exact: two passes. sketch: one pass, projected gradients.")] = "exact",
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="exact: two passes. sketch: one pass, projected gradients. Default: exact with --adapter or --tokens, "
+            "else a sketch of Adam's steps, as LESS."
+        ),
+    ] = None,
     datastore: Annotated[
         Path | None, typer.Option(help="Folder to keep the sketch in, for grait influence query.")
     ] = None,
@@ -78,7 +84,7 @@ def rank(
             adapter=adapter,
             out=out,
             top=top,
-            mode=cast(Literal["exact", "sketch"], mode),
+            mode=cast(Literal["exact", "sketch"] | None, mode),
             datastore=datastore,
             warmup=warmup,
             tokens=tokens,

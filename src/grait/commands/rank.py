@@ -85,7 +85,7 @@ def rank(
     adapter: str | Path | None = None,
     out: str | Path = "ranked.jsonl",
     top: str | int | None = None,
-    mode: Literal["exact", "sketch"] = "exact",
+    mode: Literal["exact", "sketch"] | None = None,
     datastore: str | Path | None = None,
     warmup: str | int | None = None,
     tokens: int = 0,
@@ -101,14 +101,20 @@ def rank(
     group in which the example has its best place, by which all rank.
 
     ``adapter``: a trained LoRA adapter of ``model``, a folder or hub id. Without one, an adapter is trained on
-    ``warmup`` of the examples (5%), drawn at random: a number, or a share (at least 100). ``mode`` sketch keeps a
-    datastore in ``datastore``, which ``query`` asks about other targets. ``tokens``: of so many of the highest, also
-    what share each token has. ``overrides``: config keys, such as "warmup.epochs=4". Raises a GraitError with one line.
+    ``warmup`` of the examples (5%), drawn at random: a number, or a share (at least 100). Then gradients are LESS's,
+    Adam's steps on the examples in a sketch, where neither ``mode``, ``tokens`` nor ``overrides`` say otherwise; at an
+    adapter they are plain and exact. A sketch may be kept in ``datastore``, which ``query`` asks about other targets.
+    ``tokens``: of so many of the highest, also what share each token has. ``overrides``: config keys, such as
+    "warmup.epochs=4". Raises a GraitError with one line.
     """
     out = as_path(out, "out")
-    if mode not in ("exact", "sketch"):
+    if mode not in ("exact", "sketch", None):
         raise ConfigError(f"mode: expected exact or sketch, found {mode!r}")
-    settings = [f"influence.mode={'sketch' if datastore else mode}", *overrides]
+    is_open = not (
+        mode or tokens or any(own.startswith(("influence.mode", "influence.transform")) for own in overrides)
+    )
+    of_less = ["influence.transform=adam"] if is_open and adapter is None else []
+    settings = [f"influence.mode={'sketch' if datastore or of_less else mode or 'exact'}", *of_less, *overrides]
     config = _config({"name": model} if model else {}, out, settings)
     _check(config, adapter, datastore, tokens)
     if adapter is not None and warmup is not None:
