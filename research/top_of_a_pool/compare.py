@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--relations", action="store_true")
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--mode", choices=("exact", "sketch"), default="exact", help="of `grait influence rank`")
+    parser.add_argument("--mode", choices=("exact", "sketch"), help="of `grait influence rank`; default: as there")
     parser.add_argument("--set", nargs="+", default=[], help="config keys of `grait influence rank`")
     given = parser.parse_args()
     for seed in given.seeds:
