@@ -155,7 +155,7 @@ def compare(out: Path, seed: int, given: argparse.Namespace) -> dict[str, list[f
         top=f"{SHARE:.0%}",
         group_column="relation" if given.relations else "task",
         mode=given.mode,
-        overrides=[f"seed={seed}", *given.set],
+        overrides=[f"seed={seed}"],
     )
     tree = {
         "model": {"name": given.model},
@@ -194,7 +194,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--mode", choices=("exact", "sketch"), help="of `grait influence rank`; default: as there")
-    parser.add_argument("--set", nargs="+", default=[], help="config keys of `grait influence rank`")
     given = parser.parse_args()
     for seed in given.seeds:
         found = compare(given.out, seed, given)

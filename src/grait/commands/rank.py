@@ -63,8 +63,8 @@ class Ranked:
             added["scores"] = self.scores
         if self.tokens is not None:
             added["tokens"] = self.tokens
-        has_id = self.row.get("id") is not None
-        return {**({} if has_id else {"id": self.id}), **self.row, "id": self.row["id"] if has_id else self.id, **added}
+        own = {key: value for key, value in self.row.items() if (key, value) != ("id", None)}
+        return {**({} if "id" in own else {"id": self.id}), **own, **added}
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,8 @@ def rank(
     out = as_path(out, "out")
     if mode not in ("exact", "sketch", None):
         raise ConfigError(f"mode: expected exact or sketch, found {mode!r}")
-    is_open = not (
-        mode or tokens or any(own.startswith(("influence.mode", "influence.transform")) for own in overrides)
-    )
-    of_less = ["influence.transform=adam"] if is_open and adapter is None else []
+    said = mode or tokens or any(own.startswith(("influence.mode", "influence.transform")) for own in overrides)
+    of_less = [] if said or adapter is not None else ["influence.transform=adam"]
     settings = [f"influence.mode={'sketch' if datastore or of_less else mode or 'exact'}", *of_less, *overrides]
     config = _config({"name": model} if model else {}, out, settings)
     _check(config, adapter, datastore, tokens)

@@ -108,7 +108,9 @@ def note_own_targets(examples: Sequence[TokenizedExample], targets: Targets) -> 
     """Says how many targets are examples, too."""
     own = {(row.prompt_ids, row.completion_ids) for row in examples}
     if n := sum((row.prompt_ids, row.completion_ids) in own for row in targets.everything):
-        progress.note(f"targets: {n} of {len(targets.everything)} are examples, too, which help themselves most")
+        progress.note(
+            f"targets: {n} of {len(targets.everything)} are examples, too; their own gradients are in their scores"
+        )
 
 
 def warmed_up(models: Models, stages: Stages, examples: Sequence[TokenizedExample], n: int) -> Stage:
